@@ -1,0 +1,10 @@
+/** The wall clock, in epoch milliseconds. Injected everywhere, so that tests can move it. */
+export interface Clock {
+  now(): number
+}
+
+/** The one place that reads the machine's clock. */
+export const systemClock: Clock = { now: () => Date.now() }
+
+/** A source of uniformly distributed numbers in [0, 1). Injected for the same reason as the clock. */
+export type Random = () => number

@@ -1,0 +1,78 @@
+/**
+ * Everything that can go wrong in a way somebody is told about. `HTTP_STATUS` maps a code to what a webhook sender
+ * is answered, `exitStatus` to what the process ends with; nothing else in the relay decides either.
+ */
+export type ErrorCode =
+  | RefusalCode
+  | 'config_invalid'
+  | 'usage'
+  | 'daemon_unreachable'
+  | 'outbox_locked'
+  | 'outbox_unusable'
+  | 'outbox_failed'
+  | 'listen_failed'
+  | 'runtime_unsupported'
+
+/** Why a request to a source was not taken. These words appear in answers, in `rejection_log` and in the logs. */
+export type RefusalCode =
+  | 'signature_missing'
+  | 'signature_malformed'
+  | 'signature_mismatch'
+  | 'timestamp_missing'
+  | 'timestamp_malformed'
+  | 'timestamp_duplicated'
+  | 'timestamp_stale'
+  | 'payload_invalid'
+  | 'request_invalid'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'body_too_large'
+  | 'rate_limited'
+  | 'outbox_unavailable'
+  | 'overloaded'
+
+/** An expected failure with a code. The message is for people and never holds a secret. */
+export class RelayError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'RelayError'
+    this.code = code
+  }
+}
+
+/**
+ * The answer to a refused request. Never a 3xx: Ultravox takes that as fine and does not send the event again.
+ * 4xx and 5xx are retried by the provider alike, so a refusal costs a genuine event time, not its life.
+ */
+export const HTTP_STATUS: Readonly<Record<RefusalCode, number>> = {
+  signature_missing: 401,
+  signature_malformed: 401,
+  signature_mismatch: 401,
+  timestamp_missing: 401,
+  timestamp_malformed: 401,
+  timestamp_duplicated: 401,
+  timestamp_stale: 401,
+  payload_invalid: 400,
+  request_invalid: 400,
+  not_found: 404,
+  method_not_allowed: 405,
+  body_too_large: 413,
+  rate_limited: 429,
+  outbox_unavailable: 503,
+  overloaded: 503,
+}
+
+const EXIT_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = { config_invalid: 2, usage: 2, daemon_unreachable: 4 }
+
+/** What the process exits with: 0 done, 1 failed, 2 usage or configuration, 4 a running relay was needed. */
+export function exitStatus(code: ErrorCode): number {
+  return EXIT_STATUS[code] ?? 1
+}
+
+/** The text of anything thrown; JSONata throws plain objects with a message. */
+export function errorMessage(error: unknown): string {
+  const message = (error as { message?: unknown } | null | undefined)?.message
+  return typeof message === 'string' ? message : String(error)
+}

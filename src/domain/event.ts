@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto'
+
+/** How an event came in. `reconcile` will be those fetched from the provider's API. */
+export type Origin = 'webhook'
+
+/** A genuine event, before it is recorded. */
+export interface NewEvent {
+  /** Used if the event turns out to be new; a duplicate keeps the id of the first. */
+  readonly eventId: string
+  readonly source: string
+  /** The provider's name for it, such as `call.ended`. */
+  readonly event: string
+  /** `call.callId`, or null where the payload has none. */
+  readonly callId: string | null
+  /** Epoch milliseconds. */
+  readonly receivedAt: number
+  readonly origin: Origin
+  /** The Content-Type header as received. */
+  readonly contentType: string | null
+  /** Exactly the bytes received. */
+  readonly body: Uint8Array
+}
+
+/** A payload that can be relayed: a JSON object with a non-empty string `event`. */
+export interface Payload {
+  readonly event: string
+  readonly call?: unknown
+  readonly [key: string]: unknown
+}
+
+/** Reads a body as an event's payload, or says what is wrong with it. Never throws. */
+export function parsePayload(body: Uint8Array): { readonly payload: Payload } | { readonly problem: string } {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
+  } catch {
+    return { problem: 'the body is not JSON' }
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return { problem: 'the body is not a JSON object' }
+  }
+  const { event } = value as { event?: unknown }
+  if (typeof event !== 'string' || event === '') return { problem: 'the body has no string "event"' }
+  return { payload: value as Payload }
+}
+
+/** `call.callId` of a payload, or null where it is absent, empty or no string. */
+export function callIdOf(payload: Payload): string | null {
+  const { call } = payload
+  if (typeof call !== 'object' || call === null) return null
+  const { callId } = call as { callId?: unknown }
+  return typeof callId === 'string' && callId !== '' ? callId : null
+}
+
+/** What stands in for the call id in the identity of an event that has none: the hex SHA-256 of its body. */
+export function bodyHash(body: Uint8Array): string {
+  return createHash('sha256').update(body).digest('hex')
+}

@@ -1,0 +1,76 @@
+import jsonata from 'jsonata'
+import { errorMessage } from './errors.ts'
+
+/** What is wrong with an expression, and where: `offset` counts characters from the start of the text. */
+export class ExpressionError extends Error {
+  readonly offset: number
+
+  constructor(message: string, offset: number) {
+    super(message)
+    this.name = 'ExpressionError'
+    this.offset = offset
+  }
+}
+
+/**
+ * Compiles a JSONata condition. Its value is cast to true or false as JSONata's `$boolean` does; nothing at all is false.
+ * Throws `ExpressionError` where the text is no JSONata. The compiled condition rejects where a payload makes it fail.
+ */
+export function compileCondition(text: string): (payload: unknown) => Promise<boolean> {
+  compile(text, 0)
+  const condition = jsonata(`$boolean((${text}\n))`)
+  return async (payload) => (await condition.evaluate(payload)) === true
+}
+
+/** Text with expressions in it, ready to be filled in. */
+export type Template = (payload: unknown) => Promise<string>
+
+/**
+ * Compiles a text with `{{ JSONata }}` in it. Missing values become nothing, objects and arrays JSON; what comes out of
+ * an expression goes through `escapeValue`, what stands in the text itself does not.
+ * Throws `ExpressionError` where a part is no JSONata. The compiled template rejects where a payload makes it fail.
+ */
+export function compileTemplate(text: string, escapeValue: (value: string) => string = (value) => value): Template {
+  const parts: (string | jsonata.Expression)[] = []
+  let rest = 0
+  for (let open = text.indexOf('{{'); open !== -1; open = text.indexOf('{{', rest)) {
+    const { expression, end } = expressionAt(text, open + 2)
+    parts.push(text.slice(rest, open), expression)
+    rest = end
+  }
+  parts.push(text.slice(rest))
+  return async (payload) => {
+    let filled = ''
+    for (const part of parts) {
+      filled += typeof part === 'string' ? part : escapeValue(toText(await part.evaluate(payload)))
+    }
+    return filled
+  }
+}
+
+/** JSONata itself may hold `}}` (`{"a":{"b":1}}`), so the expression ends at the first one that leaves it valid. */
+function expressionAt(text: string, start: number): { expression: jsonata.Expression; end: number } {
+  let problem: ExpressionError | undefined
+  for (let close = text.indexOf('}}', start); close !== -1; close = text.indexOf('}}', close + 1)) {
+    try {
+      return { expression: compile(text.slice(start, close), start), end: close + 2 }
+    } catch (error) {
+      problem ??= error as ExpressionError
+    }
+  }
+  throw problem ?? new ExpressionError('"{{" has no closing "}}"', start - 2)
+}
+
+function compile(text: string, offset: number): jsonata.Expression {
+  try {
+    return jsonata(text)
+  } catch (error) {
+    const position = (error as { position?: number }).position
+    throw new ExpressionError(errorMessage(error), offset + Math.max(0, (position ?? 1) - 1))
+  }
+}
+
+function toText(value: unknown): string {
+  if (value === undefined || value === null) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

@@ -1,0 +1,19 @@
+/**
+ * What one attempt came to, as its target saw it. `failed` may succeed later; `refused` will not, whatever we do;
+ * `interrupted` says nothing about the target (we stopped it ourselves) and is not counted.
+ */
+export type Outcome =
+  | { readonly kind: 'delivered'; readonly status?: number; readonly response?: string }
+  | {
+      readonly kind: 'failed'
+      readonly error: string
+      readonly status?: number
+      readonly response?: string
+      /** How long the target asked us to wait, in milliseconds. */
+      readonly retryAfterMs?: number
+    }
+  | { readonly kind: 'refused'; readonly error: string; readonly status?: number; readonly response?: string }
+  | { readonly kind: 'interrupted' }
+
+/** An outcome that counts as an attempt. */
+export type CountedOutcome = Exclude<Outcome, { kind: 'interrupted' }>

@@ -1,0 +1,53 @@
+import type { RetryPolicy } from './backoff.ts'
+import { retryDelayMs } from './backoff.ts'
+import type { Random } from './clock.ts'
+import type { Attempt, Delivery, Settlement } from './delivery.ts'
+import type { CountedOutcome } from './outcome.ts'
+
+/** Longest error text kept, in characters. */
+const ERROR_LIMIT = 500
+
+/** An attempt that has ended, with its times in epoch milliseconds. */
+export interface FinishedAttempt {
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly outcome: CountedOutcome
+}
+
+/** Decides what becomes of a delivery after an attempt. Pure: the same input gives the same answer. */
+export function settle(
+  delivery: Delivery,
+  finished: FinishedAttempt,
+  policy: RetryPolicy,
+  random: Random,
+): { attempt: Attempt; settlement: Settlement } {
+  const { outcome, startedAt, endedAt } = finished
+  const number = delivery.attempts + 1
+  const attempt: Attempt = {
+    attempt: number,
+    startedAt,
+    // The wall clock may have been set back meanwhile.
+    durationMs: Math.max(0, endedAt - startedAt),
+    outcome: outcome.kind,
+    status: outcome.status ?? null,
+    error: outcome.kind === 'delivered' ? null : outcome.error.slice(0, ERROR_LIMIT),
+    response: outcome.response ?? null,
+  }
+  return { attempt, settlement: settlementOf(delivery, number, finished, policy, random) }
+}
+
+function settlementOf(
+  delivery: Delivery,
+  number: number,
+  { outcome, startedAt, endedAt }: FinishedAttempt,
+  policy: RetryPolicy,
+  random: Random,
+): Settlement {
+  if (outcome.kind === 'delivered') return { state: 'delivered' }
+  if (outcome.kind === 'refused') return { state: 'dead' }
+  if (policy.maxAttempts !== null && number >= policy.maxAttempts) return { state: 'dead' }
+  const dueAt = endedAt + retryDelayMs(policy, number, random, outcome.retryAfterMs)
+  const firstAttemptAt = delivery.firstAttemptAt ?? startedAt
+  if (policy.giveUpAfterMs !== null && dueAt - firstAttemptAt > policy.giveUpAfterMs) return { state: 'dead' }
+  return { state: 'pending', dueAt }
+}
