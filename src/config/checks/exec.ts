@@ -1,0 +1,36 @@
+import type { Draft } from '../draft.ts'
+import { findExecutable } from '../executable.ts'
+import type { Finding } from '../finding.ts'
+import { hasReference } from '../references.ts'
+
+/** Programs that are not there or cannot be run, and variables given twice. */
+export function* checkExec(draft: Draft): Iterable<Finding> {
+  for (const [name, target] of draft.targets) {
+    if (target.type !== 'exec') continue
+    const program = target.command?.[0]
+    if (program !== undefined) yield* checkProgram(program, name, draft)
+    for (const [index, variable] of (target.passEnv ?? []).entries()) {
+      if (!Object.hasOwn(target.env ?? {}, variable)) continue
+      yield { path: ['targets', name, 'passEnv', index], message: 'is in env too: remove it from one of the two' }
+    }
+  }
+}
+
+function* checkProgram(program: string, target: string, { surroundings }: Draft): Iterable<Finding> {
+  const { directory, env, written } = surroundings
+  const path = ['targets', target, 'command', 0]
+  const found = findExecutable(program, directory, env.PATH)
+  if ('path' in found) return
+  const shown = written(path)
+  // The directory says where was looked, but only together with a name that may be shown.
+  const where = program.startsWith('/') || hasReference(shown) ? '' : ` in ${directory}`
+  if (found.missing === 'permission') yield { path, message: `${shown} cannot be executed: chmod +x it` }
+  else if (program === '') yield { path, message: 'must not be empty: write the program to run' }
+  else if (!program.includes('/'))
+    yield { path, message: `${shown} is not in PATH: install it, or write its path, as in ./hooks/archive.sh` }
+  else
+    yield {
+      path,
+      message: `there is no file ${shown}${where}: check the path, which is relative to the configuration file`,
+    }
+}

@@ -1,0 +1,65 @@
+import { compileEventPattern } from '../../domain/event-pattern.ts'
+import type { Draft } from '../draft.ts'
+import type { Finding } from '../finding.ts'
+
+/** A route whose parts are all there. */
+interface Lane {
+  readonly events: readonly string[]
+  readonly to: readonly string[]
+  readonly conditional: boolean
+}
+
+/** Routes that change nothing, because others without a condition send all the same events to all the same targets. */
+export function* checkReach({ routes }: Draft): Iterable<Finding> {
+  const lanes = routes.map(laneOf)
+  for (const [index, lane] of lanes.entries()) {
+    if (lane === undefined) continue
+    const earlier = coveredBy(lane, lanes.slice(0, index))
+    if (earlier !== undefined) {
+      const senders = sendersOf(earlier, 'already ')
+      const message = `unreachable: ${senders} these events to these targets: remove this route, or change it`
+      yield { path: ['routes', index], message }
+      continue
+    }
+    const anyOther = lane.conditional ? coveredBy(lane, lanes.with(index, undefined)) : undefined
+    if (anyOther === undefined) continue
+    const message = `has no effect: ${sendersOf(anyOther)} these events to these targets whether it holds or not`
+    yield { path: ['routes', index, 'when'], message, level: 'warning' }
+  }
+}
+
+function laneOf(route: Draft['routes'][number]): Lane | undefined {
+  if (route.events === undefined || route.to === undefined || !('when' in route)) return undefined
+  return { events: route.events, to: route.to, conditional: route.when !== undefined }
+}
+
+/** The indexes of the routes that together cover every event of the lane for every target of it, if there are such. */
+function coveredBy(lane: Lane, others: readonly (Lane | undefined)[]): Set<number> | undefined {
+  const covering = new Set<number>()
+  for (const event of lane.events) {
+    for (const target of lane.to) {
+      const index = others.findIndex((other) => other !== undefined && sends(other, event, target))
+      if (index === -1) return undefined
+      covering.add(index)
+    }
+  }
+  return covering
+}
+
+function sends(lane: Lane, event: string, target: string): boolean {
+  return !lane.conditional && lane.to.includes(target) && lane.events.some((pattern) => patternCovers(pattern, event))
+}
+
+/**
+ * Whether a pattern takes every name another one takes. It is enough to match the other's text: its `*` is then
+ * inside of what a `*` of the first stands for, because nothing else in a pattern matches a `*`.
+ */
+export function patternCovers(pattern: string, other: string): boolean {
+  return compileEventPattern(pattern)(other)
+}
+
+/** `routes[0] already sends`, `routes[0] and routes[2] already send`. */
+function sendersOf(indexes: ReadonlySet<number>, adverb = ''): string {
+  const names = [...indexes].toSorted((a, b) => a - b).map((index) => `routes[${index}]`)
+  return `${names.join(' and ')} ${adverb}${names.length === 1 ? 'sends' : 'send'}`
+}

@@ -1,0 +1,54 @@
+import type { Draft } from '../draft.ts'
+import type { Finding } from '../finding.ts'
+import { didYouMean } from '../suggestion.ts'
+
+/** The events Ultravox sends today. Others are relayed like any other, so a name not in here may still be right. */
+const KNOWN_EVENTS = ['call.started', 'call.joined', 'call.ended', 'call.billed']
+
+/** The names in routes: targets that are not there, targets no route names, events that look mistyped. */
+export function* checkRoutes(draft: Draft): Iterable<Finding> {
+  for (const [index, route] of draft.routes.entries()) {
+    yield* checkTo(draft, index, route.to ?? [])
+    yield* checkEvents(index, route.events ?? [], draft)
+  }
+  yield* checkUnused(draft)
+}
+
+function* checkTo({ targets, surroundings }: Draft, route: number, to: readonly string[]): Iterable<Finding> {
+  for (const [index, name] of to.entries()) {
+    const path = ['routes', route, 'to', index]
+    if (!targets.has(name)) {
+      const all = [...targets.keys()]
+      const known = all.length === 0 ? 'add it to targets' : `the targets are ${all.join(', ')}`
+      const advice = didYouMean(name, all) || `: ${known}`
+      yield { path, message: `there is no target "${surroundings.written(path)}"${advice}` }
+    } else if (to.indexOf(name) < index) {
+      yield { path, message: 'is in this list already: remove it' }
+    }
+  }
+}
+
+function* checkEvents(route: number, events: readonly string[], { surroundings }: Draft): Iterable<Finding> {
+  for (const [index, event] of events.entries()) {
+    if (event.includes('*') || KNOWN_EVENTS.includes(event)) continue
+    const near = didYouMean(event, KNOWN_EVENTS)
+    if (near === '') continue
+    const path = ['routes', route, 'events', index]
+    yield {
+      path,
+      message: `"${surroundings.written(path)}" is no event Ultravox is known to send${near}`,
+      level: 'warning',
+    }
+  }
+}
+
+function* checkUnused({ targets, routes }: Draft): Iterable<Finding> {
+  // With no routes that is said already; where one has no valid `to`, nobody knows what it would have named.
+  if (routes.length === 0 || routes.some(({ to }) => to === undefined)) return
+  const used = new Set(routes.flatMap(({ to }) => to))
+  for (const name of targets.keys()) {
+    if (used.has(name)) continue
+    const message = 'no route leads to this target, so it is never used: name it in the "to" of a route, or remove it'
+    yield { path: ['targets', name], message, at: 'key' }
+  }
+}

@@ -1,0 +1,52 @@
+import { BlockList, isIP } from 'node:net'
+import type { Draft } from '../draft.ts'
+import type { Finding } from '../finding.ts'
+import { defaultSourcePath } from '../resolve.ts'
+
+/** The secret in `relay.example.yaml`. Everybody knows it: good for trying the relay out, and for nothing else. */
+export const EXAMPLE_SECRET = 'whsec_example_do_not_use'
+
+export function* checkSources(draft: Draft): Iterable<Finding> {
+  yield* checkPaths(draft)
+  yield* checkExampleSecret(draft)
+  for (const [name, source] of draft.sources) {
+    if (source.scheme !== 'none') continue
+    const message = 'takes anything anyone sends; write scheme: ultravox to take only what Ultravox has signed'
+    yield { path: ['sources', name, 'scheme'], message, level: 'warning' }
+  }
+}
+
+function* checkPaths({ sources }: Draft): Iterable<Finding> {
+  const owners = new Map<string, string>()
+  for (const [name, source] of sources) {
+    // An unsound path is not here; a path not given is, as undefined.
+    if (!('path' in source)) continue
+    const path = source.path ?? defaultSourcePath(name)
+    const owner = owners.get(path)
+    if (owner === undefined) owners.set(path, name)
+    else yield { path: ['sources', name, 'path'], message: `is the path of sources.${owner} too: give each its own` }
+  }
+}
+
+function* checkExampleSecret({ server, sources }: Draft): Iterable<Finding> {
+  if (server.listen === undefined || isLoopback(server.listen.host)) return
+  for (const [name, { secrets }] of sources) {
+    for (const [index, secret] of (secrets ?? []).entries()) {
+      if (secret.reveal() !== EXAMPLE_SECRET) continue
+      const message =
+        'is the example secret, which everybody knows, and server.listen can be reached from other machines: ' +
+        'write the secret of your own webhook (set ULTRAVOX_WEBHOOK_SECRET), or listen on 127.0.0.1'
+      yield { path: ['sources', name, 'secrets', index], message }
+    }
+  }
+}
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+loopback.addAddress('::1', 'ipv6')
+
+function isLoopback(host: string): boolean {
+  const version = isIP(host)
+  if (version === 0) return host.toLowerCase() === 'localhost'
+  return loopback.check(host, version === 4 ? 'ipv4' : 'ipv6')
+}

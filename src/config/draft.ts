@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import type { Path } from './finding.ts'
+import { retrySchema } from './schema/retry-schema.ts'
+import { routeSchema } from './schema/route-schema.ts'
+import { serverSchema } from './schema/server-schema.ts'
+import { noneSourceSchema, ultravoxSourceSchema } from './schema/source-schema.ts'
+import { targetSchemas } from './schema/target-schema.ts'
+
+/** The keys of a part that are valid by themselves; what is not, or is missing without a default, is left out. */
+type Sound<Schema extends z.ZodType> = Partial<z.output<Schema>>
+
+/**
+ * What is sound of a configuration that as a whole may not be. The checks that need several keys work on this, so that
+ * one mistake does not hide another: every name is here, even where all else about a target or source is wrong.
+ */
+export interface Draft {
+  readonly server: Sound<typeof serverSchema>
+  readonly retry: Sound<typeof retrySchema>
+  readonly sources: ReadonlyMap<string, Sound<typeof ultravoxSourceSchema> | Sound<typeof noneSourceSchema>>
+  readonly targets: ReadonlyMap<string, SoundTarget>
+  readonly routes: readonly Sound<typeof routeSchema>[]
+  readonly surroundings: Surroundings
+}
+
+export type SoundTarget =
+  | Sound<typeof targetSchemas.http>
+  | Sound<typeof targetSchemas.slack>
+  | Sound<typeof targetSchemas.exec>
+
+/** What the checks need to know besides the values. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv
+  /** Of the configuration file. */
+  readonly directory: string
+  /** What is at a path as it stands in the file, references unresolved: the only form in which it may be shown. */
+  readonly written: (path: Path) => unknown
+}
+
+/** Takes what it can from `value`, the file's content with its references resolved. */
+export function draftOf(value: unknown, surroundings: Surroundings): Draft {
+  const root = mapping(value)
+  return {
+    server: sound(serverSchema, root.server ?? {}),
+    retry: sound(retrySchema, root.retry ?? {}),
+    sources: mapped(root.sources, (source) => {
+      return mapping(source).scheme === 'none' ? sound(noneSourceSchema, source) : sound(ultravoxSourceSchema, source)
+    }),
+    targets: mapped(root.targets, soundTarget),
+    routes: Array.isArray(root.routes) ? root.routes.map((route) => sound(routeSchema, route)) : [],
+    surroundings,
+  }
+}
+
+function soundTarget(target: unknown): SoundTarget {
+  const { type } = mapping(target)
+  return isTargetType(type) ? sound<z.ZodObject>(targetSchemas[type], target) : {}
+}
+
+function isTargetType(type: unknown): type is keyof typeof targetSchemas {
+  return typeof type === 'string' && Object.hasOwn(targetSchemas, type)
+}
+
+function sound<Schema extends z.ZodObject>(schema: Schema, value: unknown): Sound<Schema> {
+  const given = mapping(value)
+  const fields = Object.entries(schema.shape).flatMap(([key, field]) => {
+    // There, but undefined: a reference that cannot be had. Its default would be the wrong thing to judge by.
+    if (Object.hasOwn(given, key) && given[key] === undefined) return []
+    const parsed = z.safeParse(field, given[key])
+    return parsed.success ? [[key, parsed.data]] : []
+  })
+  return Object.fromEntries(fields) as Sound<Schema>
+}
+
+function mapped<T>(value: unknown, convert: (entry: unknown) => T): Map<string, T> {
+  return new Map(Object.entries(mapping(value)).map(([name, entry]) => [name, convert(entry)]))
+}
+
+function mapping(value: unknown): Record<string, unknown> {
+  const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isMapping ? (value as Record<string, unknown>) : {}
+}

@@ -1,0 +1,23 @@
+import { accessSync, constants, statSync } from 'node:fs'
+import { delimiter, resolve } from 'node:path'
+
+/** Where a program is, or why it cannot be run. */
+export type Executable = { readonly path: string } | { readonly missing: 'file' | 'permission' }
+
+/** A program with a `/` in its name is looked for from `directory`; any other in the directories of `searchPath`. */
+export function findExecutable(program: string, directory: string, searchPath: string | undefined): Executable {
+  if (program.includes('/')) return executableAt(resolve(directory, program))
+  const places = (searchPath ?? '').split(delimiter).filter((place) => place !== '')
+  const found = places.map((place) => executableAt(resolve(place, program)))
+  return found.find((candidate) => 'path' in candidate) ?? { missing: 'file' }
+}
+
+function executableAt(path: string): Executable {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return { missing: 'file' }
+  try {
+    accessSync(path, constants.X_OK)
+    return { path }
+  } catch {
+    return { missing: 'permission' }
+  }
+}

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Config } from './config.ts'
+import { examine } from './examine.ts'
+import { type Finding, formatPath } from './finding.ts'
+import { kindOf } from './plain-words.ts'
+import { offsetOf } from './position.ts'
+import { byPosition, ConfigError, type Problem } from './problem.ts'
+import { resolveConfig } from './resolve.ts'
+import { type Fault, parseYaml } from './yaml-document.ts'
+
+export interface LoadedConfig {
+  config: Config
+  /** What the relay starts in spite of. */
+  warnings: Problem[]
+}
+
+/**
+ * Reads and checks a configuration file. References are resolved from `env` and the disk; programs are looked for.
+ * Throws `ConfigError` with everything that is wrong, in the order of the file.
+ */
+export function loadConfig(file: string, env: NodeJS.ProcessEnv): LoadedConfig {
+  const yaml = parseYaml(readConfig(file))
+  const told = (faults: readonly Fault[]): Problem[] => {
+    const problems = faults.map(({ offset, path, message }) => {
+      const { line, col } = yaml.lines.linePos(offset)
+      return { file, line, column: col, path: formatPath(path), message }
+    })
+    return problems.sort(byPosition)
+  }
+  if (yaml.broken) throw new ConfigError(told(yaml.faults))
+  if (kindOf(yaml.value) !== 'a mapping') {
+    const content = yaml.value === null ? 'is empty' : `holds ${kindOf(yaml.value)} instead of sections like "targets:"`
+    throw new ConfigError([wholeFile(file, `${content}: ${HOW_TO_START}`)])
+  }
+
+  const absolute = resolve(file)
+  const { content, errors, warnings } = examine(yaml.value, absolute, env)
+  const placed = (finding: Finding): Fault => ({ ...finding, offset: offsetOf(finding, yaml) })
+  const problems = told([...yaml.faults, ...errors.map(placed)])
+  if (problems.length > 0 || content === undefined) throw new ConfigError(problems)
+  return { config: resolveConfig(content, absolute, env), warnings: told(warnings.map(placed)) }
+}
+
+const HOW_TO_START = 'start from the example, with "cp relay.example.yaml relay.yaml"'
+
+function readConfig(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ConfigError([wholeFile(file, unreadable((error as { code?: unknown }).code))])
+  }
+}
+
+function unreadable(code: unknown): string {
+  if (code === 'ENOENT') return `there is no such file: ${HOW_TO_START}, or name another with --config FILE`
+  if (code === 'EISDIR') return 'is a directory: name a file in it with --config FILE'
+  if (code === 'EACCES') return 'cannot be read (permission denied): let the user the relay runs as read it'
+  return `cannot be read (${String(code)})`
+}
+
+function wholeFile(file: string, message: string): Problem {
+  return { file, line: 1, column: 1, path: '', message }
+}

@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { requiredAs } from './plain-words.ts'
+import { retrySchema } from './schema/retry-schema.ts'
+import { routeSchema } from './schema/route-schema.ts'
+import { name } from './schema/scalars.ts'
+import { outboxSchema, serverSchema } from './schema/server-schema.ts'
+import { sourceSchema } from './schema/source-schema.ts'
+import { targetSchema } from './schema/target-schema.ts'
+
+/**
+ * The one declaration of `relay.yaml`: types, validation, defaults, the JSON Schema for editors, and (in the
+ * descriptions) the reference. What needs more than one key to be judged is in `checks.ts`.
+ */
+export const relaySchema = z.strictObject({
+  server: serverSchema.prefault({}).meta({ description: 'The listener that webhooks come in on.' }),
+  outbox: outboxSchema.prefault({}).meta({ description: 'Where events and their deliveries are kept.' }),
+  sources: named(sourceSchema, 'where webhooks come in, as in sources: { ultravox: { scheme: ultravox, ... } }').meta({
+    description: 'Where webhooks come in, by name.',
+  }),
+  targets: named(targetSchema, 'where events go, as in targets: { crm: { type: http, ... } }').meta({
+    description: 'Where events go, by name.',
+  }),
+  routes: z
+    .array(routeSchema, { error: requiredAs('which events go where, as in routes: [{ events: ["*"], to: [crm] }]') })
+    .min(1)
+    .meta({ description: 'Which events go to which targets. All routes are asked; the order does not matter.' }),
+  retry: retrySchema
+    .prefault({})
+    .meta({ description: 'When to try again. For all targets; each may override any key.' }),
+})
+
+function named<Schema extends z.ZodType>(schema: Schema, example: string) {
+  return z
+    .record(name, schema, { error: requiredAs(example) })
+    .refine((entries) => Object.keys(entries).length > 0, `has nothing in it: write ${example}`)
+}
+
+/** `relay.yaml` as validated, with every default filled in. */
+export type RelayFile = z.output<typeof relaySchema>

@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import { Secret } from '../../domain/secret.ts'
+import { pacing } from './pacing-schema.ts'
+import { text } from './scalars.ts'
+
+const variableName = text({ problemWith: variableNameProblem })
+
+function variableNameProblem(name: string): string | undefined {
+  if (!/^[A-Za-z_]\w*$/.test(name))
+    return 'is no environment variable name: use letters, digits and "_", no digit first'
+  return name.startsWith('RELAY_') ? 'is set by the relay itself: names that start with RELAY_ are taken' : undefined
+}
+
+/** An argument or a value; may be empty. A zero byte would end it early. */
+const anyText = z.string().refine((value) => !value.includes('\0'), 'has a zero byte in it, which cannot be passed on')
+
+const COMMAND_FORM = 'a list of the program and its arguments (no shell is used), as in [./hooks/archive.sh, --json]'
+
+export const execTargetSchema = z.strictObject({
+  type: z.literal('exec').meta({ description: 'Run a program with the event on its standard input.' }),
+  command: z
+    .array(anyText, {
+      error: ({ input }) =>
+        Array.isArray(input) ? undefined : `${input === undefined ? 'is missing: write' : 'must be'} ${COMMAND_FORM}`,
+    })
+    .min(1, `must be ${COMMAND_FORM}`)
+    .meta({
+      description:
+        'The program and its arguments; no shell. A program with a "/" in it is relative to the configuration file; ' +
+        'any other is looked for in PATH.',
+    }),
+  env: z
+    .record(
+      variableName,
+      anyText.transform((value) => new Secret(value)),
+    )
+    .prefault({})
+    .meta({ description: 'Environment variables to run it with.' }),
+  passEnv: z.array(variableName).prefault([]).meta({
+    description:
+      "Names of the relay's own environment variables to pass on. Others are not, but PATH, HOME, LANG and TZ.",
+  }),
+  ...pacing({ timeout: '30s', concurrency: 2 }),
+})

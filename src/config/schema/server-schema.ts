@@ -1,0 +1,70 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { duration, integer, orReference, size, text } from './scalars.ts'
+
+const LISTEN_FORM = 'must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080'
+const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
+
+const listen = z
+  .string({ error: ({ input }) => (typeof input === 'number' ? LISTEN_FORM : undefined) })
+  .meta({ pattern: orReference('^(\\[[0-9A-Fa-f:.]+\\]|[^:\\s]+):\\d{1,5}$') })
+  .transform((written, context) => {
+    const address = parseListen(written)
+    if (address !== undefined) return address
+    context.addIssue(isIP(written.replace(/:\d+$/, '')) === 6 ? `${LISTEN_FORM}: IPv6 goes into [ ]` : LISTEN_FORM)
+    return z.NEVER
+  })
+
+function parseListen(written: string): { host: string; port: number } | undefined {
+  const [, ipv6, other, digits] = /^(?:\[(.*)\]|([^:[\]]*)):(\d{1,5})$/.exec(written) ?? []
+  const port = Number(digits)
+  if (digits === undefined || port > 65_535) return undefined
+  if (ipv6 !== undefined) return isIP(ipv6) === 6 ? { host: ipv6, port } : undefined
+  // A host name of digits and dots only would be a mistyped address.
+  const valid = /^[\d.]+$/.test(other!) ? isIP(other!) === 4 : HOST_NAME.test(other!)
+  return valid ? { host: other!, port } : undefined
+}
+
+function proxyProblem(entry: string): string | undefined {
+  const [address, prefix, ...rest] = entry.split('/')
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address!)]!
+  const valid = bits > 0 && rest.length === 0 && (prefix === undefined || /^\d{1,3}$/.test(prefix))
+  if (!valid || Number(prefix ?? 0) > bits) return 'must be an IP address or a CIDR, such as 10.0.0.2 or 10.0.0.0/8'
+  if (prefix === undefined || Number(prefix) > 0) return undefined
+  return 'would let every client set its own address: write the addresses of your proxies only'
+}
+
+export const serverSchema = z.strictObject({
+  listen: listen.prefault('127.0.0.1:8080').meta({
+    description: 'Address and port to take webhooks on, as host:port or [ipv6]:port. Port 0 takes any free one.',
+  }),
+  trustProxy: z
+    .array(text({ problemWith: proxyProblem }))
+    .prefault([])
+    .meta({
+      description: 'Addresses or CIDRs of reverse proxies whose X-Forwarded-For is believed. All others cannot set it.',
+    }),
+  bodyLimit: size('1b', '100mb').prefault('5mb').meta({
+    description: 'Largest request body taken; a larger one is answered 413. Units b, kb, mb, gb; 1kb is 1024 bytes.',
+  }),
+  rateLimit: z
+    .strictObject({
+      maxRefused: integer(1, 1_000_000).prefault(120).meta({
+        description: 'Refused requests (bad signature, bad payload, ...) allowed per client address and period.',
+      }),
+      per: duration('1s', '1d').prefault('1m').meta({ description: 'The period in which they are counted.' }),
+    })
+    .prefault({})
+    .meta({
+      description: 'When an address that sends refused requests is answered 429. Genuine traffic is not limited.',
+    }),
+  shutdownTimeout: duration('0s', '1h').prefault('20s').meta({
+    description: 'How long running attempts may go on after SIGTERM before they are given back to the outbox.',
+  }),
+})
+
+export const outboxSchema = z.strictObject({
+  path: text().prefault('./data/relay.db').meta({
+    description: 'The SQLite database that events and deliveries are kept in. Relative to the configuration file.',
+  }),
+})

@@ -1,0 +1,167 @@
+import { chmodSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Secret } from '../../src/domain/secret.ts'
+import { load } from './relay-yaml.ts'
+
+const reveal = (secret: Secret) => secret.reveal()
+const RETRY = {
+  initialDelayMs: 5_000,
+  factor: 2,
+  maxDelayMs: 3_600_000,
+  jitter: 0.2,
+  giveUpAfterMs: 259_200_000,
+  maxAttempts: null,
+}
+
+t.test('a short file gets good defaults for all else', async (t) => {
+  const { config, warnings } = load(t, '')
+  t.strictSame(warnings, [])
+  t.equal(config.file, join(config.directory, 'relay.yaml'))
+  t.strictSame(config.server, {
+    listen: { host: '127.0.0.1', port: 8080 },
+    trustProxy: [],
+    bodyLimitBytes: 5 * 1024 * 1024,
+    rateLimit: { maxRefused: 120, perMs: 60_000 },
+    shutdownTimeoutMs: 20_000,
+  })
+  t.equal(config.outbox.path, join(config.directory, 'data/relay.db'))
+  t.match(config.sources, { ultravox: { path: '/webhooks/ultravox', scheme: 'ultravox', toleranceMs: 60_000 } })
+  t.strictSame(config.routes, [{ events: ['*'], when: null, to: ['crm'] }])
+})
+
+t.test('each kind of target has its own defaults', async (t) => {
+  const { targets } = load(
+    t,
+    `
+targets:
+  crm: { type: http, url: "https://x/?k=v" }
+  ops: { type: slack, webhookUrl: "https://hooks.slack.test/x" }
+  run: { type: exec, command: [sh, -c, ""] }
+routes: [{ events: ["*"], to: [crm, ops, run] }]
+`,
+  ).config
+  const { crm, ops, run } = targets
+  if (crm?.type !== 'http' || ops?.type !== 'slack' || run?.type !== 'exec') throw new Error('wrong kinds')
+  const { url, ...http } = crm
+  t.equal(url.reveal(), 'https://x/?k=v')
+  t.strictSame(http, {
+    type: 'http',
+    method: 'POST',
+    headers: {},
+    sign: null,
+    retryOn: [],
+    timeoutMs: 10_000,
+    concurrency: 8,
+    rateLimit: null,
+    retry: RETRY,
+  })
+  const { webhookUrl, ...slack } = ops
+  t.equal(webhookUrl.reveal(), 'https://hooks.slack.test/x')
+  t.strictSame(slack, {
+    type: 'slack',
+    text: null,
+    blocks: null,
+    timeoutMs: 10_000,
+    concurrency: 1,
+    rateLimit: { max: 1, perMs: 1_000 },
+    retry: RETRY,
+  })
+  const { command, ...exec } = run
+  t.match(command[0], /^\/.*\/sh$/, 'found in PATH')
+  t.strictSame(command.slice(1), ['-c', ''])
+  t.strictSame(exec, {
+    type: 'exec',
+    env: {},
+    passEnv: [],
+    timeoutMs: 30_000,
+    concurrency: 2,
+    rateLimit: null,
+    retry: RETRY,
+  })
+})
+
+t.test('a target inherits what it does not say about retries', async (t) => {
+  const { config } = load(
+    t,
+    `
+retry: { initialDelay: 1s, maxDelay: 10m, maxAttempts: 50 }
+targets:
+  a: { type: http, url: "https://x/", retry: { maxAttempts: 3 } }
+  b: { type: http, url: "https://y/", retry: { factor: "1.5", giveUpAfter: 1d } }
+routes: [{ events: ["*"], to: [a, b] }]
+`,
+  )
+  const inherited = { ...RETRY, initialDelayMs: 1_000, maxDelayMs: 600_000 }
+  t.strictSame(config.targets.a?.retry, { ...inherited, maxAttempts: 3 })
+  t.strictSame(config.targets.b?.retry, { ...inherited, factor: 1.5, giveUpAfterMs: 86_400_000, maxAttempts: 50 })
+})
+
+t.test('numbers, durations and sizes may come from the environment', async (t) => {
+  const env = { PORT: '0', N: '3', T: '1.5h', B: '0.5mb', STATUS: '404' }
+  const yaml = `
+server: { listen: "[::1]:\${PORT}", bodyLimit: "\${B}", rateLimit: { maxRefused: "\${N}" } }
+targets:
+  crm: { type: http, url: "https://x/", concurrency: "\${N}", timeout: "\${T}", retryOn: ["\${STATUS}"] }
+`
+  const { server, targets } = load(t, yaml, { env }).config
+  t.strictSame(server.listen, { host: '::1', port: 0 })
+  t.equal(server.bodyLimitBytes, 524_288)
+  t.equal(server.rateLimit.maxRefused, 3)
+  t.match(targets.crm, { concurrency: 3, timeoutMs: 5_400_000, retryOn: [404] })
+})
+
+t.test('secrets and headers are kept as secrets', async (t) => {
+  const yaml = `
+sources: { a: { scheme: ultravox, secrets: ["\${OLD}", "\${NEW}"] } }
+targets:
+  crm: { type: http, url: "https://x/", headers: { A: "Bearer \${NEW}" }, sign: { scheme: ultravox, secrets: [s] } }
+`
+  const { sources, targets } = load(t, yaml, { env: { OLD: 'one', NEW: 'two' } }).config
+  t.strictSame(sources.a?.scheme === 'ultravox' && sources.a.secrets.map(reveal), ['one', 'two'])
+  const { crm } = targets
+  if (crm?.type !== 'http') throw new Error('wrong kind')
+  t.equal(crm.headers.A?.reveal(), 'Bearer two')
+  t.strictSame([crm.sign?.scheme, crm.sign?.secrets.map(reveal)], ['ultravox', ['s']])
+})
+
+t.test('a Standard Webhooks secret may come with its prefix or without', async (t) => {
+  const base64 = Buffer.alloc(24, 7).toString('base64')
+  const sign = `{ scheme: standard-webhooks, secrets: ["${base64}", "whsec_${base64}"] }`
+  t.doesNotThrow(() => load(t, `targets: { crm: { type: http, url: "https://x/", sign: ${sign} } }`))
+})
+
+t.test('a program with a slash is found from the directory of the file', async (t) => {
+  const directory = t.testdir({
+    hooks: { 'a.sh': '' },
+    'relay.yaml': `
+sources: { a: { scheme: ultravox, secrets: [x] } }
+targets: { run: { type: exec, command: [hooks/a.sh, --json] } }
+routes: [{ events: ["*"], to: [run] }]
+`,
+  })
+  chmodSync(join(directory, 'hooks/a.sh'), 0o755)
+  const { run } = loadConfig(join(directory, 'relay.yaml'), {}).config.targets
+  t.strictSame(run?.type === 'exec' && run.command, [join(directory, 'hooks/a.sh'), '--json'])
+})
+
+t.test('the example secret is taken where only this machine can reach it', async (t) => {
+  for (const listen of ['127.0.0.1:80', '127.1.2.3:80', '[::1]:80', 'localhost:80']) {
+    const sources = 'sources: { a: { scheme: ultravox, secrets: [whsec_example_do_not_use] } }'
+    t.doesNotThrow(() => load(t, `server: { listen: "${listen}" }\n${sources}`), listen)
+  }
+})
+
+t.test('anchors and aliases work', async (t) => {
+  const { targets } = load(
+    t,
+    `
+targets:
+  a: { type: http, url: "https://x/", retry: &patient { giveUpAfter: 14d } }
+  b: { type: http, url: "https://y/", retry: *patient }
+routes: [{ events: ["*"], to: [a, b] }]
+`,
+  ).config
+  t.equal(targets.b?.retry.giveUpAfterMs, 14 * 86_400_000)
+})

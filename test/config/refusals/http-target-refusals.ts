@@ -1,0 +1,76 @@
+import type { Refusals } from '../relay-yaml.ts'
+import { http } from './section-text.ts'
+
+export const httpTargetRefusals: Refusals = {
+  'a url that is not http': {
+    yaml: 'targets:\n  crm: { type: http, url: ▸"ftp://x/" }',
+    path: 'targets.crm.url',
+    words: /https:\/\/ or http:\/\//,
+  },
+  'a url with a password': {
+    yaml: 'targets:\n  crm: { type: http, url: ▸"https://me:marked-secret@x/" }',
+    path: 'targets.crm.url',
+    words: /headers, as Authorization/,
+  },
+  'a url with a fragment': {
+    yaml: 'targets:\n  crm: { type: http, url: ▸"https://x/?k=marked-secret#a" }',
+    path: 'targets.crm.url',
+    words: /fragment.*remove it/,
+  },
+  'an unknown method': { yaml: http('method: ▸GET'), path: 'targets.crm.method', words: /one of POST, PUT, PATCH/ },
+  'a header name with a blank': {
+    yaml: http('headers: { ▸"X Y": a }'),
+    path: 'targets.crm.headers["X Y"]',
+    words: /no header name/,
+  },
+  'a header the relay sets': {
+    yaml: http('headers: { ▸Webhook-Id: a }'),
+    path: 'targets.crm.headers.Webhook-Id',
+    words: /set by the relay itself/,
+  },
+  'a header of the relay': {
+    yaml: http('headers: { ▸X-Relay-Foo: a }'),
+    path: 'targets.crm.headers.X-Relay-Foo',
+    words: /set by the relay itself/,
+  },
+  'a signature header of Ultravox': {
+    yaml: http('headers: { ▸x-ultravox-webhook-signature: a }'),
+    path: 'targets.crm.headers.x-ultravox-webhook-signature',
+    words: /set by the relay itself/,
+  },
+  'the length of the body as a header': {
+    yaml: http('headers: { ▸content-length: "1" }'),
+    path: 'targets.crm.headers.content-length',
+    words: /set by the relay itself/,
+  },
+  'a header with a line break': {
+    yaml: http('headers: { A: ▸"b\\r\\nmarked-secret" }'),
+    path: 'targets.crm.headers.A',
+    words: /line break/,
+  },
+  'a header twice': {
+    yaml: http('headers: { A: x, ▸a: y }'),
+    path: 'targets.crm.headers.a',
+    words: /same header as A/,
+  },
+  'a status that is no 4xx': {
+    yaml: http('retryOn: [404, ▸503]'),
+    path: 'targets.crm.retryOn[1]',
+    words: /400 to 499/,
+  },
+  'an unknown way of signing': {
+    yaml: http('sign: { scheme: ▸hmac, secrets: [x] }'),
+    path: 'targets.crm.sign.scheme',
+    words: /one of ultravox, standard-webhooks/,
+  },
+  'a signing secret that is no base64': {
+    yaml: http('sign: { scheme: standard-webhooks, secrets: [▸"whsec_marked-secret!"] }'),
+    path: 'targets.crm.sign.secrets[0]',
+    words: /base64 of 24 to 64 bytes/,
+  },
+  'a signing secret that is too short': {
+    yaml: http('sign: { scheme: standard-webhooks, secrets: [▸whsec_AAAA] }'),
+    path: 'targets.crm.sign.secrets[0]',
+    words: /24 to 64 bytes/,
+  },
+}

@@ -1,0 +1,25 @@
+import type { Refusals } from '../relay-yaml.ts'
+import { execTargetRefusals } from './exec-target-refusals.ts'
+import { formRefusals } from './form-refusals.ts'
+import { httpTargetRefusals } from './http-target-refusals.ts'
+import { referenceRefusals } from './reference-refusals.ts'
+import { retryRefusals } from './retry-refusals.ts'
+import { routeRefusals } from './route-refusals.ts'
+import { scalarRefusals } from './scalar-refusals.ts'
+import { serverRefusals } from './server-refusals.ts'
+import { slackTargetRefusals } from './slack-target-refusals.ts'
+import { sourceRefusals } from './source-refusals.ts'
+
+/** Every configuration with one mistake in it, by what the mistake is. */
+export const REFUSALS: Refusals = {
+  ...formRefusals,
+  ...scalarRefusals,
+  ...serverRefusals,
+  ...sourceRefusals,
+  ...referenceRefusals,
+  ...routeRefusals,
+  ...httpTargetRefusals,
+  ...slackTargetRefusals,
+  ...execTargetRefusals,
+  ...retryRefusals,
+}

@@ -1,0 +1,61 @@
+import type { Refusals } from '../relay-yaml.ts'
+import { route } from './section-text.ts'
+
+export const routeRefusals: Refusals = {
+  'an unknown target in a route': {
+    yaml: route('events: ["*"], to: [crm, ▸crn]'),
+    path: 'routes[0].to[1]',
+    words: /no target "crn" \(did you mean "crm"\?\)/,
+  },
+  'an unknown target like no other': {
+    yaml: route('events: ["*"], to: [crm, ▸billing]'),
+    path: 'routes[0].to[1]',
+    words: /no target "billing": the targets are crm/,
+  },
+  'a target twice in one route': {
+    yaml: route('events: ["*"], to: [crm, ▸crm]'),
+    path: 'routes[0].to[1]',
+    words: /already: remove it/,
+  },
+  'a target no route leads to': {
+    yaml: 'targets:\n  crm: { type: http, url: "https://x/" }\n  ▸spare: { type: http, url: "https://y/" }',
+    path: 'targets.spare',
+    words: /no route leads.*never used.*remove it/,
+  },
+  'a route with no events': {
+    yaml: 'routes:\n  - { events: ["*"], to: [crm] }\n  - { events: ▸[], to: [crm] }',
+    path: 'routes[1].events',
+    words: /never sends anything/,
+  },
+  'a route with no targets': {
+    yaml: 'routes:\n  - { events: ["*"], to: [crm] }\n  - { events: ["*"], to: ▸[] }',
+    path: 'routes[1].to',
+    words: /never sends anything/,
+  },
+  'a route behind one that takes everything': {
+    yaml: 'routes:\n  - { events: [call.*], to: [crm] }\n  - ▸{ events: [call.ended, call.b*], when: "true", to: [crm] }',
+    path: 'routes[1]',
+    words: /unreachable: routes\[0\] already sends these events to these targets/,
+  },
+  'a route behind two that together take everything': {
+    yaml: 'routes:\n  - { events: [call.ended], to: [crm] }\n  - { events: [call.billed], to: [crm] }\n  - ▸{ events: [call.ended, call.billed], to: [crm] }',
+    path: 'routes[2]',
+    words: /unreachable: routes\[0\] and routes\[1\] already send/,
+  },
+  'a condition that is no JSONata': {
+    yaml: route('events: ["*"], to: [crm], when: "call.x = ▸)"'),
+    path: 'routes[0].when',
+    words: /not valid JSONata/,
+  },
+  'a condition that is no text': {
+    yaml: route('events: ["*"], to: [crm], when: ▸true'),
+    path: 'routes[0].when',
+    words: /must be text, not true or false/,
+  },
+  'a condition broken by what a reference holds': {
+    yaml: route('events: ["*"], to: [crm], when: ▸"call.x = ${BAD}"'),
+    path: 'routes[0].when',
+    words: /not valid JSONata once its \$\{\.\.\.\} is filled in$/,
+    env: { BAD: ') marked-secret' },
+  },
+}

@@ -1,0 +1,81 @@
+import type { Refusals } from '../relay-yaml.ts'
+import { source } from './section-text.ts'
+
+export const sourceRefusals: Refusals = {
+  'a source path without a slash': {
+    yaml: source('secrets: [a], path: ▸hooks'),
+    path: 'sources.ultravox.path',
+    words: /must start with "\/"/,
+  },
+  'a source path with a parameter': {
+    yaml: source('secrets: [a], path: ▸"/a/:b"'),
+    path: 'sources.ultravox.path',
+    words: /may only have/,
+  },
+  'a source path with a wildcard': {
+    yaml: source('secrets: [a], path: ▸"/a/*"'),
+    path: 'sources.ultravox.path',
+    words: /may only have/,
+  },
+  'a source path with a query': {
+    yaml: source('secrets: [a], path: ▸"/a?b#c"'),
+    path: 'sources.ultravox.path',
+    words: /may only have/,
+  },
+  'the path of the health check': {
+    yaml: source('secrets: [a], path: ▸/healthz'),
+    path: 'sources.ultravox.path',
+    words: /health checks/,
+  },
+  'two sources with one path': {
+    yaml: 'sources:\n  a: { scheme: ultravox, secrets: [x], path: /webhooks/b }\n  ▸b: { scheme: ultravox, secrets: [y] }',
+    path: 'sources.b.path',
+    words: /path of sources\.a too/,
+  },
+  'a source with no scheme': {
+    yaml: 'sources:\n  ▸a: { secrets: [x] }',
+    path: 'sources.a.scheme',
+    words: /missing: write one of ultravox, none/,
+  },
+  'a source with no secret': {
+    yaml: source('secrets: ▸[]'),
+    path: 'sources.ultravox.secrets',
+    words: /nothing in it: write the secret/,
+  },
+  'a source with its secrets missing': {
+    yaml: 'sources:\n  ▸a: { scheme: ultravox }',
+    path: 'sources.a.secrets',
+    words: /is missing: write secrets:/,
+  },
+  'an empty secret': {
+    yaml: source('secrets: [▸"${EMPTY}"]'),
+    path: 'sources.ultravox.secrets[0]',
+    words: /must not be empty/,
+    env: { EMPTY: '' },
+  },
+  'a secret that is too long': {
+    yaml: source(`secrets: [▸${'x'.repeat(121)}]`),
+    path: 'sources.ultravox.secrets[0]',
+    words: /120 characters/,
+  },
+  'secrets with scheme none': {
+    yaml: 'sources:\n  a: { scheme: none, secrets: ▸[x] }',
+    path: 'sources.a.secrets',
+    words: /remove secrets, or write scheme: ultravox/,
+  },
+  'a tolerance with scheme none': {
+    yaml: 'sources:\n  a: { scheme: none, tolerance: ▸9s }',
+    path: 'sources.a.tolerance',
+    words: /remove tolerance/,
+  },
+  'a source with a blank in its name': {
+    yaml: 'sources:\n  ▸a b: { scheme: ultravox, secrets: [x] }',
+    path: 'sources["a b"]',
+    words: /no name: use 1 to 64/,
+  },
+  'the example secret where others can reach it': {
+    yaml: 'server: { listen: 0.0.0.0:8080 }\nsources:\n  a: { scheme: ultravox, secrets: [▸whsec_example_do_not_use] }',
+    path: 'sources.a.secrets[0]',
+    words: /example secret.*everybody knows/,
+  },
+}

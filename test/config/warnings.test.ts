@@ -1,0 +1,40 @@
+import t from 'tap'
+import { load, warns } from './relay-yaml.ts'
+
+t.test('a source that verifies nothing is warned about', async (t) => {
+  warns(t, {
+    yaml: 'sources:\n  open: { scheme: ▸none }',
+    path: 'sources.open.scheme',
+    words: /takes anything anyone sends; write scheme: ultravox/,
+  })
+})
+
+t.test('an event that looks like a known one is warned about', async (t) => {
+  warns(t, {
+    yaml: 'routes:\n  - { events: [call.started, ▸call.endd], to: [crm] }',
+    path: 'routes[0].events[1]',
+    words: /"call\.endd".*did you mean "call\.ended"/,
+  })
+})
+
+t.test('an event that looks like no other is taken as it is', async (t) => {
+  const { config, warnings } = load(t, 'routes:\n  - { events: [voicemail.left, call.*], to: [crm] }')
+  t.strictSame(warnings, [])
+  t.strictSame(config.routes[0]?.events, ['voicemail.left', 'call.*'])
+})
+
+t.test('a condition that a later route makes pointless is warned about', async (t) => {
+  warns(t, {
+    yaml: 'routes:\n  - { events: [call.ended], to: [crm], when: ▸call.x }\n  - { events: ["*"], to: [crm] }',
+    path: 'routes[0].when',
+    words: /no effect: routes\[1\] sends these events to these targets/,
+  })
+})
+
+t.test('a policy that gives up before it tries again is warned about', async (t) => {
+  warns(t, {
+    yaml: 'retry: { giveUpAfter: ▸1s }',
+    path: 'retry.giveUpAfter',
+    words: /nothing is ever tried again.*maxAttempts: 1/,
+  })
+})
