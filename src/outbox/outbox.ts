@@ -1,0 +1,67 @@
+import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
+import type { RefusalCode } from '../domain/errors.ts'
+import type { NewEvent } from '../domain/event.ts'
+
+/**
+ * The durable store of events and deliveries. Every method is one transaction, and what it reports as done is on disk.
+ * All instants are epoch milliseconds and are passed in.
+ *
+ * Rejections (of promises) carry a `RelayError`: `outbox_unavailable` when nothing was changed and trying again later
+ * makes sense (disk full, database locked by somebody), `outbox_failed` when the storage can no longer be trusted: the
+ * process should end.
+ */
+export interface Outbox {
+  /**
+   * Records a genuine event with one pending delivery per target, due at once; or, if an event of the same source, name
+   * and call id is there already, counts a duplicate and changes nothing else.
+   */
+  record(event: NewEvent, targets: readonly string[]): Promise<Recorded>
+
+  /** Keeps a request that was not taken. Bounded: old ones make room. */
+  reject(rejection: Rejection): Promise<void>
+
+  /**
+   * Leases up to `limit` due deliveries of a target, oldest due first. A leased delivery is not claimed again until it
+   * is settled or released; a lease dies with the process, and its delivery is then pending as before.
+   */
+  claim(target: string, limit: number, now: number): Promise<Claim>
+
+  /**
+   * Ends a lease with what the attempt came to. False, and nothing is changed, if the delivery is no longer what was
+   * leased (somebody cancelled it meanwhile).
+   */
+  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean>
+
+  /** Ends a lease as if it had never been: the delivery stays pending and due as it was. */
+  release(delivery: Delivery): Promise<void>
+
+  /** Finishes what is under way and closes the store. */
+  close(): Promise<void>
+}
+
+export interface Recorded {
+  /** The id of the event on record: for a duplicate, the first one's. */
+  readonly eventId: string
+  readonly duplicate: boolean
+}
+
+export interface Claim {
+  readonly deliveries: Delivery[]
+  /** When the target's next delivery that is neither leased nor in this claim falls due; null where there is none. */
+  readonly nextDueAt: number | null
+}
+
+/** A request that was not taken. */
+export interface Rejection {
+  readonly source: string
+  readonly receivedAt: number
+  readonly reason: RefusalCode
+  /** The client's address. */
+  readonly peer: string
+  /** Size of the body, or what Content-Length said where it was not read; null where neither is known. */
+  readonly bytes: number | null
+  /** The headers that the verification looked at, as JSON. */
+  readonly headers: string
+  /** Only where the sender's signature was valid: then the request may hold a genuine event that can still be saved. */
+  readonly kept: { readonly body: Uint8Array; readonly contentType: string | null } | null
+}

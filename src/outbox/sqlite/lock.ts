@@ -1,0 +1,25 @@
+import type Database from 'better-sqlite3'
+import { RelayError } from '../../domain/errors.ts'
+import { openDatabase } from './driver.ts'
+
+/**
+ * Makes this process the only daemon on an outbox. The lock is SQLite's own exclusive lock on a file beside the
+ * database: the kernel drops it when the process ends, however it ends, and the outbox itself stays open to `sqlite3`
+ * and the CLI. Throws `outbox_locked` at once if another process has it. Closing the returned handle gives it back.
+ */
+export function lockOutbox(path: string): Database.Database {
+  const lock = openDatabase(`${path}.lock`, { timeout: 0 })
+  try {
+    lock.pragma('locking_mode = exclusive')
+    lock.exec('begin exclusive')
+    return lock
+  } catch (error) {
+    lock.close()
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    throw new RelayError(
+      'outbox_locked',
+      `another relay is running on the outbox ${path}; stop it first, or give this one an outbox.path of its own`,
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,194 @@
+-- Instants are epoch milliseconds (UTC). The tables are ours to change in later migrations; the views are the operator's
+-- stable way in. No foreign keys: every row is written by the few statements of store.ts, parents and children in one
+-- transaction, and the checks would cost a look-up a row on the path of an acknowledgement.
+
+-- One row per event on record. Small, since every listing reads them: bodies live apart, and may be dropped one day
+-- while the identity stays and duplicates are still recognised.
+create table events (
+  event_seq    integer primary key,
+  event_id     text    not null unique,
+  source       text    not null,
+  event        text    not null,
+  call_id      text,
+  body_hash    text,
+  received_at  integer not null,
+  origin       text    not null check (origin in ('webhook', 'reconcile')),
+  content_type text,
+  duplicates   integer not null default 0 check (duplicates >= 0),
+  check ((call_id is null) = (body_hash is not null))
+) strict;
+
+-- The identity of an event: source + name + call id, or the body's SHA-256 where there is no call id. The call id
+-- comes first, so that a call's events stand together and "what happened to this call" is one look-up.
+create unique index events_by_call on events (call_id, event, source) where call_id is not null;
+create unique index events_by_body on events (body_hash, event, source) where body_hash is not null;
+
+create table event_bodies (
+  event_seq integer primary key,
+  body      blob not null
+) strict;
+
+-- Unfinished deliveries only. A finished one moves to finished_deliveries in the transaction that settles it, so this
+-- stays small and a claim stays cheap however long the history grows. Leases are held in memory by the one process
+-- that delivers: a crash leaves every row pending, which is what recovery would have made of it.
+-- autoincrement: an id is never used again, also after its row has moved on.
+create table live_deliveries (
+  delivery_id      integer primary key autoincrement,
+  event_seq        integer not null,
+  target           text    not null,
+  attempts         integer not null default 0 check (attempts >= 0),
+  first_attempt_at integer,
+  due_at           integer not null,
+  updated_at       integer not null,
+  last_status      integer,
+  last_error       text,
+  check ((attempts = 0) = (first_attempt_at is null)),
+  check (attempts > 0 or (last_status is null and last_error is null))
+) strict;
+
+-- for claim: the target first, so that one target's backlog is never in another's way
+create index live_deliveries_by_due on live_deliveries (target, due_at);
+-- for delivery_log by event
+create index live_deliveries_by_event on live_deliveries (event_seq);
+-- for failed_deliveries; only rows that have failed are in it
+create index live_deliveries_failing on live_deliveries (target, due_at) where attempts > 0;
+
+create table finished_deliveries (
+  delivery_id integer primary key,
+  event_seq   integer not null,
+  target      text    not null,
+  state       text    not null check (state in ('delivered', 'dead', 'cancelled')),
+  attempts    integer not null check (attempts >= 0),
+  finished_at integer not null,
+  last_status integer,
+  last_error  text,
+  check (state != 'delivered' or (attempts > 0 and last_error is null))
+) strict;
+
+-- for delivery_log by event
+create index finished_deliveries_by_event on finished_deliveries (event_seq);
+-- for failed_deliveries
+create index finished_deliveries_dead on finished_deliveries (target, finished_at) where state = 'dead';
+
+create table attempts (
+  delivery_id integer not null,
+  attempt     integer not null check (attempt > 0),
+  started_at  integer not null,
+  duration_ms integer not null check (duration_ms >= 0),
+  outcome     text    not null check (outcome in ('delivered', 'failed', 'refused')),
+  status      integer,
+  error       text,
+  response    text,
+  check ((outcome = 'delivered') = (error is null)),
+  primary key (delivery_id, attempt)
+) strict, without rowid;
+
+-- Requests that were not taken. Two kinds, bounded apart so that noise cannot push out what may still be saved: without
+-- a body (unproven), and with one (validly signed, refused all the same). The latter are kept once however often
+-- they are sent.
+create table rejections (
+  rejection_id integer primary key autoincrement,
+  source       text    not null,
+  received_at  integer not null,
+  reason       text    not null,
+  peer         text    not null,
+  bytes        integer,
+  headers      text    not null,
+  times        integer not null default 1,
+  body         blob,
+  body_hash    text,
+  content_type text,
+  check ((body is null) = (body_hash is null))
+) strict;
+
+-- for the bound on each kind, and to find a kept one again
+create index rejections_unproven on rejections (rejection_id) where body is null;
+create index rejections_proven on rejections (rejection_id) where body is not null;
+create unique index rejections_kept on rejections (body_hash, reason, source) where body is not null;
+
+-- The operator's views: ISO times, bodies as text for json_extract (the bytes are untouched).
+
+create view event_log as
+select
+  e.event_id,
+  e.source,
+  e.event,
+  e.call_id,
+  strftime('%Y-%m-%dT%H:%M:%fZ', e.received_at / 1000.0, 'unixepoch') as received_at,
+  e.origin,
+  e.duplicates,
+  cast(b.body as text) as body
+from events e
+left join event_bodies b on b.event_seq = e.event_seq;
+
+-- The two halves that the next two views are made of. failed_deliveries takes from each half what its partial index
+-- holds; a condition over delivery_log would read the whole history.
+create view unfinished_delivery_log as
+select
+  d.delivery_id,
+  e.event_id,
+  e.event,
+  e.call_id,
+  d.target,
+  'pending' as state,
+  d.attempts,
+  strftime('%Y-%m-%dT%H:%M:%fZ', d.due_at / 1000.0, 'unixepoch') as due_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', d.updated_at / 1000.0, 'unixepoch') as updated_at,
+  d.last_status,
+  d.last_error
+from live_deliveries d
+join events e on e.event_seq = d.event_seq;
+
+create view finished_delivery_log as
+select
+  d.delivery_id,
+  e.event_id,
+  e.event,
+  e.call_id,
+  d.target,
+  d.state as state,
+  d.attempts,
+  null as due_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', d.finished_at / 1000.0, 'unixepoch') as updated_at,
+  d.last_status,
+  d.last_error
+from finished_deliveries d
+join events e on e.event_seq = d.event_seq;
+
+create view delivery_log as
+select * from unfinished_delivery_log
+union all
+select * from finished_delivery_log;
+
+create view failed_deliveries as
+select * from unfinished_delivery_log where attempts > 0
+union all
+select * from finished_delivery_log where state = 'dead';
+
+create view attempt_log as
+select
+  a.delivery_id,
+  coalesce(l.target, f.target) as target,
+  a.attempt,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at / 1000.0, 'unixepoch') as started_at,
+  a.duration_ms,
+  a.outcome,
+  a.status,
+  a.error,
+  a.response
+from attempts a
+left join live_deliveries l on l.delivery_id = a.delivery_id
+left join finished_deliveries f on f.delivery_id = a.delivery_id;
+
+create view rejection_log as
+select
+  rejection_id,
+  source,
+  strftime('%Y-%m-%dT%H:%M:%fZ', received_at / 1000.0, 'unixepoch') as received_at,
+  reason,
+  peer,
+  bytes,
+  cast(body as text) as body,
+  headers,
+  times
+from rejections;

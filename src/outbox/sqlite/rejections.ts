@@ -1,0 +1,50 @@
+import type Database from 'better-sqlite3'
+import { bodyHash } from '../../domain/event.ts'
+import type { Rejection } from '../outbox.ts'
+
+/** How many refused requests without a valid signature are remembered. */
+const UNPROVEN_LIMIT = 10_000
+/** And with one. Far more: they may hold genuine events of a day on which this machine's clock was wrong. */
+const PROVEN_LIMIT = 100_000
+/** The limits are enforced at start and once in so many refusals. */
+const PRUNE_EVERY = 1_000
+
+export function createRejectionStore(database: Database.Database): { reject(rejection: Rejection): void } {
+  // A kept request that is sent again (the provider retries for hours) is one row, with the time of the last.
+  const insert = database.prepare(`
+    insert into rejections (source, received_at, reason, peer, bytes, headers, body, body_hash, content_type)
+    values (@source, @receivedAt, @reason, @peer, @bytes, @headers, @body, @bodyHash, @contentType)
+    on conflict (body_hash, reason, source) where body is not null
+      do update set
+        times = times + 1,
+        received_at = excluded.received_at,
+        peer = excluded.peer,
+        headers = excluded.headers`)
+  const prunings = [pruning(database, 'is null', UNPROVEN_LIMIT), pruning(database, 'is not null', PROVEN_LIMIT)]
+  let sincePruned = PRUNE_EVERY
+
+  return {
+    reject({ kept, ...rejection }) {
+      insert.run({
+        ...rejection,
+        body: kept?.body ?? null,
+        bodyHash: kept === null ? null : bodyHash(kept.body),
+        contentType: kept?.contentType ?? null,
+      })
+      if (++sincePruned < PRUNE_EVERY) return
+      sincePruned = 0
+      for (const prune of prunings) prune.run()
+    },
+  }
+}
+
+function pruning(database: Database.Database, body: 'is null' | 'is not null', limit: number): Database.Statement {
+  return database.prepare(`
+    delete from rejections
+    where body ${body} and rejection_id <= (
+      select rejection_id
+      from rejections
+      where body ${body}
+      order by rejection_id desc
+      limit 1 offset ${limit})`)
+}

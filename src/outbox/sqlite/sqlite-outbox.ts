@@ -1,0 +1,159 @@
+import { Worker } from 'node:worker_threads'
+import type { Attempt, Delivery, Settlement } from '../../domain/delivery.ts'
+import { errorMessage, RelayError } from '../../domain/errors.ts'
+import type { NewEvent } from '../../domain/event.ts'
+import type { Claim, Outbox, Recorded, Rejection } from '../outbox.ts'
+import type { Call, Reply } from './batch.ts'
+import { fromFault } from './faults.ts'
+import type { FromWorker, ToWorker } from './worker.ts'
+
+interface Waiting {
+  readonly call: Call
+  readonly resolve: (value: never) => void
+  readonly reject: (error: RelayError) => void
+}
+
+/**
+ * The outbox on SQLite. Calls made while a batch is on its way wait and go together as the next one: the group commit.
+ * The busier it is, the larger the batches and the fewer the fsyncs per call.
+ */
+export class SqliteOutbox implements Outbox {
+  readonly #worker: Worker
+  readonly #onFailure: (error: RelayError) => void
+  #waiting: Waiting[] = []
+  #underway: readonly Waiting[] = []
+  #failure: RelayError | undefined
+  /** Set once closing has begun. */
+  #closing: Promise<void> | undefined
+  #closed: () => void = () => {}
+
+  /**
+   * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
+   * storage can no longer be trusted; from then on every call rejects with `outbox_failed`.
+   */
+  static async open(path: string, onFailure: (error: RelayError) => void): Promise<SqliteOutbox> {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: path })
+    await new Promise<void>((resolve, reject) => {
+      worker.once('error', reject)
+      worker.once('message', (message: FromWorker) => {
+        worker.off('error', reject)
+        if (message.kind === 'failed') reject(fromFault(message.fault))
+        else resolve()
+      })
+    })
+    return new SqliteOutbox(worker, onFailure)
+  }
+
+  private constructor(worker: Worker, onFailure: (error: RelayError) => void) {
+    this.#worker = worker
+    this.#onFailure = onFailure
+    worker.on('message', (message: FromWorker) => this.#receive(message))
+    worker.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))
+  }
+
+  record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
+    return this.#call({ method: 'record', args: [{ ...event, body: owned(event.body) }, targets] })
+  }
+
+  reject(rejection: Rejection): Promise<void> {
+    const kept = rejection.kept && { ...rejection.kept, body: owned(rejection.kept.body) }
+    return this.#call({ method: 'reject', args: [{ ...rejection, kept }] })
+  }
+
+  claim(target: string, limit: number, now: number): Promise<Claim> {
+    return this.#call({ method: 'claim', args: [target, limit, now] })
+  }
+
+  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean> {
+    return this.#call({ method: 'settle', args: [withoutBody(delivery), attempt, settlement] })
+  }
+
+  release(delivery: Delivery): Promise<void> {
+    return this.#call({ method: 'release', args: [withoutBody(delivery)] })
+  }
+
+  /** Calls already made are still carried out; later ones are refused. */
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#closing = new Promise((resolve) => {
+        this.#closed = resolve
+      })
+      this.#sendNext()
+    }
+    return this.#closing
+  }
+
+  #call<T>(call: Call): Promise<T> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#closing !== undefined) {
+      return Promise.reject(new RelayError('outbox_unavailable', 'outbox: it is being closed'))
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ call, resolve, reject })
+      this.#sendNext()
+    })
+  }
+
+  #sendNext(): void {
+    if (this.#underway.length > 0) return
+    if (this.#waiting.length > 0) {
+      this.#underway = this.#waiting
+      this.#waiting = []
+      const calls = this.#underway.map(({ call }) => call)
+      this.#post({ calls }, calls.flatMap(transferable))
+    } else if (this.#closing !== undefined) {
+      if (this.#failure !== undefined) this.#closed()
+      else this.#post('close', [])
+    }
+  }
+
+  #post(message: ToWorker, transfer: ArrayBuffer[]): void {
+    this.#worker.postMessage(message, transfer)
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.kind === 'failed') this.#fail(fromFault(message.fault))
+    if (message.kind === 'closed') this.#closed()
+    if (message.kind === 'replies') this.#answer(message.replies)
+  }
+
+  #answer(replies: readonly Reply[]): void {
+    const answered = this.#underway
+    this.#underway = []
+    for (const [index, { resolve, reject }] of answered.entries()) {
+      const reply = replies[index]!
+      if ('fault' in reply) reject(fromFault(reply.fault))
+      else resolve(reply.value as never)
+    }
+    this.#sendNext()
+  }
+
+  #fail(error: RelayError): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    const lost = [...this.#underway, ...this.#waiting]
+    this.#underway = []
+    this.#waiting = []
+    for (const { reject } of lost) reject(error)
+    this.#closed()
+    this.#onFailure(error)
+  }
+}
+
+/** A copy in memory of its own: small Buffers share a slab, which cannot be handed to another thread. */
+function owned(body: Uint8Array): Uint8Array {
+  return new Uint8Array(body)
+}
+
+function transferable(call: Call): ArrayBuffer[] {
+  if (call.method === 'record') return [call.args[0].body.buffer as ArrayBuffer]
+  if (call.method === 'reject' && call.args[0].kept !== null) return [call.args[0].kept.body.buffer as ArrayBuffer]
+  return []
+}
+
+const NOTHING = new Uint8Array()
+
+/** The worker has the body already. */
+function withoutBody(delivery: Delivery): Delivery {
+  return { ...delivery, event: { ...delivery.event, body: NOTHING } }
+}

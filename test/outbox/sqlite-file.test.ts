@@ -1,0 +1,175 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
+import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
+import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { newEvent } from './contract.ts'
+
+const fail = (error: Error) => t.fail(error.message)
+
+t.test('the database is opened so that a commit is on disk', async (t) => {
+  const file = openOutboxFile(join(t.testdir(), 'relay.db'))
+  t.teardown(() => file.close())
+  t.equal(file.database.pragma('journal_mode', { simple: true }), 'wal')
+  t.equal(file.database.pragma('synchronous', { simple: true }), 2, 'FULL')
+})
+
+t.test('what is created is readable by its owner only', async (t) => {
+  const directory = join(t.testdir(), 'new', 'deep')
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), fail)
+  t.teardown(() => outbox.close())
+  await outbox.record(newEvent(), [])
+  const mode = (path: string) => (statSync(path).mode & 0o777).toString(8)
+  t.equal(mode(directory), '700')
+  for (const file of ['relay.db', 'relay.db-wal', 'relay.db-shm', 'relay.db.lock']) {
+    t.equal(mode(join(directory, file)), '600', file)
+  }
+})
+
+t.test('a second daemon on the same outbox is refused at once, and let in after the first has ended', async (t) => {
+  const path = join(t.testdir(), 'relay.db')
+  const first = await SqliteOutbox.open(path, fail)
+  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_locked', message: /another relay is running on/ })
+  await first.record(newEvent(), [])
+  await first.close()
+  const second = await SqliteOutbox.open(path, fail)
+  await second.close()
+})
+
+t.test('an outbox written by a newer version is refused and left as it is', async (t) => {
+  const path = join(t.testdir(), 'relay.db')
+  await (await SqliteOutbox.open(path, fail)).close()
+  const database = openDatabase(path)
+  database.pragma('user_version = 999')
+  database.close()
+  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_unusable', message: /newer version/ })
+  const again = openDatabase(path)
+  t.equal(again.pragma('user_version', { simple: true }), 999)
+  again.close()
+})
+
+t.test("another program's database is refused and left as it is", async (t) => {
+  const path = join(t.testdir(), 'other.db')
+  const database = openDatabase(path)
+  database.exec('create table theirs (x); insert into theirs values (1)')
+  database.close()
+  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_unusable', message: /some other program/ })
+  const again = openDatabase(path)
+  t.same(again.prepare('select name from sqlite_schema').pluck().all(), ['theirs'])
+  again.close()
+})
+
+t.test('a damaged file is refused and not replaced', async (t) => {
+  const path = join(t.testdir(), 'relay.db')
+  const damaged = Buffer.from('this is no database, but it is more than a hundred bytes long: '.repeat(20))
+  writeFileSync(path, damaged)
+  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_failed', message: /SQLITE_NOTADB/ })
+  t.same(readFileSync(path), damaged)
+})
+
+t.test('a directory that cannot be made is told', async (t) => {
+  const directory = t.testdir({ file: 'a file, not a directory' })
+  const path = join(directory, 'file', 'relay.db')
+  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_unusable', message: /cannot create the outbox/ })
+})
+
+t.test('a database locked by somebody else makes the outbox unavailable, not broken', async (t) => {
+  const path = join(t.testdir(), 'relay.db')
+  const outbox = await SqliteOutbox.open(path, fail)
+  t.teardown(() => outbox.close())
+  const operator = openDatabase(path)
+  operator.exec('begin immediate')
+  await t.rejects(outbox.record(newEvent(), []), { code: 'outbox_unavailable', message: /SQLITE_BUSY/ })
+  operator.exec('rollback')
+  operator.close()
+  t.equal((await outbox.record(newEvent(), [])).duplicate, false)
+})
+
+t.test('one call that cannot be carried out does not take the others of its batch with it', async (t) => {
+  const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), fail)
+  t.teardown(() => outbox.close())
+  const first = newEvent()
+  const calls = [
+    outbox.record(first, ['crm']),
+    outbox.record(newEvent(), ['crm']),
+    // The same event id for another event breaks a constraint.
+    outbox.record({ ...newEvent(), eventId: first.eventId }, ['crm']),
+    outbox.record(newEvent(), ['crm']),
+  ]
+  const results = await Promise.allSettled(calls)
+  t.same(
+    results.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+  )
+  t.equal((await outbox.claim('crm', 9, 5_000)).deliveries.length, 3)
+})
+
+t.test('a full disk makes the outbox unavailable until there is room', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'relay-full-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', directory], { stdio: 'pipe' })
+  } catch {
+    t.plan(0, 'mounting a small tmpfs needs root')
+    return
+  }
+  t.teardown(() => execFileSync('umount', [directory]))
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), fail)
+  t.teardown(() => outbox.close())
+  writeFileSync(join(directory, 'ballast'), Buffer.alloc(1024 * 1024))
+  const stored: string[] = []
+  let refused: unknown
+  for (let n = 0; n < 500 && refused === undefined; n++) {
+    const event = newEvent({ body: Buffer.alloc(20_000, 'x') })
+    try {
+      await outbox.record(event, ['crm'])
+      stored.push(event.eventId)
+    } catch (error) {
+      refused = error
+    }
+  }
+  t.match(refused, { code: 'outbox_unavailable', message: /SQLITE_FULL/ })
+  rmSync(join(directory, 'ballast'))
+  const after = newEvent()
+  t.equal((await outbox.record(after, ['crm'])).duplicate, false, 'it recovers alone')
+  const { deliveries } = await outbox.claim('crm', 1_000, 5_000)
+  t.same(deliveries.map(({ event }) => event.eventId).sort(), [...stored, after.eventId].sort())
+})
+
+t.test('an I/O error ends all trust: what is under way and what comes later is refused', async (t) => {
+  // A limit on the size of files makes the kernel refuse a write in earnest. Its signal would end the process.
+  const ignore = () => {}
+  process.on('SIGXFSZ', ignore)
+  const limit = (bytes: number | 'unlimited') =>
+    execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:unlimited`])
+  t.teardown(() => {
+    limit('unlimited')
+    process.off('SIGXFSZ', ignore)
+  })
+  const told: unknown[] = []
+  const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), (error) => told.push(error))
+  t.teardown(() => outbox.close())
+  await outbox.record(newEvent(), [])
+  limit(200_000)
+  const large = () => outbox.record(newEvent({ body: Buffer.alloc(300_000, 'x') }), [])
+  const results = await Promise.allSettled([large(), large(), outbox.claim('crm', 1, 5_000)])
+  for (const result of results) t.match(result, { status: 'rejected', reason: { code: 'outbox_failed' } })
+  t.match(results[0], { reason: { message: /SQLITE_IOERR/ } })
+  await t.rejects(outbox.record(newEvent(), []), { code: 'outbox_failed' })
+  t.equal(told.length, 1)
+})
+
+t.test('the worker ends when the outbox is closed', async (t) => {
+  const worker = new Worker(new URL('../../src/outbox/sqlite/worker.js', import.meta.url), {
+    workerData: join(t.testdir(), 'relay.db'),
+  })
+  await once(worker, 'message')
+  worker.postMessage('close')
+  const [code] = await once(worker, 'exit')
+  t.equal(code, 0)
+})
