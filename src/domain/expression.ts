@@ -72,5 +72,6 @@ function compile(text: string, offset: number): jsonata.Expression {
 
 function toText(value: unknown): string {
   if (value === undefined || value === null) return ''
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  // Of a function (a regular expression is one to JSONata) `JSON.stringify` makes undefined, not a string.
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }

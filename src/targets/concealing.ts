@@ -1,0 +1,36 @@
+import type { Outcome } from '../domain/outcome.ts'
+import type { Secret } from '../domain/secret.ts'
+import type { Target } from './target.ts'
+
+const MASK = '[secret]'
+/** Shorter pieces are words that stand in any text (`Bearer`, `true`), and no secret worth the name. */
+const LEAST_LENGTH = 8
+
+/**
+ * A target whose answers tell none of its secrets: some services answer with what they were sent, some hooks print their
+ * environment, and answers are kept in the outbox.
+ */
+export function concealing(target: Target, secrets: readonly Secret[]): Target {
+  const pieces = secrets.flatMap(piecesOf)
+  const conceal = (text: string) => pieces.reduce((told, piece) => told.replaceAll(piece, MASK), text)
+  return {
+    name: target.name,
+    send: async (delivery, signal) => concealed(await target.send(delivery, signal), conceal),
+    close: () => target.close(),
+  }
+}
+
+/** `Bearer abc`, whole and word by word, longest first. */
+function piecesOf(secret: Secret): string[] {
+  const text = secret.reveal()
+  return [text, ...text.split(/\s+/)].filter((piece) => piece.length >= LEAST_LENGTH)
+}
+
+function concealed(outcome: Outcome, conceal: (text: string) => string): Outcome {
+  if (outcome.kind === 'interrupted') return outcome
+  return {
+    ...outcome,
+    ...('error' in outcome && { error: conceal(outcome.error) }),
+    ...(outcome.response !== undefined && { response: conceal(outcome.response) }),
+  } as Outcome
+}

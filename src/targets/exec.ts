@@ -1,0 +1,100 @@
+import type { Delivery } from '../domain/delivery.ts'
+import type { Outcome } from '../domain/outcome.ts'
+import type { Secret } from '../domain/secret.ts'
+import { identityValues } from './identity-values.ts'
+import { type ProcessEnding, runProcessGroup } from './process-group.ts'
+import type { Target } from './target.ts'
+
+export interface ExecTargetOptions {
+  readonly name: string
+  /** The program and its arguments; no shell reads them. */
+  readonly command: readonly [string, ...string[]]
+  /** Where it runs, and what its path is relative to. */
+  readonly directory: string
+  readonly timeoutMs: number
+  readonly env: Readonly<Record<string, Secret>>
+  /** Names of the relay's own environment variables that are handed on. */
+  readonly passEnv: readonly string[]
+}
+
+/** The exit code for "this will never work" (`EX_DATAERR` in sysexits.h). */
+const REFUSED_EXIT_CODE = 65
+
+/** What a program needs to run at all. Nothing else of the relay's environment reaches it: that holds secrets. */
+const PASSED_ALWAYS = ['PATH', 'HOME', 'LANG', 'TZ']
+
+/** Longest part of the last line of stderr that goes into an error, in characters. */
+const ERROR_LINE_LIMIT = 200
+
+/**
+ * Runs a program for every event, with the body on its stdin.
+ * Node connects its children by sockets, not pipes: `cat` and `>&2` work as ever, but opening `/dev/stdin` or
+ * `/dev/stderr` by name does not.
+ */
+export function createExecTarget(options: ExecTargetOptions): Target {
+  const env = configuredEnv(options)
+
+  return {
+    name: options.name,
+    async send(delivery, signal) {
+      if (signal.aborted) return { kind: 'interrupted' }
+      try {
+        const run = { ...options, env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
+        return outcomeOf(await runProcessGroup(run, signal), options.timeoutMs)
+      } catch (error) {
+        return { kind: 'failed', error: `cannot start: ${(error as NodeJS.ErrnoException).code} ${options.command[0]}` }
+      }
+    },
+    async close() {},
+  }
+}
+
+function configuredEnv({ env, passEnv }: ExecTargetOptions): Record<string, string> {
+  const passed = [...PASSED_ALWAYS, ...passEnv].flatMap((name): [string, string][] => {
+    const value = process.env[name]
+    return value === undefined ? [] : [[name, value]]
+  })
+  const set = Object.entries(env).map(([name, value]): [string, string] => [name, value.reveal()])
+  return Object.fromEntries([...passed, ...set])
+}
+
+function identityEnv(delivery: Delivery): Record<string, string> {
+  const identity = identityValues(delivery)
+  return {
+    RELAY_EVENT_ID: identity.eventId,
+    RELAY_EVENT: identity.event,
+    RELAY_CALL_ID: identity.callId,
+    RELAY_SOURCE: identity.source,
+    RELAY_TARGET: identity.target,
+    RELAY_ATTEMPT: identity.attempt,
+    RELAY_RECEIVED_AT: new Date(delivery.event.receivedAt).toISOString(),
+  }
+}
+
+function outcomeOf(ending: ProcessEnding, timeoutMs: number): Outcome {
+  const { early, code, signal } = ending
+  const response = responseOf(ending)
+  const answer = response === undefined ? {} : { response }
+  if (early === 'interrupted') return { kind: 'interrupted' }
+  if (early === 'timeout') return { kind: 'failed', error: `timeout: killed after ${timeoutMs / 1000}s`, ...answer }
+  if (code === null) return { kind: 'failed', error: `killed by ${signal}`, ...answer }
+  if (code === 0) return { kind: 'delivered', status: code, ...answer }
+  const error = `exit ${code}${lastLineOf(ending.stderr)}`
+  return { kind: code === REFUSED_EXIT_CODE ? 'refused' : 'failed', error, status: code, ...answer }
+}
+
+/** What was printed; told apart only where there is something of both. */
+function responseOf({ stdout, stderr }: ProcessEnding): string | undefined {
+  if (stdout !== '' && stderr !== '') return `stdout:\n${stdout}${stdout.endsWith('\n') ? '' : '\n'}stderr:\n${stderr}`
+  return stdout || stderr || undefined
+}
+
+/** `: …` with the last line that says anything, or nothing. */
+function lastLineOf(stderr: string): string {
+  const line = stderr
+    .trimEnd()
+    .split(/[\r\n]+/)
+    .at(-1)!
+  const visible = line.replace(/\p{Cc}+/gu, ' ').trim()
+  return visible === '' ? '' : `: ${[...visible].slice(0, ERROR_LINE_LIMIT).join('')}`
+}

@@ -1,0 +1,48 @@
+interface NetworkError {
+  readonly code?: unknown
+  readonly syscall?: unknown
+  readonly message?: unknown
+  readonly hostname?: unknown
+  readonly address?: unknown
+  readonly port?: unknown
+  readonly errors?: readonly NetworkError[]
+}
+
+/** The codes of OpenSSL's verification errors have no common prefix; these words are in all of them. */
+const TLS_CODE = /TLS|SSL|CERT|CRL|SIGNATURE|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|EPROTO/
+
+const UNDICI_ERRORS: Readonly<Record<string, string>> = {
+  UND_ERR_HEADERS_OVERFLOW: 'protocol: the headers of the answer are too large',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol: the answer is not as long as it says',
+}
+
+/**
+ * A short text for an exchange that broke: a lower-case word for the stage, then the system's code. Built from codes and
+ * the host alone, never from an error's own message, which may hold the URL or a header.
+ */
+export function describeNetworkError(error: unknown, host: string): string {
+  // Several addresses were tried: the first one's failure stands for all.
+  const { errors } = error as NetworkError
+  const cause = Array.isArray(errors) && errors.length > 0 ? errors[0] : (error as NetworkError)
+  const code = typeof cause.code === 'string' ? cause.code : 'unknown error'
+  if (cause.syscall === 'getaddrinfo') return `dns: ${code} ${host}`
+  if (cause.syscall === 'connect') return `connect: ${code} ${peerOf(cause) ?? host}`
+  if (code === 'UND_ERR_SOCKET') return `network: ${socketStory(cause)} ${host}`
+  if (code.startsWith('HPE_')) return `protocol: ${code}, the answer is not HTTP`
+  const known = UNDICI_ERRORS[code]
+  if (known !== undefined) return known
+  if (code.startsWith('UND_ERR_')) return `request: ${code}`
+  return `${TLS_CODE.test(code) ? 'tls' : 'network'}: ${code} ${host}`
+}
+
+function peerOf({ address, port }: NetworkError): string | undefined {
+  if (typeof address !== 'string' || typeof port !== 'number') return undefined
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** undici puts four situations under one code; these texts are its own and hold nothing else. */
+function socketStory({ message }: NetworkError): string {
+  return message === 'other side closed' || message === 'bad response' || message === 'bad upgrade'
+    ? message
+    : 'connection lost'
+}

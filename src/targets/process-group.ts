@@ -1,0 +1,94 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type EarlyEnd, earlyEnd, within } from './early-end.ts'
+import { TailBuffer } from './tail-buffer.ts'
+
+/** Bytes kept of the end of stdout, and of stderr. */
+const TAIL_BYTES = 4 * 1024
+/** From SIGTERM to SIGKILL. */
+const TERM_GRACE_MS = 2_000
+/** How long pipes may stay open once the process itself is gone, and how long a killed process may take to be gone. */
+const DRAIN_MS = 1_000
+/** How often a group that was told to end is looked at. */
+const GROUP_CHECK_MS = 20
+
+/** A program, its surroundings and its input. */
+export interface ProcessOptions {
+  readonly command: readonly [string, ...string[]]
+  readonly directory: string
+  readonly env: Record<string, string>
+  readonly input: Uint8Array
+  readonly timeoutMs: number
+}
+
+/** How a process ended: by itself (with a code or by a signal), or because we ended it. */
+export interface ProcessEnding {
+  readonly early: EarlyEnd | null
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/**
+ * Runs a program in a process group of its own and leaves nothing of that group behind, however it ends. What should
+ * outlive the program has to leave the group (`setsid`). Rejects where the program cannot be started; ends within the
+ * timeout, the grace after SIGTERM and a second.
+ */
+export async function runProcessGroup(options: ProcessOptions, abort: AbortSignal): Promise<ProcessEnding> {
+  const child = await start(options)
+  const group = child.pid!
+  const stdout = tailOf(child.stdout)
+  const stderr = tailOf(child.stderr)
+  const exited = once(child, 'exit')
+  const closed = once(child, 'close')
+  // A program need not read its input: EPIPE and ECONNRESET are its good right.
+  child.stdin.on('error', () => {})
+  child.stdin.end(options.input)
+
+  const early = await earlyEnd(exited, options.timeoutMs, abort)
+  if (early === null) {
+    await within(DRAIN_MS, closed)
+    signalGroup(group, 'SIGKILL')
+  } else {
+    await endGroup(group)
+    await within(DRAIN_MS, exited)
+  }
+  // A child that has left the group may still hold these; our ends of them must not stay open for it.
+  for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy()
+  return { early, code: child.exitCode, signal: child.signalCode, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+/** Some failures to start are thrown (E2BIG), others come as an event (ENOENT). Both reject. */
+async function start({ command, directory, env }: ProcessOptions): Promise<ChildProcessWithoutNullStreams> {
+  const [file, ...args] = command
+  const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: 'pipe' })
+  await once(child, 'spawn')
+  return child
+}
+
+function tailOf(stream: NodeJS.ReadableStream): TailBuffer {
+  const tail = new TailBuffer(TAIL_BYTES)
+  stream.on('data', (chunk: Buffer) => tail.push(chunk))
+  stream.on('error', () => {})
+  return tail
+}
+
+/** SIGTERM to the whole group, SIGKILL to what is left of it when the grace is over. */
+async function endGroup(group: number): Promise<void> {
+  const killAt = performance.now() + TERM_GRACE_MS
+  signalGroup(group, 'SIGTERM')
+  // Nothing tells when the last process of a group is gone, so it is looked for; the program may end before its children.
+  while (signalGroup(group, 0) && performance.now() < killAt) await sleep(GROUP_CHECK_MS)
+  signalGroup(group, 'SIGKILL')
+}
+
+/** Signals a process group. False where no process is left in it; its number is not given to others before. */
+function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(-group, signal)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}

@@ -1,0 +1,105 @@
+import { inline } from './slack-text.ts'
+
+/** How the provider's events read. Others go by their own name. */
+const TITLES: Readonly<Record<string, string>> = {
+  'call.started': 'Call started',
+  'call.joined': 'Call joined',
+  'call.ended': 'Call ended',
+  'call.billed': 'Call billed',
+}
+
+const END_REASONS: Readonly<Record<string, string>> = {
+  unjoined: 'nobody joined',
+  hangup: 'the client hung up',
+  agent_hangup: 'the agent hung up',
+  timeout: 'timed out',
+  connection_error: 'connection error',
+  system_error: 'system error',
+}
+
+const BILLING_STATUSES: Readonly<Record<string, string>> = {
+  BILLING_STATUS_PENDING: 'not billed yet',
+  BILLING_STATUS_FREE_CONSOLE: 'free, started in the Ultravox console',
+  BILLING_STATUS_FREE_ZERO_EFFECTIVE_DURATION: 'free, effective duration zero',
+  BILLING_STATUS_FREE_MINUTES: 'from the free minutes',
+  BILLING_STATUS_FREE_SYSTEM_ERROR: 'free, ended by a system error',
+  BILLING_STATUS_FREE_OTHER: 'free',
+  BILLING_STATUS_BILLED: '',
+  BILLING_STATUS_REFUNDED: 'refunded',
+  BILLING_STATUS_UNSPECIFIED: 'in an unexpected billing state',
+}
+
+const NAME_LIMIT = 80
+const SUMMARY_LIMIT = 300
+
+/**
+ * The message for an event where the configuration has none of its own. Takes a payload of any shape and leaves out
+ * what is missing or odd. Only the agent's name, times, reasons, the short summary and the call id are shown: never
+ * the join URL, the prompt, metadata or phone numbers.
+ */
+export function defaultMessage({ event, callId }: { event: string; callId: string | null }, payload: unknown): string {
+  const call = objectIn(payload, 'call')
+  const title = TITLES[event] ?? inline(event, NAME_LIMIT)
+  const agent = inline(textIn(objectIn(call, 'agent'), 'name'), NAME_LIMIT)
+  const headline = [`*${title}*`, agent, ...factsOf(event, call)].filter((part) => part !== '').join(' · ')
+  const summary = event === 'call.ended' ? inline(textIn(call, 'shortSummary'), SUMMARY_LIMIT) : ''
+  const id = inline(callId ?? '', NAME_LIMIT).replaceAll('`', "'")
+  return [headline, summary && `> ${summary}`, id && `\`${id}\``].filter((line) => line !== '').join('\n')
+}
+
+function factsOf(event: string, call: object): string[] {
+  if (event === 'call.ended') {
+    return [callDuration(call), wordsFor(textIn(call, 'endReason'), END_REASONS)]
+  }
+  if (event === 'call.billed') {
+    return [billedDuration(call), wordsFor(textIn(call, 'billingStatus'), BILLING_STATUSES)]
+  }
+  return []
+}
+
+/** What the provider may add later is shown as it is, in lower case and with spaces. */
+function wordsFor(code: string, words: Readonly<Record<string, string>>): string {
+  if (Object.hasOwn(words, code)) return words[code]!
+  return inline(
+    code
+      .replace(/^BILLING_STATUS_/, '')
+      .replaceAll('_', ' ')
+      .toLowerCase(),
+    NAME_LIMIT,
+  )
+}
+
+function callDuration(call: object): string {
+  const seconds = (epochMs(textIn(call, 'ended')) - epochMs(textIn(call, 'joined'))) / 1000
+  return seconds >= 0 ? inWords(seconds) : ''
+}
+
+/** The payload has it as seconds with an `s` behind, such as `192s`. */
+function billedDuration(call: object): string {
+  const seconds = /^(\d{1,9}(?:\.\d+)?)s$/.exec(textIn(call, 'billedDuration'))?.[1]
+  return seconds === undefined ? '' : inWords(Number(seconds))
+}
+
+/** `45s`, `3m 12s`, `1h 2m 3s`. */
+function inWords(exactSeconds: number): string {
+  const seconds = Math.round(exactSeconds)
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
+  const parts = [hours > 0 && `${hours}h`, (hours > 0 || minutes > 0) && `${minutes}m`, `${seconds % 60}s`]
+  return parts.filter((part) => part !== false).join(' ')
+}
+
+/** NaN where it is no ISO time. Without an offset it is UTC, which `Date` would take for local time. */
+function epochMs(time: string): number {
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(time)) return Number.NaN
+  return Date.parse(/(Z|[+-]\d\d:?\d\d)$/i.test(time) ? time : `${time}Z`)
+}
+
+function objectIn(value: unknown, key: string): object {
+  const inner: unknown = Object(value)[key]
+  return typeof inner === 'object' && inner !== null ? inner : {}
+}
+
+function textIn(value: object, key: string): string {
+  const inner = (value as Record<string, unknown>)[key]
+  return typeof inner === 'string' ? inner : ''
+}

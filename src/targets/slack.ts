@@ -1,0 +1,76 @@
+import type { Clock } from '../domain/clock.ts'
+import type { DeliveredEvent } from '../domain/delivery.ts'
+import { parsePayload } from '../domain/event.ts'
+import type { Outcome } from '../domain/outcome.ts'
+import type { Secret } from '../domain/secret.ts'
+import { type Answer, createHttpExchanges } from './http-exchange.ts'
+import { retryAfterMs } from './retry-after.ts'
+import { cutToSlackLimits, type SlackMessage } from './slack-limits.ts'
+import { defaultMessage } from './slack-message.ts'
+import { compileBlocks, compileText, templateProblem } from './slack-template.ts'
+import type { Target } from './target.ts'
+import { parseTargetUrl } from './target-url.ts'
+import { USER_AGENT } from './user-agent.ts'
+
+export interface SlackTargetOptions {
+  readonly name: string
+  readonly webhookUrl: Secret
+  /** Templates; null means the default message for the text, and no blocks. */
+  readonly text: string | null
+  readonly blocks: readonly unknown[] | null
+  readonly timeoutMs: number
+  readonly concurrency: number
+}
+
+const HEADERS = ['content-type', 'application/json; charset=utf-8', 'user-agent', USER_AGENT]
+
+/** Posts a message about the event to a Slack incoming webhook. */
+export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Target {
+  const { name, timeoutMs, concurrency } = options
+  const url = parseTargetUrl(name, options.webhookUrl)
+  const exchanges = createHttpExchanges({ url, method: 'POST', timeoutMs, concurrency })
+  const compose = composer(options)
+
+  return {
+    name,
+    async send({ event }, signal) {
+      const message = await compose(event)
+      if ('kind' in message) return message
+      const result = await exchanges.send(HEADERS, Buffer.from(JSON.stringify(message)), signal)
+      return result.kind === 'answered' ? outcomeOf(result, clock) : result
+    },
+    close: exchanges.close,
+  }
+}
+
+type Composer = (event: DeliveredEvent) => Promise<SlackMessage | Extract<Outcome, { kind: 'refused' }>>
+
+/** Makes the message, or says why this payload will never give one. */
+function composer({ text, blocks }: SlackTargetOptions): Composer {
+  const fillText = text === null ? null : compileText(text)
+  const fillBlocks = blocks === null ? null : compileBlocks(blocks)
+  return async (event) => {
+    const parsed = parsePayload(event.body)
+    if ('problem' in parsed) return { kind: 'refused', error: `payload: ${parsed.problem}` }
+    const { payload } = parsed
+    try {
+      return cutToSlackLimits({
+        text: fillText === null ? defaultMessage(event, payload) : await fillText(payload),
+        ...(fillBlocks !== null && { blocks: await fillBlocks(payload) }),
+      })
+    } catch (error) {
+      return { kind: 'refused', error: templateProblem(error) }
+    }
+  }
+}
+
+/** Slack answers with a status and, as plain text, a code: `invalid_blocks`, `channel_is_archived`, `no_service`. */
+function outcomeOf({ status, retryAfter, response }: Answer, clock: Clock): Outcome {
+  const answer = { status, ...(response !== undefined && { response }) }
+  if (status < 300) return { kind: 'delivered', ...answer }
+  const code = /^[a-z]+(_[a-z]+)+(?![\w<])/.exec(response ?? '')?.[0]
+  const error = `slack: ${code ?? `http ${status}`}`
+  if (status !== 429 && status < 500) return { kind: 'refused', error, ...answer }
+  const wait = retryAfterMs(retryAfter, clock.now())
+  return { kind: 'failed', error, ...answer, ...(wait !== undefined && { retryAfterMs: wait }) }
+}

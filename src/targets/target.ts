@@ -1,0 +1,14 @@
+import type { Delivery } from '../domain/delivery.ts'
+import type { Outcome } from '../domain/outcome.ts'
+
+/** A destination. One file beside this one per kind. */
+export interface Target {
+  readonly name: string
+  /**
+   * Makes one attempt and says what came of it. Never throws: whatever goes wrong is an outcome. Ends within the
+   * target's own timeout. When `signal` aborts, the attempt is cut short and the outcome is `interrupted`.
+   */
+  send(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
+  /** Gives back connections. No attempt is running when it is called. */
+  close(): Promise<void>
+}

@@ -1,0 +1,252 @@
+import { getEventListeners } from 'node:events'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { Secret } from '../../src/domain/secret.ts'
+import { createExecTarget, type ExecTargetOptions } from '../../src/targets/exec.ts'
+import { eventually } from '../eventually.ts'
+import { running, sampleDelivery } from './sample-delivery.ts'
+
+function target(t: Test, command: [string, ...string[]], options: Partial<ExecTargetOptions> = {}) {
+  const defaults = { name: 'archive', directory: t.testdirName, timeoutMs: 10_000, env: {}, passEnv: [] }
+  t.testdir()
+  return createExecTarget({ ...defaults, command, ...options })
+}
+
+const sh = (t: Test, script: string, options: Partial<ExecTargetOptions> = {}) =>
+  target(t, ['/bin/sh', '-c', script], options)
+const node = (t: Test, script: string, options: Partial<ExecTargetOptions> = {}) =>
+  target(t, [process.execPath, '-e', script], options)
+
+/** Whether a process still runs. One that has ended but was not collected by its parent does not. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+const pidIn = (t: Test, file: string) => Number(readFileSync(join(t.testdirName, file), 'utf8'))
+const elapsed = async (work: Promise<unknown>) => {
+  const start = performance.now()
+  await work
+  return performance.now() - start
+}
+
+t.test('the payload arrives on stdin byte for byte', async (t) => {
+  const body = Buffer.from([0x7b, 0xff, 0x00, 0xfe, 0x0a, 0x7d])
+  t.same(await sh(t, 'cat > received').send(sampleDelivery({ body }), running), { kind: 'delivered', status: 0 })
+  t.ok(readFileSync(join(t.testdirName, 'received')).equals(body))
+})
+
+t.test('arguments reach the program as they are, with no shell in between', async (t) => {
+  const exec = target(t, [process.execPath, '-e', 'console.log(process.argv[1])', '$(touch pwned); "*"'])
+  t.match(await exec.send(sampleDelivery(), running), { response: '$(touch pwned); "*"\n' })
+  t.notOk(existsSync(join(t.testdirName, 'pwned')))
+})
+
+t.test('a relative path and the working directory are those of the directory', async (t) => {
+  const exec = target(t, ['./save.sh', '--json'])
+  writeFileSync(join(t.testdirName, 'save.sh'), '#!/bin/sh\necho "$1 $(pwd)"\n', { mode: 0o755 })
+  t.match(await exec.send(sampleDelivery(), running), { response: `--json ${t.testdirName}\n` })
+})
+
+t.test('the program sees the allowed environment and nothing else', async (t) => {
+  process.env.RELAY_TEST_SECRET = 'sesame'
+  process.env.RELAY_TEST_PASSED = 'passed'
+  process.env.TZ = 'Asia/Tokyo'
+  t.teardown(() => {
+    for (const name of ['RELAY_TEST_SECRET', 'RELAY_TEST_PASSED', 'TZ']) delete process.env[name]
+  })
+  const env = { BUCKET: new Secret('calls'), HOME: new Secret('/nowhere') }
+  const exec = target(t, ['/usr/bin/env'], { env, passEnv: ['RELAY_TEST_PASSED', 'RELAY_TEST_UNSET'] })
+  const outcome = await exec.send(sampleDelivery({}, { target: 'archive', attempts: 1 }), running)
+  const lines = (outcome as { response: string }).response.trim().split('\n')
+  // tap adds variables of its own to every process that is started under it.
+  const seen = lines.map((line) => line.split('=')).filter(([name]) => !/^(_TAPJS_|NODE_OPTIONS$)/.test(name!))
+  t.same(Object.fromEntries(seen), {
+    PATH: process.env.PATH,
+    HOME: '/nowhere',
+    TZ: 'Asia/Tokyo',
+    ...(process.env.LANG !== undefined && { LANG: process.env.LANG }),
+    RELAY_TEST_PASSED: 'passed',
+    BUCKET: 'calls',
+    RELAY_EVENT_ID: '0190b3c4-7a5e-7cc1-9f7e-3b1f5d2a8e11',
+    RELAY_EVENT: 'call.ended',
+    RELAY_CALL_ID: '3c90c3cc-0d44-4b50-8888-8dd25736052a',
+    RELAY_SOURCE: 'ultravox',
+    RELAY_TARGET: 'archive',
+    RELAY_ATTEMPT: '2',
+    RELAY_RECEIVED_AT: '2026-01-15T11:59:58.623Z',
+  })
+})
+
+t.test('an event name with a NUL or a line break does not break the environment', async (t) => {
+  const exec = sh(t, 'printf %s "$RELAY_EVENT/$RELAY_CALL_ID"')
+  const outcome = await exec.send(sampleDelivery({ event: 'a\u0000b\nc', callId: null }), running)
+  t.match(outcome, { kind: 'delivered', response: 'a%00b%0Ac/' })
+})
+
+t.test('the exit code decides', async (t) => {
+  t.match(await sh(t, 'exit 0').send(sampleDelivery(), running), { kind: 'delivered', status: 0 })
+  t.match(await sh(t, 'exit 65').send(sampleDelivery(), running), { kind: 'refused', status: 65, error: 'exit 65' })
+  t.match(await sh(t, 'exit 3').send(sampleDelivery(), running), { kind: 'failed', status: 3, error: 'exit 3' })
+})
+
+t.test('the error has the last line of stderr, cut', async (t) => {
+  const script = 'echo first >&2; printf "disk\\033full\\n\\n" >&2; exit 3'
+  t.match(await sh(t, script).send(sampleDelivery(), running), { error: 'exit 3: disk full', response: /^first\n/ })
+  const long = await node(t, 'console.error("😀".repeat(300)); process.exit(3)').send(sampleDelivery(), running)
+  t.match(long, { error: `exit 3: ${'😀'.repeat(200)}` })
+})
+
+t.test('a program that dies of a signal has failed', async (t) => {
+  t.same(await sh(t, 'kill -SEGV $$').send(sampleDelivery(), running), { kind: 'failed', error: 'killed by SIGSEGV' })
+})
+
+t.test('a program that cannot be started has failed, and leaves nothing open', async (t) => {
+  const open = () => readdirSync('/proc/self/fd').length
+  const missing = target(t, ['./missing'])
+  writeFileSync(join(t.testdirName, 'plain'), 'no program')
+  const before = open()
+  t.same(await missing.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: ENOENT ./missing' })
+  const plain = createExecTarget({
+    name: 'x',
+    command: ['./plain'],
+    directory: t.testdirName,
+    timeoutMs: 1_000,
+    env: {},
+    passEnv: [],
+  })
+  t.same(await plain.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: EACCES ./plain' })
+  const huge = { BIG: new Secret('x'.repeat(4 * 1024 * 1024)) }
+  const tooBig = createExecTarget({
+    name: 'x',
+    command: ['/bin/true'],
+    directory: '/',
+    timeoutMs: 1_000,
+    env: huge,
+    passEnv: [],
+  })
+  t.same(await tooBig.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: E2BIG /bin/true' })
+  await eventually(() => open() <= before, 'no descriptor is left open')
+})
+
+t.test('stdout and stderr are told apart where there is both', async (t) => {
+  t.match(await sh(t, 'echo out; echo err >&2').send(sampleDelivery(), running), {
+    response: 'stdout:\nout\nstderr:\nerr\n',
+  })
+  t.match(await sh(t, 'printf err >&2').send(sampleDelivery(), running), { response: 'err' })
+})
+
+t.test('the last 4 KiB of each stream are kept of a flood, cut between characters', async (t) => {
+  const script = `
+    const flood = 'é'.repeat(8 * 1024 * 1024) + 'x'
+    process.stdout.write(flood)
+    process.stderr.write('e'.repeat(5000))
+  `
+  const outcome = await node(t, script).send(sampleDelivery(), running)
+  t.same(outcome, {
+    kind: 'delivered',
+    status: 0,
+    response: `stdout:\n${'é'.repeat(2047)}x\nstderr:\n${'e'.repeat(4096)}`,
+  })
+})
+
+t.test('a program that does not read its input does no harm', async (t) => {
+  const body = Buffer.alloc(4 * 1024 * 1024, 'x')
+  t.match(await sh(t, 'exit 0').send(sampleDelivery({ body }), running), { kind: 'delivered' })
+  t.match(await sh(t, 'exec <&-; sleep 0.1; exit 3').send(sampleDelivery({ body }), running), { error: 'exit 3' })
+})
+
+t.test('at the timeout the whole group is ended', async (t) => {
+  const exec = sh(t, 'sleep 60 & echo $! > child; wait', { timeoutMs: 300 })
+  const outcome = exec.send(sampleDelivery(), running)
+  // An init that is slow to collect orphans makes the group look alive for the whole grace.
+  t.ok((await elapsed(outcome)) < 5_000)
+  t.same(await outcome, { kind: 'failed', error: 'timeout: killed after 0.3s' })
+  t.notOk(isAlive(pidIn(t, 'child')), 'the grandchild is gone')
+})
+
+t.test('a group that ignores SIGTERM is killed two seconds later', async (t) => {
+  const exec = sh(t, "trap '' TERM; echo $$ > self; (trap '' TERM; sleep 60) & echo $! > child; wait; sleep 60", {
+    timeoutMs: 300,
+  })
+  const outcome = exec.send(sampleDelivery(), running)
+  const took = await elapsed(outcome)
+  t.ok(took > 2_200 && took < 10_000, `${took} ms`)
+  t.match(await outcome, { kind: 'failed', error: /^timeout/ })
+  for (const file of ['self', 'child']) t.notOk(isAlive(pidIn(t, file)), `${file} is gone`)
+})
+
+t.test(
+  'SIGTERM leaves the children of a program the time to clean up, also when the program is gone first',
+  async (t) => {
+    const child = "trap 'sleep 0.3; touch cleaned; exit' TERM; while :; do sleep 0.05; done"
+    const exec = sh(t, `sh -c "${child}" > /dev/null 2>&1 & sleep 60`, { timeoutMs: 500 })
+    t.match(await exec.send(sampleDelivery(), running), { error: /^timeout/ })
+    t.ok(existsSync(join(t.testdirName, 'cleaned')))
+  },
+)
+
+t.test('a child that holds the pipes of an ended program holds up nothing', async (t) => {
+  const outcome = sh(t, 'echo done; sleep 60 & echo $! > child').send(sampleDelivery(), running)
+  t.ok((await elapsed(outcome)) < 10_000)
+  t.same(await outcome, { kind: 'delivered', status: 0, response: 'done\n' })
+  await eventually(() => !isAlive(pidIn(t, 'child')), 'the child is gone')
+})
+
+t.test('what a child prints within a second after its program is kept', async (t) => {
+  const outcome = await sh(t, '(sleep 0.2; echo late) & echo early').send(sampleDelivery(), running)
+  t.same(outcome, { kind: 'delivered', status: 0, response: 'early\nlate\n' })
+})
+
+t.test('a child that left the group outlives the program, holds up nothing and keeps nothing open', async (t) => {
+  const open = () => readdirSync('/proc/self/fd').length
+  const before = open()
+  const outcome = sh(t, 'setsid sleep 60 & echo $! > child; sleep 0.2').send(sampleDelivery(), running)
+  t.ok((await elapsed(outcome)) < 10_000)
+  t.match(await outcome, { kind: 'delivered' })
+  await eventually(() => open() <= before, 'no descriptor is left open')
+  t.ok(isAlive(pidIn(t, 'child')))
+  process.kill(pidIn(t, 'child'), 'SIGKILL')
+})
+
+t.test('what is left of the group of an ended program is killed', async (t) => {
+  const outcome = await sh(t, 'sleep 60 > /dev/null 2>&1 & echo $! > child').send(sampleDelivery(), running)
+  t.match(outcome, { kind: 'delivered' })
+  await eventually(() => !isAlive(pidIn(t, 'child')), 'the child is gone')
+})
+
+t.test('an attempt that is called off is interrupted, and its group ended', async (t) => {
+  const abort = new AbortController()
+  const outcome = sh(t, 'sleep 60 & echo $! > child; mv child started; wait').send(sampleDelivery(), abort.signal)
+  await eventually(() => existsSync(join(t.testdirName, 'started')), 'the program runs')
+  abort.abort()
+  t.same(await outcome, { kind: 'interrupted' })
+  t.notOk(isAlive(pidIn(t, 'started')))
+})
+
+t.test('an attempt that is called off before it begins starts nothing', async (t) => {
+  t.same(await sh(t, 'touch started').send(sampleDelivery(), AbortSignal.abort()), { kind: 'interrupted' })
+  t.notOk(existsSync(join(t.testdirName, 'started')))
+})
+
+t.test('many attempts leave no descriptor, timer, listener or zombie behind', async (t) => {
+  const { signal } = new AbortController()
+  const exec = sh(t, 'cat > /dev/null; echo done', { timeoutMs: 60_000 })
+  const state = () => ({
+    descriptors: readdirSync('/proc/self/fd').length,
+    timers: process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length,
+    children: readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8'),
+  })
+  await exec.send(sampleDelivery(), signal)
+  const before = state()
+  for (let round = 0; round < 5; round++) {
+    await Promise.all(Array.from({ length: 8 }, () => exec.send(sampleDelivery(), signal)))
+  }
+  await eventually(() => state().descriptors <= before.descriptors, 'no descriptor is left open')
+  t.same(state(), before)
+  t.same(getEventListeners(signal, 'abort'), [])
+})
