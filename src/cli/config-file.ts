@@ -1,0 +1,24 @@
+import { existsSync } from 'node:fs'
+import { Option } from 'commander'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { formatProblem } from '../config/problem.ts'
+
+const OWN = 'relay.yaml'
+const EXAMPLE = 'relay.example.yaml'
+
+/** `--config FILE`, the same at every command. */
+export function configOption(): Option {
+  return new Option('-c, --config <file>', `the configuration (default: ${OWN}, else ${EXAMPLE}, in this directory)`)
+}
+
+/** The configuration file that a command works with: what was asked for, else the one that is there. */
+export function configFile(asked: string | undefined): string {
+  return asked ?? (existsSync(OWN) || !existsSync(EXAMPLE) ? OWN : EXAMPLE)
+}
+
+/** Loads it and tells its warnings on stderr. Throws `ConfigError`. */
+export function loadTold(file: string): LoadedConfig {
+  const loaded = loadConfig(file, process.env)
+  for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
+  return loaded
+}

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto'
+import { Command, InvalidArgumentError } from 'commander'
+import { request } from 'undici'
+import type { Config, SourceConfig } from '../config/config.ts'
+import { systemClock } from '../domain/clock.ts'
+import { errorMessage, RelayError } from '../domain/errors.ts'
+import { LIFECYCLE_EVENTS, sampleEvent } from '../domain/sample-event.ts'
+import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+
+interface TriggerOptions {
+  readonly config?: string
+  readonly callId?: string
+  readonly source?: string
+  readonly set: readonly Assignment[]
+}
+
+interface Assignment {
+  readonly path: readonly string[]
+  readonly value: unknown
+}
+
+/** Sends a sample event to a running relay, signed as the provider would, and prints the answer: 0 if it was taken. */
+export function triggerCommand(): Command {
+  return new Command('trigger')
+    .description('send a realistic, correctly signed sample event to the relay')
+    .argument('<event>', `its name, such as ${LIFECYCLE_EVENTS.join(', ')}`)
+    .addOption(configOption())
+    .option('--call-id <id>', 'the call it is about (default: a new one)')
+    .option('--source <name>', 'the source to send it to (default: the first one configured)')
+    .option('--set <path=value>', 'change the payload, such as call.endReason=timeout; may be repeated', assign, [])
+    .addHelpText('after', '\nExample:\n  ultravox-relay trigger call.ended --set call.endReason=agent_hangup')
+    .action(async (event: string, options: TriggerOptions) => {
+      const { config } = loadTold(configFile(options.config))
+      const [name, source] = chosenSource(config, options.source)
+      const payload = sampleEvent(event, options.callId ?? randomUUID(), systemClock.now())
+      for (const { path, value } of options.set) setAt(payload, path, value)
+      const url = `http://${reachable(config)}${source.path}`
+      const { status, text } = await send(url, Buffer.from(JSON.stringify(payload)), source)
+      process.stdout.write(`${event} for call ${payload.call.callId} to source ${name}: ${status} ${text}
+`)
+      process.exitCode = status >= 200 && status < 300 ? 0 : 1
+    })
+}
+
+function chosenSource(config: Config, asked: string | undefined): [string, SourceConfig] {
+  const sources = Object.entries(config.sources)
+  const found = asked === undefined ? sources[0] : sources.find(([name]) => name === asked)
+  if (found !== undefined) return found
+  throw new RelayError('usage', `there is no source ${asked}; there is: ${Object.keys(config.sources).join(', ')}`)
+}
+
+/** Where a relay that listens on all addresses can be reached from here. */
+function reachable({ server: { listen } }: Config): string {
+  if (listen.host === '0.0.0.0') return `127.0.0.1:${listen.port}`
+  if (listen.host === '::') return `[::1]:${listen.port}`
+  return listen.host.includes(':') ? `[${listen.host}]:${listen.port}` : `${listen.host}:${listen.port}`
+}
+
+async function send(url: string, body: Buffer, source: SourceConfig): Promise<{ status: number; text: string }> {
+  const signature =
+    source.scheme === 'none' ? [] : ultravoxHeaders(source.secrets.map(ultravoxKey), body, systemClock.now())
+  try {
+    const answer = await request(url, {
+      method: 'POST',
+      headers: ['content-type', 'application/json', ...signature],
+      body,
+    })
+    return { status: answer.statusCode, text: (await answer.body.text()) || 'taken' }
+  } catch (error) {
+    throw new RelayError('daemon_unreachable', `no answer from ${url}: ${errorMessage(error)}; is the relay running?`, {
+      cause: error,
+    })
+  }
+}
+
+/** `a.b.c=value`; the value is read as JSON where it is JSON, else as text. */
+function assign(text: string, earlier: readonly Assignment[]): Assignment[] {
+  const equals = text.indexOf('=')
+  if (equals < 1) throw new InvalidArgumentError('write it as path=value, such as call.endReason=timeout')
+  return [...earlier, { path: text.slice(0, equals).split('.'), value: jsonOrText(text.slice(equals + 1)) }]
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function setAt(root: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  let at = root
+  for (const key of path.slice(0, -1)) {
+    if (typeof at[key] !== 'object' || at[key] === null) at[key] = {}
+    at = at[key] as Record<string, unknown>
+  }
+  at[path.at(-1)!] = value
+}

@@ -1,0 +1,78 @@
+import type { Clock } from '../domain/clock.ts'
+import { RelayError } from '../domain/errors.ts'
+import { callIdOf, type NewEvent, type Payload, parsePayload } from '../domain/event.ts'
+import type { Outbox } from '../outbox/outbox.ts'
+import { type Refusal, refusal, rejectionOf } from './refusal.ts'
+import type { IncomingRequest, Source } from './source.ts'
+
+/** What became of a request. `kept`: refused, but on record with its body, so that an operator can still admit it. */
+export type Receipt =
+  | {
+      readonly kind: 'recorded'
+      readonly eventId: string
+      readonly event: string
+      readonly callId: string | null
+      readonly duplicate: boolean
+      readonly targets: readonly string[]
+    }
+  | Refusal
+
+export interface ReceiverOptions {
+  readonly outbox: Pick<Outbox, 'record' | 'reject'>
+  readonly clock: Clock
+  /** Makes an id for a new event. */
+  readonly newEventId: () => string
+  /** Names the targets an event goes to. */
+  readonly route: (payload: Payload) => Promise<string[]>
+  /** Called once an event and its deliveries are on disk. */
+  readonly onRecorded: (targets: readonly string[]) => void
+}
+
+/** Takes a request all the way: verify, route, record. What it reports as recorded is on disk. Never throws `RelayError`. */
+export type Receiver = (source: Source, request: IncomingRequest) => Promise<Receipt>
+
+export function createReceiver({ outbox, clock, newEventId, route, onRecorded }: ReceiverOptions): Receiver {
+  async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
+    const receivedAt = clock.now()
+    const verdict = source.scheme.verify(request, receivedAt)
+    if (!verdict.genuine) return { kind: 'refused', ...verdict }
+    const parsed = parsePayload(request.body)
+    if ('problem' in parsed) return { ...refusal('payload_invalid', parsed.problem), signed: true }
+    const { payload } = parsed
+    const event: NewEvent = {
+      eventId: newEventId(),
+      source: source.name,
+      event: payload.event,
+      callId: callIdOf(payload),
+      receivedAt,
+      origin: 'webhook',
+      contentType: request.contentType,
+      body: request.body,
+    }
+    const targets = await route(payload)
+    const { eventId, duplicate } = await outbox.record(event, targets)
+    if (!duplicate) onRecorded(targets)
+    return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets }
+  }
+
+  return async (source, request) => {
+    try {
+      const receipt = await take(source, request)
+      // Signed and refused: it is answered only once it is kept, for it may be the last time the provider sends it.
+      if (receipt.kind === 'refused' && receipt.signed) {
+        await outbox.reject(rejectionOf(source, request, receipt, clock.now(), request.body.byteLength))
+      }
+      return receipt
+    } catch (error) {
+      if (error instanceof RelayError) return unavailable(error)
+      throw error
+    }
+  }
+}
+
+/** The storage's own words are for the log, not for the sender. */
+function unavailable({ code, message: detail }: RelayError): Refusal {
+  return code === 'overloaded'
+    ? refusal(code, 'too many requests are waiting; send it again later', detail)
+    : refusal('outbox_unavailable', 'it cannot be stored now; send it again later', detail)
+}

@@ -1,0 +1,42 @@
+import type { RefusalCode } from '../domain/errors.ts'
+import type { Rejection } from '../outbox/outbox.ts'
+import type { IncomingRequest, Source } from './source.ts'
+
+/** A request that is not taken. */
+export interface Refusal {
+  readonly kind: 'refused'
+  readonly code: RefusalCode
+  /** For the sender. */
+  readonly message: string
+  /** Whether the sender proved who it is all the same. */
+  readonly signed: boolean
+  /** For the log only. */
+  readonly detail?: string
+}
+
+export function refusal(code: RefusalCode, message: string, detail?: string): Refusal {
+  return { kind: 'refused', code, message, signed: false, ...(detail === undefined ? {} : { detail }) }
+}
+
+/** Longest piece of a header that is kept, in characters. */
+const HEADER_LIMIT = 500
+
+/** What is put on record of a refused request. `bytes`: the size of its body, where it is known. */
+export function rejectionOf(
+  source: Source,
+  request: Omit<IncomingRequest, 'body'> & { readonly body: Uint8Array | null },
+  { code, signed }: Refusal,
+  receivedAt: number,
+  bytes: number | null,
+): Rejection {
+  const headers = source.scheme.evidence.map((name) => [name, request.header(name)?.slice(0, HEADER_LIMIT)] as const)
+  return {
+    source: source.name,
+    receivedAt,
+    reason: code,
+    peer: request.peer,
+    bytes,
+    headers: JSON.stringify(Object.fromEntries(headers)),
+    kept: signed && request.body !== null ? { body: request.body, contentType: request.contentType } : null,
+  }
+}

@@ -1,0 +1,17 @@
+import type { Scheme, SignedRequest } from '../sources/scheme.ts'
+
+/** Where webhooks come in. */
+export interface Source {
+  readonly name: string
+  /** The whole path, compared as it stands in the request. */
+  readonly path: string
+  readonly scheme: Scheme
+}
+
+/** A request to a source, whole. */
+export interface IncomingRequest extends SignedRequest {
+  /** The Content-Type header as received. */
+  readonly contentType: string | null
+  /** The client's address. */
+  readonly peer: string
+}

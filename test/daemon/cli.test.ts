@@ -1,0 +1,147 @@
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { eventually } from '../eventually.ts'
+import { httpServer } from '../local-server.ts'
+import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { SECRET } from './ultravox-sender.ts'
+
+const valid = {
+  sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+  targets: { sink: { type: 'exec', command: ['cat'] } },
+  routes: [{ events: ['*'], to: ['sink'] }],
+}
+
+t.test('check says that a configuration is valid, and starts nothing', async (t) => {
+  const directory = t.testdir()
+  writeConfig(directory, valid)
+  t.match(await runRelay(['check'], directory), {
+    code: 0,
+    stdout: 'relay.yaml is valid: 1 source, 1 target, 1 route\n',
+    stderr: '',
+  })
+  t.notOk(readdirNames(directory).includes('relay.db'))
+})
+
+t.test('check tells everything that is wrong with its place, and ends with 2; serve does the same', async (t) => {
+  const directory = t.testdir({
+    'my.yaml': [
+      'sources:',
+      '  ultravox: { scheme: ultravox, secrets: [s], tolerance: 60 }',
+      'targets:',
+      '  crm: { type: http, urll: https://crm.internal }',
+      'routes:',
+      '  - { events: ["*"], to: [cmr] }',
+      '',
+    ].join('\n'),
+  })
+  for (const command of ['check', 'serve']) {
+    const { code, stdout, stderr } = await runRelay([command, '--config', 'my.yaml'], directory)
+    t.equal(code, 2, command)
+    t.equal(stdout, '')
+    const lines = stderr.trimEnd().split('\n')
+    t.ok(
+      lines.every((line) => /^my\.yaml:\d+:\d+: \S+: ./.test(line)),
+      stderr,
+    )
+    t.match(stderr, /my\.yaml:2:\d+: sources\.ultravox\.tolerance: .*60s/)
+    t.match(stderr, /my\.yaml:4:\d+: targets\.crm\.urll: .*did you mean "url"/)
+    t.match(stderr, /my\.yaml:6:\d+: routes\[0\]\.to\[0\]: .*did you mean "crm"/)
+  }
+  t.same(readdirNames(directory), ['my.yaml'], 'no outbox was made')
+})
+
+t.test('a missing configuration is told with how to start', async (t) => {
+  const { code, stderr } = await runRelay(['serve', '--config', 'none.yaml'], t.testdir())
+  t.equal(code, 2)
+  t.match(stderr, /none\.yaml:1:1: there is no such file.*relay\.example\.yaml/)
+})
+
+t.test('an unknown command or option is a usage error that says where to read on', async (t) => {
+  const directory = t.testdir()
+  for (const args of [['srve'], ['check', '--cofnig', 'x'], ['trigger']]) {
+    const { code, stderr } = await runRelay(args, directory)
+    t.equal(code, 2, args.join(' '))
+    t.match(stderr, /error: .*--help/s)
+  }
+  t.equal((await runRelay(['--help'], directory)).code, 0)
+  t.match((await runRelay(['--version'], directory)).stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+t.test('a source that is not verified is warned of at every start', async (t) => {
+  const directory = t.testdir()
+  const config = writeConfig(directory, { ...valid, sources: { open: { scheme: 'none' } } })
+  t.match(await runRelay(['check'], directory), { code: 0, stderr: /^warning: .*sources\.open/ })
+  const relay = await startRelay(t, config)
+  t.match((await relay.end('SIGTERM')).stderr, /^warning: .*sources\.open/)
+})
+
+t.test('starting says where it listens, what it has, and how to send a first event', async (t) => {
+  const directory = t.testdir()
+  const relay = await startRelay(t, writeConfig(directory, valid))
+  await eventually(() => relay.stderr().includes('trigger'), 'the banner')
+  const banner = relay.stderr()
+  t.match(banner, `listening  ${relay.origin}`)
+  t.match(banner, join(directory, 'relay.db'))
+  t.match(banner, /sources +ultravox +http:\S+\/webhooks\/ultravox/)
+  t.match(banner, /targets +sink +exec/)
+  t.match(banner, /routes +\* +→ sink/)
+  t.match(banner, /trigger call\.ended --config/)
+})
+
+t.test('trigger sends a sample that is verified and delivered like any other', async (t) => {
+  const directory = t.testdir()
+  const crm = await httpServer(t, (response) => response.end())
+  const config = writeConfig(directory, {
+    ...valid,
+    targets: { crm: { type: 'http', url: crm.origin } },
+    routes: [{ events: ['*'], to: ['crm'] }],
+  })
+  const relay = await startRelay(t, config)
+  // The configuration takes any free port; the trigger has to be told the one that was taken.
+  const taken = writeConfig(directoryOfItsOwn(), { ...valid, server: { listen: new URL(relay.origin).host } })
+  const args = ['trigger', 'call.ended', '--config', taken, '--call-id', 'my-call', '--set', 'call.endReason=timeout']
+  t.match(await runRelay([...args, '--set', 'call.metadata.n=3'], directory), {
+    code: 0,
+    stdout: 'call.ended for call my-call to source ultravox: 204 taken\n',
+  })
+  await eventually(() => crm.received.length === 1, 'delivered')
+  const payload = JSON.parse(crm.received[0]!.body.toString())
+  t.match(payload, { event: 'call.ended', call: { callId: 'my-call', endReason: 'timeout', metadata: { n: 3 } } })
+
+  const wrong = writeConfig(directoryOfItsOwn(), {
+    ...valid,
+    sources: { ultravox: { scheme: 'ultravox', secrets: ['other'] } },
+    server: { listen: new URL(relay.origin).host },
+  })
+  t.match(await runRelay(['trigger', 'call.ended', '--config', wrong], directory), {
+    code: 1,
+    stdout: /: 401 \{"error":"signature_mismatch"/,
+  })
+  const nobody = writeConfig(directoryOfItsOwn(), { ...valid, server: { listen: '127.0.0.1:1' } })
+  t.match(await runRelay(['trigger', 'call.ended', '--config', nobody], directory), {
+    code: 4,
+    stderr: /no answer from http:\/\/127\.0\.0\.1:1\/webhooks\/ultravox: .*is the relay running\?/,
+  })
+  t.match(await runRelay(['trigger', 'call.ended', '--config', taken, '--source', 'x'], directory), {
+    code: 2,
+    stderr: /there is no source x; there is: ultravox/,
+  })
+})
+
+t.test('config schema and config reference print what stands in config/ and docs/', async (t) => {
+  const directory = t.testdir()
+  const fresh = { code: 0, stderr: '' }
+  const [schema, reference] = ['config/relay.schema.json', 'docs/configuration.md'].map((f) => readFileSync(f, 'utf8'))
+  t.match(await runRelay(['config', 'schema'], directory), { ...fresh, stdout: schema }, 'run npm run schema')
+  t.match(await runRelay(['config', 'reference'], directory), { ...fresh, stdout: reference }, 'run npm run schema')
+})
+
+function directoryOfItsOwn(): string {
+  return mkdtempSync(join(tmpdir(), 'relay-cli-'))
+}
+
+function readdirNames(directory: string): string[] {
+  return readdirSync(directory).sort()
+}

@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { stringify } from 'yaml'
+
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+
+/** A line of the relay's log. */
+export type LogLine = { readonly msg: string; readonly [field: string]: unknown }
+
+/** What a command came to. */
+export interface Finished {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The real daemon in a process of its own. */
+export interface RelayProcess {
+  readonly process: ChildProcess
+  /** Where it listens, such as `http://127.0.0.1:1234`. */
+  readonly origin: string
+  /** Everything it has logged so far. */
+  readonly log: readonly LogLine[]
+  readonly stderr: () => string
+  /** Sends a signal and waits for the end. */
+  end(signal: NodeJS.Signals): Promise<Finished>
+}
+
+/** Writes a configuration into the test's directory and gives its path. The listener takes any free port. */
+export function writeConfig(directory: string, config: Record<string, unknown>): string {
+  const file = join(directory, 'relay.yaml')
+  writeFileSync(file, stringify({ server: { listen: '127.0.0.1:0' }, outbox: { path: './relay.db' }, ...config }))
+  return file
+}
+
+/** Starts the daemon and waits until it listens; throws with its output if it ends before. */
+export async function startRelay(t: Test, config: string, env: NodeJS.ProcessEnv = {}): Promise<RelayProcess> {
+  const child = spawnRelay(['serve', '--config', config], env, dirname(config))
+  t.teardown(() => child.kill('SIGKILL'))
+  const log: LogLine[] = []
+  let stdout = ''
+  let stderr = ''
+  child.stderr!.on('data', (chunk) => {
+    stderr += chunk
+  })
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
+  const origin = await new Promise<string>((resolve, reject) => {
+    createInterface(child.stdout!).on('line', (line) => {
+      stdout += `${line}\n`
+      const entry = JSON.parse(line) as LogLine
+      log.push(entry)
+      if (entry.msg === 'relay started') resolve(`http://${entry.listen}`)
+    })
+    void ended.then(([code]) =>
+      reject(new Error(`the relay ended with ${code} before it listened:\n${stdout}${stderr}`)),
+    )
+  })
+  return {
+    process: child,
+    origin,
+    log,
+    stderr: () => stderr,
+    async end(signal) {
+      child.kill(signal)
+      const [code, by] = await ended
+      return { code, signal: by, stdout, stderr }
+    },
+  }
+}
+
+/** Runs a command of the real binary to its end. */
+export async function runRelay(args: string[], cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  const child = spawnRelay(args, env, cwd)
+  let stdout = ''
+  let stderr = ''
+  child.stdout!.on('data', (chunk) => {
+    stdout += chunk
+  })
+  child.stderr!.on('data', (chunk) => {
+    stderr += chunk
+  })
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+  return { code, signal, stdout, stderr }
+}
+
+function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string): ChildProcess {
+  return spawn(process.execPath, ['--enable-source-maps', MAIN, ...args], {
+    cwd,
+    // Not what the test runner puts into the environment: the relay is to run as it would for a user.
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}

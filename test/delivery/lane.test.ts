@@ -1,0 +1,183 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { Lane, type LaneLog, type LaneOptions } from '../../src/delivery/lane.ts'
+import { createRate, UNLIMITED } from '../../src/delivery/rate-limit.ts'
+import type { Delivery } from '../../src/domain/delivery.ts'
+import { RelayError } from '../../src/domain/errors.ts'
+import type { Outcome } from '../../src/domain/outcome.ts'
+import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { newEvent } from '../outbox/contract.ts'
+import { eventually } from '../eventually.ts'
+
+const policy = {
+  initialDelayMs: 20,
+  factor: 2,
+  maxDelayMs: 100,
+  jitter: 0,
+  giveUpAfterMs: null,
+  maxAttempts: null,
+}
+const silent: LaneLog = { attempted: () => {}, superseded: () => {}, outboxUnavailable: () => {} }
+
+/** A real outbox, and a target whose attempts end when and as the test says. */
+async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
+  const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), (error) => t.fail(error.message))
+  const sent: { delivery: Delivery; end: (outcome: Outcome) => void }[] = []
+  const target = {
+    name: 'crm',
+    send: (delivery: Delivery, signal: AbortSignal) =>
+      new Promise<Outcome>((resolve) => {
+        sent.push({ delivery, end: resolve })
+        signal.addEventListener('abort', () => resolve({ kind: 'interrupted' }))
+      }),
+    close: async () => {},
+  }
+  const lane = new Lane({
+    target,
+    outbox,
+    concurrency: 2,
+    rate: UNLIMITED,
+    policy,
+    clock: { now: () => Date.now() },
+    random: () => 0.5,
+    log: silent,
+    ...options,
+  })
+  t.teardown(async () => {
+    await lane.stop(0)
+    await outbox.close()
+  })
+  const record = async (count: number) => {
+    for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), ['crm'])
+    lane.wake()
+  }
+  return { outbox, sent, lane, record }
+}
+
+t.test('a lane sends as many at once as its concurrency, and holds no more', async (t) => {
+  const claimed: number[] = []
+  const { outbox, sent, record } = await setUp(t)
+  const claim = outbox.claim.bind(outbox)
+  outbox.claim = async (...args) => {
+    const answer = await claim(...args)
+    claimed.push(answer.deliveries.length)
+    return answer
+  }
+  await record(5)
+  await eventually(() => sent.length === 2, 'two attempts')
+  sent[0]!.end({ kind: 'delivered' })
+  await eventually(() => sent.length === 3, 'the next takes the free slot')
+  for (let n = 1; n < 5; n++) {
+    await eventually(() => sent.length > n, `attempt ${n}`)
+    sent[n]!.end({ kind: 'delivered' })
+  }
+  await eventually(() => claimed.reduce((sum, n) => sum + n, 0) === 5, 'all claimed')
+  t.ok(
+    claimed.every((n) => n <= 2),
+    'never more than there are slots',
+  )
+  t.equal(new Set(sent.map(({ delivery }) => delivery.deliveryId)).size, 5, 'each once')
+})
+
+t.test('a failed delivery is tried again after its delay, with its attempts counted', async (t) => {
+  const { sent, record } = await setUp(t)
+  await record(1)
+  await eventually(() => sent.length === 1, 'first')
+  const failedAt = Date.now()
+  sent[0]!.end({ kind: 'failed', error: 'http 503' })
+  await eventually(() => sent.length === 2, 'second')
+  t.ok(Date.now() - failedAt >= 20, 'not before it is due')
+  t.equal(sent[1]!.delivery.attempts, 1)
+  t.equal(sent[1]!.delivery.event.eventId, sent[0]!.delivery.event.eventId)
+})
+
+t.test('what is recorded while everything is quiet goes out when the lane is woken', async (t) => {
+  const { sent, lane, record } = await setUp(t)
+  lane.wake()
+  await record(1)
+  await eventually(() => sent.length === 1, 'sent')
+  t.equal(sent[0]!.delivery.target, 'crm')
+})
+
+t.test('a wake during a claim is not lost', async (t) => {
+  const { outbox, sent, lane } = await setUp(t)
+  const claim = outbox.claim.bind(outbox)
+  let letGo = () => {}
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  outbox.claim = async (...args) => {
+    const answer = await claim(...args)
+    await held
+    return answer
+  }
+  lane.wake()
+  await outbox.record(newEvent({ receivedAt: Date.now() }), ['crm'])
+  lane.wake()
+  letGo()
+  await eventually(() => sent.length === 1, 'sent')
+  t.equal(sent[0]!.delivery.attempts, 0)
+})
+
+t.test('a rate limit spaces the starts of attempts', async (t) => {
+  const { sent, record } = await setUp(t, { rate: createRate({ max: 1, perMs: 100 }) })
+  const startedAt = Date.now()
+  await record(3)
+  for (let n = 0; n < 3; n++) {
+    await eventually(() => sent.length > n, `attempt ${n}`)
+    sent[n]!.end({ kind: 'delivered' })
+  }
+  t.ok(Date.now() - startedAt >= 200, 'three starts take two intervals')
+})
+
+t.test('a lane goes on by itself after the outbox could not be reached for a claim', async (t) => {
+  const told: string[] = []
+  const { outbox, sent, record } = await setUp(t, {
+    log: { ...silent, outboxUnavailable: (_, error) => told.push((error as RelayError).code) },
+  })
+  const claim = outbox.claim.bind(outbox)
+  outbox.claim = async () => {
+    outbox.claim = claim
+    throw new RelayError('outbox_unavailable', 'disk full')
+  }
+  await record(1)
+  await eventually(() => sent.length === 1, 'sent')
+  t.same(told, ['outbox_unavailable'])
+})
+
+t.test('what a target has taken is settled even if the outbox cannot be reached at first', async (t) => {
+  const { outbox, sent, lane, record } = await setUp(t)
+  const settle = outbox.settle.bind(outbox)
+  let refusals = 0
+  outbox.settle = async (...args) => {
+    if (refusals++ < 2) throw new RelayError('outbox_unavailable', 'disk full')
+    return settle(...args)
+  }
+  await record(1)
+  await eventually(() => sent.length === 1, 'sent')
+  sent[0]!.end({ kind: 'delivered' })
+  await eventually(() => refusals === 3, 'settled at the third try')
+  await lane.stop(5_000)
+  t.equal(sent.length, 1, 'and not sent again')
+  t.same(await outbox.claim('crm', 8, Date.now() + 99_999), { deliveries: [], nextDueAt: null })
+})
+
+t.test('stopping lets a running attempt end and settles it', async (t) => {
+  const { outbox, sent, lane, record } = await setUp(t)
+  await record(3)
+  await eventually(() => sent.length === 2, 'two run')
+  const stopped = lane.stop(10_000)
+  for (const { end } of sent) end({ kind: 'delivered' })
+  await stopped
+  t.equal(sent.length, 2, 'nothing more is started')
+  t.equal((await outbox.claim('crm', 8, Date.now())).deliveries.length, 1)
+})
+
+t.test('stopping cuts short what does not end in time, and gives it back uncounted', async (t) => {
+  const { outbox, sent, lane, record } = await setUp(t)
+  await record(1)
+  await eventually(() => sent.length === 1, 'one runs')
+  await lane.stop(20)
+  const { deliveries } = await outbox.claim('crm', 8, Date.now())
+  t.match(deliveries, [{ attempts: 0, firstAttemptAt: null }])
+})
