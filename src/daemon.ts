@@ -6,6 +6,7 @@ import { createRate, UNLIMITED } from './delivery/rate-limit.ts'
 import { type Clock, systemClock } from './domain/clock.ts'
 import { errorMessage, RelayError } from './domain/errors.ts'
 import type { Payload } from './domain/event.ts'
+import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import { createListener } from './ingest/listener.ts'
@@ -106,7 +107,7 @@ function createIngest(config: Config, outbox: Outbox, lanes: Map<string, Lane>, 
   const route = (payload: Payload) =>
     routeEvent(routes, payload, (index, error) =>
       logger.warn(
-        { route: index, event: payload.event, error: errorMessage(error) },
+        { route: index, event: payload.event, error: evaluationProblem(error) },
         'route condition failed, taken as true',
       ),
     )

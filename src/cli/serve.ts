@@ -1,7 +1,6 @@
 import { Command } from 'commander'
-import { type Daemon, startDaemon } from '../daemon.ts'
+import type { Daemon } from '../daemon.ts'
 import { exitStatus } from '../domain/errors.ts'
-import { createLogger } from '../logging.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
@@ -14,6 +13,8 @@ export function serveCommand(): Command {
     .action(async (options: { config?: string }) => {
       const file = configFile(options.config)
       const { config } = loadTold(file)
+      // Loaded here, so that the other commands need not wait for all that the daemon is made of.
+      const [{ startDaemon }, { createLogger }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
       const logger = createLogger()
       const daemon = await startDaemon(config, {
         logger,

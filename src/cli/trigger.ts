@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import { request } from 'undici'
 import type { Config, SourceConfig } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
@@ -60,6 +59,7 @@ function reachable({ server: { listen } }: Config): string {
 async function send(url: string, body: Buffer, source: SourceConfig): Promise<{ status: number; text: string }> {
   const signature =
     source.scheme === 'none' ? [] : ultravoxHeaders(source.secrets.map(ultravoxKey), body, systemClock.now())
+  const { request } = await import('undici')
   try {
     const answer = await request(url, {
       method: 'POST',

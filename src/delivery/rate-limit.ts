@@ -16,29 +16,34 @@ export interface Rate {
 
 export const UNLIMITED: Rate = { available: () => Number.POSITIVE_INFINITY, spend: () => {}, waitMs: () => 0 }
 
-/** A token bucket: `max` at once after a quiet while, then evenly. A clock set back only restarts the refill. */
+/**
+ * A token bucket: `max` at once after a quiet while, then evenly. It counts in whole numbers (a start costs `perMs`, each
+ * millisecond brings `max`), for with fractions whoever waited exactly as long as told could still be a hair too early.
+ * A clock set back only restarts the refill.
+ */
 export function createRate({ max, perMs }: RateLimit): Rate {
-  let tokens = max
+  const full = max * perMs
+  let credit = full
   let refilledAt = Number.NEGATIVE_INFINITY
 
   function refill(now: number): void {
-    const elapsed = now - refilledAt
-    if (elapsed > 0) tokens = Math.min(max, tokens + (elapsed * max) / perMs)
+    const elapsed = Math.max(0, now - refilledAt)
+    credit = Math.min(full, credit + elapsed * max)
     refilledAt = now
   }
 
   return {
     available(now) {
       refill(now)
-      return Math.floor(tokens)
+      return Math.floor(credit / perMs)
     },
     spend(now) {
       refill(now)
-      tokens -= 1
+      credit -= perMs
     },
     waitMs(now) {
       refill(now)
-      return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) * perMs) / max)
+      return Math.max(0, Math.ceil((perMs - credit) / max))
     },
   }
 }

@@ -48,6 +48,20 @@ export function compileTemplate(text: string, escapeValue: (value: string) => st
   }
 }
 
+/**
+ * What made an expression fail on a payload. JSONata puts the value it stumbled over into its message; a value from a
+ * call (a phone number, say) belongs neither into a log nor into an error, so it is taken out.
+ */
+export function evaluationProblem(error: unknown): string {
+  const { value, value2 } = error as { value?: unknown; value2?: unknown }
+  let message = errorMessage(error)
+  for (const shown of [value, value2]) {
+    const text: string | undefined = JSON.stringify(shown)
+    if (text !== undefined) message = message.replaceAll(text, '…')
+  }
+  return message
+}
+
 /** JSONata itself may hold `}}` (`{"a":{"b":1}}`), so the expression ends at the first one that leaves it valid. */
 function expressionAt(text: string, start: number): { expression: jsonata.Expression; end: number } {
   let problem: ExpressionError | undefined

@@ -63,8 +63,8 @@ export async function createListener(options: ListenerOptions): Promise<FastifyI
     }
     const source = sources.get(path)
     if (source !== undefined) {
-      if (request.method !== 'POST') return refuse(request, reply, wrongMethod(reply, 'POST'))
       request.relaySource = source
+      if (request.method !== 'POST') return refuse(request, reply, wrongMethod(reply, 'POST'))
       // Fastify would answer 415 to a Content-Type it cannot read. Whether an event is genuine does not hang on that.
       request.relayContentType = request.headers['content-type'] ?? null
       delete request.headers['content-type']
@@ -127,6 +127,8 @@ function createServer({ trustProxy, bodyLimitBytes }: ListenerOptions): FastifyI
     bodyLimit: bodyLimitBytes,
     // Paths that cannot be decoded never reach a hook. Fastify's own answer is 400, in another shape, with the path in it.
     frameworkErrors: (_error, request, reply) => answer(request, reply, unknownPath()),
+    // What still comes in on an open connection while closing is taken like any other: the outbox is there until the end.
+    return503OnClosing: false,
     keepAliveTimeout: 10_000,
     requestTimeout: 20_000,
     // requestTimeout alone was seen to leave a slow body alone for up to 90 s.

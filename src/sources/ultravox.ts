@@ -7,9 +7,6 @@ import { parseTimestamp } from './timestamp.ts'
 
 /** Lower-case hex SHA-256, as the provider writes it. */
 const DIGEST = /^[0-9a-f]{64}$/
-/** More than any rotation needs; a flood of candidates is not worth comparing. */
-const MOST_SIGNATURES = 32
-
 /**
  * Verifies Ultravox's signatures. Any of the header's signatures by any of `secrets` is enough (there are several during a
  * rotation). A request further than `toleranceMs` from now, either way, is refused, but known to be signed.
@@ -52,10 +49,13 @@ function isSigned(key: KeyObject, request: SignedRequest, timestamp: string, can
   return candidates.some((candidate) => timingSafeEqual(candidate, digest))
 }
 
-/** The well-formed digests of a header; the others are passed over, for a sender may add schemes we do not know. */
+/**
+ * The well-formed digests of a header; the others are passed over, for a sender may add schemes we do not know. Their
+ * number is bounded by what Node takes in headers, 16 KB.
+ */
 function digestsIn(header: string): Buffer[] {
   return header
-    .split(',', MOST_SIGNATURES)
+    .split(',')
     .map((part) => part.trim())
     .filter((part) => DIGEST.test(part))
     .map((part) => Buffer.from(part, 'hex'))

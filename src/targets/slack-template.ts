@@ -1,4 +1,3 @@
-import { errorMessage } from '../domain/errors.ts'
 import { compileTemplate } from '../domain/expression.ts'
 import { escapeSlack } from './slack-text.ts'
 
@@ -34,18 +33,4 @@ function compileNode(node: unknown, property: string): Filling {
     const filled = properties.map(async ([name, fill]) => [name, await fill(payload)] as const)
     return Object.fromEntries(await Promise.all(filled))
   }
-}
-
-/**
- * What is wrong with a payload in a template's eyes. JSONata puts the value it stumbled over into its message; a value
- * from a call (a phone number, say) does not belong into an error, so it is taken out.
- */
-export function templateProblem(error: unknown): string {
-  const { value, value2 } = error as { value?: unknown; value2?: unknown }
-  let message = errorMessage(error)
-  for (const shown of [value, value2]) {
-    const text: string | undefined = JSON.stringify(shown)
-    if (text !== undefined) message = message.replaceAll(text, '…')
-  }
-  return `template: ${message}`
 }

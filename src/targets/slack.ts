@@ -1,13 +1,14 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
 import { parsePayload } from '../domain/event.ts'
+import { evaluationProblem } from '../domain/expression.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { Secret } from '../domain/secret.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
 import { retryAfterMs } from './retry-after.ts'
 import { cutToSlackLimits, type SlackMessage } from './slack-limits.ts'
 import { defaultMessage } from './slack-message.ts'
-import { compileBlocks, compileText, templateProblem } from './slack-template.ts'
+import { compileBlocks, compileText } from './slack-template.ts'
 import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
 import { USER_AGENT } from './user-agent.ts'
@@ -59,7 +60,7 @@ function composer({ text, blocks }: SlackTargetOptions): Composer {
         ...(fillBlocks !== null && { blocks: await fillBlocks(payload) }),
       })
     } catch (error) {
-      return { kind: 'refused', error: templateProblem(error) }
+      return { kind: 'refused', error: `template: ${evaluationProblem(error)}` }
     }
   }
 }

@@ -6,8 +6,8 @@ import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
-import { newEvent } from '../outbox/contract.ts'
 import { eventually } from '../eventually.ts'
+import { newEvent } from '../outbox/contract.ts'
 
 const policy = {
   initialDelayMs: 20,

@@ -142,15 +142,12 @@ t.test('a full disk makes the outbox unavailable until there is room', async (t)
 })
 
 t.test('an I/O error ends all trust: what is under way and what comes later is refused', async (t) => {
-  // A limit on the size of files makes the kernel refuse a write in earnest. Its signal would end the process.
-  const ignore = () => {}
-  process.on('SIGXFSZ', ignore)
+  // A limit on the size of files makes the kernel refuse a write in earnest. Its signal would end the process; it may be
+  // told late, so it is ignored for good.
+  process.on('SIGXFSZ', () => {})
   const limit = (bytes: number | 'unlimited') =>
     execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:unlimited`])
-  t.teardown(() => {
-    limit('unlimited')
-    process.off('SIGXFSZ', ignore)
-  })
+  t.teardown(() => limit('unlimited'))
   const told: unknown[] = []
   const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), (error) => told.push(error))
   t.teardown(() => outbox.close())

@@ -1,0 +1,197 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path/posix'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+const SRC = fileURLToPath(new URL('../../src', import.meta.url))
+
+const FILES = readdirSync(SRC, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => relative(SRC, join(entry.parentPath, entry.name)))
+  .sort()
+const SOURCES = FILES.filter((file) => file.endsWith('.ts'))
+
+const textOf = (file: string) => readFileSync(join(SRC, file), 'utf8')
+
+const OUTBOX = 'outbox/outbox.ts'
+const ALL_BUT_CLI = ['domain', 'config', 'outbox', 'sources', 'targets', 'delivery', 'ingest', 'ultravox', 'admin']
+
+/**
+ * Who may import whom: the table of the design. A folder stands for all that is in it, a file for itself. On top of it,
+ * files of the same part may import each other, and everybody `version.ts`.
+ */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  domain: [],
+  config: ['domain'],
+  outbox: ['domain'],
+  'outbox/sqlite': ['domain', OUTBOX],
+  sources: ['domain'],
+  targets: ['domain'],
+  delivery: ['domain', OUTBOX, 'targets/target.ts'],
+  ingest: ['domain', OUTBOX, 'sources/scheme.ts'],
+  ultravox: ['domain', OUTBOX],
+  admin: ['domain', OUTBOX],
+  cli: ['domain', 'config', OUTBOX, 'daemon.ts', 'logging.ts'],
+  'daemon.ts': [...ALL_BUT_CLI, 'logging.ts'],
+  'logging.ts': ALL_BUT_CLI,
+  'version.ts': [],
+}
+
+/** Packages that only one part may know of, so that it can be replaced there. */
+const ONLY_IN: Record<string, readonly string[]> = {
+  'better-sqlite3': ['outbox/sqlite'],
+  'better-sqlite3-napi': ['outbox/sqlite'],
+  fastify: ['ingest', 'logging.ts'],
+  '@fastify/rate-limit': ['ingest'],
+  pino: ['logging.ts'],
+  commander: ['cli'],
+}
+
+/** What the domain may use: nothing that reads or writes anything. */
+const PURE = ['node:crypto', 'node:util', 'jsonata']
+
+/** The part that a file belongs to: the longest name in the table that it is, or is in. */
+function partOf(file: string): string | undefined {
+  return Object.keys(MAY_IMPORT)
+    .filter((part) => isIn(file, part))
+    .sort((a, b) => b.length - a.length)[0]
+}
+
+function isIn(file: string, part: string): boolean {
+  return file === part || file.startsWith(`${part}/`)
+}
+
+/** All that a file imports, statically or not, types included: local files by their path from src, packages by name. */
+function importsOf(file: string): { local: string[]; packages: string[] } {
+  const names = ts.preProcessFile(textOf(file), true, true).importedFiles.map(({ fileName }) => fileName)
+  return {
+    local: names.filter((name) => name.startsWith('.')).map((name) => join(dirname(file), name)),
+    packages: names.filter((name) => !name.startsWith('.')),
+  }
+}
+
+/** Every node of a file's syntax, so that comments and strings do not count. */
+function* nodesOf(file: string): Generator<ts.Node> {
+  const pending: ts.Node[] = [ts.createSourceFile(file, textOf(file), ts.ScriptTarget.Latest, true)]
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+    yield node
+    ts.forEachChild(node, (child) => void pending.push(child))
+  }
+}
+
+const filesWith = (matches: (node: ts.Node) => boolean) => SOURCES.filter((file) => [...nodesOf(file)].some(matches))
+const isAccess = (node: ts.Node, text: string) => ts.isPropertyAccessExpression(node) && node.getText() === text
+
+t.test('every source file belongs to a part of the design', async (t) => {
+  t.same(
+    SOURCES.filter((file) => partOf(file) === undefined),
+    [],
+  )
+  t.ok(SOURCES.length > 50, 'the files were found')
+})
+
+t.test('parts import only what the design lets them', async (t) => {
+  const breaches: string[] = []
+  let seen = 0
+  for (const file of SOURCES) {
+    const part = partOf(file)!
+    const allowed = [...MAY_IMPORT[part]!, 'version.ts']
+    for (const imported of importsOf(file).local) {
+      seen += 1
+      const ownPart = partOf(imported) === part
+      if (!ownPart && !allowed.some((each) => isIn(imported, each))) breaches.push(`${file} imports ${imported}`)
+    }
+  }
+  t.same(breaches, [])
+  t.ok(seen > 100, 'the imports were found')
+})
+
+t.test('what is imported is there, by its name with .ts', async (t) => {
+  const missing = SOURCES.flatMap((file) => importsOf(file).local.map((imported) => `${file}: ${imported}`)).filter(
+    (line) => !SOURCES.includes(line.split(': ')[1]!),
+  )
+  t.same(missing, [])
+})
+
+t.test('no file imports itself by way of others', async (t) => {
+  const inCycle: string[] = []
+  for (const start of SOURCES) {
+    const reached = new Set<string>()
+    const pending = importsOf(start).local
+    for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+      if (reached.has(file) || !SOURCES.includes(file)) continue
+      reached.add(file)
+      pending.push(...importsOf(file).local)
+    }
+    if (reached.has(start)) inCycle.push(start)
+  }
+  t.same(inCycle, [])
+})
+
+t.test('the domain reads and writes nothing', async (t) => {
+  for (const file of SOURCES.filter((file) => isIn(file, 'domain'))) {
+    t.same(
+      importsOf(file).packages.filter((name) => !PURE.includes(name)),
+      [],
+      file,
+    )
+  }
+})
+
+t.test('a package that a part stands for is known to no other', async (t) => {
+  const breaches = SOURCES.flatMap((file) =>
+    importsOf(file)
+      .packages.filter((name) => ONLY_IN[name]?.some((part) => isIn(file, part)) === false)
+      .map((name) => `${file} imports ${name}`),
+  )
+  t.same(breaches, [])
+})
+
+t.test('the machine’s clock is read in one place', async (t) => {
+  t.same(
+    filesWith((node) => isAccess(node, 'Date.now')),
+    ['domain/clock.ts'],
+  )
+  t.same(
+    filesWith((node) => ts.isNewExpression(node) && node.expression.getText() === 'Date' && !node.arguments?.length),
+    [],
+    'new Date()',
+  )
+  t.same(
+    filesWith((node) => ts.isCallExpression(node) && node.expression.getText() === 'Date'),
+    [],
+    'Date()',
+  )
+})
+
+t.test('chance comes in at one place', async (t) => {
+  t.same(
+    filesWith((node) => isAccess(node, 'Math.random')),
+    ['daemon.ts'],
+  )
+})
+
+t.test('no file is longer than 300 lines', async (t) => {
+  const lengths = FILES.map((file) => [file, textOf(file).split('\n').length - 1] as const)
+  t.same(
+    lengths.filter(([, length]) => length > 300),
+    [],
+  )
+})
+
+t.test('no file or folder is a drawer for all sorts of things', async (t) => {
+  const drawer = /(^|[-/])(utils?|helpers?|common|types?|misc)(?=[-./]|$)/
+  t.same(
+    FILES.filter((file) => drawer.test(file)),
+    [],
+  )
+  for (const name of ['utils.ts', 'x/helpers.ts', 'common/a.ts', 'x/string-utils.ts', 'types.ts']) t.match(name, drawer)
+})
+
+t.test('file names are kebab-case', async (t) => {
+  t.same(
+    FILES.filter((file) => file !== 'README.md' && !/^([a-z0-9-]+\/)*[a-z0-9-]+\.(ts|sql)$/.test(file)),
+    [],
+  )
+})

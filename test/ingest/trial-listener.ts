@@ -1,0 +1,171 @@
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import type { RelayError } from '../../src/domain/errors.ts'
+import type { NewEvent } from '../../src/domain/event.ts'
+import { bodyHash } from '../../src/domain/event.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { type AdmissionLimits, admit } from '../../src/ingest/admission.ts'
+import { createListener, type ListenerOptions } from '../../src/ingest/listener.ts'
+import { createReceiver, type Receipt, type ReceiverOptions } from '../../src/ingest/receiver.ts'
+import type { Recorded, Rejection } from '../../src/outbox/outbox.ts'
+import { noVerification } from '../../src/sources/none.ts'
+import { createUltravoxScheme } from '../../src/sources/ultravox.ts'
+import { SIGNATURE, sign, TIMESTAMP } from '../sources/signed-request.ts'
+import { connect, type RawConnection, type RawRequest, send } from './raw-http.ts'
+
+export const SECRET = 'whsec_of_the_trial'
+export const OPEN_PATH = '/webhooks/open'
+export const SAMPLE = '{"event":"call.ended","call":{"callId":"c-1"}}'
+
+/** In memory, and only what the listener and the receiver see of an outbox. The real one is tested in test/outbox. */
+export class OutboxStandIn {
+  readonly recorded: { readonly event: NewEvent; readonly targets: readonly string[] }[] = []
+  readonly duplicates: NewEvent[] = []
+  readonly rejections: Rejection[] = []
+  /** While set, both methods fail with it. */
+  failure: Error | null = null
+  /** While set, both methods wait for it. */
+  held: Promise<void> | null = null
+  /** Calls begun, finished or not. */
+  calls = 0
+  readonly #ids = new Map<string, string>()
+  #called = () => {}
+
+  async record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
+    await this.#begin()
+    const identity = JSON.stringify([event.source, event.event, event.callId ?? bodyHash(event.body)])
+    const first = this.#ids.get(identity)
+    if (first !== undefined) {
+      this.duplicates.push(event)
+      return { eventId: first, duplicate: true }
+    }
+    this.#ids.set(identity, event.eventId)
+    this.recorded.push({ event, targets })
+    return { eventId: event.eventId, duplicate: false }
+  }
+
+  async reject(rejection: Rejection): Promise<void> {
+    await this.#begin()
+    this.rejections.push(rejection)
+  }
+
+  /** Resolves when the next call begins. */
+  nextCall(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#called = resolve
+    })
+  }
+
+  async #begin(): Promise<void> {
+    this.calls += 1
+    this.#called()
+    if (this.held !== null) await this.held
+    if (this.failure !== null) throw this.failure
+  }
+}
+
+interface TrialOptions
+  extends Partial<Pick<ListenerOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive'>> {
+  readonly route?: ReceiverOptions['route']
+  readonly admission?: AdmissionLimits
+}
+
+/** A listener with everything behind it but a database, listening on a free port. */
+export class TrialListener {
+  readonly outbox = new OutboxStandIn()
+  /** Moved by tests. */
+  readonly clock = { at: Date.UTC(2026, 0, 15, 12), now: () => this.clock.at }
+  readonly woken: (readonly string[])[] = []
+  readonly failures: unknown[] = []
+  readonly answered: { readonly status: number; readonly path: string; readonly receipt: Receipt | null }[] = []
+  app!: FastifyInstance
+  port!: number
+  #ids = 0
+
+  static async start(t: Test, options: TrialOptions = {}): Promise<TrialListener> {
+    const trial = new TrialListener()
+    await trial.#listen(options)
+    t.teardown(() => trial.app.close())
+    return trial
+  }
+
+  async #listen({ route, admission, ...options }: TrialOptions): Promise<void> {
+    const { outbox, clock } = this
+    const record = outbox.record.bind(outbox)
+    this.app = await createListener({
+      sources: [
+        { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([new Secret(SECRET)], 60_000) },
+        { name: 'open', path: OPEN_PATH, scheme: noVerification },
+      ],
+      receive: createReceiver({
+        outbox: {
+          record: admission === undefined ? record : admit(record, admission),
+          reject: outbox.reject.bind(outbox),
+        },
+        clock,
+        newEventId: () => `evt_${++this.#ids}`,
+        route: route ?? (async () => ['crm', 'archive']),
+        onRecorded: (targets) => this.woken.push(targets),
+      }),
+      outbox,
+      clock,
+      trustProxy: [],
+      bodyLimitBytes: 1_000_000,
+      rateLimit: { maxRefused: 1_000, perMs: 60_000 },
+      log: {
+        answered: ({ url, relayReceipt }, { statusCode }) =>
+          this.answered.push({ status: statusCode, path: url, receipt: relayReceipt }),
+        failed: (error) => this.failures.push(error),
+      },
+      ...options,
+    })
+    await this.app.listen({ host: '127.0.0.1', port: 0 })
+    this.port = (this.app.server.address() as AddressInfo).port
+  }
+
+  /** The headers of a genuine request, sent so many milliseconds ago. */
+  signed(body: Uint8Array | string, ageMs = 0): Record<string, string> {
+    const timestamp = new Date(this.clock.at - ageMs).toISOString()
+    return { [TIMESTAMP]: timestamp, [SIGNATURE]: sign(SECRET, Buffer.from(body), timestamp) }
+  }
+
+  /** Sends a genuine request. */
+  genuine(body: Uint8Array | string = SAMPLE, { headers = {}, ...request }: RawRequest = {}) {
+    return this.send({ ...request, body, headers: { ...this.signed(body), ...headers } })
+  }
+
+  /** Sends a request that nobody signed. */
+  unsigned(request: RawRequest = {}) {
+    return this.send({ body: SAMPLE, ...request })
+  }
+
+  send(request: RawRequest) {
+    return send(this.port, request)
+  }
+
+  connect(from?: string): Promise<RawConnection> {
+    return connect(this.port, from)
+  }
+
+  /** Several answers on other connections: time enough for anything that does not wait to have been answered. */
+  async otherTraffic(): Promise<void> {
+    for (let i = 0; i < 5; i += 1) await this.send({ method: 'GET', path: '/healthz' })
+  }
+
+  failWith(error: RelayError | Error | null): void {
+    this.outbox.failure = error
+  }
+
+  /** Makes the outbox wait until the returned function is called. */
+  hold(): () => void {
+    let release = () => {}
+    this.outbox.held = new Promise((resolve) => {
+      release = () => {
+        this.outbox.held = null
+        resolve()
+      }
+    })
+    return () => release()
+  }
+}
