@@ -32,7 +32,8 @@ export class SqliteOutbox implements Outbox {
    * storage can no longer be trusted; from then on every call rejects with `outbox_failed`.
    */
   static async open(path: string, onFailure: (error: RelayError) => void): Promise<SqliteOutbox> {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: path })
+    // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: path, execArgv: [] })
     await new Promise<void>((resolve, reject) => {
       worker.once('error', reject)
       worker.once('message', (message: FromWorker) => {
