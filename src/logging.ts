@@ -1,14 +1,39 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Logger, pino, stdTimeFunctions } from 'pino'
+import type { AlertsLog } from './alerts/alerts.ts'
 import type { LaneLog } from './delivery/lane.ts'
+import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { ListenerLog } from './ingest/listener.ts'
 
 export type { Logger }
 
-/** JSON lines on stdout, written at once: a crash loses no line that would explain it. */
-export function createLogger(): Logger {
-  return pino({ base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } })
+/** Most that may wait for a stdout that nobody reads, in bytes; lines beyond it are dropped, the relay goes on. */
+const MOST_WAITING = 16 * 1024 * 1024
+
+/** A logger, and how to have written what it was given. */
+export interface Log {
+  readonly logger: Logger
+  /** Writes what waits, for up to a second: a stdout that nobody reads must not keep the relay from ending. */
+  flush(): Promise<void>
+}
+
+/** JSON lines on stdout, written in the background: nothing waits for whoever reads them. */
+export function createLog(): Log {
+  const destination = pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING })
+  const options = {
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (level: string) => ({ level }) },
+  }
+  return {
+    logger: pino(options, destination),
+    flush: () =>
+      new Promise((resolve) => {
+        setTimeout(resolve, 1_000).unref()
+        destination.flush(() => resolve())
+      }),
+  }
 }
 
 /** One line per request. Bodies, headers and query strings are not in it: they hold other people's data. */
@@ -42,7 +67,7 @@ export function listenerLog(logger: Logger): ListenerLog {
 }
 
 /** One line per attempt. Answers are not in it; they are in the outbox, for those who may read it. */
-export function laneLog(logger: Logger): LaneLog {
+export function laneLog(logger: Logger): LaneLog & LanesLog {
   return {
     attempted({ deliveryId, target, event: { eventId, event, callId } }, attempt, settlement) {
       const { outcome, attempt: number, durationMs, status, error } = attempt
@@ -67,8 +92,29 @@ export function laneLog(logger: Logger): LaneLog {
     superseded({ deliveryId, target }) {
       logger.info({ target, deliveryId }, 'delivery changed during its attempt')
     },
+    opened(target, probeAt) {
+      logger.warn({ target, probeAt: new Date(probeAt).toISOString() }, 'target failing, breaker opened')
+    },
+    closed(target) {
+      logger.info({ target }, 'target answers again, breaker closed')
+    },
+    orphaned(targets) {
+      logger.warn({ targets }, 'deliveries wait for targets that are not configured')
+    },
     outboxUnavailable(target, error) {
       logger.warn({ target, error: errorMessage(error) }, 'outbox unavailable to delivery')
+    },
+  }
+}
+
+/** What became of the relay's own events before they were any. */
+export function alertsLog(logger: Logger): AlertsLog {
+  return {
+    notRecorded(event, error) {
+      logger.warn({ event, error: errorMessage(error) }, 'relay event not recorded')
+    },
+    unwatched(watch, error) {
+      logger.warn({ watch, error: errorMessage(error) }, 'watch failed')
     },
   }
 }

@@ -15,7 +15,21 @@ const SOURCES = FILES.filter((file) => file.endsWith('.ts'))
 const textOf = (file: string) => readFileSync(join(SRC, file), 'utf8')
 
 const OUTBOX = 'outbox/outbox.ts'
-const ALL_BUT_CLI = ['domain', 'config', 'outbox', 'sources', 'targets', 'delivery', 'ingest', 'ultravox', 'admin']
+const OPERATOR = 'outbox/operator.ts'
+/** The commands work on an outbox beside the daemon; which storage it is, only this file of theirs knows. */
+const OPEN_OUTBOX = 'cli/open-outbox.ts'
+const ALL_BUT_CLI = [
+  'domain',
+  'config',
+  'outbox',
+  'sources',
+  'targets',
+  'delivery',
+  'ingest',
+  'alerts',
+  'ultravox',
+  'admin',
+]
 
 /**
  * Who may import whom: the table of the design. A folder stands for all that is in it, a file for itself. On top of it,
@@ -25,14 +39,16 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
   config: ['domain'],
   outbox: ['domain'],
-  'outbox/sqlite': ['domain', OUTBOX],
+  'outbox/sqlite': ['domain', OUTBOX, OPERATOR],
   sources: ['domain'],
   targets: ['domain'],
   delivery: ['domain', OUTBOX, 'targets/target.ts'],
   ingest: ['domain', OUTBOX, 'sources/scheme.ts'],
+  alerts: ['domain', OUTBOX],
   ultravox: ['domain', OUTBOX],
   admin: ['domain', OUTBOX],
-  cli: ['domain', 'config', OUTBOX, 'daemon.ts', 'logging.ts'],
+  cli: ['domain', 'config', OPERATOR, OPEN_OUTBOX, 'daemon.ts', 'logging.ts'],
+  [OPEN_OUTBOX]: ['domain', OPERATOR, 'outbox/sqlite'],
   'daemon.ts': [...ALL_BUT_CLI, 'logging.ts'],
   'logging.ts': ALL_BUT_CLI,
   'version.ts': [],

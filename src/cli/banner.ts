@@ -24,7 +24,7 @@ export function banner(config: Config, file: string, address: string): string {
     ...section('routes', routes),
     '',
     'Send a first signed event from another terminal:',
-    `  npx ultravox-relay trigger call.ended --config ${file}`,
+    `  npx --no ultravox-relay trigger call.ended --config ${file}`,
     '',
     '',
   ].join('\n')

@@ -5,7 +5,10 @@ import { errorMessage, exitStatus, RelayError } from '../domain/errors.ts'
 import { VERSION } from '../version.ts'
 import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
+import { deliveriesCommand } from './deliveries.ts'
+import { eventsCommand } from './events.ts'
 import { serveCommand } from './serve.ts'
+import { targetsCommand } from './targets.ts'
 import { triggerCommand } from './trigger.ts'
 
 const USAGE_STATUS = 2
@@ -17,11 +20,20 @@ const program = new Command('ultravox-relay')
   .addCommand(checkCommand())
   .addCommand(triggerCommand())
   .addCommand(configCommand())
-for (const command of [program, ...program.commands]) {
+  .addCommand(eventsCommand())
+  .addCommand(deliveriesCommand())
+  .addCommand(targetsCommand())
+for (const command of withSubcommands(program)) {
   command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {
     process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)
   })
 }
+
+// Who reads may stop reading (`… | head`); that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
 
 try {
   await program.parseAsync()
@@ -30,4 +42,8 @@ try {
   const text = error instanceof RelayError ? errorMessage(error) : ((error as Error).stack ?? errorMessage(error))
   process.stderr.write(`${error instanceof ConfigError ? '' : 'ultravox-relay: '}${text}\n`)
   process.exitCode = error instanceof RelayError ? exitStatus(error.code) : 1
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)]
 }

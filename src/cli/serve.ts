@@ -14,14 +14,14 @@ export function serveCommand(): Command {
       const file = configFile(options.config)
       const { config } = loadTold(file)
       // Loaded here, so that the other commands need not wait for all that the daemon is made of.
-      const [{ startDaemon }, { createLogger }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
-      const logger = createLogger()
+      const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
+      const { logger, flush } = createLog()
       const daemon = await startDaemon(config, {
         logger,
         onFailure(error) {
           // Nothing can be saved by going on, and what is acknowledged is on disk. systemd starts it again.
           logger.fatal({ code: error.code, error: error.message }, 'outbox failed')
-          process.exit(exitStatus(error.code))
+          void flush().then(() => process.exit(exitStatus(error.code)))
         },
       })
       logger.info(
@@ -32,6 +32,9 @@ export function serveCommand(): Command {
       if (process.env.JOURNAL_STREAM === undefined) process.stderr.write(banner(config, file, daemon.address))
       await stopOnSignal(daemon, (signal) => logger.info({ signal }, 'relay stopping'))
       logger.info('relay stopped')
+      await flush()
+      // Not waiting for a stdout that is full.
+      process.exit(0)
     })
 }
 

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import type { Config, SourceConfig } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
+import { callIdOf } from '../domain/event.ts'
 import { LIFECYCLE_EVENTS, sampleEvent } from '../domain/sample-event.ts'
 import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
@@ -31,13 +32,16 @@ export function triggerCommand(): Command {
     .addHelpText('after', '\nExample:\n  ultravox-relay trigger call.ended --set call.endReason=agent_hangup')
     .action(async (event: string, options: TriggerOptions) => {
       const { config } = loadTold(configFile(options.config))
+      if (config.server.listen.port === 0) {
+        throw new RelayError('usage', 'server.listen has port 0, any free one: give it a port to find the relay on')
+      }
       const [name, source] = chosenSource(config, options.source)
       const payload = sampleEvent(event, options.callId ?? randomUUID(), systemClock.now())
       for (const { path, value } of options.set) setAt(payload, path, value)
       const url = `http://${reachable(config)}${source.path}`
       const { status, text } = await send(url, Buffer.from(JSON.stringify(payload)), source)
-      process.stdout.write(`${event} for call ${payload.call.callId} to source ${name}: ${status} ${text}
-`)
+      const call = `call ${callIdOf(payload) ?? 'without id'}`
+      process.stdout.write(`${payload.event} to source ${name}, ${call}: ${status} ${text}\n`)
       process.exitCode = status >= 200 && status < 300 ? 0 : 1
     })
 }

@@ -9,7 +9,8 @@ export interface Config {
   directory: string
   server: ServerConfig
   /** `path` is absolute. */
-  outbox: { path: string }
+  outbox: { path: string; reserveBytes: number }
+  delivery: { alertAfterMs: number }
   sources: Record<string, SourceConfig>
   targets: Record<string, TargetConfig>
   routes: RouteConfig[]
@@ -27,16 +28,21 @@ export interface ServerConfig {
 
 export type SourceConfig = UltravoxSourceConfig | NoneSourceConfig
 
-export interface UltravoxSourceConfig {
+/** What every source has. */
+interface SourceBasis {
   path: string
+  /** For how long it may be silent; null where that is nothing to tell of. */
+  expectWithinMs: number | null
+}
+
+export interface UltravoxSourceConfig extends SourceBasis {
   scheme: 'ultravox'
   /** At least one. */
   secrets: Secret[]
   toleranceMs: number
 }
 
-export interface NoneSourceConfig {
-  path: string
+export interface NoneSourceConfig extends SourceBasis {
   scheme: 'none'
 }
 
@@ -47,6 +53,12 @@ export interface Pacing {
   timeoutMs: number
   concurrency: number
   rateLimit: { max: number; perMs: number } | null
+  breaker: { failures: number; cooldownMs: number; maxCooldownMs: number }
+  /** Whether a call's events go out in order, one at a time. */
+  ordered: boolean
+  /** Whether in an ordered target a dead delivery holds back the rest of its call. */
+  holdOnDead: boolean
+  paused: boolean
   retry: RetryPolicy
 }
 
@@ -55,9 +67,27 @@ export interface HttpTargetConfig extends Pacing {
   url: Secret
   method: 'POST' | 'PUT' | 'PATCH'
   headers: Record<string, Secret>
+  /** Paths of fields as in `domain/field-path.ts`. */
+  redact: string[]
+  /** A mapping, list or text with `{{ JSONata }}` in its strings; null for the body as received. */
+  body: unknown
   sign: SignConfig | null
   /** Statuses from 400 to 499 that are retried besides the usual ones. */
   retryOn: number[]
+  tls: TlsConfig | null
+  /** Absolute. */
+  socketPath: string | null
+  proxy: Secret | null
+  allowLinkLocal: boolean
+}
+
+/** PEM, not paths. A certificate file may have its key in it, so all of them are kept from sight. */
+export interface TlsConfig {
+  ca: Secret | null
+  cert: Secret | null
+  key: Secret | null
+  servername: string | null
+  insecure: boolean
 }
 
 export interface SignConfig {
@@ -81,6 +111,8 @@ export interface ExecTargetConfig extends Pacing {
   command: [string, ...string[]]
   env: Record<string, Secret>
   passEnv: string[]
+  /** Null: as the relay itself. `home` is null where nobody knows. */
+  runAs: { uid: number; gid: number; home: string | null } | null
 }
 
 export interface RouteConfig {

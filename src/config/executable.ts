@@ -13,11 +13,12 @@ export function findExecutable(program: string, directory: string, searchPath: s
 }
 
 function executableAt(path: string): Executable {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return { missing: 'file' }
   try {
+    if (!statSync(path).isFile()) return { missing: 'file' }
     accessSync(path, constants.X_OK)
     return { path }
-  } catch {
-    return { missing: 'permission' }
+  } catch (error) {
+    // Also where a directory on the way to it may not be looked into.
+    return { missing: (error as NodeJS.ErrnoException).code === 'EACCES' ? 'permission' : 'file' }
   }
 }

@@ -1,8 +1,10 @@
 import { dirname, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { RetryPolicy } from '../domain/backoff.ts'
-import type { Config, Pacing, ServerConfig, SourceConfig, TargetConfig } from './config.ts'
+import { findGroup, findUser } from './accounts.ts'
+import type { Config, ExecTargetConfig, Pacing, ServerConfig, SourceConfig, TargetConfig } from './config.ts'
 import { findExecutable } from './executable.ts'
+import { type FileTarget, httpTarget } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
 import type { RelayFile } from './schema.ts'
 
@@ -18,7 +20,8 @@ export function resolveConfig(content: RelayFile, file: string, env: NodeJS.Proc
     file,
     directory,
     server: serverConfig(content.server),
-    outbox: { path: resolve(directory, content.outbox.path) },
+    outbox: { path: resolve(directory, content.outbox.path), reserveBytes: content.outbox.reserve },
+    delivery: { alertAfterMs: content.delivery.alertAfter },
     sources: mapValues(content.sources, sourceConfig),
     targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
     routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
@@ -42,9 +45,9 @@ function serverConfig({
 }
 
 function sourceConfig(source: RelayFile['sources'][string], name: string): SourceConfig {
-  const path = source.path ?? defaultSourcePath(name)
-  if (source.scheme === 'none') return { path, scheme: 'none' }
-  return { path, scheme: 'ultravox', secrets: source.secrets, toleranceMs: source.tolerance }
+  const basis = { path: source.path ?? defaultSourcePath(name), expectWithinMs: source.expectWithin ?? null }
+  if (source.scheme === 'none') return { ...basis, scheme: 'none' }
+  return { ...basis, scheme: 'ultravox', secrets: source.secrets, toleranceMs: source.tolerance }
 }
 
 function targetConfig(
@@ -57,12 +60,19 @@ function targetConfig(
     timeoutMs: target.timeout,
     concurrency: target.concurrency,
     rateLimit: target.rateLimit === undefined ? null : { max: target.rateLimit.max, perMs: target.rateLimit.per },
+    breaker: {
+      failures: target.breaker.failures,
+      cooldownMs: target.breaker.cooldown,
+      maxCooldownMs: target.breaker.maxCooldown,
+    },
+    ordered: target.ordered !== undefined,
+    holdOnDead: target.onDead === 'hold',
+    paused: target.paused,
     retry: retryPolicy(retry, target.retry ?? {}),
   }
   switch (target.type) {
     case 'http': {
-      const { type, url, method, headers, sign, retryOn } = target
-      return { type, url, method, headers, sign: sign ?? null, retryOn, ...pacing }
+      return { ...httpTarget(target, directory), ...pacing }
     }
     case 'slack': {
       const { type, webhookUrl, text, blocks } = target
@@ -70,9 +80,17 @@ function targetConfig(
     }
     case 'exec': {
       const { type, env: variables, passEnv } = target
-      return { type, command: commandOf(target.command, directory, env), env: variables, passEnv, ...pacing }
+      const command = commandOf(target.command, directory, env)
+      return { type, command, env: variables, passEnv, runAs: runAs(target), ...pacing }
     }
   }
+}
+
+/** The user and group that were found when this was checked. */
+function runAs({ user, group }: FileTarget<'exec'>): ExecTargetConfig['runAs'] {
+  const found = user === undefined ? undefined : findUser(user)
+  const gid = group === undefined ? found?.gid : findGroup(group)
+  return found === undefined || gid === undefined || gid === null ? null : { uid: found.uid, gid, home: found.home }
 }
 
 /** The program by its absolute path, so that what was checked is what will run, whatever PATH it is run with. */

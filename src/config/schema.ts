@@ -3,7 +3,7 @@ import { requiredAs } from './plain-words.ts'
 import { retrySchema } from './schema/retry-schema.ts'
 import { routeSchema } from './schema/route-schema.ts'
 import { name } from './schema/scalars.ts'
-import { outboxSchema, serverSchema } from './schema/server-schema.ts'
+import { deliverySchema, outboxSchema, serverSchema } from './schema/server-schema.ts'
 import { sourceSchema } from './schema/source-schema.ts'
 import { targetSchema } from './schema/target-schema.ts'
 
@@ -14,6 +14,7 @@ import { targetSchema } from './schema/target-schema.ts'
 export const relaySchema = z.strictObject({
   server: serverSchema.prefault({}).meta({ description: 'The listener that webhooks come in on.' }),
   outbox: outboxSchema.prefault({}).meta({ description: 'Where events and their deliveries are kept.' }),
+  delivery: deliverySchema.prefault({}).meta({ description: 'What holds for all deliveries.' }),
   sources: named(sourceSchema, 'where webhooks come in, as in sources: { ultravox: { scheme: ultravox, ... } }').meta({
     description: 'Where webhooks come in, by name.',
   }),

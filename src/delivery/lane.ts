@@ -6,8 +6,18 @@ import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { CountedOutcome } from '../domain/outcome.ts'
 import { settle } from '../domain/settlement.ts'
-import type { Outbox } from '../outbox/outbox.ts'
+import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
+import {
+  allowed,
+  type BreakerPolicy,
+  type BreakerState,
+  failed,
+  HEALTHY,
+  interrupted,
+  started,
+  succeeded,
+} from './breaker.ts'
 import type { Rate } from './rate-limit.ts'
 
 /**
@@ -20,10 +30,15 @@ const OUTBOX_PAUSE_MS = 1_000
 
 export interface LaneOptions {
   readonly target: Target
-  readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release'>
+  readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release' | 'saveBreaker'>
   readonly concurrency: number
   readonly rate: Rate
   readonly policy: RetryPolicy
+  readonly breaker: BreakerPolicy
+  /** Whether a call's events go out one at a time. */
+  readonly ordered: boolean
+  /** Whether in an ordered target a dead delivery holds back the rest of its call. */
+  readonly holdOnDead: boolean
   readonly clock: Clock
   readonly random: Random
   readonly log: LaneLog
@@ -34,6 +49,10 @@ export interface LaneLog {
   attempted(delivery: Delivery, attempt: Attempt, settlement: Settlement): void
   /** The delivery was cancelled while its attempt ran; the attempt is forgotten. */
   superseded(delivery: Delivery): void
+  /** The target failed so often that nothing is sent before `probeAt`. */
+  opened(target: string, probeAt: number): void
+  /** The target answers again. */
+  closed(target: string): void
   /** The outbox could not be reached; the lane goes on by itself. */
   outboxUnavailable(target: string, error: Error): void
 }
@@ -49,10 +68,15 @@ export class Lane {
   readonly #running = new Set<Promise<void>>()
   #sending = 0
   #settling = 0
+  #reserved = 0
+  /** Whether the outbox may hold something due that is not leased. While not, nothing is claimed. */
+  #mayBeDue = true
   #claiming = false
   /** Woken while a claim was under way: its answer may be out of date. */
   #wokenMeanwhile = false
   #stopping = false
+  #paused = false
+  #breaker: BreakerState = HEALTHY
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: LaneOptions) {
@@ -62,8 +86,45 @@ export class Lane {
 
   /** Says that something may be due. Cheap, and may be called at any time. */
   wake(): void {
+    this.#mayBeDue = true
     if (this.#claiming) this.#wokenMeanwhile = true
     else void this.#fill()
+  }
+
+  /**
+   * Keeps a slot for a delivery that is about to be recorded, so that it need not be read back from the outbox. Only if
+   * it can be sent at once and nothing older waits: true means that `send` or `cancelReservation` has to follow.
+   */
+  reserve(): boolean {
+    const { rate, clock } = this.#options
+    const now = clock.now()
+    if (this.#stopping || this.#paused || this.#mayBeDue || this.#breaker.kind !== 'closed') return false
+    const slots = Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
+    if (Math.min(slots, rate.available(now) - this.#reserved) < 1) return false
+    this.#reserved++
+    return true
+  }
+
+  cancelReservation(): void {
+    this.#reserved--
+    if (this.#mayBeDue) this.wake()
+  }
+
+  /** Sends a delivery that was leased for a reserved slot. */
+  send(delivery: Delivery): void {
+    this.#reserved--
+    void this.#track(this.#stopping || this.#paused ? this.#options.outbox.release(delivery) : this.#attempt(delivery))
+  }
+
+  /** Takes over what is kept of the target. Called at the start, and when an operator has paused or resumed it. */
+  setPaused(paused: boolean): void {
+    this.#paused = paused
+    this.wake()
+  }
+
+  /** Takes up an open breaker of the last run. */
+  restoreBreaker({ probeAt, cooldownMs }: OpenBreaker): void {
+    this.#breaker = { kind: 'open', probeAt, cooldownMs }
   }
 
   /**
@@ -82,22 +143,24 @@ export class Lane {
   /** Claims as much as may be sent now, and sees to it that this is called again when more may be. */
   async #fill(): Promise<void> {
     clearTimeout(this.#timer)
-    if (this.#stopping || this.#claiming) return
+    if (this.#stopping || this.#claiming || this.#paused) return
     const { rate, clock } = this.#options
-    const slots = this.#freeSlots()
+    const now = clock.now()
+    if (this.#breaker.kind === 'open' && now < this.#breaker.probeAt) return this.#sleep(this.#breaker.probeAt - now)
+    const slots = Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
     // With no slot free, the end of an attempt comes back here.
     if (slots <= 0) return
-    const limit = Math.min(slots, rate.available(clock.now()))
-    if (limit <= 0) return this.#sleep(rate.waitMs(clock.now()))
+    const limit = Math.min(slots, rate.available(now) - this.#reserved)
+    if (limit <= 0) return this.#sleep(rate.waitMs(now))
     this.#claiming = true
     this.#wokenMeanwhile = false
     const claimed = await this.#track(this.#claim(limit))
     this.#claiming = false
     if (claimed === 'unavailable') return this.#sleep(OUTBOX_PAUSE_MS)
-    if (this.#wokenMeanwhile) return this.#fill()
-    if (claimed.nextDueAt === null) return
-    const waitMs = claimed.nextDueAt - clock.now()
-    return waitMs <= 0 ? this.#fill() : this.#sleep(waitMs)
+    const waitMs = claimed.nextDueAt === null ? Number.POSITIVE_INFINITY : claimed.nextDueAt - clock.now()
+    this.#mayBeDue = this.#wokenMeanwhile || waitMs <= 0
+    if (this.#mayBeDue) return this.#fill()
+    if (Number.isFinite(waitMs)) this.#sleep(waitMs)
   }
 
   async #claim(limit: number): Promise<{ nextDueAt: number | null } | 'unavailable'> {
@@ -105,9 +168,10 @@ export class Lane {
     try {
       const { deliveries, nextDueAt } = await outbox.claim(target.name, limit, clock.now())
       for (const delivery of deliveries) {
-        // Claimed in the moment the relay began to stop.
-        if (this.#stopping) await outbox.release(delivery)
-        else void this.#track(this.#attempt(delivery))
+        // Claimed in the moment the relay began to stop, the target was paused, or its breaker opened.
+        if (this.#stopping || this.#paused || allowed(this.#breaker, this.#sending, clock.now()) <= 0) {
+          await outbox.release(delivery)
+        } else void this.#track(this.#attempt(delivery))
       }
       return { nextDueAt }
     } catch (error) {
@@ -122,7 +186,8 @@ export class Lane {
    */
   #freeSlots(): number {
     const { concurrency } = this.#options
-    return Math.min(concurrency - this.#sending, 2 * concurrency - this.#sending - this.#settling)
+    const taken = this.#sending + this.#reserved
+    return Math.min(concurrency - taken, 2 * concurrency - taken - this.#settling)
   }
 
   #sleep(ms: number): void {
@@ -134,36 +199,72 @@ export class Lane {
     const startedAt = clock.now()
     rate.spend(startedAt)
     this.#sending++
+    this.#breaker = started(this.#breaker)
     const outcome = await target.send(delivery, this.#abort.signal)
     this.#sending--
-    if (outcome.kind === 'interrupted') return this.#options.outbox.release(delivery)
+    if (outcome.kind === 'interrupted') {
+      this.#breaker = interrupted(this.#breaker, clock.now())
+      return this.#options.outbox.release(delivery)
+    }
+    this.#judge(outcome)
     this.#settling++
     const settled = this.#settle(delivery, startedAt, outcome)
-    this.wake()
-    await settled
+    if (this.#mayBeDue) this.wake()
+    const { state } = await settled
     this.#settling--
-    this.wake()
+    // A retry has to be waited for; the end of an ordered delivery may have made the next of its call ready.
+    if (this.#mayBeDue || state === 'pending' || this.#options.ordered) this.wake()
   }
 
-  async #settle(delivery: Delivery, startedAt: number, outcome: CountedOutcome): Promise<void> {
-    const { target, outbox, policy, random, clock, log } = this.#options
+  /** What an outcome says about the target's health. A refusal is an answer: the target is there. */
+  #judge({ kind }: CountedOutcome): void {
+    const { target, outbox, breaker, concurrency, clock, log } = this.#options
+    const before = this.#breaker
+    const now = clock.now()
+    this.#breaker = kind === 'failed' ? failed(before, breaker, now) : succeeded(before, concurrency)
+    const after: BreakerState = this.#breaker
+    if (after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
+    if (after.kind === 'closed' && before.kind !== 'closed') log.closed(target.name)
+    if (after.kind === before.kind) return
+    // If this cannot be kept, a restart will only have to find it out again.
+    outbox.saveBreaker(target.name, after.kind === 'open' ? after : null, now).catch((error) => {
+      log.outboxUnavailable(target.name, error as Error)
+    })
+  }
+
+  async #settle(delivery: Delivery, startedAt: number, outcome: CountedOutcome): Promise<Settlement> {
+    const { target, outbox, policy, holdOnDead, random, clock, log } = this.#options
     const finished = { startedAt, endedAt: clock.now(), outcome }
-    const { attempt, settlement } = settle(delivery, finished, policy, random)
+    const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
+    const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
+    const settleNow = () => outbox.settle(delivery, attempt, settlement)
     try {
-      const current = await pRetry(() => outbox.settle(delivery, attempt, settlement), {
-        // The target has it: to forget that would be to send it again. Only the end of the process stops this.
-        retries: Number.POSITIVE_INFINITY,
-        minTimeout: OUTBOX_PAUSE_MS,
-        maxTimeout: OUTBOX_PAUSE_MS,
-        signal: this.#abort.signal,
-        onFailedAttempt: ({ error }) => log.outboxUnavailable(target.name, error),
-        shouldRetry: ({ error }) => error instanceof RelayError && error.code === 'outbox_unavailable',
-      })
+      const current = await settleNow().catch((error) => this.#settleLater(settleNow, error))
       if (current) log.attempted(delivery, attempt, settlement)
       else log.superseded(delivery)
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
     }
+    return settlement
+  }
+
+  /**
+   * The target has it: to forget that would be to send it again. So it is tried until the outbox can be reached, or until
+   * the relay has to end.
+   */
+  #settleLater(settleNow: () => Promise<boolean>, error: Error): Promise<boolean> {
+    const { target, log } = this.#options
+    const passes = (problem: Error) => problem instanceof RelayError && problem.code === 'outbox_unavailable'
+    log.outboxUnavailable(target.name, error)
+    if (!passes(error)) throw error
+    return pRetry(settleNow, {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: OUTBOX_PAUSE_MS,
+      maxTimeout: OUTBOX_PAUSE_MS,
+      signal: this.#abort.signal,
+      onFailedAttempt: ({ error }) => log.outboxUnavailable(target.name, error),
+      shouldRetry: ({ error }) => passes(error),
+    })
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

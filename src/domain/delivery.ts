@@ -2,11 +2,24 @@
 export interface Delivery {
   readonly deliveryId: number
   readonly target: string
-  /** Attempts already made; the one about to be made is `attempts + 1`. */
+  /** Attempts already made, ever; the one about to be made is `attempts + 1`. */
   readonly attempts: number
-  /** When the first attempt began (epoch milliseconds), or null before it. */
+  /** 1, and one more each time an operator has it tried anew: then the budget of attempts is a fresh one. */
+  readonly round: number
+  /** Attempts already made in this round. */
+  readonly roundAttempts: number
+  /** When the round's first attempt began (epoch milliseconds), or null before it. */
   readonly firstAttemptAt: number | null
   readonly event: DeliveredEvent
+}
+
+/** A delivery to be made of a new event. */
+export interface NewDelivery {
+  readonly target: string
+  /** Whether the target gets a call's events one at a time and in the order in which they came. */
+  readonly ordered: boolean
+  /** Whether it is to be leased as soon as it is recorded, for a lane that has a slot free for it. */
+  readonly lease?: boolean
 }
 
 /** The event as targets see it. */
@@ -39,4 +52,5 @@ export interface Attempt {
 export type Settlement =
   | { readonly state: 'delivered' }
   | { readonly state: 'pending'; readonly dueAt: number }
-  | { readonly state: 'dead' }
+  /** `hold`: in an ordered target, the later events of the call wait until an operator has decided about this one. */
+  | { readonly state: 'dead'; readonly hold?: boolean }

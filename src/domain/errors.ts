@@ -1,6 +1,6 @@
 /**
  * Everything that can go wrong in a way somebody is told about. `HTTP_STATUS` maps a code to what a webhook sender
- * is answered, `exitStatus` to what the process ends with; nothing else in the relay decides either.
+ * is answered, `exitStatus` to what the process ends with.
  */
 export type ErrorCode =
   | RefusalCode
@@ -64,9 +64,14 @@ export const HTTP_STATUS: Readonly<Record<RefusalCode, number>> = {
   overloaded: 503,
 }
 
-const EXIT_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = { config_invalid: 2, usage: 2, daemon_unreachable: 4 }
+const EXIT_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  config_invalid: 2,
+  usage: 2,
+  not_found: 3,
+  daemon_unreachable: 4,
+}
 
-/** What the process exits with: 0 done, 1 failed, 2 usage or configuration, 4 a running relay was needed. */
+/** What the process exits with: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 a running relay was needed. */
 export function exitStatus(code: ErrorCode): number {
   return EXIT_STATUS[code] ?? 1
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
-/** How an event came in. `reconcile` will be those fetched from the provider's API. */
-export type Origin = 'webhook'
+/** How an event came in: from the provider, or made by the relay about itself. */
+export type Origin = 'webhook' | 'relay'
 
 /** A genuine event, before it is recorded. */
 export interface NewEvent {

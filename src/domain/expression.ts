@@ -31,6 +31,28 @@ export type Template = (payload: unknown) => Promise<string>
  * Throws `ExpressionError` where a part is no JSONata. The compiled template rejects where a payload makes it fail.
  */
 export function compileTemplate(text: string, escapeValue: (value: string) => string = (value) => value): Template {
+  const parts = partsOf(text)
+  return async (payload) => {
+    let filled = ''
+    for (const part of parts) {
+      filled += typeof part === 'string' ? part : escapeValue(toText(await part.evaluate(payload)))
+    }
+    return filled
+  }
+}
+
+/**
+ * Compiles a text that is to become a value: one that is exactly one `{{ JSONata }}` becomes what the expression gives
+ * (undefined where that is nothing), any other becomes text as with `compileTemplate`. Throws and rejects like that one.
+ */
+export function compileValue(text: string): (context: unknown) => Promise<unknown> {
+  const [before, expression, after, ...more] = partsOf(text)
+  const isOne = before === '' && typeof expression === 'object' && after === '' && more.length === 0
+  return isOne ? async (context) => expression.evaluate(context) : compileTemplate(text)
+}
+
+/** The text and the expressions of a template in turn, text first and last. */
+function partsOf(text: string): (string | jsonata.Expression)[] {
   const parts: (string | jsonata.Expression)[] = []
   let rest = 0
   for (let open = text.indexOf('{{'); open !== -1; open = text.indexOf('{{', rest)) {
@@ -39,13 +61,7 @@ export function compileTemplate(text: string, escapeValue: (value: string) => st
     rest = end
   }
   parts.push(text.slice(rest))
-  return async (payload) => {
-    let filled = ''
-    for (const part of parts) {
-      filled += typeof part === 'string' ? part : escapeValue(toText(await part.evaluate(payload)))
-    }
-    return filled
-  }
+  return parts
 }
 
 /**

@@ -33,18 +33,18 @@ export function settle(
     error: outcome.kind === 'delivered' ? null : outcome.error.slice(0, ERROR_LIMIT),
     response: outcome.response ?? null,
   }
-  return { attempt, settlement: settlementOf(delivery, number, finished, policy, random) }
+  return { attempt, settlement: settlementOf(delivery, finished, policy, random) }
 }
 
 function settlementOf(
   delivery: Delivery,
-  number: number,
   { outcome, startedAt, endedAt }: FinishedAttempt,
   policy: RetryPolicy,
   random: Random,
 ): Settlement {
   if (outcome.kind === 'delivered') return { state: 'delivered' }
   if (outcome.kind === 'refused') return { state: 'dead' }
+  const number = delivery.roundAttempts + 1
   if (policy.maxAttempts !== null && number >= policy.maxAttempts) return { state: 'dead' }
   const dueAt = endedAt + retryDelayMs(policy, number, random, outcome.retryAfterMs)
   const firstAttemptAt = delivery.firstAttemptAt ?? startedAt

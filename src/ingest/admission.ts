@@ -1,5 +1,5 @@
 import { RelayError } from '../domain/errors.ts'
-import type { Outbox } from '../outbox/outbox.ts'
+import type { Recorder } from './receiver.ts'
 
 /** How much may wait for the outbox at once. */
 export interface AdmissionLimits {
@@ -13,8 +13,8 @@ export interface AdmissionLimits {
  */
 export const ADMISSION_LIMITS: AdmissionLimits = { requests: 2_000, bytes: 64 * 1024 * 1024 }
 
-/** The outbox's `record`, which refuses with `overloaded` while too much waits for it. */
-export function admit(record: Outbox['record'], limits: AdmissionLimits): Outbox['record'] {
+/** A recorder that refuses with `overloaded` while too much waits for it. */
+export function admit(record: Recorder, limits: AdmissionLimits): Recorder {
   let requests = 0
   let bytes = 0
   return async (event, targets) => {

@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Clock } from '../domain/clock.ts'
 import { errorMessage, HTTP_STATUS } from '../domain/errors.ts'
 import type { Outbox } from '../outbox/outbox.ts'
+import { BodyBudget } from './body-budget.ts'
 import { closeGently } from './closing.ts'
 import { FamiliarPeers } from './familiar-peers.ts'
 import type { Receipt, Receiver } from './receiver.ts'
@@ -20,7 +21,7 @@ declare module 'fastify' {
     relaySource: Source | null
     /** The Content-Type header as received. */
     relayContentType: string | null
-    /** What became of the request, for its log line; a string where it was nothing to do with events. */
+    /** What became of the request, for its log line; null where it had nothing to do with events. */
     relayReceipt: Receipt | null
   }
 }
@@ -47,6 +48,7 @@ export async function createListener(options: ListenerOptions): Promise<FastifyI
   const { clock, receive } = options
   const sources = new Map(options.sources.map((source) => [source.path, source]))
   const familiar = new FamiliarPeers()
+  const bodies = new BodyBudget()
   const app = createServer(options)
   await app.register(rateLimit, { global: false })
   const limiter = app.createRateLimit({ max: options.rateLimit.maxRefused, timeWindow: options.rateLimit.perMs })
@@ -56,8 +58,9 @@ export async function createListener(options: ListenerOptions): Promise<FastifyI
   app.decorateRequest('relayReceipt', null)
   app.addHook('onRequest', async (request, reply) => {
     const path = request.url.split('?', 1)[0]!
+    const stranger = !familiar.has(request.ip, clock.now())
     // Health is never limited: behind a proxy that is not trusted, all clients share its address.
-    if (path !== HEALTH_PATH && !familiar.has(request.ip, clock.now())) {
+    if (path !== HEALTH_PATH && stranger) {
       const limit = await limiter(request, { increment: false })
       if (!limit.isAllowed && limit.remaining === 0) return tooMany(request, reply, limit.ttlInSeconds)
     }
@@ -68,6 +71,12 @@ export async function createListener(options: ListenerOptions): Promise<FastifyI
       // Fastify would answer 415 to a Content-Type it cannot read. Whether an event is genuine does not hang on that.
       request.relayContentType = request.headers['content-type'] ?? null
       delete request.headers['content-type']
+      const bytes = declaredLength(request) ?? options.bodyLimitBytes
+      // What is too large, Fastify refuses by itself. What its headers alone condemn is not worth reading either.
+      if (bytes > options.bodyLimitBytes) return
+      const verdict = source.scheme.precheck?.(incoming(request, null))
+      if (verdict !== undefined) return refuse(request, reply, { kind: 'refused', ...verdict })
+      if (stranger && !bodies.take(bytes, reply.raw)) return refuse(request, reply, tooManyBodies())
     } else if (path !== HEALTH_PATH) {
       return refuse(request, reply, unknownPath())
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -101,9 +110,13 @@ export async function createListener(options: ListenerOptions): Promise<FastifyI
     if (status >= 500) {
       reply.header('retry-after', RETRY_AFTER_S)
     } else {
-      const limit = await limiter(request)
-      if (!limit.isAllowed && limit.isExceeded && !refused.signed) return tooMany(request, reply, limit.ttlInSeconds)
-      recordUnsigned(request, refused)
+      // A valid signature speaks for its address, whatever else is wrong: it may be only a clock, here or there.
+      if (refused.signed) familiar.saw(request.ip, clock.now())
+      else {
+        const limit = await limiter(request)
+        if (!limit.isAllowed && limit.isExceeded) return tooMany(request, reply, limit.ttlInSeconds)
+        recordUnsigned(request, refused)
+      }
     }
     return answer(request, reply, refused)
   }
@@ -111,7 +124,7 @@ export async function createListener(options: ListenerOptions): Promise<FastifyI
   /** Not waited for, nor missed if it fails: it is only noise, and there may be much of it. */
   function recordUnsigned(request: FastifyRequest, refused: Refusal): void {
     const source = request.relaySource
-    if (source === null || refused.signed) return
+    if (source === null) return
     const { body, ...rest } = incoming(request, (request.body as Buffer | undefined) ?? null)
     const bytes = body?.byteLength ?? declaredLength(request)
     options.outbox.reject(rejectionOf(source, { ...rest, body }, refused, clock.now(), bytes)).catch(() => {})
@@ -162,6 +175,10 @@ function declaredLength({ headers }: FastifyRequest): number | null {
 function wrongMethod(reply: FastifyReply, allow: string): Refusal {
   reply.header('allow', allow)
   return refusal('method_not_allowed', `only ${allow} is allowed here`)
+}
+
+function tooManyBodies(): Refusal {
+  return refusal('overloaded', 'too many large requests are under way; send it again later')
 }
 
 function unknownPath(): Refusal {

@@ -1,7 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type NewEvent, type Payload, parsePayload } from '../domain/event.ts'
-import type { Outbox } from '../outbox/outbox.ts'
+import type { Outbox, Recorded } from '../outbox/outbox.ts'
 import { type Refusal, refusal, rejectionOf } from './refusal.ts'
 import type { IncomingRequest, Source } from './source.ts'
 
@@ -17,21 +17,25 @@ export type Receipt =
     }
   | Refusal
 
+/** Records an event with one delivery for each of these targets; resolves once both are on disk. */
+export type Recorder = (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
+
 export interface ReceiverOptions {
-  readonly outbox: Pick<Outbox, 'record' | 'reject'>
+  readonly record: Recorder
+  readonly reject: Outbox['reject']
   readonly clock: Clock
   /** Makes an id for a new event. */
   readonly newEventId: () => string
   /** Names the targets an event goes to. */
   readonly route: (payload: Payload) => Promise<string[]>
-  /** Called once an event and its deliveries are on disk. */
-  readonly onRecorded: (targets: readonly string[]) => void
 }
 
 /** Takes a request all the way: verify, route, record. What it reports as recorded is on disk. Never throws `RelayError`. */
 export type Receiver = (source: Source, request: IncomingRequest) => Promise<Receipt>
 
-export function createReceiver({ outbox, clock, newEventId, route, onRecorded }: ReceiverOptions): Receiver {
+export function createReceiver(options: ReceiverOptions): Receiver {
+  const { record, reject, clock, newEventId, route } = options
+
   async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
     const receivedAt = clock.now()
     const verdict = source.scheme.verify(request, receivedAt)
@@ -50,8 +54,7 @@ export function createReceiver({ outbox, clock, newEventId, route, onRecorded }:
       body: request.body,
     }
     const targets = await route(payload)
-    const { eventId, duplicate } = await outbox.record(event, targets)
-    if (!duplicate) onRecorded(targets)
+    const { eventId, duplicate } = await record(event, targets)
     return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets }
   }
 
@@ -60,7 +63,7 @@ export function createReceiver({ outbox, clock, newEventId, route, onRecorded }:
       const receipt = await take(source, request)
       // Signed and refused: it is answered only once it is kept, for it may be the last time the provider sends it.
       if (receipt.kind === 'refused' && receipt.signed) {
-        await outbox.reject(rejectionOf(source, request, receipt, clock.now(), request.body.byteLength))
+        await reject(rejectionOf(source, request, receipt, clock.now(), request.body.byteLength))
       }
       return receipt
     } catch (error) {

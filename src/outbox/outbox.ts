@@ -1,4 +1,4 @@
-import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
+import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/delivery.ts'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
 
@@ -12,16 +12,16 @@ import type { NewEvent } from '../domain/event.ts'
  */
 export interface Outbox {
   /**
-   * Records a genuine event with one pending delivery per target, due at once; or, if an event of the same source, name
+   * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same source, name
    * and call id is there already, counts a duplicate and changes nothing else.
    */
-  record(event: NewEvent, targets: readonly string[]): Promise<Recorded>
+  record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Recorded>
 
   /** Keeps a request that was not taken. Bounded: old ones make room. */
   reject(rejection: Rejection): Promise<void>
 
   /**
-   * Leases up to `limit` due deliveries of a target, oldest due first. A leased delivery is not claimed again until it
+   * Leases up to `limit` due deliveries of a target, oldest due first; of an ordered call only the oldest unfinished one. A leased delivery is not claimed again until it
    * is settled or released; a lease dies with the process, and its delivery is then pending as before.
    */
   claim(target: string, limit: number, now: number): Promise<Claim>
@@ -35,6 +35,18 @@ export interface Outbox {
   /** Ends a lease as if it had never been: the delivery stays pending and due as it was. */
   release(delivery: Delivery): Promise<void>
 
+  /** What is kept of each target that was ever paused, or whose breaker has ever opened. */
+  targetStates(): Promise<TargetState[]>
+
+  /** Keeps a target's breaker: open (with when to probe, and after how long), or closed (null). */
+  saveBreaker(target: string, breaker: OpenBreaker | null, now: number): Promise<void>
+
+  /** Since when a target's oldest due delivery is due; null where none is. */
+  oldestDueAt(target: string, now: number): Promise<number | null>
+
+  /** The names of all targets that have unfinished deliveries. */
+  targetsWithDeliveries(): Promise<string[]>
+
   /** Finishes what is under way and closes the store. */
   close(): Promise<void>
 }
@@ -43,12 +55,27 @@ export interface Recorded {
   /** The id of the event on record: for a duplicate, the first one's. */
   readonly eventId: string
   readonly duplicate: boolean
+  /** The deliveries that were to be leased at once and are: as if claimed. */
+  readonly leased: readonly Delivery[]
 }
 
 export interface Claim {
   readonly deliveries: Delivery[]
   /** When the target's next delivery that is neither leased nor in this claim falls due; null where there is none. */
   readonly nextDueAt: number | null
+}
+
+/** What is kept of a target besides its deliveries. */
+export interface TargetState {
+  readonly target: string
+  readonly paused: boolean
+  readonly breaker: OpenBreaker | null
+}
+
+export interface OpenBreaker {
+  /** When one attempt may be made to see (epoch milliseconds). */
+  readonly probeAt: number
+  readonly cooldownMs: number
 }
 
 /** A request that was not taken. */

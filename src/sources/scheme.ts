@@ -10,15 +10,23 @@ export interface SignedRequest {
   readonly body: Uint8Array
 }
 
-/** Whether a request is genuine. `signed` tells of a refused one whether it was all the same signed by the sender. */
-export type Verdict =
-  | { readonly genuine: true }
-  | { readonly genuine: false; readonly code: RefusalCode; readonly message: string; readonly signed: boolean }
+/** Whether a request is genuine. */
+export type Verdict = { readonly genuine: true } | RefusedVerdict
+
+export interface RefusedVerdict {
+  readonly genuine: false
+  readonly code: RefusalCode
+  readonly message: string
+  /** Whether it was signed by the sender all the same. */
+  readonly signed: boolean
+}
 
 /** One way of proving that a request comes from who it says. Pure, never throws. */
 export interface Scheme {
   /** `now` in epoch milliseconds. */
   verify(request: SignedRequest, now: number): Verdict
+  /** Refuses a request that its headers alone condemn, before its body is read; undefined where the body has to be seen. */
+  precheck?(request: Omit<SignedRequest, 'body'>): RefusedVerdict | undefined
   /** Names of the headers worth keeping with a refusal, lower case. */
   readonly evidence: readonly string[]
 }

@@ -2,7 +2,7 @@ import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
 import { SIGNATURE_HEADER, TIMESTAMP_HEADER, ultravoxDigest, ultravoxKey } from '../domain/ultravox-signature.ts'
-import type { Scheme, SignedRequest, Verdict } from './scheme.ts'
+import type { RefusedVerdict, Scheme, SignedRequest } from './scheme.ts'
 import { parseTimestamp } from './timestamp.ts'
 
 /** Lower-case hex SHA-256, as the provider writes it. */
@@ -17,20 +17,15 @@ export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: nu
   return {
     evidence: [TIMESTAMP_HEADER, SIGNATURE_HEADER],
 
+    precheck(request) {
+      const read = readHeaders(request)
+      return 'genuine' in read ? read : undefined
+    },
+
     verify(request, now) {
-      const timestamp = request.header(TIMESTAMP_HEADER)
-      const signature = request.header(SIGNATURE_HEADER)
-      if (signature === undefined) return refused('signature_missing', `no ${SIGNATURE_HEADER} header`)
-      if (timestamp === undefined) return refused('timestamp_missing', `no ${TIMESTAMP_HEADER} header`)
-      if (timestamp.includes(',') && request.headerCount(TIMESTAMP_HEADER) > 1) {
-        return refused('timestamp_duplicated', `more than one ${TIMESTAMP_HEADER} header`)
-      }
-      const sentAt = parseTimestamp(timestamp)
-      if (sentAt === null) return refused('timestamp_malformed', `${TIMESTAMP_HEADER} is no ISO 8601 time`)
-      const candidates = digestsIn(signature)
-      if (candidates.length === 0) {
-        return refused('signature_malformed', `${SIGNATURE_HEADER} holds no lower-case hex SHA-256 digest`)
-      }
+      const read = readHeaders(request)
+      if ('genuine' in read) return read
+      const { timestamp, sentAt, candidates } = read
       if (!keys.some((key) => isSigned(key, request, timestamp, candidates))) {
         return refused('signature_mismatch', 'no signature matches: the secret differs, or the body was altered')
       }
@@ -42,6 +37,24 @@ export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: nu
       return { genuine: true }
     },
   }
+}
+
+/** The two headers, as far as they are what they should be. */
+function readHeaders(
+  request: Omit<SignedRequest, 'body'>,
+): RefusedVerdict | { timestamp: string; sentAt: number; candidates: Buffer[] } {
+  const timestamp = request.header(TIMESTAMP_HEADER)
+  const signature = request.header(SIGNATURE_HEADER)
+  if (signature === undefined) return refused('signature_missing', `no ${SIGNATURE_HEADER} header`)
+  if (timestamp === undefined) return refused('timestamp_missing', `no ${TIMESTAMP_HEADER} header`)
+  if (timestamp.includes(',') && request.headerCount(TIMESTAMP_HEADER) > 1) {
+    return refused('timestamp_duplicated', `more than one ${TIMESTAMP_HEADER} header`)
+  }
+  const sentAt = parseTimestamp(timestamp)
+  if (sentAt === null) return refused('timestamp_malformed', `${TIMESTAMP_HEADER} is no ISO 8601 time`)
+  const candidates = digestsIn(signature)
+  if (candidates.length > 0) return { timestamp, sentAt, candidates }
+  return refused('signature_malformed', `${SIGNATURE_HEADER} holds no lower-case hex SHA-256 digest`)
 }
 
 function isSigned(key: KeyObject, request: SignedRequest, timestamp: string, candidates: readonly Buffer[]): boolean {
@@ -61,6 +74,6 @@ function digestsIn(header: string): Buffer[] {
     .map((part) => Buffer.from(part, 'hex'))
 }
 
-function refused(code: RefusalCode, message: string): Extract<Verdict, { genuine: false }> {
+function refused(code: RefusalCode, message: string): RefusedVerdict {
   return { genuine: false, code, message, signed: false }
 }

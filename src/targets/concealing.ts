@@ -20,10 +20,10 @@ export function concealing(target: Target, secrets: readonly Secret[]): Target {
   }
 }
 
-/** `Bearer abc`, whole and word by word, longest first. */
+/** `Bearer abc`, whole and word by word, longest first; of a template the words around its expressions. */
 function piecesOf(secret: Secret): string[] {
   const text = secret.reveal()
-  return [text, ...text.split(/\s+/)].filter((piece) => piece.length >= LEAST_LENGTH)
+  return [text, ...text.split(/\{\{.*?\}\}|\s+/)].filter((piece) => piece.length >= LEAST_LENGTH)
 }
 
 function concealed(outcome: Outcome, conceal: (text: string) => string): Outcome {

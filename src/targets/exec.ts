@@ -15,6 +15,15 @@ export interface ExecTargetOptions {
   readonly env: Readonly<Record<string, Secret>>
   /** Names of the relay's own environment variables that are handed on. */
   readonly passEnv: readonly string[]
+  /** Whom it runs as, which takes a relay that is root. Absent or null: whoever the relay runs as. */
+  readonly runAs?: RunAs | null
+}
+
+/** A user's number, its group's and where it lives, if that is known. */
+export interface RunAs {
+  readonly uid: number
+  readonly gid: number
+  readonly home: string | null
 }
 
 /** The exit code for "this will never work" (`EX_DATAERR` in sysexits.h). */
@@ -49,11 +58,14 @@ export function createExecTarget(options: ExecTargetOptions): Target {
   }
 }
 
-function configuredEnv({ env, passEnv }: ExecTargetOptions): Record<string, string> {
-  const passed = [...PASSED_ALWAYS, ...passEnv].flatMap((name): [string, string][] => {
+function configuredEnv({ env, passEnv, runAs }: ExecTargetOptions): Record<string, string> {
+  const inherited = [...PASSED_ALWAYS, ...passEnv].flatMap((name): [string, string][] => {
     const value = process.env[name]
     return value === undefined ? [] : [[name, value]]
   })
+  // Another user can do nothing with the relay's own HOME.
+  const own = runAs ? inherited.filter(([name]) => name !== 'HOME') : inherited
+  const passed: [string, string][] = runAs?.home ? [...own, ['HOME', runAs.home]] : own
   const set = Object.entries(env).map(([name, value]): [string, string] => [name, value.reveal()])
   return Object.fromEntries([...passed, ...set])
 }

@@ -1,6 +1,9 @@
-import type { Socket } from 'node:net'
+import type { LookupFunction, Socket } from 'node:net'
 import { buildConnector } from 'undici'
+import type { Secret } from '../domain/secret.ts'
 import type { Deadlines } from './deadlines.ts'
+import { guarded, refusalOfHost } from './link-local.ts'
+import { throughProxy } from './proxy-tunnel.ts'
 
 /** Opens the connections of one pool and knows all of them. */
 export interface Connector {
@@ -9,16 +12,42 @@ export interface Connector {
   destroyAll(): void
 }
 
+/** How a TLS server is verified, and what is shown to it. Certificates and keys are PEM. */
+export interface TlsOptions {
+  /** Instead of the well-known authorities. */
+  readonly ca: Secret | null
+  readonly cert: Secret | null
+  readonly key: Secret | null
+  /** The name to ask for and to expect in the certificate, where it is not the URL's host. */
+  readonly servername: string | null
+  /** Takes any certificate. */
+  readonly insecure: boolean
+}
+
+/** The way connections take. Absent, null or false: straight to the URL's host, verified as usual. */
+export interface WayOptions {
+  readonly tls?: TlsOptions | null
+  /** The unix socket to connect to, absolute; the URL's host is then only the name in the request. */
+  readonly socketPath?: string | null
+  readonly proxy?: Secret | null
+  /** Connects to link-local addresses and cloud metadata services too. */
+  readonly allowLinkLocal?: boolean
+  /** How names are resolved; Node's own where absent. */
+  readonly lookup?: LookupFunction
+}
+
 /**
  * Connections that are given up at the target's deadline. undici's own connect timeout can be a second late, and
  * meanwhile the half-made connection would block one of the pool's few places; and a destroyed pool forgets connections
  * that are still being made, which would then hold up the end of the process.
  */
-export function createConnector(deadlines: Deadlines): Connector {
+export function createConnector(deadlines: Deadlines, way: WayOptions = {}): Connector {
   const sockets = new Set<Socket>()
-  const open = buildConnector({ timeout: 0 })
+  const open = opener(way)
 
   const connect: buildConnector.connector = (options, callback) => {
+    const refused = isGuarded(way) ? refusalOfHost(options.hostname) : null
+    if (refused !== null) return queueMicrotask(() => callback(refused, null))
     // undici does return the socket, although its types do not say so; a test holds it to that.
     const socket = open(options, (...result) => {
       cancelDeadline()
@@ -37,6 +66,34 @@ export function createConnector(deadlines: Deadlines): Connector {
     destroyAll() {
       for (const socket of sockets) socket.destroy()
     },
+  }
+}
+
+/** A proxy resolves names itself, and a unix socket has none. */
+function isGuarded({ allowLinkLocal, proxy, socketPath }: WayOptions): boolean {
+  return !allowLinkLocal && !proxy && !socketPath
+}
+
+function opener(way: WayOptions): buildConnector.connector {
+  const { tls, socketPath, proxy, lookup } = way
+  const open = buildConnector({
+    timeout: 0,
+    ...(socketPath && { socketPath }),
+    ...(isGuarded(way) ? { lookup: guarded(lookup) } : lookup && { lookup }),
+    ...(tls && tlsOptions(tls)),
+  } as buildConnector.BuildOptions)
+  const servername = tls?.servername
+  // undici asks for the name in the Host header, whatever the connector was built with.
+  const named: buildConnector.connector = servername ? (options, done) => open({ ...options, servername }, done) : open
+  return proxy ? throughProxy(proxy, named) : named
+}
+
+function tlsOptions({ ca, cert, key, insecure }: TlsOptions) {
+  return {
+    ...(ca !== null && { ca: ca.reveal() }),
+    ...(cert !== null && { cert: cert.reveal() }),
+    ...(key !== null && { key: key.reveal() }),
+    ...(insecure && { rejectUnauthorized: false }),
   }
 }
 

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, Pool } from 'undici'
 import type { Outcome } from '../domain/outcome.ts'
 import { createDeadlines } from './deadlines.ts'
-import { createConnector } from './http-connector.ts'
+import { createConnector, type WayOptions } from './http-connector.ts'
 import { describeNetworkError } from './network-error.ts'
 import { textOfHead } from './utf8.ts'
 
@@ -29,7 +29,7 @@ export interface HttpExchanges {
 }
 
 /** Where and how requests go out. */
-export interface ExchangeOptions {
+export interface ExchangeOptions extends WayOptions {
   readonly url: URL
   readonly method: 'POST' | 'PUT' | 'PATCH'
   /** From the connect to the last byte of the answer. */
@@ -41,9 +41,10 @@ export interface ExchangeOptions {
  * Requests to one URL over a pool of kept-alive connections. `Pool.dispatch` is the fastest way measured (fetch takes
  * ten times as long), and it follows no redirect.
  */
-export function createHttpExchanges({ url, method, timeoutMs, concurrency }: ExchangeOptions): HttpExchanges {
+export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
+  const { url, method, timeoutMs, concurrency } = options
   const deadlines = createDeadlines(timeoutMs)
-  const connector = createConnector(deadlines)
+  const connector = createConnector(deadlines, options)
   const pool = new Pool(url.origin, {
     connections: concurrency,
     pipelining: 1,
@@ -53,12 +54,14 @@ export function createHttpExchanges({ url, method, timeoutMs, concurrency }: Exc
     bodyTimeout: 0,
   })
   const path = `${url.pathname}${url.search}`
+  /** What errors name as the other side. */
+  const peer = options.socketPath ?? url.host
 
   return {
     send(headers, body, signal) {
       if (signal.aborted) return Promise.resolve({ kind: 'interrupted' })
       return new Promise((resolve) => {
-        const exchange = new Exchange(url.host, (result) => {
+        const exchange = new Exchange(peer, (result) => {
           cancelDeadline()
           signal.removeEventListener('abort', interrupt)
           resolve(result)

@@ -2,6 +2,8 @@ import type { Clock } from '../domain/clock.ts'
 import type { Delivery } from '../domain/delivery.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { Secret } from '../domain/secret.ts'
+import type { WayOptions } from './http-connector.ts'
+import { createContentComposer } from './http-content.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
 import { identityValues } from './identity-values.ts'
 import { retryAfterMs } from './retry-after.ts'
@@ -10,11 +12,11 @@ import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
 import { USER_AGENT } from './user-agent.ts'
 
-export interface HttpTargetOptions {
+export interface HttpTargetOptions extends WayOptions {
   readonly name: string
   readonly url: Secret
   readonly method: 'POST' | 'PUT' | 'PATCH'
-  /** Sent with every request. The names of headers that the relay sets itself are not among them. */
+  /** Sent with every request; `{{ JSONata }}` in them is filled in. The relay's own headers are not among them. */
   readonly headers: Readonly<Record<string, Secret>>
   /** From the connect to the last byte of the answer. */
   readonly timeoutMs: number
@@ -23,40 +25,64 @@ export interface HttpTargetOptions {
   readonly concurrency: number
   /** Statuses to try again that would otherwise be final. */
   readonly retryOn: readonly number[]
+  /** Paths of fields to take out of the body, such as `call.systemPrompt`. */
+  readonly redact?: readonly string[]
+  /** What to send instead of the body: a mapping, list or text with `{{ JSONata }}` in its strings. */
+  readonly body?: unknown
 }
 
 /** 4xx that say "not now" rather than "not this": timeout, too early, too many. */
 const RETRIED_4XX = [408, 425, 429]
 
-/** Sends the event's body, byte for byte as it was received, to a URL. */
+/** Sends the event's body, byte for byte as it was received unless the options say otherwise, to a URL. */
 export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Target {
   const exchanges = createHttpExchanges({ ...options, url: parseTargetUrl(options.name, options.url) })
   const sign = options.sign === null ? () => [] : createSigner(options.sign)
   const own = ownHeaders(options.headers)
+  const compose = createContentComposer({ ...options, headers: own.templates, contentType: own.contentType })
   const retried = new Set([...RETRIED_4XX, ...options.retryOn])
 
   return {
     name: options.name,
     async send(delivery, signal) {
       const { event } = delivery
+      // Nothing is awaited or made for the usual target, which sends what came in.
+      const content = compose === null ? null : await compose(event)
+      if (content?.kind === 'refused') return content
+      const body = content?.body ?? event.body
+      const contentType = own.contentType === null ? (content ?? event).contentType : null
       const headers = [
         ...own.headers,
-        ...(own.contentType || event.contentType === null ? [] : ['content-type', event.contentType]),
+        ...(content?.headers ?? []),
+        ...(contentType === null ? [] : ['content-type', contentType]),
         ...identityHeaders(delivery),
-        ...sign(event.eventId, event.body, clock.now()),
+        // Over what is sent, so that the receiver can verify it.
+        ...sign(event.eventId, body, clock.now()),
       ]
-      const result = await exchanges.send(headers, event.body, signal)
+      const result = await exchanges.send(headers, body, signal)
       return result.kind === 'answered' ? outcomeOf(result, retried, clock) : result
     },
     close: exchanges.close,
   }
 }
 
-function ownHeaders(configured: Readonly<Record<string, Secret>>): { headers: string[]; contentType: boolean } {
-  const names = Object.keys(configured).map((name) => name.toLowerCase())
-  const headers = Object.entries(configured).flatMap(([name, value]) => [name, value.reveal()])
-  if (!names.includes('user-agent')) headers.push('user-agent', USER_AGENT)
-  return { headers, contentType: names.includes('content-type') }
+interface OwnHeaders {
+  /** Name, value, …, the same in every request. */
+  readonly headers: readonly string[]
+  readonly templates: Readonly<Record<string, Secret>>
+  /** A configured one, which wins; filled in or not. */
+  readonly contentType: string | null
+}
+
+function ownHeaders(configured: Readonly<Record<string, Secret>>): OwnHeaders {
+  const entries = Object.entries(configured)
+  const given = (wanted: string) => entries.find(([name]) => name.toLowerCase() === wanted)?.[1].reveal()
+  const [templates, fixed] = [true, false].map((wanted) =>
+    entries.filter(([, value]) => value.reveal().includes('{{') === wanted),
+  ) as [typeof entries, typeof entries]
+  const headers = fixed.flatMap(([name, value]) => [name, value.reveal()])
+  if (given('user-agent') === undefined) headers.push('user-agent', USER_AGENT)
+  return { headers, templates: Object.fromEntries(templates), contentType: given('content-type') ?? null }
 }
 
 function identityHeaders(delivery: Delivery): string[] {

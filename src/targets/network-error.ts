@@ -8,6 +8,9 @@ interface NetworkError {
   readonly errors?: readonly NetworkError[]
 }
 
+/** A failure in words of our own, with nothing in them that must not be shown. */
+export class ToldError extends Error {}
+
 /** The codes of OpenSSL's verification errors have no common prefix; these words are in all of them. */
 const TLS_CODE = /TLS|SSL|CERT|CRL|SIGNATURE|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|EPROTO/
 
@@ -21,6 +24,7 @@ const UNDICI_ERRORS: Readonly<Record<string, string>> = {
  * the host alone, never from an error's own message, which may hold the URL or a header.
  */
 export function describeNetworkError(error: unknown, host: string): string {
+  if (error instanceof ToldError) return error.message
   // Several addresses were tried: the first one's failure stands for all.
   const { errors } = error as NetworkError
   const cause = Array.isArray(errors) && errors.length > 0 ? errors[0] : (error as NetworkError)
@@ -36,7 +40,9 @@ export function describeNetworkError(error: unknown, host: string): string {
 }
 
 function peerOf({ address, port }: NetworkError): string | undefined {
-  if (typeof address !== 'string' || typeof port !== 'number') return undefined
+  if (typeof address !== 'string') return undefined
+  // A unix socket has a path and no port.
+  if (typeof port !== 'number') return address.startsWith('/') ? address : undefined
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 

@@ -20,6 +20,8 @@ export interface ProcessOptions {
   readonly env: Record<string, string>
   readonly input: Uint8Array
   readonly timeoutMs: number
+  /** Who it is to be. All other groups of ours are taken from it: libuv empties them before it changes the user. */
+  readonly runAs?: { readonly uid: number; readonly gid: number } | null
 }
 
 /** How a process ended: by itself (with a code or by a signal), or because we ended it. */
@@ -61,9 +63,10 @@ export async function runProcessGroup(options: ProcessOptions, abort: AbortSigna
 }
 
 /** Some failures to start are thrown (E2BIG), others come as an event (ENOENT). Both reject. */
-async function start({ command, directory, env }: ProcessOptions): Promise<ChildProcessWithoutNullStreams> {
+async function start({ command, directory, env, runAs }: ProcessOptions): Promise<ChildProcessWithoutNullStreams> {
   const [file, ...args] = command
-  const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: 'pipe' })
+  const account = runAs ? { uid: runAs.uid, gid: runAs.gid } : {}
+  const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: 'pipe', ...account })
   await once(child, 'spawn')
   return child
 }

@@ -54,7 +54,7 @@ const LIST_LIMITS: Readonly<Record<string, number>> = {
  * for good. URLs and identifiers stay as they are: cut, they would be wrong rather than short.
  */
 export function cutToSlackLimits({ text, blocks }: SlackMessage): SlackMessage {
-  const message = { text: cutText(text, MESSAGE_TEXT) }
+  const message = { text: fittingText(text, MESSAGE_TEXT) }
   if (blocks === undefined) return message
   return { ...message, blocks: blocks.slice(0, MESSAGE_BLOCKS).map((block) => cutNode(block, 'blocks', TEXT_OBJECT)) }
 }

@@ -1,11 +1,17 @@
 import { inline } from './slack-text.ts'
 
-/** How the provider's events read. Others go by their own name. */
+/** How the provider's events and the relay's own read. Others go by their own name. */
 const TITLES: Readonly<Record<string, string>> = {
   'call.started': 'Call started',
   'call.joined': 'Call joined',
   'call.ended': 'Call ended',
   'call.billed': 'Call billed',
+  'relay.delivery.dead': 'Delivery dead',
+  'relay.target.opened': 'Target failing',
+  'relay.target.closed': 'Target well again',
+  'relay.source.silent': 'Source silent',
+  'relay.backlog.old': 'Backlog old',
+  'relay.outbox.low_space': 'Disk nearly full',
 }
 
 const END_REASONS: Readonly<Record<string, string>> = {
@@ -39,12 +45,18 @@ const SUMMARY_LIMIT = 300
  */
 export function defaultMessage({ event, callId }: { event: string; callId: string | null }, payload: unknown): string {
   const call = objectIn(payload, 'call')
-  const title = TITLES[event] ?? inline(event, NAME_LIMIT)
+  const title = (Object.hasOwn(TITLES, event) ? TITLES[event] : undefined) ?? inline(event, NAME_LIMIT)
   const agent = inline(textIn(objectIn(call, 'agent'), 'name'), NAME_LIMIT)
   const headline = [`*${title}*`, agent, ...factsOf(event, call)].filter((part) => part !== '').join(' · ')
-  const summary = event === 'call.ended' ? inline(textIn(call, 'shortSummary'), SUMMARY_LIMIT) : ''
+  const summary = inline(summaryOf(event, payload, call), SUMMARY_LIMIT)
   const id = inline(callId ?? '', NAME_LIMIT).replaceAll('`', "'")
   return [headline, summary && `> ${summary}`, id && `\`${id}\``].filter((line) => line !== '').join('\n')
+}
+
+/** What is told in words: how a call ended, and the one sentence of each of the relay's own events. */
+function summaryOf(event: string, payload: unknown, call: object): string {
+  if (event === 'call.ended') return textIn(call, 'shortSummary')
+  return event.startsWith('relay.') ? textIn(Object(payload), 'message') : ''
 }
 
 function factsOf(event: string, call: object): string[] {

@@ -6,6 +6,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { relayJsonSchema } from '../../src/config/json-schema.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { SELF_SIGNED, SELF_SIGNED_CRM } from '../targets/self-signed.ts'
 
 /** The tests run from `build/test/config`. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
@@ -15,7 +16,8 @@ const accepts = new Ajv2020({ strict: true, allowUnionTypes: true }).compile(rel
 
 t.test('relay.example.yaml loads as it stands, with nothing set', async (t) => {
   const { config, warnings } = loadConfig(join(ROOT, 'relay.example.yaml'), {})
-  t.strictSame(warnings, [])
+  t.match(warnings, [{ path: 'sources.ultravox.secrets[0]', message: /example secret/ }])
+  t.equal(warnings.length, 1, 'but for its secret, which is no secret')
   t.match(config.targets.archive, { type: 'exec', command: [join(ROOT, 'config/hooks/archive.sh')] })
 })
 
@@ -24,7 +26,12 @@ t.test('relay.example.yaml still loads when all that is commented out is taken i
     .replace(/^( +)# (\w+:|- | {2})/gm, '$1$2')
     .replaceAll('./config/hooks/archive.sh', join(ROOT, 'config/hooks/archive.sh'))
   const directory = t.testdir({ 'relay.yaml': yaml })
-  const env = { CRM_TOKEN: 'a', CRM_SECRET: 'b', SLACK_WEBHOOK_URL: 'https://hooks.slack.test/x' }
+  const env = {
+    ULTRAVOX_WEBHOOK_SECRET: 's',
+    CRM_TOKEN: 'a',
+    CRM_SECRET: 'b',
+    SLACK_WEBHOOK_URL: 'https://hooks.slack.test/x',
+  }
   const { config } = loadConfig(join(directory, 'relay.yaml'), env)
   t.strictSame(Object.keys(config.targets), ['archive', 'crm', 'ops'])
   t.equal(config.routes.length, 3)
@@ -32,7 +39,12 @@ t.test('relay.example.yaml still loads when all that is commented out is taken i
 
 for (const file of EXAMPLES) {
   t.test(`${file} loads, with what it asks for in the environment`, async (t) => {
-    const CREDENTIALS_DIRECTORY = t.testdir({ 'webhook-secret': 'a-secret\n' })
+    const CREDENTIALS_DIRECTORY = t.testdir({
+      'webhook-secret': 'a-secret\n',
+      'internal-ca': SELF_SIGNED_CRM.cert,
+      'relay-cert': SELF_SIGNED.cert,
+      'relay-key': SELF_SIGNED.key,
+    })
     const names = [...read(file).matchAll(/\$\{(\w+)\}/g)].map(([, name]) => name!)
     const env = Object.fromEntries(names.map((name) => [name, `a-${name}`]))
     const { warnings } = loadConfig(join(ROOT, file), {

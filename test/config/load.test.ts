@@ -26,10 +26,25 @@ t.test('a short file gets good defaults for all else', async (t) => {
     rateLimit: { maxRefused: 120, perMs: 60_000 },
     shutdownTimeoutMs: 20_000,
   })
-  t.equal(config.outbox.path, join(config.directory, 'data/relay.db'))
-  t.match(config.sources, { ultravox: { path: '/webhooks/ultravox', scheme: 'ultravox', toleranceMs: 60_000 } })
+  t.strictSame(config.outbox, {
+    path: join(config.directory, 'data/relay.db'),
+    reserveBytes: 256 * 1024 ** 2,
+  })
+  t.strictSame(config.delivery, { alertAfterMs: 900_000 })
+  t.match(config.sources, {
+    ultravox: { path: '/webhooks/ultravox', scheme: 'ultravox', toleranceMs: 60_000, expectWithinMs: null },
+  })
   t.strictSame(config.routes, [{ events: ['*'], when: null, to: ['crm'] }])
 })
+
+/** What no kind has a default of its own for. */
+const PACE = {
+  breaker: { failures: 10, cooldownMs: 30_000, maxCooldownMs: 600_000 },
+  ordered: false,
+  holdOnDead: false,
+  paused: false,
+  retry: RETRY,
+}
 
 t.test('each kind of target has its own defaults', async (t) => {
   const { targets } = load(
@@ -50,12 +65,18 @@ routes: [{ events: ["*"], to: [crm, ops, run] }]
     type: 'http',
     method: 'POST',
     headers: {},
+    redact: [],
+    body: null,
     sign: null,
     retryOn: [],
+    tls: null,
+    socketPath: null,
+    proxy: null,
+    allowLinkLocal: false,
     timeoutMs: 10_000,
     concurrency: 8,
     rateLimit: null,
-    retry: RETRY,
+    ...PACE,
   })
   const { webhookUrl, ...slack } = ops
   t.equal(webhookUrl.reveal(), 'https://hooks.slack.test/x')
@@ -66,7 +87,7 @@ routes: [{ events: ["*"], to: [crm, ops, run] }]
     timeoutMs: 10_000,
     concurrency: 1,
     rateLimit: { max: 1, perMs: 1_000 },
-    retry: RETRY,
+    ...PACE,
   })
   const { command, ...exec } = run
   t.match(command[0], /^\/.*\/sh$/, 'found in PATH')
@@ -75,10 +96,11 @@ routes: [{ events: ["*"], to: [crm, ops, run] }]
     type: 'exec',
     env: {},
     passEnv: [],
+    runAs: null,
     timeoutMs: 30_000,
     concurrency: 2,
     rateLimit: null,
-    retry: RETRY,
+    ...PACE,
   })
 })
 
@@ -110,6 +132,20 @@ targets:
   t.equal(server.bodyLimitBytes, 524_288)
   t.equal(server.rateLimit.maxRefused, 3)
   t.match(targets.crm, { concurrency: 3, timeoutMs: 5_400_000, retryOn: [404] })
+})
+
+t.test('what is to be told of can be set: silence for each source, the age of a backlog, the space left', async (t) => {
+  const yaml = `
+outbox: { reserve: 2gb }
+delivery: { alertAfter: 90s }
+sources:
+  a: { scheme: ultravox, secrets: [x], expectWithin: 2h }
+  b: { scheme: ultravox, secrets: [x] }
+`
+  const { outbox, delivery, sources } = load(t, yaml).config
+  t.equal(outbox.reserveBytes, 2 * 1024 ** 3)
+  t.equal(delivery.alertAfterMs, 90_000)
+  t.strictSame([sources.a?.expectWithinMs, sources.b?.expectWithinMs], [7_200_000, null])
 })
 
 t.test('secrets and headers are kept as secrets', async (t) => {
@@ -164,4 +200,27 @@ routes: [{ events: ["*"], to: [a, b] }]
 `,
   ).config
   t.equal(targets.b?.retry.giveUpAfterMs, 14 * 86_400_000)
+})
+
+t.test("a target's order, breaker and pause are taken over", async (t) => {
+  const { crm } = load(
+    t,
+    `
+targets:
+  crm:
+    type: http
+    url: https://x/
+    ordered: call
+    onDead: hold
+    breaker: { failures: 3, cooldown: 5s }
+    paused: true
+routes: [{ events: ["*"], to: [crm] }]
+`,
+  ).config.targets
+  t.match(crm, {
+    ordered: true,
+    holdOnDead: true,
+    breaker: { failures: 3, cooldownMs: 5_000, maxCooldownMs: 600_000 },
+    paused: true,
+  })
 })

@@ -26,7 +26,10 @@ targets:
   c: { type: http, url: "https://\${S}:\${S}@x/", sign: { scheme: standard-webhooks, secrets: ["\${S}"] } }
   d: { type: slack, webhookUrl: "\${S}", text: "{{ \${S} ) }}", blocks: [{ type: "{{ \${S} ) }}" }] }
   e: { type: exec, command: ["\${S}"], passEnv: ["\${S}"] }
-  f: { type: exec, command: ["./\${S}"], retry: { factor: "\${S}" } }
+  f: { type: exec, command: ["./\${S}"], retry: { factor: "\${S}" }, user: "\${S} ", group: "\${S}/" }
+  g: { type: http, url: "http+unix://\${S}/", proxy: "\${S}", redact: ["\${S} "], socketPath: "\${S}", body: "{{ \${S} ) }}" }
+  h: { type: http, url: "https://x/", tls: { ca: "\${S}", cert: "\${S}", key: "\${S}", servername: "\${S} ", insecure: "\${S}" } }
+  i: { type: http, url: "https://x/", headers: { a: "{{ \${S} ) }}" }, body: [{ a: "{{ \${S} ) }}" }], allowLinkLocal: "\${S}" }
 routes:
   - { events: ["\${S} x", call.endd], when: "\${S} )", to: ["\${S}"] }
 `
@@ -59,6 +62,7 @@ targets:
     url: https://x/\${S}
     headers: { Authorization: "Bearer \${S}" }
     sign: { scheme: ultravox, secrets: ["\${S}"] }
+    proxy: "http://me:\${S}@proxy:3128"
   ops: { type: slack, webhookUrl: "https://x/\${S}" }
   run: { type: exec, command: [sh], env: { TOKEN: "\${S}" } }
 routes: [{ events: ["*"], to: [crm, ops, run] }]

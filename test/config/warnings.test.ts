@@ -9,11 +9,28 @@ t.test('a source that verifies nothing is warned about', async (t) => {
   })
 })
 
+t.test('a server whose certificate is not looked at is warned about', async (t) => {
+  warns(t, {
+    yaml: 'targets:\n  crm: { type: http, url: "https://x/", tls: { insecure: ▸true } }',
+    path: 'targets.crm.tls.insecure',
+    words: /takes any certificate.*own authority into ca/,
+  })
+  t.strictSame(load(t, 'targets:\n  crm: { type: http, url: "https://x/", tls: { insecure: false } }').warnings, [])
+})
+
 t.test('an event that looks like a known one is warned about', async (t) => {
   warns(t, {
     yaml: 'routes:\n  - { events: [call.started, ▸call.endd], to: [crm] }',
     path: 'routes[0].events[1]',
     words: /"call\.endd".*did you mean "call\.ended"/,
+  })
+})
+
+t.test("an event that looks like one of the relay's own is warned about", async (t) => {
+  warns(t, {
+    yaml: 'routes:\n  - { events: ["relay.*", relay.target.closed, ▸relay.delivery.ded], to: [crm] }',
+    path: 'routes[0].events[2]',
+    words: /"relay\.delivery\.ded".*did you mean "relay\.delivery\.dead"/,
   })
 })
 

@@ -60,7 +60,7 @@ t.test('a missing configuration is told with how to start', async (t) => {
 
 t.test('an unknown command or option is a usage error that says where to read on', async (t) => {
   const directory = t.testdir()
-  for (const args of [['srve'], ['check', '--cofnig', 'x'], ['trigger']]) {
+  for (const args of [['srve'], ['check', '--cofnig', 'x'], ['trigger'], ['config', 'schema', '--x']]) {
     const { code, stderr } = await runRelay(args, directory)
     t.equal(code, 2, args.join(' '))
     t.match(stderr, /error: .*--help/s)
@@ -104,7 +104,7 @@ t.test('trigger sends a sample that is verified and delivered like any other', a
   const args = ['trigger', 'call.ended', '--config', taken, '--call-id', 'my-call', '--set', 'call.endReason=timeout']
   t.match(await runRelay([...args, '--set', 'call.metadata.n=3'], directory), {
     code: 0,
-    stdout: 'call.ended for call my-call to source ultravox: 204 taken\n',
+    stdout: 'call.ended to source ultravox, call my-call: 204 taken\n',
   })
   await eventually(() => crm.received.length === 1, 'delivered')
   const payload = JSON.parse(crm.received[0]!.body.toString())
@@ -123,6 +123,11 @@ t.test('trigger sends a sample that is verified and delivered like any other', a
   t.match(await runRelay(['trigger', 'call.ended', '--config', nobody], directory), {
     code: 4,
     stderr: /no answer from http:\/\/127\.0\.0\.1:1\/webhooks\/ultravox: .*is the relay running\?/,
+  })
+  t.match(await runRelay(['trigger', 'call.ended', '--config', config], directory), { code: 2, stderr: /has port 0/ })
+  t.match(await runRelay(['trigger', 'x.y', '--config', taken, '--set', 'call=null'], directory), {
+    code: 0,
+    stdout: 'x.y to source ultravox, call without id: 204 taken\n',
   })
   t.match(await runRelay(['trigger', 'call.ended', '--config', taken, '--source', 'x'], directory), {
     code: 2,

@@ -112,7 +112,7 @@ t.test('what is given up or refused for good is dead, and stands in failed_deliv
       broken: { type: 'http', url: `${crm.origin}/broken`, retry: { maxAttempts: 2 } },
       gone: { type: 'http', url: `${crm.origin}/gone` },
     },
-    routes: [{ events: ['*'], to: ['broken', 'gone'] }],
+    routes: [{ events: ['call.*'], to: ['broken', 'gone'] }],
     retry: quickRetry,
   })
   const relay = await startRelay(t, config)

@@ -7,7 +7,8 @@ import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
-import { newEvent } from '../outbox/contract.ts'
+import { newEvent, to } from '../outbox/contract.ts'
+import { scratch } from '../scratch.ts'
 
 const policy = {
   initialDelayMs: 20,
@@ -17,11 +18,17 @@ const policy = {
   giveUpAfterMs: null,
   maxAttempts: null,
 }
-const silent: LaneLog = { attempted: () => {}, superseded: () => {}, outboxUnavailable: () => {} }
+const silent: LaneLog = {
+  attempted: () => {},
+  superseded: () => {},
+  opened: () => {},
+  closed: () => {},
+  outboxUnavailable: () => {},
+}
 
 /** A real outbox, and a target whose attempts end when and as the test says. */
 async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
-  const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), (error) => t.fail(error.message))
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), (error) => t.fail(error.message))
   const sent: { delivery: Delivery; end: (outcome: Outcome) => void }[] = []
   const target = {
     name: 'crm',
@@ -38,6 +45,9 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     concurrency: 2,
     rate: UNLIMITED,
     policy,
+    breaker: { failures: 3, cooldownMs: 50, maxCooldownMs: 200 },
+    ordered: false,
+    holdOnDead: false,
     clock: { now: () => Date.now() },
     random: () => 0.5,
     log: silent,
@@ -48,7 +58,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     await outbox.close()
   })
   const record = async (count: number) => {
-    for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), ['crm'])
+    for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
     lane.wake()
   }
   return { outbox, sent, lane, record }
@@ -112,7 +122,7 @@ t.test('a wake during a claim is not lost', async (t) => {
     return answer
   }
   lane.wake()
-  await outbox.record(newEvent({ receivedAt: Date.now() }), ['crm'])
+  await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
   lane.wake()
   letGo()
   await eventually(() => sent.length === 1, 'sent')
@@ -181,3 +191,108 @@ t.test('stopping cuts short what does not end in time, and gives it back uncount
   const { deliveries } = await outbox.claim('crm', 8, Date.now())
   t.match(deliveries, [{ attempts: 0, firstAttemptAt: null }])
 })
+
+t.test('a paused lane sends nothing, and everything when it is resumed', async (t) => {
+  const { outbox, sent, lane, record } = await setUp(t)
+  lane.setPaused(true)
+  await record(2)
+  // A claim that came in between would be answered after this one.
+  await outbox.claim('other', 1, Date.now())
+  t.equal(sent.length, 0)
+  lane.setPaused(false)
+  await eventually(() => sent.length === 2, 'both')
+  t.ok(sent.every(({ delivery }) => delivery.attempts === 0))
+})
+
+t.test('a target that keeps failing is left alone, probed once, and comes back on a ramp', async (t) => {
+  const told: string[] = []
+  const { outbox, sent, record } = await setUp(t, {
+    concurrency: 4,
+    log: { ...silent, opened: () => told.push('opened'), closed: () => told.push('closed') },
+  })
+  await record(10)
+  for (let n = 0; n < 3; n++) {
+    await eventually(() => sent.length > n, `attempt ${n}`)
+    sent[n]!.end({ kind: 'failed', error: 'http 503' })
+  }
+  await eventually(() => told.length === 1, 'opened')
+  // Those under way when it opened say nothing new.
+  for (const { end } of sent.slice(3)) end({ kind: 'failed', error: 'http 503' })
+  const before = sent.length
+  const [state] = await outbox.targetStates()
+  t.match(state, { target: 'crm', breaker: { cooldownMs: 50 } }, 'it is kept')
+  await eventually(() => sent.length === before + 1, 'one probe')
+  t.ok(Date.now() >= state!.breaker!.probeAt, 'not before the cooldown is over')
+  sent.at(-1)!.end({ kind: 'delivered' })
+  await eventually(() => sent.length === before + 3, 'two at once')
+  t.same(told, ['opened', 'closed'])
+  t.same((await outbox.targetStates())[0]!.breaker, null)
+  let ended = before + 1
+  while (ended < 10) {
+    await eventually(() => sent.length > ended, 'the rest follows')
+    sent[ended++]!.end({ kind: 'delivered' })
+  }
+})
+
+t.test('an open breaker of the last run is taken up', async (t) => {
+  const { outbox, sent, lane, record } = await setUp(t)
+  const probeAt = Date.now() + 100
+  lane.restoreBreaker({ probeAt, cooldownMs: 100 })
+  await record(2)
+  await outbox.claim('other', 1, Date.now())
+  await eventually(() => sent.length === 1, 'one probe')
+  t.ok(Date.now() >= probeAt)
+})
+
+t.test('a refusal is an answer: it opens no breaker', async (t) => {
+  const { outbox, sent, record } = await setUp(t, { concurrency: 1 })
+  await record(5)
+  for (let n = 0; n < 5; n++) {
+    await eventually(() => sent.length > n, `attempt ${n}`)
+    sent[n]!.end({ kind: 'refused', error: 'http 404' })
+  }
+  t.same(await outbox.targetStates(), [])
+})
+
+t.test('a lane with nothing to do takes a delivery straight from the commit, without a claim', async (t) => {
+  const { outbox, sent, lane } = await setUp(t)
+  const claim = outbox.claim.bind(outbox)
+  let claims = 0
+  outbox.claim = async (...args) => {
+    claims += 1
+    return claim(...args)
+  }
+  lane.wake()
+  await eventually(() => lane.reserve(), 'it knows that nothing waits')
+  t.equal(lane.reserve(), true, 'its second slot')
+  t.equal(lane.reserve(), false, 'and no third')
+  lane.cancelReservation()
+  const before = claims
+  const deliveries = [{ target: 'crm', ordered: false, lease: true }]
+  const { leased } = await outbox.record(newEvent({ receivedAt: Date.now() }), deliveries)
+  lane.send(leased[0]!)
+  t.equal(sent.length, 1)
+  sent[0]!.end({ kind: 'delivered' })
+  await lane.stop(5_000)
+  t.equal(claims, before)
+  t.same(await outbox.claim('crm', 8, Date.now() + 99_999), { deliveries: [], nextDueAt: null }, 'it is settled')
+})
+
+t.test(
+  'a lane reserves nothing while something older waits, while it is paused, or when its slots are taken',
+  async (t) => {
+    const { outbox, sent, lane, record } = await setUp(t, { concurrency: 1 })
+    t.equal(lane.reserve(), false, 'before it has looked, anything may wait')
+    await record(2)
+    await eventually(() => sent.length === 1, 'one is sent')
+    t.equal(lane.reserve(), false)
+    sent[0]!.end({ kind: 'delivered' })
+    await eventually(() => sent.length === 2, 'the other')
+    sent[1]!.end({ kind: 'delivered' })
+    await eventually(() => lane.reserve(), 'nothing waits any more')
+    lane.cancelReservation()
+    lane.setPaused(true)
+    t.equal(lane.reserve(), false)
+    t.same(await outbox.claim('crm', 8, Date.now()), { deliveries: [], nextDueAt: null })
+  },
+)

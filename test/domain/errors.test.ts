@@ -27,19 +27,23 @@ t.test('the statuses are those of the ingest contract', async (t) => {
   })
 })
 
-t.test('the process ends with 2 for usage and configuration, 4 for want of a relay, and else 1', async (t) => {
-  const statuses: [ErrorCode, number][] = [
-    ['config_invalid', 2],
-    ['usage', 2],
-    ['daemon_unreachable', 4],
-    ['outbox_locked', 1],
-    ['outbox_failed', 1],
-    ['listen_failed', 1],
-    ['runtime_unsupported', 1],
-    ['signature_mismatch', 1],
-  ]
-  for (const [code, status] of statuses) t.equal(exitStatus(code), status, code)
-})
+t.test(
+  'the process ends with 2 for usage and configuration, 3 for what is not there, 4 for want of a relay, and else 1',
+  async (t) => {
+    const statuses: [ErrorCode, number][] = [
+      ['config_invalid', 2],
+      ['usage', 2],
+      ['not_found', 3],
+      ['daemon_unreachable', 4],
+      ['outbox_locked', 1],
+      ['outbox_failed', 1],
+      ['listen_failed', 1],
+      ['runtime_unsupported', 1],
+      ['signature_mismatch', 1],
+    ]
+    for (const [code, status] of statuses) t.equal(exitStatus(code), status, code)
+  },
+)
 
 t.test('a RelayError is an Error with a code, a message and a cause', async (t) => {
   const cause = new Error('why')

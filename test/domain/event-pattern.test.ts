@@ -48,3 +48,12 @@ t.test('a star stands for any text, and all other characters for themselves', as
     t.equal(compileEventPattern(`${special}*`)('yx'), false, special)
   }
 })
+
+t.test("the relay's own events are taken only by patterns that ask for them", async (t) => {
+  for (const pattern of ['*', '*.dead', 're*', '**'])
+    t.notOk(compileEventPattern(pattern)('relay.delivery.dead'), pattern)
+  for (const pattern of ['relay.*', 'relay.delivery.*', 'relay.delivery.dead']) {
+    t.ok(compileEventPattern(pattern)('relay.delivery.dead'), pattern)
+  }
+  t.ok(compileEventPattern('*')('relayed.call'), 'a name that only looks a little like one is any event')
+})

@@ -13,7 +13,15 @@ const middle = () => 0.5
 
 function delivery(attempts: number, firstAttemptAt: number | null): Delivery {
   const event = { eventId: 'e', source: 's', event: 'call.ended', callId: 'c', receivedAt: T, contentType: null }
-  return { deliveryId: 1, target: 'crm', attempts, firstAttemptAt, event: { ...event, body: new Uint8Array() } }
+  return {
+    deliveryId: 1,
+    target: 'crm',
+    attempts,
+    round: 1,
+    roundAttempts: attempts,
+    firstAttemptAt,
+    event: { ...event, body: new Uint8Array() },
+  }
 }
 
 function settleFailure(

@@ -20,7 +20,12 @@ function manualRecord() {
   const calls: { event: NewEvent; targets: readonly string[]; succeed: () => void; fail: (error: Error) => void }[] = []
   const record = (event: NewEvent, targets: readonly string[]) =>
     new Promise<Recorded>((resolve, reject) => {
-      calls.push({ event, targets, succeed: () => resolve({ eventId: event.eventId, duplicate: false }), fail: reject })
+      calls.push({
+        event,
+        targets,
+        succeed: () => resolve({ eventId: event.eventId, duplicate: false, leased: [] }),
+        fail: reject,
+      })
     })
   return { calls, record }
 }
@@ -32,7 +37,7 @@ t.test('what is admitted goes through as it is, and its result comes back', asyn
   t.equal(calls[0]?.event, event)
   t.same(calls[0]?.targets, ['crm'])
   calls[0]?.succeed()
-  t.same(await recorded, { eventId: 'e', duplicate: false })
+  t.same(await recorded, { eventId: 'e', duplicate: false, leased: [] })
 })
 
 t.test('at most so many requests wait, and each that ends makes room for one', async (t) => {
@@ -93,5 +98,5 @@ t.test('one event is admitted however large it is, or it never could be', async 
   const { calls, record } = manualRecord()
   const admitted = admit(record, ADMISSION_LIMITS)(eventOf(ADMISSION_LIMITS.bytes * 2), [])
   calls[0]!.succeed()
-  t.match(await admitted, { duplicate: false })
+  t.match(await admitted, { duplicate: false, leased: [] })
 })

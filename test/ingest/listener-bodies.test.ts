@@ -81,8 +81,45 @@ t.test('a request without any body is verified like any other', async (t) => {
   const chunked = { 'Transfer-Encoding': 'chunked' }
   t.equal((await trial.send({ headers: chunked, body: '0\r\n\r\n' })).status, 401)
   t.equal((await trial.send({ headers: trial.signed('') })).status, 400)
-  t.match(trial.outbox.rejections, [{ bytes: 0 }, { bytes: 0 }, { bytes: 0, kept: { body: Buffer.alloc(0) } }])
+  // Without signature headers a body is not waited for, so the size of a chunked one is not known.
+  t.match(trial.outbox.rejections, [{ bytes: 0 }, { bytes: null }, { bytes: 0, kept: { body: Buffer.alloc(0) } }])
 })
+
+t.test('a request that its headers condemn is refused before its body has come', async (t) => {
+  const trial = await TrialListener.start(t)
+  for (const headers of [{}, { ...trial.signed('x'), 'X-Ultravox-Webhook-Timestamp': 'yesterday' }]) {
+    const connection = await trial.connect()
+    connection.write(headOf({ headers: { ...headers, 'Content-Length': '900000' } }))
+    t.equal((await connection.answer()).status, 401)
+    connection.end()
+  }
+  t.match(trial.outbox.rejections, [
+    { reason: 'signature_missing', bytes: 900_000 },
+    { reason: 'timestamp_duplicated', bytes: 900_000 },
+  ])
+})
+
+t.test(
+  'the bodies that strangers have under way are bounded, and a familiar address is not held up by them',
+  async (t) => {
+    const trial = await TrialListener.start(t, { bodyLimitBytes: 100_000_000 })
+    const large = { ...trial.signed('x'), 'Content-Length': '90000000' }
+    const first = await trial.connect('127.0.0.2')
+    first.write(headOf({ headers: large }))
+    // By the time this is answered, that one is under way; and its own address is a familiar one.
+    t.equal((await trial.genuine()).status, 204)
+    const second = await trial.connect('127.0.0.3')
+    second.write(headOf({ headers: large }))
+    const answer = await second.answer()
+    t.equal(answer.status, 503)
+    t.equal(JSON.parse(answer.body).error, 'overloaded')
+    const third = await trial.connect()
+    third.write(headOf({ headers: large }))
+    t.equal((await trial.genuine(SAMPLE.replace('call.ended', 'call.billed'))).status, 204)
+    t.equal(trial.answered.filter(({ status }) => status === 503).length, 1)
+    for (const connection of [first, second, third]) connection.end()
+  },
+)
 
 t.test('a body exactly at the limit is taken, one byte more is answered 413', async (t) => {
   const trial = await TrialListener.start(t, { bodyLimitBytes: 200 })
@@ -108,7 +145,7 @@ t.test('a Content-Length over the limit is answered 413 before any of the body h
 t.test('chunks that go over the limit are answered 413, however long they would go on', async (t) => {
   const trial = await TrialListener.start(t, { bodyLimitBytes: 1_000 })
   const connection = await trial.connect()
-  connection.write(headOf({ headers: { 'Transfer-Encoding': 'chunked' } }))
+  connection.write(headOf({ headers: { ...trial.signed('x'), 'Transfer-Encoding': 'chunked' } }))
   for (let i = 0; i < 11; i += 1) connection.write(`64\r\n${'x'.repeat(100)}\r\n`)
   const answer = await connection.answer()
   t.equal(answer.status, 413)
@@ -141,7 +178,7 @@ t.test('a sender that is gone before its event is on disk does not keep it from 
   connection.socket.resetAndDestroy()
   await trial.otherTraffic()
   release()
-  await eventually(() => trial.woken.length === 1, 'the event is on record')
+  await eventually(() => trial.outbox.recorded.length === 1, 'the event is on record')
   t.equal(trial.outbox.recorded.length, 1)
   t.same(trial.failures, [])
 })

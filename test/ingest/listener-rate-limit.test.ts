@@ -48,17 +48,31 @@ t.test('another address is not affected', async (t) => {
   t.same([...new Set(trial.outbox.rejections.map(({ peer }) => peer))], ['127.0.0.1', '127.0.0.2'])
 })
 
-t.test('refusals of every kind count: wrong path, wrong method, too large, stale, no event', async (t) => {
-  const trial = await TrialListener.start(t, { rateLimit: { maxRefused: 5, perMs: 60_000 }, bodyLimitBytes: 500 })
-  const statuses = [
-    await trial.send({ path: '/nowhere', body: SAMPLE }),
-    await trial.send({ method: 'PUT', body: SAMPLE }),
-    await trial.send({ body: 'x'.repeat(501) }),
-    await trial.send({ body: SAMPLE, headers: trial.signed(SAMPLE, HOUR_MS) }),
-    await trial.genuine('[]'),
-    await trial.genuine(bodyOf('late')),
-  ].map(({ status }) => status)
-  t.same(statuses, [404, 405, 413, 401, 400, 429])
+t.test(
+  'refusals of every unsigned kind count: wrong path, wrong method, too large, no signature, a wrong one',
+  async (t) => {
+    const trial = await TrialListener.start(t, { rateLimit: { maxRefused: 5, perMs: 60_000 }, bodyLimitBytes: 500 })
+    const statuses = [
+      await trial.send({ path: '/nowhere', body: SAMPLE }),
+      await trial.send({ method: 'PUT', body: SAMPLE }),
+      await trial.send({ body: 'x'.repeat(501) }),
+      await trial.unsigned(),
+      await trial.send({ body: `${SAMPLE} `, headers: trial.signed(SAMPLE) }),
+      await trial.genuine(bodyOf('late')),
+    ].map(({ status }) => status)
+    t.same(statuses, [404, 405, 413, 401, 401, 429])
+  },
+)
+
+t.test('signed requests are all kept however many are refused, and speak for their address', async (t) => {
+  const trial = await TrialListener.start(t, limited)
+  for (let i = 0; i < 10; i += 1) {
+    const body = bodyOf(`stale-${i}`)
+    t.equal((await trial.send({ body, headers: trial.signed(body, HOUR_MS) })).status, 401)
+  }
+  t.equal(trial.outbox.rejections.filter(({ kept }) => kept !== null).length, 10)
+  await refuse(trial, 4)
+  t.equal((await trial.genuine(bodyOf('in time'))).status, 204)
 })
 
 t.test('what is taken, and our own trouble, does not count', async (t) => {

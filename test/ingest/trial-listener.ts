@@ -38,11 +38,11 @@ export class OutboxStandIn {
     const first = this.#ids.get(identity)
     if (first !== undefined) {
       this.duplicates.push(event)
-      return { eventId: first, duplicate: true }
+      return { eventId: first, duplicate: true, leased: [] }
     }
     this.#ids.set(identity, event.eventId)
     this.recorded.push({ event, targets })
-    return { eventId: event.eventId, duplicate: false }
+    return { eventId: event.eventId, duplicate: false, leased: [] }
   }
 
   async reject(rejection: Rejection): Promise<void> {
@@ -76,7 +76,6 @@ export class TrialListener {
   readonly outbox = new OutboxStandIn()
   /** Moved by tests. */
   readonly clock = { at: Date.UTC(2026, 0, 15, 12), now: () => this.clock.at }
-  readonly woken: (readonly string[])[] = []
   readonly failures: unknown[] = []
   readonly answered: { readonly status: number; readonly path: string; readonly receipt: Receipt | null }[] = []
   app!: FastifyInstance
@@ -99,14 +98,11 @@ export class TrialListener {
         { name: 'open', path: OPEN_PATH, scheme: noVerification },
       ],
       receive: createReceiver({
-        outbox: {
-          record: admission === undefined ? record : admit(record, admission),
-          reject: outbox.reject.bind(outbox),
-        },
+        record: admission === undefined ? record : admit(record, admission),
+        reject: outbox.reject.bind(outbox),
         clock,
         newEventId: () => `evt_${++this.#ids}`,
         route: route ?? (async () => ['crm', 'archive']),
-        onRecorded: (targets) => this.woken.push(targets),
       }),
       outbox,
       clock,

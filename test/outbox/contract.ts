@@ -1,7 +1,9 @@
-import t from 'tap'
-import type { Attempt, Delivery } from '../../src/domain/delivery.ts'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import type { Attempt, Delivery, NewDelivery } from '../../src/domain/delivery.ts'
 import type { NewEvent } from '../../src/domain/event.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
+import { scratch } from '../scratch.ts'
 
 /** Opens an implementation that keeps what it has in a directory. */
 export type OpenOutbox = (directory: string) => Promise<Outbox>
@@ -25,6 +27,11 @@ export function newEvent(given: Partial<NewEvent> = {}): NewEvent {
   }
 }
 
+/** Deliveries to these targets, in no particular order. */
+export function to(...targets: string[]): NewDelivery[] {
+  return targets.map((target) => ({ target, ordered: false }))
+}
+
 /** An attempt at a delivery that ended as said. */
 export function attemptAt(delivery: Delivery, outcome: Attempt['outcome'], startedAt = 2_000): Attempt {
   return {
@@ -38,6 +45,19 @@ export function attemptAt(delivery: Delivery, outcome: Attempt['outcome'], start
   }
 }
 
+/** Records one event for each of these call ids, for an ordered target; event ids tell the call and the position. */
+async function recordCalls(outbox: Outbox, callIds: readonly string[]): Promise<void> {
+  for (const [position, callId] of callIds.entries()) {
+    const event = newEvent({ callId, event: `event.${++eventNumber}`, eventId: `${callId} ${position} ${eventNumber}` })
+    await outbox.record(event, [{ target: 'crm', ordered: true }])
+  }
+}
+
+/** Call and position of what `recordCalls` made. */
+function namesOf(deliveries: readonly Delivery[]): string[] {
+  return deliveries.map(({ event }) => event.eventId.split(' ').slice(0, 2).join(' '))
+}
+
 async function claimOne(outbox: Outbox, target: string, now: number): Promise<Delivery> {
   const { deliveries } = await outbox.claim(target, 1, now)
   const [delivery] = deliveries
@@ -47,8 +67,8 @@ async function claimOne(outbox: Outbox, target: string, now: number): Promise<De
 
 /** What every implementation of the outbox has to hold to. */
 export function outboxContract(name: string, open: OpenOutbox): void {
-  async function opened(test: { testdir(): string; teardown(end: () => Promise<void>): void }): Promise<Outbox> {
-    const outbox = await open(test.testdir())
+  async function opened(test: Pick<Test, 'teardown'>): Promise<Outbox> {
+    const outbox = await open(scratch(test))
     test.teardown(() => outbox.close())
     return outbox
   }
@@ -59,7 +79,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       body: Buffer.from([0x7b, 0xff, 0x00, 0x0d, 0x0a, 0xc3, 0x28, 0x7d]),
       contentType: 'a/b; c=d',
     })
-    t.same(await outbox.record(event, ['crm', 'ops']), { eventId: event.eventId, duplicate: false })
+    t.same(await outbox.record(event, to('crm', 'ops')), { eventId: event.eventId, duplicate: false, leased: [] })
     for (const target of ['crm', 'ops']) {
       const delivery = await claimOne(outbox, target, 1_000)
       t.equal(delivery.target, target)
@@ -81,9 +101,9 @@ export function outboxContract(name: string, open: OpenOutbox): void {
   t.test(`${name}: the same source, event name and call id is a duplicate and is not delivered again`, async (t) => {
     const outbox = await opened(t)
     const first = newEvent()
-    await outbox.record(first, ['crm'])
+    await outbox.record(first, to('crm'))
     const again = { ...first, eventId: 'evt_again', body: Buffer.from('{"event":"call.ended","other":1}') }
-    t.same(await outbox.record(again, ['crm', 'ops']), { eventId: first.eventId, duplicate: true })
+    t.same(await outbox.record(again, to('crm', 'ops')), { eventId: first.eventId, duplicate: true, leased: [] })
     t.equal((await outbox.claim('crm', 8, 1_000)).deliveries.length, 1)
     t.equal((await outbox.claim('ops', 8, 1_000)).deliveries.length, 0)
     for (const other of [{ source: 'second' }, { event: 'call.billed' }, { callId: 'another' }]) {
@@ -106,7 +126,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     const outbox = await opened(t)
     const event = newEvent()
     const copies = Array.from({ length: 1_000 }, (_, n) =>
-      outbox.record({ ...event, eventId: `evt_copy_${n}` }, ['crm']),
+      outbox.record({ ...event, eventId: `evt_copy_${n}` }, to('crm')),
     )
     const recorded = await Promise.all(copies)
     t.equal(recorded.filter(({ duplicate }) => !duplicate).length, 1)
@@ -116,7 +136,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
 
   t.test(`${name}: a leased delivery is not claimed again until it is released`, async (t) => {
     const outbox = await opened(t)
-    await outbox.record(newEvent(), ['crm'])
+    await outbox.record(newEvent(), to('crm'))
     const delivery = await claimOne(outbox, 'crm', 1_000)
     t.same(await outbox.claim('crm', 8, 1_000), { deliveries: [], nextDueAt: null })
     await outbox.release(delivery)
@@ -126,7 +146,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
   t.test(`${name}: claims give the oldest due first, no more than asked, and say when the next is due`, async (t) => {
     const outbox = await opened(t)
     const events = [3_000, 1_000, 2_000, 9_000].map((receivedAt) => newEvent({ receivedAt }))
-    for (const event of events) await outbox.record(event, ['crm'])
+    for (const event of events) await outbox.record(event, to('crm'))
     const first = await outbox.claim('crm', 2, 5_000)
     t.same(
       first.deliveries.map((delivery) => delivery.event.receivedAt),
@@ -144,7 +164,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
   t.test(`${name}: a delivery that is settled as delivered or dead is never claimed again`, async (t) => {
     const outbox = await opened(t)
     for (const state of ['delivered', 'dead'] as const) {
-      await outbox.record(newEvent(), ['crm'])
+      await outbox.record(newEvent(), to('crm'))
       const delivery = await claimOne(outbox, 'crm', 1_000)
       const attempt = attemptAt(delivery, state === 'dead' ? 'refused' : 'delivered')
       t.equal(await outbox.settle(delivery, attempt, { state }), true)
@@ -154,7 +174,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
 
   t.test(`${name}: a delivery to be tried again comes back when it is due, with its attempts counted`, async (t) => {
     const outbox = await opened(t)
-    await outbox.record(newEvent(), ['crm'])
+    await outbox.record(newEvent(), to('crm'))
     const first = await claimOne(outbox, 'crm', 1_000)
     await outbox.settle(first, attemptAt(first, 'failed', 2_000), { state: 'pending', dueAt: 7_000 })
     t.same(await outbox.claim('crm', 8, 6_999), { deliveries: [], nextDueAt: 7_000 })
@@ -169,18 +189,162 @@ export function outboxContract(name: string, open: OpenOutbox): void {
 
   t.test(`${name}: an attempt that is settled twice counts once`, async (t) => {
     const outbox = await opened(t)
-    await outbox.record(newEvent(), ['crm'])
+    await outbox.record(newEvent(), to('crm'))
     const delivery = await claimOne(outbox, 'crm', 1_000)
     t.equal(await outbox.settle(delivery, attemptAt(delivery, 'failed'), { state: 'pending', dueAt: 3_000 }), true)
     t.equal(await outbox.settle(delivery, attemptAt(delivery, 'delivered'), { state: 'delivered' }), false)
     t.equal((await claimOne(outbox, 'crm', 3_000)).attempts, 1)
   })
 
+  t.test(
+    `${name}: an ordered target gets a call's events one at a time, in order, and many calls at once`,
+    async (t) => {
+      const outbox = await opened(t)
+      await recordCalls(outbox, ['a', 'b', 'a', 'c', 'a', 'b'])
+      const first = await outbox.claim('crm', 9, 5_000)
+      t.same(namesOf(first.deliveries), ['a 0', 'b 1', 'c 3'])
+      t.same((await outbox.claim('crm', 9, 5_000)).deliveries, [], 'nothing while each call has one under way')
+      const [a] = first.deliveries
+      await outbox.settle(a!, attemptAt(a!, 'delivered'), { state: 'delivered' })
+      t.same(namesOf((await outbox.claim('crm', 9, 5_000)).deliveries), ['a 2'])
+    },
+  )
+
+  t.test(`${name}: a failing event holds up its own call only, and keeps its place`, async (t) => {
+    const outbox = await opened(t)
+    await recordCalls(outbox, ['a', 'a', 'b'])
+    const { deliveries } = await outbox.claim('crm', 9, 5_000)
+    await outbox.settle(deliveries[0]!, attemptAt(deliveries[0]!, 'failed'), { state: 'pending', dueAt: 9_000 })
+    await outbox.settle(deliveries[1]!, attemptAt(deliveries[1]!, 'delivered'), { state: 'delivered' })
+    t.same(await outbox.claim('crm', 9, 8_999), { deliveries: [], nextDueAt: 9_000 })
+    await recordCalls(outbox, ['a', 'b'])
+    t.same(namesOf((await outbox.claim('crm', 9, 9_000)).deliveries), ['b 1', 'a 0'])
+  })
+
+  t.test(`${name}: a dead delivery lets the next of its call go, unless it is to hold it`, async (t) => {
+    const outbox = await opened(t)
+    await recordCalls(outbox, ['a', 'b', 'a', 'b'])
+    const { deliveries } = await outbox.claim('crm', 9, 5_000)
+    const [a, b] = deliveries
+    await outbox.settle(a!, attemptAt(a!, 'refused'), { state: 'dead' })
+    await outbox.settle(b!, attemptAt(b!, 'refused'), { state: 'dead', hold: true })
+    t.same(namesOf((await outbox.claim('crm', 9, 5_000)).deliveries), ['a 2'])
+    await recordCalls(outbox, ['b'])
+    t.same((await outbox.claim('crm', 9, 5_000)).deliveries, [], 'what comes later for a held call waits too')
+  })
+
+  t.test(`${name}: order is each ordered target's own, and events without a call have none`, async (t) => {
+    const outbox = await opened(t)
+    const ordered = [
+      { target: 'crm', ordered: true },
+      { target: 'dwh', ordered: true },
+      { target: 'log', ordered: false },
+    ]
+    for (const event of ['call.started', 'call.ended']) await outbox.record(newEvent({ callId: 'x', event }), ordered)
+    for (const body of ['{"n":1}', '{"n":2}']) {
+      await outbox.record(newEvent({ callId: null, body: Buffer.from(body) }), ordered)
+    }
+    const { deliveries: crm } = await outbox.claim('crm', 9, 5_000)
+    t.equal(crm.length, 3, 'the call once, and both without a call')
+    await outbox.settle(crm[0]!, attemptAt(crm[0]!, 'delivered'), { state: 'delivered' })
+    t.equal((await outbox.claim('dwh', 9, 5_000)).deliveries.length, 3)
+    t.equal((await outbox.claim('log', 9, 5_000)).deliveries.length, 4)
+  })
+
+  t.test(`${name}: random outcomes never break the order of a call`, async (t) => {
+    const outbox = await opened(t)
+    const random = fc.sample(fc.double({ min: 0, max: 1, noNaN: true }), { numRuns: 4_000, seed: 7 }).values()
+    const next = () => random.next().value ?? 0.5
+    await recordCalls(
+      outbox,
+      Array.from({ length: 120 }, () => `call-${Math.floor(next() * 12)}`),
+    )
+    const ended = new Map<string, number[]>()
+    let now = 5_000
+    for (let open = 120; open > 0; now += 10) {
+      const { deliveries } = await outbox.claim('crm', 8, now)
+      t.equal(new Set(deliveries.map(({ event }) => event.callId)).size, deliveries.length, 'one of a call at a time')
+      for (const delivery of deliveries) {
+        const { callId, eventId } = delivery.event
+        if (next() < 0.3) {
+          await outbox.settle(delivery, attemptAt(delivery, 'failed'), { state: 'pending', dueAt: now + 25 })
+        } else {
+          await outbox.settle(delivery, attemptAt(delivery, 'delivered'), { state: 'delivered' })
+          ended.set(callId!, [...(ended.get(callId!) ?? []), Number(eventId.split(' ')[1])])
+          open -= 1
+        }
+      }
+    }
+    for (const [callId, order] of ended)
+      t.same(
+        order,
+        order.toSorted((a, b) => a - b),
+        callId,
+      )
+  })
+
+  t.test(`${name}: what is kept of a target is there after a restart`, async (t) => {
+    const directory = scratch(t)
+    const outbox = await open(directory)
+    await outbox.saveBreaker('crm', { probeAt: 9_000, cooldownMs: 500 }, 1_000)
+    await outbox.saveBreaker('ops', { probeAt: 9_000, cooldownMs: 500 }, 1_000)
+    await outbox.saveBreaker('ops', null, 2_000)
+    await outbox.close()
+    const reopened = await open(directory)
+    t.teardown(() => reopened.close())
+    t.same(await reopened.targetStates(), [
+      { target: 'crm', paused: false, breaker: { probeAt: 9_000, cooldownMs: 500 } },
+      { target: 'ops', paused: false, breaker: null },
+    ])
+  })
+
+  t.test(`${name}: it tells which targets have unfinished deliveries, and since when the oldest is due`, async (t) => {
+    const outbox = await opened(t)
+    for (const receivedAt of [3_000, 2_000, 4_000]) await outbox.record(newEvent({ receivedAt }), to('crm', 'dwh'))
+    t.same(await outbox.targetsWithDeliveries(), ['crm', 'dwh'])
+    t.equal(await outbox.oldestDueAt('crm', 5_000), 2_000)
+    t.equal(await outbox.oldestDueAt('crm', 1_999), null, 'none is due yet')
+    t.equal(await outbox.oldestDueAt('ops', 5_000), null)
+  })
+
+  t.test(`${name}: what is to be leased at once comes back from recording as if it had been claimed`, async (t) => {
+    const outbox = await opened(t)
+    const event = newEvent({ body: Buffer.from('{"event":"call.ended","n":1}') })
+    const { leased } = await outbox.record(event, [{ target: 'crm', ordered: false, lease: true }, ...to('ops')])
+    t.equal(leased.length, 1)
+    t.same(await outbox.claim('crm', 9, 5_000), { deliveries: [], nextDueAt: null }, 'it is leased')
+    const [ops] = (await outbox.claim('ops', 9, 5_000)).deliveries
+    const { deliveryId: _, target: __, ...likeClaimed } = ops!
+    const { deliveryId, target, ...asRecorded } = leased[0]!
+    t.same(
+      { ...asRecorded, event: { ...asRecorded.event, body: Buffer.from(asRecorded.event.body) } },
+      { ...likeClaimed, event: { ...likeClaimed.event, body: Buffer.from(likeClaimed.event.body) } },
+    )
+    t.equal(target, 'crm')
+    t.equal(await outbox.settle(leased[0]!, attemptAt(leased[0]!, 'delivered'), { state: 'delivered' }), true)
+    t.ok(deliveryId > 0)
+    const again = await outbox.record({ ...event, eventId: 'evt_again' }, [
+      { target: 'crm', ordered: false, lease: true },
+    ])
+    t.same(again.leased, [], 'a duplicate brings nothing')
+  })
+
+  t.test(`${name}: in an ordered target only what may go at once is leased at once`, async (t) => {
+    const outbox = await opened(t)
+    const lease = [{ target: 'crm', ordered: true, lease: true }]
+    const first = await outbox.record(newEvent({ callId: 'x', event: 'call.started' }), lease)
+    t.equal(first.leased.length, 1)
+    t.same((await outbox.record(newEvent({ callId: 'x', event: 'call.ended' }), lease)).leased, [])
+    const [delivery] = first.leased
+    await outbox.settle(delivery!, attemptAt(delivery!, 'delivered'), { state: 'delivered' })
+    t.equal((await claimOne(outbox, 'crm', 5_000)).event.event, 'call.ended')
+  })
+
   t.test(`${name}: closing carries out what was called before, and a new opening finds it`, async (t) => {
-    const directory = t.testdir()
+    const directory = scratch(t)
     const outbox = await open(directory)
     const events = Array.from({ length: 100 }, () => newEvent())
-    const recorded = events.map((event) => outbox.record(event, ['crm']))
+    const recorded = events.map((event) => outbox.record(event, to('crm')))
     await outbox.close()
     await Promise.all(recorded)
     const reopened = await open(directory)
@@ -190,9 +354,9 @@ export function outboxContract(name: string, open: OpenOutbox): void {
   })
 
   t.test(`${name}: what was leased when the outbox closed is pending when it opens`, async (t) => {
-    const directory = t.testdir()
+    const directory = scratch(t)
     const outbox = await open(directory)
-    await outbox.record(newEvent(), ['crm'])
+    await outbox.record(newEvent(), to('crm'))
     const delivery = await claimOne(outbox, 'crm', 1_000)
     await outbox.close()
     const reopened = await open(directory)

@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
-import { attemptAt, newEvent } from './contract.ts'
+import { scratch } from '../scratch.ts'
+import { attemptAt, newEvent, to } from './contract.ts'
 
 /** 2026-01-15T12:00:00.123Z */
 const NOW = Date.UTC(2026, 0, 15, 12, 0, 0, 123)
@@ -16,8 +17,8 @@ async function filledOutbox(directory: string) {
     callId: 'call-x',
     body: Buffer.from('{ "event":"call.ended", "call":{"callId":"call-x","note":"äöü – ✓"} }\n'),
   })
-  await outbox.record(event, ['delivered', 'dead', 'retrying', 'waiting'])
-  await outbox.record({ ...event, eventId: 'evt_twice' }, ['delivered'])
+  await outbox.record(event, to('delivered', 'dead', 'retrying', 'waiting'))
+  await outbox.record({ ...event, eventId: 'evt_twice' }, to('delivered'))
   const attempts = [
     ['delivered', { state: 'delivered' }],
     ['refused', { state: 'dead' }],
@@ -33,7 +34,7 @@ async function filledOutbox(directory: string) {
 }
 
 t.test('the views have the columns that operators rely on, in order', async (t) => {
-  const { outbox, database } = await filledOutbox(t.testdir())
+  const { outbox, database } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   const columns = (view: string) =>
     (database.pragma(`table_info(${view})`) as { name: string }[]).map(({ name }) => name).join(', ')
@@ -50,7 +51,7 @@ t.test('the views have the columns that operators rely on, in order', async (t) 
 })
 
 t.test('event_log shows the event with ISO times, its duplicates and its body byte for byte', async (t) => {
-  const { outbox, event, all } = await filledOutbox(t.testdir())
+  const { outbox, event, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   const [row] = all('select * from event_log')
   t.match(row, {
@@ -67,7 +68,7 @@ t.test('event_log shows the event with ISO times, its duplicates and its body by
 })
 
 t.test('delivery_log shows where each delivery stands, failed_deliveries what needs a look', async (t) => {
-  const { outbox, event, all } = await filledOutbox(t.testdir())
+  const { outbox, event, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   const base = { event_id: event.eventId, event: 'call.ended', call_id: 'call-x' }
   const updated = '2026-01-15T12:00:00.129Z'
@@ -91,7 +92,7 @@ t.test('delivery_log shows where each delivery stands, failed_deliveries what ne
 })
 
 t.test('attempt_log shows each attempt with its answer', async (t) => {
-  const { outbox, all } = await filledOutbox(t.testdir())
+  const { outbox, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   t.match(all('select * from attempt_log order by target'), [
     { target: 'dead', attempt: 1, outcome: 'refused', status: 503, error: 'http 503', response: 'answer' },
@@ -108,7 +109,7 @@ t.test('attempt_log shows each attempt with its answer', async (t) => {
 })
 
 t.test('what operators ask most never reads the whole history', async (t) => {
-  const { outbox, all } = await filledOutbox(t.testdir())
+  const { outbox, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   for (const query of [
     "select * from event_log where call_id = 'x'",
@@ -130,17 +131,18 @@ t.test('what operators ask most never reads the whole history', async (t) => {
 })
 
 t.test('a claim reads one target from one index, whatever else is in the outbox', async (t) => {
-  const { outbox, all } = await filledOutbox(t.testdir())
+  const { outbox, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   const plan = all(`
     explain query plan
-    select delivery_id from live_deliveries where target = 'x' and due_at <= 1 order by due_at, delivery_id limit 8`)
+    select delivery_id from live_deliveries
+    where target = 'x' and due_at <= 1 and ready = 1 order by due_at, delivery_id limit 8`)
   t.match(plan, [{ detail: /^SEARCH .* COVERING INDEX live_deliveries_by_due \(target=\? AND due_at<\?\)$/ }])
   t.equal(plan.length, 1, 'nothing is sorted')
 })
 
 t.test('kept rejections come back byte for byte, and the same one twice is one row', async (t) => {
-  const { outbox, all } = await filledOutbox(t.testdir())
+  const { outbox, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   const body = Buffer.from('{"event":"call.ended","call":{"callId":"late"}}')
   const rejection = {
@@ -172,7 +174,7 @@ t.test('kept rejections come back byte for byte, and the same one twice is one r
 })
 
 t.test('unproven rejections are bounded and do not push out the kept ones', async (t) => {
-  const { outbox, all } = await filledOutbox(t.testdir())
+  const { outbox, all } = await filledOutbox(scratch(t))
   t.teardown(() => outbox.close())
   const noise = {
     source: 's',

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -8,19 +8,20 @@ import t from 'tap'
 import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
-import { newEvent } from './contract.ts'
+import { scratch } from '../scratch.ts'
+import { newEvent, to } from './contract.ts'
 
 const fail = (error: Error) => t.fail(error.message)
 
 t.test('the database is opened so that a commit is on disk', async (t) => {
-  const file = openOutboxFile(join(t.testdir(), 'relay.db'))
+  const file = openOutboxFile(join(scratch(t), 'relay.db'))
   t.teardown(() => file.close())
   t.equal(file.database.pragma('journal_mode', { simple: true }), 'wal')
   t.equal(file.database.pragma('synchronous', { simple: true }), 2, 'FULL')
 })
 
 t.test('what is created is readable by its owner only', async (t) => {
-  const directory = join(t.testdir(), 'new', 'deep')
+  const directory = join(scratch(t), 'new', 'deep')
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), fail)
   t.teardown(() => outbox.close())
   await outbox.record(newEvent(), [])
@@ -32,7 +33,7 @@ t.test('what is created is readable by its owner only', async (t) => {
 })
 
 t.test('a second daemon on the same outbox is refused at once, and let in after the first has ended', async (t) => {
-  const path = join(t.testdir(), 'relay.db')
+  const path = join(scratch(t), 'relay.db')
   const first = await SqliteOutbox.open(path, fail)
   await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_locked', message: /another relay is running on/ })
   await first.record(newEvent(), [])
@@ -42,7 +43,7 @@ t.test('a second daemon on the same outbox is refused at once, and let in after 
 })
 
 t.test('an outbox written by a newer version is refused and left as it is', async (t) => {
-  const path = join(t.testdir(), 'relay.db')
+  const path = join(scratch(t), 'relay.db')
   await (await SqliteOutbox.open(path, fail)).close()
   const database = openDatabase(path)
   database.pragma('user_version = 999')
@@ -54,7 +55,7 @@ t.test('an outbox written by a newer version is refused and left as it is', asyn
 })
 
 t.test("another program's database is refused and left as it is", async (t) => {
-  const path = join(t.testdir(), 'other.db')
+  const path = join(scratch(t), 'other.db')
   const database = openDatabase(path)
   database.exec('create table theirs (x); insert into theirs values (1)')
   database.close()
@@ -65,21 +66,27 @@ t.test("another program's database is refused and left as it is", async (t) => {
 })
 
 t.test('a damaged file is refused and not replaced', async (t) => {
-  const path = join(t.testdir(), 'relay.db')
+  const path = join(scratch(t), 'relay.db')
   const damaged = Buffer.from('this is no database, but it is more than a hundred bytes long: '.repeat(20))
   writeFileSync(path, damaged)
-  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_failed', message: /SQLITE_NOTADB/ })
+  await t.rejects(SqliteOutbox.open(path, fail), {
+    code: 'outbox_unusable',
+    message: /relay\.db: .*SQLITE_NOTADB.*restore it/,
+  })
   t.same(readFileSync(path), damaged)
 })
 
 t.test('a directory that cannot be made is told', async (t) => {
   const directory = t.testdir({ file: 'a file, not a directory' })
   const path = join(directory, 'file', 'relay.db')
-  await t.rejects(SqliteOutbox.open(path, fail), { code: 'outbox_unusable', message: /cannot create the outbox/ })
+  await t.rejects(SqliteOutbox.open(path, fail), {
+    code: 'outbox_unusable',
+    message: /cannot open the outbox .* for writing/,
+  })
 })
 
 t.test('a database locked by somebody else makes the outbox unavailable, not broken', async (t) => {
-  const path = join(t.testdir(), 'relay.db')
+  const path = join(scratch(t), 'relay.db')
   const outbox = await SqliteOutbox.open(path, fail)
   t.teardown(() => outbox.close())
   const operator = openDatabase(path)
@@ -91,15 +98,15 @@ t.test('a database locked by somebody else makes the outbox unavailable, not bro
 })
 
 t.test('one call that cannot be carried out does not take the others of its batch with it', async (t) => {
-  const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), fail)
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), fail)
   t.teardown(() => outbox.close())
   const first = newEvent()
   const calls = [
-    outbox.record(first, ['crm']),
-    outbox.record(newEvent(), ['crm']),
+    outbox.record(first, to('crm')),
+    outbox.record(newEvent(), to('crm')),
     // The same event id for another event breaks a constraint.
-    outbox.record({ ...newEvent(), eventId: first.eventId }, ['crm']),
-    outbox.record(newEvent(), ['crm']),
+    outbox.record({ ...newEvent(), eventId: first.eventId }, to('crm')),
+    outbox.record(newEvent(), to('crm')),
   ]
   const results = await Promise.allSettled(calls)
   t.same(
@@ -127,7 +134,7 @@ t.test('a full disk makes the outbox unavailable until there is room', async (t)
   for (let n = 0; n < 500 && refused === undefined; n++) {
     const event = newEvent({ body: Buffer.alloc(20_000, 'x') })
     try {
-      await outbox.record(event, ['crm'])
+      await outbox.record(event, to('crm'))
       stored.push(event.eventId)
     } catch (error) {
       refused = error
@@ -136,7 +143,7 @@ t.test('a full disk makes the outbox unavailable until there is room', async (t)
   t.match(refused, { code: 'outbox_unavailable', message: /SQLITE_FULL/ })
   rmSync(join(directory, 'ballast'))
   const after = newEvent()
-  t.equal((await outbox.record(after, ['crm'])).duplicate, false, 'it recovers alone')
+  t.equal((await outbox.record(after, to('crm'))).duplicate, false, 'it recovers alone')
   const { deliveries } = await outbox.claim('crm', 1_000, 5_000)
   t.same(deliveries.map(({ event }) => event.eventId).sort(), [...stored, after.eventId].sort())
 })
@@ -149,7 +156,7 @@ t.test('an I/O error ends all trust: what is under way and what comes later is r
     execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:unlimited`])
   t.teardown(() => limit('unlimited'))
   const told: unknown[] = []
-  const outbox = await SqliteOutbox.open(join(t.testdir(), 'relay.db'), (error) => told.push(error))
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), (error) => told.push(error))
   t.teardown(() => outbox.close())
   await outbox.record(newEvent(), [])
   limit(200_000)
@@ -161,9 +168,56 @@ t.test('an I/O error ends all trust: what is under way and what comes later is r
   t.equal(told.length, 1)
 })
 
+t.test(
+  'an outbox that is removed or replaced under the relay is noticed before anything is acknowledged',
+  async (t) => {
+    const replacing = (path: string) => {
+      rmSync(path)
+      writeFileSync(path, '')
+    }
+    for (const [name, remove] of Object.entries({ removed: rmSync, replaced: replacing })) {
+      const path = join(t.testdir({ [name]: {} }), name, 'relay.db')
+      const told: unknown[] = []
+      const outbox = await SqliteOutbox.open(path, (error) => told.push(error))
+      await outbox.record(newEvent(), [])
+      remove(path)
+      await t.rejects(outbox.record(newEvent(), []), { code: 'outbox_failed', message: /removed or replaced/ }, name)
+      t.equal(told.length, 1)
+      await outbox.close()
+    }
+  },
+)
+
+t.test('a link to an outbox does not get around the lock', async (t) => {
+  const directory = scratch(t)
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), fail)
+  t.teardown(() => outbox.close())
+  symlinkSync('relay.db', join(directory, 'link.db'))
+  await t.rejects(SqliteOutbox.open(join(directory, 'link.db'), fail), { code: 'outbox_locked' })
+})
+
+t.test('a delivery whose event was deleted by hand ends dead and holds nothing up', async (t) => {
+  const path = join(scratch(t), 'relay.db')
+  const outbox = await SqliteOutbox.open(path, fail)
+  t.teardown(() => outbox.close())
+  const [gone, kept] = [newEvent(), newEvent()]
+  for (const event of [gone, kept]) await outbox.record(event, to('crm'))
+  const database = openDatabase(path)
+  database.prepare('delete from events where event_id = ?').run(gone.eventId)
+  const { deliveries } = await outbox.claim('crm', 9, 5_000)
+  t.same(
+    deliveries.map(({ event }) => event.eventId),
+    [kept.eventId],
+  )
+  t.match(database.prepare('select state, last_error from finished_deliveries').all(), [
+    { state: 'dead', last_error: 'outbox: the event is no longer on record' },
+  ])
+  database.close()
+})
+
 t.test('the worker ends when the outbox is closed', async (t) => {
   const worker = new Worker(new URL('../../src/outbox/sqlite/worker.js', import.meta.url), {
-    workerData: join(t.testdir(), 'relay.db'),
+    workerData: join(scratch(t), 'relay.db'),
   })
   await once(worker, 'message')
   worker.postMessage('close')

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { Secret } from '../../src/domain/secret.ts'
+import { keysIn } from '../../src/targets/body-template.ts'
 import { concealing } from '../../src/targets/concealing.ts'
 import { running, sampleDelivery } from './sample-delivery.ts'
 
@@ -25,6 +26,26 @@ t.test("an answer that repeats a target's secrets is kept without them", async (
     status: 500,
     response: '{"authorization":"[secret]","key":"[secret]"}',
   })
+})
+
+t.test('of a template the words around its expressions are secret', async (t) => {
+  const target = concealing(answering({ kind: 'delivered', response: 'got Key key-1234567/c-1' }), [
+    new Secret('Key key-1234567/{{call.callId}}'),
+  ])
+  t.same(await target.send(sampleDelivery(), running), { kind: 'delivered', response: 'got Key [secret]c-1' })
+})
+
+t.test('the texts of a body that look like keys are taken for secrets, and words and templates are not', async (t) => {
+  const body = {
+    routing_key: 'R0UT1NG-K3Y-0123456789',
+    list: [{ summary: 'Call {{call.callId}} has ended', event_action: 'trigger', count: 3, none: null }],
+    id: '{{event.id & "-" & event.name}}',
+  }
+  t.same(
+    keysIn(body).map((secret) => secret.reveal()),
+    ['R0UT1NG-K3Y-0123456789'],
+  )
+  t.same(keysIn(null), [])
 })
 
 t.test('short values are words like any other and stay', async (t) => {

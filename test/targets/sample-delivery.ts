@@ -14,6 +14,8 @@ export function sampleDelivery(event: Partial<DeliveredEvent> = {}, delivery: Pa
     deliveryId: 7,
     target: 'crm',
     attempts: 0,
+    round: 1,
+    roundAttempts: 0,
     firstAttemptAt: null,
     ...delivery,
     event: {

@@ -35,6 +35,15 @@ t.test('an event of an unknown name goes by that name', async (t) => {
   t.equal(message('call.<transferred>'), `*call.&lt;transferred&gt;* · Sales agent\n\`${callId}\``)
 })
 
+t.test("the relay's own events are told with their sentence, others' messages are not shown", async (t) => {
+  const told = (event: string) =>
+    defaultMessage({ event, callId: null }, { event, message: 'Target "crm" <!here> is\ndead', target: { name: 'x' } })
+  t.equal(told('relay.delivery.dead'), '*Delivery dead*\n> Target "crm" &lt;!here&gt; is dead')
+  t.equal(told('relay.something.new'), '*relay.something.new*\n> Target "crm" &lt;!here&gt; is dead')
+  t.equal(told('call.started'), '*Call started*')
+  t.equal(defaultMessage({ event: 'relay.target.opened', callId: null }, { message: 7 }), '*Target failing*')
+})
+
 t.test('end reasons are told in words, unknown ones as they are', async (t) => {
   t.match(message('call.ended', { endReason: 'unjoined', joined: null }), '*Call ended* · Sales agent · nobody joined')
   t.match(message('call.ended', { endReason: 'hangup' }), '· the client hung up')

@@ -1,5 +1,5 @@
 import { compileCondition, compileTemplate, ExpressionError } from '../../domain/expression.ts'
-import type { Draft } from '../draft.ts'
+import type { Draft, SoundTarget } from '../draft.ts'
 import type { Finding, Path } from '../finding.ts'
 import { hasReference } from '../references.ts'
 
@@ -11,11 +11,27 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
     if (when !== undefined) yield* compiled(() => compileCondition(when), path, written(path))
   }
   for (const [name, target] of draft.targets) {
+    if (target.type === 'http') yield* checkHttp(target, ['targets', name], written)
     if (target.type !== 'slack') continue
     for (const key of ['text', 'blocks'] as const) {
       for (const { text, path } of stringsIn(target[key], ['targets', name, key])) {
         yield* compiled(() => compileTemplate(text), path, written(path))
       }
+    }
+  }
+}
+
+type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
+
+function* checkHttp({ headers, body }: HttpTarget, path: Path, written: (path: Path) => unknown): Iterable<Finding> {
+  for (const string of stringsIn(body, [...path, 'body'])) {
+    yield* compiled(() => compileTemplate(string.text), string.path, written(string.path))
+  }
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    const headerPath = [...path, 'headers', name]
+    for (const finding of compiled(() => compileTemplate(value.reveal()), headerPath, written(headerPath))) {
+      // Headers are secrets, and the compiler quotes what it stumbles over.
+      yield typeof finding.at === 'number' ? { ...finding, message: 'is not valid JSONata from here on' } : finding
     }
   }
 }

@@ -1,9 +1,13 @@
+import { RELAY_EVENTS } from '../../domain/relay-events.ts'
 import type { Draft } from '../draft.ts'
 import type { Finding } from '../finding.ts'
 import { didYouMean } from '../suggestion.ts'
 
-/** The events Ultravox sends today. Others are relayed like any other, so a name not in here may still be right. */
-const KNOWN_EVENTS = ['call.started', 'call.joined', 'call.ended', 'call.billed']
+/**
+ * The events Ultravox sends today, and those of the relay. Others are relayed like any other, so a name not in here may
+ * still be right.
+ */
+const KNOWN_EVENTS: readonly string[] = ['call.started', 'call.joined', 'call.ended', 'call.billed', ...RELAY_EVENTS]
 
 /** The names in routes: targets that are not there, targets no route names, events that look mistyped. */
 export function* checkRoutes(draft: Draft): Iterable<Finding> {
@@ -36,7 +40,7 @@ function* checkEvents(route: number, events: readonly string[], { surroundings }
     const path = ['routes', route, 'events', index]
     yield {
       path,
-      message: `"${surroundings.written(path)}" is no event Ultravox is known to send${near}`,
+      message: `"${surroundings.written(path)}" is no event known to be sent by Ultravox or the relay${near}`,
       level: 'warning',
     }
   }

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { RELAY_SOURCE } from '../../domain/relay-events.ts'
 import type { Draft } from '../draft.ts'
 import type { Finding } from '../finding.ts'
 import { defaultSourcePath } from '../resolve.ts'
@@ -7,6 +8,10 @@ import { defaultSourcePath } from '../resolve.ts'
 export const EXAMPLE_SECRET = 'whsec_example_do_not_use'
 
 export function* checkSources(draft: Draft): Iterable<Finding> {
+  if (draft.sources.has(RELAY_SOURCE)) {
+    const message = "is the name under which the relay's own events are kept: give this source another"
+    yield { path: ['sources', RELAY_SOURCE], message, at: 'key' }
+  }
   yield* checkPaths(draft)
   yield* checkExampleSecret(draft)
   for (const [name, source] of draft.sources) {
@@ -29,14 +34,25 @@ function* checkPaths({ sources }: Draft): Iterable<Finding> {
 }
 
 function* checkExampleSecret({ server, sources }: Draft): Iterable<Finding> {
-  if (server.listen === undefined || isLoopback(server.listen.host)) return
+  if (server.listen === undefined) return
+  const behindProxy = (server.trustProxy ?? []).length > 0
+  const reachable = !isLoopback(server.listen.host) || behindProxy
   for (const [name, { secrets }] of sources) {
     for (const [index, secret] of (secrets ?? []).entries()) {
       if (secret.reveal() !== EXAMPLE_SECRET) continue
-      const message =
-        'is the example secret, which everybody knows, and server.listen can be reached from other machines: ' +
-        'write the secret of your own webhook (set ULTRAVOX_WEBHOOK_SECRET), or listen on 127.0.0.1'
-      yield { path: ['sources', name, 'secrets', index], message }
+      const path = ['sources', name, 'secrets', index]
+      const how = behindProxy
+        ? 'a proxy brings requests from other machines'
+        : 'server.listen can be reached from other machines'
+      const known = 'is the example secret, which everybody knows'
+      const remedy = 'write the secret of your own webhook (set ULTRAVOX_WEBHOOK_SECRET)'
+      if (reachable) yield { path, message: `${known}, and ${how}: ${remedy}, or listen on 127.0.0.1 without a proxy` }
+      else
+        yield {
+          path,
+          message: `${known}: good for trying things out here; for anything else, ${remedy}`,
+          level: 'warning',
+        }
     }
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Secret } from '../../domain/secret.ts'
 import { pacing } from './pacing-schema.ts'
-import { text } from './scalars.ts'
+import { orReference, text } from './scalars.ts'
 
 const variableName = text({ problemWith: variableNameProblem })
 
@@ -13,6 +13,21 @@ function variableNameProblem(name: string): string | undefined {
 
 /** An argument or a value; may be empty. A zero byte would end it early. */
 const anyText = z.string().refine((value) => !value.includes('\0'), 'has a zero byte in it, which cannot be passed on')
+
+const ACCOUNT_FORM = 'must be a name or a number, such as relay or 1001'
+const ACCOUNT = /^([A-Za-z_][A-Za-z0-9_.-]*\$?|\d{1,9})$/
+
+/** A user or a group, by name or number. */
+const account = z.union(
+  [
+    z.int().min(0, ACCOUNT_FORM).max(999_999_999, ACCOUNT_FORM).transform(String),
+    z
+      .string()
+      .meta({ pattern: orReference(ACCOUNT.source) })
+      .refine((value) => ACCOUNT.test(value), ACCOUNT_FORM),
+  ],
+  { error: () => ACCOUNT_FORM },
+)
 
 const COMMAND_FORM = 'a list of the program and its arguments (no shell is used), as in [./hooks/archive.sh, --json]'
 
@@ -40,5 +55,11 @@ export const execTargetSchema = z.strictObject({
     description:
       "Names of the relay's own environment variables to pass on. Others are not, but PATH, HOME, LANG and TZ.",
   }),
+  user: account.optional().meta({
+    description:
+      'The user to run it as, by name or number: with the group of that user and no others, and its HOME. Only where ' +
+      'the relay is started as root.',
+  }),
+  group: account.optional().meta({ description: 'The group to run it with, where it is not that of user.' }),
   ...pacing({ timeout: '30s', concurrency: 2 }),
 })

@@ -1,3 +1,5 @@
+import { isUnixUrl, parseUnixUrl } from '../unix-url.ts'
+
 /** What is wrong with the URL of a target. Credentials in it would end up in places where URLs are shown. */
 export function urlProblem(written: string): string | undefined {
   if (/[\s\p{Cc}]/u.test(written)) return 'must not have blanks in it: write them as %20'
@@ -9,6 +11,30 @@ export function urlProblem(written: string): string | undefined {
   }
   if (written.includes('#')) return 'must not have a "#fragment": it is never sent, so remove it'
   return undefined
+}
+
+/** What is wrong with the URL of an http target, which may lead to a unix socket. */
+export function targetUrlProblem(written: string): string | undefined {
+  if (!isUnixUrl(written)) return urlProblem(written)
+  if (/[\s\p{Cc}#]/u.test(written) || parseUnixUrl(written) === undefined) {
+    return 'must have the absolute path of the socket in it, with %2F for "/", as in http+unix://%2Frun%2Fapp.sock/calls'
+  }
+  return undefined
+}
+
+/** What is wrong with the URL of a proxy. Here credentials have no other place. */
+export function proxyProblem(written: string): string | undefined {
+  if (!/^http:\/\//i.test(written) || /[\s\p{Cc}]/u.test(written) || !URL.canParse(written)) {
+    return 'must be the http:// URL of a proxy, as in http://proxy.internal:3128 or http://user:${...}@proxy.internal:3128'
+  }
+  const { pathname, search, hash, username, password } = new URL(written)
+  if (pathname !== '/' || search !== '' || hash !== '') return 'must end with the port: a proxy has no path'
+  try {
+    decodeURIComponent(username + password)
+    return undefined
+  } catch {
+    return 'has a "%" in its user or password that stands for nothing: write it as %25'
+  }
 }
 
 /** Set by HTTP itself, or by the relay on each attempt. */

@@ -1,8 +1,16 @@
 import { z } from 'zod'
+import { fieldPathProblem } from '../../domain/field-path.ts'
 import { requiredAs } from '../plain-words.ts'
-import { headerNameProblem, headerValueProblem, signingSecretProblem, urlProblem } from './http-rules.ts'
+import {
+  headerNameProblem,
+  headerValueProblem,
+  proxyProblem,
+  signingSecretProblem,
+  targetUrlProblem,
+} from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
-import { integer, orReference, secret, text } from './scalars.ts'
+import { flag, integer, orReference, secret, text } from './scalars.ts'
+import { tlsSchema } from './tls-schema.ts'
 
 const signSecrets = { error: requiredAs('secrets: ["${CRM_SECRET}"]') }
 const signSecretsDescription = 'Secrets shared with the receiver. Several give several signatures, for rotation.'
@@ -27,24 +35,66 @@ const signSchema = z.discriminatedUnion('scheme', [
 ])
 
 export const httpTargetSchema = z.strictObject({
-  type: z
-    .literal('http')
-    .meta({ description: 'Send the event to an HTTP endpoint, byte for byte as it was received.' }),
+  type: z.literal('http').meta({
+    description:
+      'Send the event to an HTTP endpoint, byte for byte as it was received unless redact or body say otherwise.',
+  }),
   url: secret({
     example: 'the address to deliver to, as in url: https://crm.internal/hooks/calls',
-    problemWith: urlProblem,
+    problemWith: targetUrlProblem,
   }).meta({
-    pattern: orReference('^https?://'),
-    description: 'The http or https URL to deliver to. Never shown in full.',
+    pattern: orReference('^(https?|http\\+unix)://'),
+    description:
+      'The http or https URL to deliver to, or http+unix://%2Frun%2Fapp.sock/path for a unix socket. Never shown in full.',
   }),
   method: z.enum(['POST', 'PUT', 'PATCH']).prefault('POST').meta({ description: 'The HTTP method to deliver with.' }),
   headers: z
     .record(text({ problemWith: headerNameProblem }), secret({ problemWith: headerValueProblem }))
     .prefault({})
-    .meta({ description: 'Further headers for each request, such as Authorization.' }),
+    .meta({
+      description:
+        'Further headers for each request, such as Authorization. A value may have {{ JSONata }} in it, as body may; a ' +
+        'header that comes out empty is left out.',
+    }),
+  redact: z
+    .array(text({ problemWith: fieldPathProblem }))
+    .prefault([])
+    .meta({
+      description:
+        'Fields to take out of the payload, such as call.systemPrompt; * is any key or index. All else stays as received.',
+    }),
+  body: z
+    .union([z.string().min(1), z.array(z.unknown()), z.record(z.string(), z.unknown())], {
+      error: () =>
+        'must be a mapping, a list or text, as in body: { id: "{{event.id}}", text: "{{call.shortSummary}}" }',
+    })
+    .optional()
+    .meta({
+      description:
+        'What to send instead of the payload: {{ JSONata }} in any string, over event (id, name, source, receivedAt), ' +
+        'call and payload. A string that is one expression becomes its value. Sent as JSON.',
+    }),
   sign: signSchema.optional().meta({ description: 'How to sign each request. Absent: requests are not signed.' }),
   retryOn: z.array(integer(400, 499)).prefault([]).meta({
     description: 'Further 4xx statuses to try again after. 408, 425, 429 and 5xx always are; other 4xx are final.',
   }),
+  tls: tlsSchema.optional().meta({ description: 'How an https server is verified, and what is shown to it.' }),
+  socketPath: text().optional().meta({
+    description: 'A unix socket to connect to instead of the host in an http URL. Relative to the configuration file.',
+  }),
+  proxy: secret({ problemWith: proxyProblem })
+    .optional()
+    .meta({
+      pattern: orReference('^http://'),
+      description:
+        'The HTTP proxy to go through, by CONNECT, as in http://user:password@proxy.internal:3128. A secret.',
+    }),
+  allowLinkLocal: flag()
+    .prefault(false)
+    .meta({
+      description:
+        'Connect to link-local addresses and cloud metadata services too, which is refused otherwise, also where a name ' +
+        'resolves to one.',
+    }),
   ...pacing({ timeout: '10s', concurrency: 8 }),
 })

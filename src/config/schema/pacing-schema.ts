@@ -1,10 +1,20 @@
 import { z } from 'zod'
 import { targetRetrySchema } from './retry-schema.ts'
-import { duration, integer } from './scalars.ts'
+import { duration, flag, integer } from './scalars.ts'
 
 const rateLimit = z.strictObject({
   max: integer(1, 1_000_000).meta({ description: 'Attempts started per period.' }),
   per: duration('1ms', '1d').meta({ description: 'The period.' }),
+})
+
+const breaker = z.strictObject({
+  failures: integer(1, 1_000_000).prefault(10).meta({
+    description: 'So many failed attempts in a row, whatever the delivery, stop all attempts to this target.',
+  }),
+  cooldown: duration('1ms', '1d').prefault('30s').meta({
+    description: 'After this pause one attempt is made to see; each time it fails, the pause is doubled.',
+  }),
+  maxCooldown: duration('1ms', '7d').prefault('10m').meta({ description: 'The longest pause.' }),
 })
 
 interface PacingDefaults {
@@ -24,6 +34,20 @@ export function pacing(defaults: PacingDefaults) {
       description: 'The most attempts under way to this target at the same time.',
     }),
     rateLimit: limit.meta({ description: 'The most attempts started to this target in a period.' }),
+    breaker: breaker.prefault({}).meta({
+      description: 'When to leave a failing target alone. Due deliveries wait meanwhile without using up attempts.',
+    }),
+    ordered: z.literal('call').optional().meta({
+      description:
+        "A call's events go out in the order received, one at a time; a failing one holds up only its own call.",
+    }),
+    onDead: z.enum(['release', 'hold']).optional().meta({
+      description:
+        'With ordered: whether a dead delivery lets the next of its call go (release, the default) or keeps it.',
+    }),
+    paused: flag().prefault(false).meta({
+      description: 'Deliver nothing until this is false again; everything is queued. See also: targets pause.',
+    }),
     retry: targetRetrySchema.optional().meta({
       description: 'What differs from the global retry policy; keys not given here are inherited from it.',
     }),

@@ -10,7 +10,11 @@ export const routeSchema = z.strictObject({
       error: requiredAs('the events to send, as in events: [call.ended] or events: ["*"]'),
     })
     .min(1, 'has nothing in it, so this route never sends anything: write an event, or "*" for all')
-    .meta({ description: 'Names of the events to send; "*" stands for any run of characters, as in call.* or "*".' }),
+    .meta({
+      description:
+        'Names of the events to send; "*" stands for any run of characters, as in call.* or "*". ' +
+        "The relay's own events are taken only by patterns that begin with relay., as in relay.*.",
+    }),
   when: text().optional().meta({
     description: 'A JSONata condition over the payload, as in call.endReason != "unjoined". Absent: always.',
   }),

@@ -43,6 +43,16 @@ function numeric(kind: z.ZodNumber, wanted: string, min: number, max: number) {
   return z.union([number, written], { error })
 }
 
+/** true or false; the text of either is fine too, because `${VAR}` gives text. */
+export function flag() {
+  const written = z
+    .string()
+    .meta({ pattern: orReference('^(true|false)$') })
+    .refine((value) => value === 'true' || value === 'false')
+    .transform((value) => value === 'true')
+  return z.union([z.boolean(), written], { error: () => 'must be true or false' })
+}
+
 const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const SIZE_UNITS = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 }
 

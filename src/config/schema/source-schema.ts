@@ -9,6 +9,10 @@ const path = text({ problemWith: pathProblem })
     description: 'Path of the URL registered with the provider. Default: /webhooks/<name of the source>.',
   })
 
+const expectWithin = duration('1s', '365d').optional().meta({
+  description: 'Raise relay.source.silent when no genuine event has come in for so long. Absent: never.',
+})
+
 /** Only characters that no client, proxy or router rewrites, so that the path asked for is the path that is served. */
 function pathProblem(written: string): string | undefined {
   if (!written.startsWith('/')) return 'must start with "/", as in /webhooks/ultravox'
@@ -38,6 +42,7 @@ export const ultravoxSourceSchema = z.strictObject({
   tolerance: duration('1s', '1d').prefault('60s').meta({
     description: 'How far the signed timestamp may be from now. An older request may be a replay and is refused.',
   }),
+  expectWithin,
 })
 
 export const noneSourceSchema = z.strictObject({
@@ -51,6 +56,7 @@ export const noneSourceSchema = z.strictObject({
     .never({ error: unsigned('tolerance') })
     .optional()
     .meta({ description: 'Not used with scheme none.' }),
+  expectWithin,
 })
 
 export const sourceSchema = z.discriminatedUnion('scheme', [ultravoxSourceSchema, noneSourceSchema])

@@ -1,8 +1,13 @@
 import type Database from 'better-sqlite3'
-import type { Outbox } from '../outbox.ts'
+import type { Outbox, Recorded } from '../outbox.ts'
+import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { Leases } from './leases.ts'
 import type { Store } from './store.ts'
+
+const NOTHING = new Uint8Array()
+/** A delivery that was never tried. */
+const FRESH = { attempts: 0, round: 1, roundAttempts: 0, firstAttemptAt: null }
 
 type Method = Exclude<keyof Outbox, 'close'>
 
@@ -29,6 +34,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.reject(...call.args)
       case 'settle':
         return store.settle(...call.args)
+      case 'saveBreaker':
+        return store.saveBreaker(...call.args)
     }
   }
 
@@ -38,6 +45,12 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return claim(...call.args)
       case 'release':
         return leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+      case 'targetStates':
+        return store.targetStates()
+      case 'oldestDueAt':
+        return store.oldestDueAt(...call.args)
+      case 'targetsWithDeliveries':
+        return store.targetsWithDeliveries()
     }
   }
 
@@ -45,9 +58,34 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
     const due = store.dueIds(target, limit + leases.count(target), now)
     const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
-    const deliveries = free.map((id) => store.delivery(id))
-    for (const id of free) leases.take(target, id)
+    const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
+    if (deliveries.length < free.length)
+      abandon(
+        free.filter((id) => !deliveries.some((one) => one.deliveryId === id)),
+        now,
+      )
+    for (const { deliveryId } of deliveries) leases.take(target, deliveryId)
     return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now) }
+  }
+
+  /** Somebody has deleted their events with a tool of their own. They must not stand in the way of all that follow. */
+  function abandon(ids: readonly number[], now: number): void {
+    database
+      .transaction(() => {
+        for (const id of ids) store.abandon(id, now)
+      })
+      .immediate()
+  }
+
+  /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
+  function leased([event, asked]: Parameters<Outbox['record']>, { ready, ...recorded }: RecordedEvent): Recorded {
+    const wanted = new Set(asked.filter(({ lease }) => lease === true).map(({ target }) => target))
+    const { origin: _, ...delivered } = { ...event, body: NOTHING }
+    const deliveries = ready
+      .filter(({ target }) => wanted.has(target))
+      .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
+    for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId)
+    return { ...recorded, leased: deliveries }
   }
 
   function transaction(calls: readonly Call[]): Reply[] {
@@ -68,19 +106,22 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
   return (calls) => {
     const writes = calls.filter(isWrite)
     const written = writes.length === 0 ? [] : transaction(writes)
-    // A lease ends only when what ended it is on disk.
+    // Leases are taken and given back only when what they rest on is on disk.
     for (const [index, call] of writes.entries()) {
-      if (call.method === 'settle' && 'value' in written[index]!) {
-        leases.giveBack(call.args[0].target, call.args[0].deliveryId)
-      }
+      const reply = written[index]!
+      if (!('value' in reply)) continue
+      if (call.method === 'settle') leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+      if (call.method === 'record') written[index] = { value: leased(call.args, reply.value as RecordedEvent) }
     }
     let next = 0
     return calls.map((call) => (isWrite(call) ? written[next++]! : answered(() => read(call))))
   }
 }
 
+const WRITES: ReadonlySet<Method> = new Set(['record', 'reject', 'settle', 'saveBreaker'])
+
 function isWrite(call: Call): boolean {
-  return call.method !== 'claim' && call.method !== 'release'
+  return WRITES.has(call.method)
 }
 
 function answered(read: () => unknown): Reply {

@@ -1,7 +1,7 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
-import { RelayError } from '../../domain/errors.ts'
+import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { openDatabase } from './driver.ts'
 import { lockOutbox } from './lock.ts'
 import { migrate } from './migrate.ts'
@@ -9,14 +9,27 @@ import { migrate } from './migrate.ts'
 /** How long a write waits for another process (an operator's sqlite3, the CLI) to finish its own. */
 const BUSY_TIMEOUT_MS = 5_000
 
+export interface OutboxFile {
+  readonly database: Database.Database
+  /**
+   * Throws `outbox_failed` if the file on the path is no longer the one that is open. SQLite itself does not notice in WAL
+   * mode, and would go on committing to a file that nobody will ever read again.
+   */
+  assertInPlace(): void
+  close(): void
+}
+
 /**
- * Opens the outbox at `path` for the daemon, and creates it where there is none: alone (see lock.ts), durable, migrated.
+ * Opens the outbox at `configured` for the daemon, and creates it where there is none: alone (see lock.ts), durable, migrated.
  * It holds phone calls' data, so what is created is readable by the owner only.
- * Throws `outbox_locked`, `outbox_unusable`, or what SQLite says of a damaged file.
+ * Throws `outbox_locked` or `outbox_unusable`.
  */
-export function openOutboxFile(path: string): { database: Database.Database; close(): void } {
-  createPrivately(path)
+export function openOutboxFile(configured: string): OutboxFile {
+  createPrivately(configured)
+  // Through a link, the same outbox would have a second lock.
+  const path = realpathSync(configured)
   const lock = lockOutbox(path)
+  const { ino, dev } = statSync(path)
   try {
     const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
     // WAL with FULL: every commit is fsynced. The build's own default, NORMAL, can lose acknowledged events in a power cut.
@@ -25,6 +38,14 @@ export function openOutboxFile(path: string): { database: Database.Database; clo
     migrate(database)
     return {
       database,
+      assertInPlace() {
+        const now = statSync(path, { throwIfNoEntry: false })
+        if (now?.ino === ino && now.dev === dev) return
+        throw new RelayError(
+          'outbox_failed',
+          `the outbox ${path} was removed or replaced under the running relay; what it acknowledges now would be lost`,
+        )
+      },
       close() {
         database.close()
         lock.close()
@@ -32,8 +53,25 @@ export function openOutboxFile(path: string): { database: Database.Database; clo
     }
   } catch (error) {
     lock.close()
-    throw error
+    throw explained(error, path)
   }
+}
+
+/** SQLite says what is wrong, but not with which file, nor what to do about it. */
+function explained(error: unknown, path: string): unknown {
+  const code = (error as { code?: string }).code ?? ''
+  const advice = Object.entries(ADVICE).find(([prefix]) => code.startsWith(prefix))?.[1]
+  if (advice === undefined) return error
+  const message = `cannot open the outbox ${path}: ${errorMessage(error)} (${code}); ${advice}`
+  return new RelayError('outbox_unusable', message, { cause: error })
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  SQLITE_NOTADB: 'restore it from a backup, or move it away to begin with an empty one',
+  SQLITE_CORRUPT: 'restore it from a backup, or move it away to begin with an empty one',
+  SQLITE_BUSY: 'another program holds a lock on it: end that one',
+  SQLITE_CANTOPEN: 'let the user that the relay runs as read and write it and its directory',
+  SQLITE_READONLY: 'let the user that the relay runs as read and write it and its directory',
 }
 
 /** SQLite gives its side files the permissions of the main one. */
@@ -42,7 +80,7 @@ function createPrivately(path: string): void {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     for (const file of [path, `${path}.lock`]) closeSync(openSync(file, 'a', 0o600))
   } catch (error) {
-    throw new RelayError('outbox_unusable', `cannot create the outbox ${path}: ${(error as Error).message}`, {
+    throw new RelayError('outbox_unusable', `cannot open the outbox ${path} for writing: ${(error as Error).message}`, {
       cause: error,
     })
   }

@@ -8,9 +8,9 @@ export interface Fault {
 
 /**
  * Nothing was changed, and it may work later: no space, somebody else has the database, memory is short, the file
- * system went read-only. READONLY_DBMOVED is the exception: the file we write is no longer the one on the path.
+ * system went read-only.
  */
-const PASSING = /^SQLITE_(FULL|BUSY|LOCKED|NOMEM|READONLY(?!_DBMOVED))/
+const PASSING = /^SQLITE_(FULL|BUSY|LOCKED|NOMEM|READONLY)/
 
 /**
  * What one statement can bring about, without the storage being at fault: others in the same batch may go on.
@@ -20,6 +20,7 @@ const OF_ONE_CALL = /^(?!SQLITE_)|^SQLITE_(CONSTRAINT|TOOBIG|MISMATCH|RANGE|ERRO
 
 /** What an error says about the storage. */
 export function classify(error: unknown): 'passing' | 'of-one-call' | 'fatal' {
+  if (error instanceof RelayError) return error.code === 'outbox_failed' ? 'fatal' : 'of-one-call'
   const code = codeOf(error)
   if (PASSING.test(code)) return 'passing'
   return OF_ONE_CALL.test(code) ? 'of-one-call' : 'fatal'

@@ -25,6 +25,11 @@ export function migrate(database: Database.Database): void {
     if (version > 0 && database.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
       throw unusable(database, 'belongs to some other program')
     }
+    if (version === migrations.length) {
+      // Nothing is written: a look into the outbox is to cost no fsync, and is no change to the daemon.
+      database.exec('rollback')
+      return
+    }
     for (const name of migrations.slice(version)) database.exec(readFileSync(new URL(name, FOLDER), 'utf8'))
     database.pragma(`application_id = ${APPLICATION_ID}`)
     database.pragma(`user_version = ${migrations.length}`)

@@ -6,10 +6,14 @@ import type { Rejection } from '../outbox.ts'
 const UNPROVEN_LIMIT = 10_000
 /** And with one. Far more: they may hold genuine events of a day on which this machine's clock was wrong. */
 const PROVEN_LIMIT = 100_000
-/** The limits are enforced at start and once in so many refusals. */
+/** The limits are enforced at the first refusal after a start, and then once in so many. */
 const PRUNE_EVERY = 1_000
 
-export function createRejectionStore(database: Database.Database): { reject(rejection: Rejection): void } {
+export interface RejectionStore {
+  reject(rejection: Rejection): void
+}
+
+export function createRejectionStore(database: Database.Database): RejectionStore {
   // A kept request that is sent again (the provider retries for hours) is one row, with the time of the last.
   const insert = database.prepare(`
     insert into rejections (source, received_at, reason, peer, bytes, headers, body, body_hash, content_type)

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads'
-import type { Attempt, Delivery, Settlement } from '../../domain/delivery.ts'
+import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/delivery.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
-import type { Claim, Outbox, Recorded, Rejection } from '../outbox.ts'
+import type { Claim, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -29,9 +29,14 @@ export class SqliteOutbox implements Outbox {
 
   /**
    * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
-   * storage can no longer be trusted; from then on every call rejects with `outbox_failed`.
+   * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `onChange` is called within
+   * two seconds after another process has written to the outbox.
    */
-  static async open(path: string, onFailure: (error: RelayError) => void): Promise<SqliteOutbox> {
+  static async open(
+    path: string,
+    onFailure: (error: RelayError) => void,
+    onChange: () => void = () => {},
+  ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: path, execArgv: [] })
     await new Promise<void>((resolve, reject) => {
@@ -42,18 +47,26 @@ export class SqliteOutbox implements Outbox {
         else resolve()
       })
     })
-    return new SqliteOutbox(worker, onFailure)
+    return new SqliteOutbox(worker, onFailure, onChange)
   }
 
-  private constructor(worker: Worker, onFailure: (error: RelayError) => void) {
+  private constructor(worker: Worker, onFailure: (error: RelayError) => void, onChange: () => void) {
     this.#worker = worker
     this.#onFailure = onFailure
-    worker.on('message', (message: FromWorker) => this.#receive(message))
+    worker.on('message', (message: FromWorker) => {
+      if (message.kind === 'changed') onChange()
+      else this.#receive(message)
+    })
     worker.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))
   }
 
-  record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
-    return this.#call({ method: 'record', args: [{ ...event, body: owned(event.body) }, targets] })
+  async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Recorded> {
+    const copy = { ...event, body: owned(event.body) }
+    const recorded = await this.#call<Recorded>({ method: 'record', args: [copy, deliveries] })
+    if (recorded.leased.length === 0) return recorded
+    // The body does not come back from the worker: it is here already.
+    const withBody = (delivery: Delivery) => ({ ...delivery, event: { ...delivery.event, body: event.body } })
+    return { ...recorded, leased: recorded.leased.map(withBody) }
   }
 
   reject(rejection: Rejection): Promise<void> {
@@ -71,6 +84,22 @@ export class SqliteOutbox implements Outbox {
 
   release(delivery: Delivery): Promise<void> {
     return this.#call({ method: 'release', args: [withoutBody(delivery)] })
+  }
+
+  targetStates(): Promise<TargetState[]> {
+    return this.#call({ method: 'targetStates', args: [] })
+  }
+
+  saveBreaker(target: string, breaker: OpenBreaker | null, now: number): Promise<void> {
+    return this.#call({ method: 'saveBreaker', args: [target, breaker, now] })
+  }
+
+  oldestDueAt(target: string, now: number): Promise<number | null> {
+    return this.#call({ method: 'oldestDueAt', args: [target, now] })
+  }
+
+  targetsWithDeliveries(): Promise<string[]> {
+    return this.#call({ method: 'targetsWithDeliveries', args: [] })
   }
 
   /** Calls already made are still carried out; later ones are refused. */

@@ -43,4 +43,14 @@ export const execTargetRefusals: Refusals = {
     path: 'targets.crm.passEnv[0]',
     words: /in env too/,
   },
+  'a user that is no name': {
+    yaml: exec('command: [sh], user: ▸"a b"'),
+    path: 'targets.crm.user',
+    words: /a name or a number/,
+  },
+  'a group that is a list': {
+    yaml: exec('command: [sh], user: 1, group: ▸[staff]'),
+    path: 'targets.crm.group',
+    words: /a name or a number/,
+  },
 }

@@ -1,7 +1,10 @@
 import type { Refusals } from '../relay-yaml.ts'
 import { execTargetRefusals } from './exec-target-refusals.ts'
 import { formRefusals } from './form-refusals.ts'
+import { httpContentRefusals } from './http-content-refusals.ts'
 import { httpTargetRefusals } from './http-target-refusals.ts'
+import { httpWayRefusals } from './http-way-refusals.ts'
+import { pacingRefusals } from './pacing-refusals.ts'
 import { referenceRefusals } from './reference-refusals.ts'
 import { retryRefusals } from './retry-refusals.ts'
 import { routeRefusals } from './route-refusals.ts'
@@ -19,7 +22,10 @@ export const REFUSALS: Refusals = {
   ...referenceRefusals,
   ...routeRefusals,
   ...httpTargetRefusals,
+  ...httpContentRefusals,
+  ...httpWayRefusals,
   ...slackTargetRefusals,
   ...execTargetRefusals,
   ...retryRefusals,
+  ...pacingRefusals,
 }

@@ -32,6 +32,16 @@ export const sourceRefusals: Refusals = {
     path: 'sources.b.path',
     words: /path of sources\.a too/,
   },
+  "a source with the name of the relay's own": {
+    yaml: 'sources:\n  ▸relay: { scheme: ultravox, secrets: [x] }',
+    path: 'sources.relay',
+    words: /relay's own events are kept: give this source another/,
+  },
+  'a source that may be silent for no time at all': {
+    yaml: source('secrets: [a], expectWithin: ▸0s'),
+    path: 'sources.ultravox.expectWithin',
+    words: /from 1s to 365d/,
+  },
   'a source with no scheme': {
     yaml: 'sources:\n  ▸a: { secrets: [x] }',
     path: 'sources.a.scheme',
@@ -72,6 +82,11 @@ export const sourceRefusals: Refusals = {
     yaml: 'sources:\n  ▸a b: { scheme: ultravox, secrets: [x] }',
     path: 'sources["a b"]',
     words: /no name: use 1 to 64/,
+  },
+  'the example secret behind a proxy': {
+    yaml: 'server: { trustProxy: [127.0.0.1] }\nsources:\n  a: { scheme: ultravox, secrets: [▸whsec_example_do_not_use] }',
+    path: 'sources.a.secrets[0]',
+    words: /example secret.*a proxy brings requests/,
   },
   'the example secret where others can reach it': {
     yaml: 'server: { listen: 0.0.0.0:8080 }\nsources:\n  a: { scheme: ultravox, secrets: [▸whsec_example_do_not_use] }',

@@ -12,7 +12,7 @@ create table events (
   call_id      text,
   body_hash    text,
   received_at  integer not null,
-  origin       text    not null check (origin in ('webhook', 'reconcile')),
+  origin       text    not null check (origin in ('webhook', 'reconcile', 'relay')),
   content_type text,
   duplicates   integer not null default 0 check (duplicates >= 0),
   check ((call_id is null) = (body_hash is not null))
@@ -32,22 +32,33 @@ create table event_bodies (
 -- stays small and a claim stays cheap however long the history grows. Leases are held in memory by the one process
 -- that delivers: a crash leaves every row pending, which is what recovery would have made of it.
 -- autoincrement: an id is never used again, also after its row has moved on.
+--
+-- Order per call: where call_key (a hash of the call id; a collision only serialises too much) is not null, only the
+-- call's oldest row is ready, and the transaction that ends it makes the next one ready. Looking for older rows at every
+-- claim instead was measured at 88 ms with a million rows in backoff; this takes a tenth of a millisecond.
 create table live_deliveries (
   delivery_id      integer primary key autoincrement,
   event_seq        integer not null,
   target           text    not null,
-  attempts         integer not null default 0 check (attempts >= 0),
+  call_key         integer,
+  ready            integer not null default 1 check (ready in (0, 1)),
+  attempts         integer not null default 0,
+  round            integer not null default 1 check (round > 0),
+  round_attempts   integer not null default 0 check (round_attempts between 0 and attempts),
   first_attempt_at integer,
   due_at           integer not null,
   updated_at       integer not null,
   last_status      integer,
   last_error       text,
-  check ((attempts = 0) = (first_attempt_at is null)),
-  check (attempts > 0 or (last_status is null and last_error is null))
+  check ((round_attempts = 0) = (first_attempt_at is null)),
+  check (attempts > 0 or (last_status is null and last_error is null)),
+  check (ready = 1 or call_key is not null)
 ) strict;
 
 -- for claim: the target first, so that one target's backlog is never in another's way
-create index live_deliveries_by_due on live_deliveries (target, due_at);
+create index live_deliveries_by_due on live_deliveries (target, due_at) where ready = 1;
+-- for the next of a call
+create index live_deliveries_by_call on live_deliveries (target, call_key, delivery_id) where call_key is not null;
 -- for delivery_log by event
 create index live_deliveries_by_event on live_deliveries (event_seq);
 -- for failed_deliveries; only rows that have failed are in it
@@ -57,8 +68,10 @@ create table finished_deliveries (
   delivery_id integer primary key,
   event_seq   integer not null,
   target      text    not null,
+  call_key    integer,
   state       text    not null check (state in ('delivered', 'dead', 'cancelled')),
   attempts    integer not null check (attempts >= 0),
+  round       integer not null check (round > 0),
   finished_at integer not null,
   last_status integer,
   last_error  text,
@@ -69,6 +82,25 @@ create table finished_deliveries (
 create index finished_deliveries_by_event on finished_deliveries (event_seq);
 -- for failed_deliveries
 create index finished_deliveries_dead on finished_deliveries (target, finished_at) where state = 'dead';
+
+-- Dead deliveries of ordered targets that hold back what came after them in their call, until an operator retries or
+-- cancels them.
+create table held_calls (
+  target      text    not null,
+  call_key    integer not null,
+  delivery_id integer not null,
+  primary key (target, call_key, delivery_id)
+) strict, without rowid;
+
+-- What is kept of a target besides its deliveries. probe_at: its breaker is open, and when one attempt may be made.
+create table target_states (
+  target      text    primary key,
+  paused      integer not null default 0 check (paused in (0, 1)),
+  probe_at    integer,
+  cooldown_ms integer check (cooldown_ms > 0),
+  updated_at  integer not null,
+  check ((probe_at is null) = (cooldown_ms is null))
+) strict, without rowid;
 
 create table attempts (
   delivery_id integer not null,
@@ -192,3 +224,12 @@ select
   headers,
   times
 from rejections;
+
+create view target_log as
+select
+  target,
+  iif(paused = 1, 'paused', 'running') as state,
+  iif(probe_at is null, 'closed', 'open') as breaker,
+  strftime('%Y-%m-%dT%H:%M:%fZ', probe_at / 1000.0, 'unixepoch') as probe_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', updated_at / 1000.0, 'unixepoch') as updated_at
+from target_states;

@@ -1,0 +1,66 @@
+import type { Clock } from '../domain/clock.ts'
+import type { NewEvent, Payload } from '../domain/event.ts'
+import { RELAY_SOURCE } from '../domain/relay-events.ts'
+import { Folding } from './folding.ts'
+import { type Alert, payloadOf } from './relay-event.ts'
+import type { Schedule } from './schedule.ts'
+
+/** How long after an alert others like it are folded into one. */
+const FOLDING_WINDOW_MS = 5 * 60_000
+
+export interface AlertsOptions {
+  /** Records an event with one delivery for each of these targets, and sees to it that they go out. */
+  readonly record: (event: NewEvent, targets: readonly string[]) => Promise<unknown>
+  /** Names the targets an event goes to. */
+  readonly route: (payload: Payload) => Promise<string[]>
+  readonly newEventId: () => string
+  readonly clock: Clock
+  readonly schedule: Schedule
+  readonly log: AlertsLog
+}
+
+export interface AlertsLog {
+  /** The event could not be recorded. There is another try at the end of the folding window, unless the relay stops. */
+  notRecorded(event: string, error: unknown): void
+  /** Something could not be looked at; it is tried again. */
+  unwatched(watch: string, error: unknown): void
+}
+
+export interface Alerts {
+  /** Makes an event of it, now or folded with others. Never throws. */
+  raise(alert: Alert): void
+  /** Records what is folded at once, and takes no more. To be called before the outbox is closed. */
+  stop(): Promise<void>
+}
+
+/** Makes ordinary events of alerts: routed, recorded and delivered like any other. */
+export function createAlerts({ record, route, newEventId, clock, schedule, log }: AlertsOptions): Alerts {
+  async function emit(alert: Alert, at: number, count: number): Promise<boolean> {
+    try {
+      // The time makes the body another one each time: without a call id, the body is the identity.
+      const payload = payloadOf(alert, at, count)
+      const targets = await route(payload)
+      const event: NewEvent = {
+        eventId: newEventId(),
+        source: RELAY_SOURCE,
+        event: payload.event,
+        callId: null,
+        receivedAt: clock.now(),
+        origin: 'relay',
+        contentType: 'application/json',
+        body: Buffer.from(JSON.stringify(payload)),
+      }
+      await record(event, targets)
+      return true
+    } catch (error) {
+      log.notRecorded(alert.event, error)
+      return false
+    }
+  }
+
+  const folding = new Folding({ windowMs: FOLDING_WINDOW_MS, schedule, clock, emit })
+  return {
+    raise: (alert) => folding.raise(alert),
+    stop: () => folding.stop(),
+  }
+}

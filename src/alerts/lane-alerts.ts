@@ -1,0 +1,21 @@
+import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
+import { RELAY_SOURCE } from '../domain/relay-events.ts'
+import { type Alert, deadDelivery, targetClosed, targetOpened } from './relay-event.ts'
+
+/** What is heard of the lanes; shaped as their log. */
+export interface LaneAlerts {
+  attempted(delivery: Delivery, attempt: Attempt, settlement: Settlement): void
+  opened(target: string, probeAt: number): void
+  closed(target: string): void
+}
+
+/** Raises what the lanes tell of, except the death of the relay's own events: alerts would beget alerts. */
+export function laneAlerts(raise: (alert: Alert) => void): LaneAlerts {
+  return {
+    attempted(delivery, attempt, { state }) {
+      if (state === 'dead' && delivery.event.source !== RELAY_SOURCE) raise(deadDelivery(delivery, attempt))
+    },
+    opened: (target, probeAt) => raise(targetOpened(target, probeAt)),
+    closed: (target) => raise(targetClosed(target)),
+  }
+}

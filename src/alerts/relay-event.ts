@@ -1,0 +1,109 @@
+import type { Attempt, Delivery } from '../domain/delivery.ts'
+import type { Payload } from '../domain/event.ts'
+import type { RelayEventName } from '../domain/relay-events.ts'
+
+/** Something an operator may want to know, before it becomes an event. */
+export interface Alert {
+  readonly event: RelayEventName
+  /** What it is about: alerts of one name about one subject are folded. */
+  readonly subject: string
+  /** One plain sentence. */
+  readonly message: string
+  /** What the payload holds besides. Never a secret, and nothing of a call but its id. */
+  readonly facts: Readonly<Record<string, object>>
+}
+
+/** Longest piece of somebody else's text in a message; the facts have all of it. */
+const QUOTE_LIMIT = 200
+
+/** The payload that stands for `count` raisings of an alert, of which this is the last. `at` in epoch milliseconds. */
+export function payloadOf({ event, message, facts }: Alert, at: number, count: number): Payload {
+  const told = count === 1 ? message : `${message} (The last of ${count} since the one told before.)`
+  return { event, at: iso(at), count, message: told, ...facts }
+}
+
+export function deadDelivery({ deliveryId, target, event }: Delivery, { attempt, status, error }: Attempt): Alert {
+  const { eventId, source, event: name, callId } = event
+  const tries = attempt === 1 ? '1 attempt' : `${attempt} attempts`
+  const why = error === null ? '' : `: ${quoted(error)}`
+  return {
+    event: 'relay.delivery.dead',
+    subject: target,
+    message: `A delivery of ${quoted(name)} to target "${target}" is dead after ${tries}${why}`,
+    facts: {
+      delivery: { deliveryId, target, eventId, source, event: name, callId, attempts: attempt, status, error },
+    },
+  }
+}
+
+export function targetOpened(target: string, probeAt: number): Alert {
+  return {
+    event: 'relay.target.opened',
+    subject: target,
+    message: `Target "${target}" keeps failing: its deliveries wait, and the next attempt is made at ${iso(probeAt)}.`,
+    facts: { target: { name: target, probeAt: iso(probeAt) } },
+  }
+}
+
+export function targetClosed(target: string): Alert {
+  return {
+    event: 'relay.target.closed',
+    subject: target,
+    message: `Target "${target}" answers again: what has waited for it is on its way.`,
+    facts: { target: { name: target } },
+  }
+}
+
+/** `lastEventAt`: null where no event has come since the start. */
+export function sourceSilent(source: string, expectWithinMs: number, lastEventAt: number | null): Alert {
+  const since = lastEventAt === null ? 'since the start' : `since ${iso(lastEventAt)}`
+  return {
+    event: 'relay.source.silent',
+    subject: source,
+    message: `Source "${source}" has had no genuine event ${since}, for longer than ${duration(expectWithinMs)}.`,
+    facts: {
+      source: { name: source, expectWithinMs, lastEventAt: lastEventAt === null ? null : iso(lastEventAt) },
+    },
+  }
+}
+
+export function backlogOld(target: string, alertAfterMs: number, oldestDueAt: number): Alert {
+  const [since, after] = [iso(oldestDueAt), duration(alertAfterMs)]
+  return {
+    event: 'relay.backlog.old',
+    subject: target,
+    message: `The oldest due delivery to target "${target}" has waited since ${since}, for longer than ${after}.`,
+    facts: { target: { name: target, alertAfterMs, oldestDueAt: since } },
+  }
+}
+
+export function lowSpace(freeBytes: number, reserveBytes: number): Alert {
+  const [free, reserve] = [megabytes(freeBytes), megabytes(reserveBytes)]
+  return {
+    event: 'relay.outbox.low_space',
+    subject: 'outbox',
+    message: `The file system of the outbox has ${free} left, less than the reserve of ${reserve}.`,
+    facts: { outbox: { freeBytes, reserveBytes } },
+  }
+}
+
+function iso(instant: number): string {
+  return new Date(instant).toISOString()
+}
+
+function quoted(text: string): string {
+  return text.length <= QUOTE_LIMIT ? text : `${text.slice(0, QUOTE_LIMIT)}…`
+}
+
+const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000 }
+
+/** In the largest unit that leaves no fraction: `90m`, `15m`, `2d`. */
+function duration(ms: number): string {
+  const [unit, size] = Object.entries(UNITS).find(([, each]) => ms % each === 0) ?? ['ms', 1]
+  return `${ms / size}${unit}`
+}
+
+/** Downwards, so that less than the reserve never reads as much as it. */
+function megabytes(bytes: number): string {
+  return `${Math.floor(bytes / 1024 ** 2)}mb`
+}

@@ -1,0 +1,39 @@
+import { Option } from 'commander'
+import { type Cell, table } from './table.ts'
+
+/** `--json`, the same at every command: one document whose keys stay, though others may join them. */
+export function jsonOption(): Option {
+  return new Option('--json', 'print one JSON document')
+}
+
+/** Prints what a command has to say: its document for scripts, its text for people. */
+export function print(json: boolean | undefined, document: object, text: string): void {
+  process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text)
+}
+
+/** A table for standard output, cut to the terminal if it is one. */
+export function shownTable(heading: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  return table(heading, rows, process.stdout.isTTY ? process.stdout.columns : undefined)
+}
+
+/** Tells people something that is no part of the answer. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** `1 delivery`, `17 deliveries`. */
+export function counted(count: number, one: 'delivery' | 'event'): string {
+  return `${count} ${count === 1 ? one : { delivery: 'deliveries', event: 'events' }[one]}`
+}
+
+/** How many for which target: ` to crm`, or ` (crm 12, ops 5)`. */
+export function named(targets: ReadonlyMap<string, number>): string {
+  if (targets.size === 0) return ''
+  if (targets.size === 1) return ` to ${[...targets.keys()][0]}`
+  return ` (${[...targets].map(([target, count]) => `${target} ${count}`).join(', ')})`
+}
+
+/** The end of a command's help. */
+export function examples(...lines: string[]): string {
+  return `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ultravox-relay ${line}`).join('\n')}`
+}

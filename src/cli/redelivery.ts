@@ -1,0 +1,146 @@
+import { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import { didYouMean } from '../config/suggestion.ts'
+import { systemClock } from '../domain/clock.ts'
+import { RelayError } from '../domain/errors.ts'
+import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
+import {
+  DELIVERY_STATES,
+  type DeliveryFilterOptions,
+  deliveryFilter,
+  deliveryFilterOptions,
+  isEmpty,
+  parseDeliveryId,
+} from './filters.ts'
+import { withOutbox } from './open-outbox.ts'
+import { counted, examples, jsonOption, named, note, print } from './printing.ts'
+import { createProgress } from './progress.ts'
+
+/** So many deliveries a transaction: the daemon's own writes wait for no longer than that takes. */
+const STEP = 500
+
+interface BulkOptions extends DeliveryFilterOptions, ConsentOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+/** What is done to many deliveries. */
+interface Action {
+  readonly done: 'retried' | 'cancelled'
+  /** The states it is about where neither ids nor states are given. */
+  readonly usual: readonly DeliveryState[]
+  /** The states it can be about at all. */
+  readonly possible: readonly DeliveryState[]
+  readonly change: (operator: OutboxOperator, filter: DeliveryFilter) => Promise<number>
+}
+
+export function retryCommand(): Command {
+  return bulkCommand('retry', {
+    done: 'retried',
+    usual: ['dead'],
+    possible: DELIVERY_STATES,
+    change: (operator, filter) => operator.retryDeliveries(filter, systemClock.now()),
+  })
+    .description('have deliveries tried anew, with the same event id and a fresh budget of attempts')
+    .addHelpText(
+      'after',
+      `\nWithout ids it takes at least one filter, and means dead deliveries where no --state is given.\n${examples(
+        'deliveries retry 17 18',
+        'deliveries retry --target crm --since 2h --dry-run',
+        "deliveries retry --target crm --error 'http 503' --yes",
+        'deliveries retry --target crm --state delivered --call 0a1b2c3d-…',
+      )}`,
+    )
+}
+
+export function cancelCommand(): Command {
+  return bulkCommand('cancel', {
+    done: 'cancelled',
+    usual: ['pending', 'dead'],
+    possible: ['pending', 'dead'],
+    change: (operator, filter) => operator.cancelDeliveries(filter, systemClock.now()),
+  })
+    .description('give deliveries up; `deliveries retry` can still bring them back')
+    .addHelpText(
+      'after',
+      `\nWithout ids it takes at least one filter. It means pending and dead deliveries; others stay as they are.\n${examples(
+        'deliveries cancel 17',
+        'deliveries cancel --target old-crm --dry-run',
+        'deliveries cancel --state pending --until 7d --yes',
+      )}`,
+    )
+}
+
+function bulkCommand(name: string, action: Action): Command {
+  const command = new Command(name)
+    .argument('[ids...]', 'delivery ids', parseDeliveryId)
+    .addOption(configOption())
+    .addOption(jsonOption())
+  const options = [...deliveryFilterOptions(action.possible), ...consentOptions()]
+  for (const option of options) command.addOption(option)
+  return command.action(async (ids: number[] | undefined, options: BulkOptions) => {
+    const { config } = loadTold(configFile(options.config))
+    const filter = meant(ids ?? [], deliveryFilter(options), name, action)
+    await withOutbox(config.outbox.path, async (operator) => {
+      const found = await operator.findDeliveries(filter)
+      if (ids !== undefined) await tellOfOthers(operator, ids, found)
+      if (found.length === 0) tellOfUnknownTarget(config, filter.target)
+      await change(operator, filter, found, options, action)
+    })
+  })
+}
+
+/** Which deliveries an operator means. Throws `usage` where that would be all there are. */
+function meant(ids: readonly number[], filter: DeliveryFilter, name: string, { usual, possible }: Action) {
+  if (ids.length > 0) return { states: possible, ...filter, deliveryIds: ids }
+  if (!isEmpty(filter)) return { states: usual, ...filter }
+  throw new RelayError('usage', `name deliveries by their ids or by a filter, such as: deliveries ${name} --target crm`)
+}
+
+/** Throws `not_found` for an id that there is not, and tells of those that the filter leaves out. */
+async function tellOfOthers(operator: OutboxOperator, ids: readonly number[], found: readonly FoundDelivery[]) {
+  const there = new Set((await operator.findDeliveries({ deliveryIds: ids })).map(({ deliveryId }) => deliveryId))
+  const missing = ids.filter((id) => !there.has(id))
+  if (missing.length > 0) throw new RelayError('not_found', `there is no delivery ${missing.join(', ')}`)
+  const others = ids.length - found.length
+  if (others > 0) note(`${counted(others, 'delivery')} named here cannot be changed so, or is not in the filter`)
+}
+
+function tellOfUnknownTarget({ targets }: Config, name: string | undefined): void {
+  if (name === undefined || Object.hasOwn(targets, name)) return
+  note(`there is no target "${name}" in the configuration${didYouMean(name, Object.keys(targets))}`)
+}
+
+async function change(
+  operator: OutboxOperator,
+  filter: DeliveryFilter,
+  found: readonly FoundDelivery[],
+  { yes, dryRun, json }: BulkOptions,
+  { done, change }: Action,
+): Promise<void> {
+  const targets = countByTarget(found)
+  const what = `${counted(found.length, 'delivery')}${named(targets)}`
+  const would = `${what} would be ${done}`
+  const document = { matched: found.length, targets: Object.fromEntries(targets), dryRun: dryRun === true }
+  if (dryRun === true) return print(json, { ...document, [done]: 0 }, `${would}\n`)
+  if (found.length > 0 && !(await confirm(would, yes))) return
+  let changed = 0
+  const progress = createProgress(found.length)
+  for (let start = 0; start < found.length; start += STEP) {
+    const step = found.slice(start, start + STEP).map(({ deliveryId }) => deliveryId)
+    // With the whole filter again: what the daemon has delivered since it was counted is left alone.
+    changed += await change(operator, { ...filter, deliveryIds: step })
+    progress.advance(step.length)
+  }
+  progress.end()
+  const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
+  print(json, { ...document, [done]: changed }, `${text} ${done}\n`)
+}
+
+function countByTarget(found: readonly FoundDelivery[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { target } of found) counts.set(target, (counts.get(target) ?? 0) + 1)
+  return counts
+}

@@ -1,0 +1,61 @@
+import { resolve } from 'node:path'
+import { peculiarityOf } from '../../domain/link-local.ts'
+import type { Draft, SoundTarget } from '../draft.ts'
+import type { Finding } from '../finding.ts'
+import { isUnixUrl, parseUnixUrl } from '../unix-url.ts'
+
+type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
+
+/** The longest path that fits into a socket address; a longer one is cut without a word, and leads elsewhere. */
+const SOCKET_PATH_BYTES = 107
+
+/** Ways to a target that exclude each other, and addresses that are not connected to. */
+export function* checkConnections({ targets, surroundings: { directory } }: Draft): Iterable<Finding> {
+  for (const [name, target] of targets) {
+    if (target.type !== 'http') continue
+    for (const finding of connectionFindings(target, directory)) {
+      yield { ...finding, path: ['targets', name, ...finding.path] }
+    }
+  }
+}
+
+function* connectionFindings(target: HttpTarget, directory: string): Iterable<Finding> {
+  const url = target.url?.reveal()
+  const unix = url !== undefined && isUnixUrl(url)
+  const socketKey = target.socketPath !== undefined ? 'socketPath' : unix ? 'url' : undefined
+
+  if (target.tls !== undefined && url !== undefined && !/^https:/i.test(url)) {
+    const fix = unix ? 'remove it' : 'write https:// in url, or remove it'
+    yield { path: ['tls'], message: `has no use without https: ${fix}`, at: 'key' }
+  }
+  if (target.socketPath !== undefined) yield* socketFindings(target.socketPath, url, directory)
+  if (unix) yield* lengthFindings(parseUnixUrl(url)?.socketPath ?? '', 'url')
+
+  if (target.proxy !== undefined && socketKey !== undefined) {
+    const message = `cannot lead to a unix socket, which ${socketKey} names: remove one of the two`
+    yield { path: ['proxy'], message, at: 'key' }
+  }
+  if (target.allowLinkLocal) {
+    const other = target.proxy !== undefined ? 'a proxy' : socketKey !== undefined ? 'a unix socket' : undefined
+    const message = `has no use with ${other}, where no address is looked at: remove it`
+    if (other !== undefined) yield { path: ['allowLinkLocal'], message, at: 'key' }
+  } else if (target.proxy === undefined && socketKey === undefined && url !== undefined) {
+    const peculiarity = peculiarityOf(new URL(url).hostname.replace(/^\[|\]$/g, ''))
+    const message = `leads to ${peculiarity}: write allowLinkLocal: true too if it is meant`
+    if (peculiarity !== null) yield { path: ['url'], message }
+  }
+}
+
+function* socketFindings(socketPath: string, url: string | undefined, directory: string): Iterable<Finding> {
+  if (url !== undefined && isUnixUrl(url)) {
+    yield { path: ['socketPath'], message: 'is named by url too: remove it, or write http:// in url', at: 'key' }
+  } else if (url !== undefined && !/^http:/i.test(url)) {
+    yield { path: ['socketPath'], message: 'is spoken to in plain HTTP: write http:// in url', at: 'key' }
+  }
+  yield* lengthFindings(resolve(directory, socketPath), 'socketPath')
+}
+
+function* lengthFindings(socketPath: string, key: string): Iterable<Finding> {
+  if (Buffer.byteLength(socketPath) <= SOCKET_PATH_BYTES) return
+  yield { path: [key], message: `has a socket path of more than ${SOCKET_PATH_BYTES} bytes, the most there can be` }
+}

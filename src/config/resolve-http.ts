@@ -1,0 +1,40 @@
+import { resolve } from 'node:path'
+import { Secret } from '../domain/secret.ts'
+import type { HttpTargetConfig, Pacing, TlsConfig } from './config.ts'
+import { readPem } from './pem.ts'
+import type { RelayFile } from './schema.ts'
+import { parseUnixUrl } from './unix-url.ts'
+
+/** A target of one kind as it stands in a valid file. */
+export type FileTarget<Kind extends string> = Extract<RelayFile['targets'][string], { type: Kind }>
+
+/** What is particular to an http target. */
+export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<HttpTargetConfig, keyof Pacing> {
+  const { type, method, headers, redact, body, sign, retryOn, tls, proxy, allowLinkLocal } = target
+  const unix = parseUnixUrl(target.url.reveal())
+  const socketPath = target.socketPath === undefined ? null : resolve(directory, target.socketPath)
+  return {
+    type,
+    url: unix === undefined ? target.url : new Secret(unix.url),
+    method,
+    headers,
+    redact,
+    body: body ?? null,
+    sign: sign ?? null,
+    retryOn,
+    tls: tls === undefined ? null : tlsConfig(tls, directory),
+    socketPath: unix === undefined ? socketPath : unix.socketPath,
+    proxy: proxy ?? null,
+    allowLinkLocal,
+  }
+}
+
+/** Files are read once, at the start: a relay that has been checked does not stumble over a renewed one later. */
+function tlsConfig(tls: NonNullable<FileTarget<'http'>['tls']>, directory: string): TlsConfig {
+  const pem = (value: Secret | undefined) => {
+    const read = value === undefined ? undefined : readPem(value, directory)
+    return read !== undefined && 'text' in read ? new Secret(read.text) : null
+  }
+  const { ca, cert, key, servername, insecure } = tls
+  return { ca: pem(ca), cert: pem(cert), key: pem(key), servername: servername ?? null, insecure }
+}

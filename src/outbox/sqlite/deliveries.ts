@@ -1,0 +1,134 @@
+import type Database from 'better-sqlite3'
+import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain/delivery.ts'
+import type { CallOrder } from './call-order.ts'
+
+export interface DeliveryStore {
+  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): boolean
+  /** Ids of deliveries that may go now, oldest due first. */
+  dueIds(target: string, limit: number, now: number): number[]
+  /** When the first delivery that is due after `now` falls due, or null. */
+  nextDueAt(target: string, now: number): number | null
+  /** A live delivery with its event; undefined where the event or its body is not there any more. */
+  delivery(deliveryId: number): Delivery | undefined
+  /** Ends a delivery whose event is gone. */
+  abandon(deliveryId: number, now: number): void
+  oldestDueAt(target: string, now: number): number | null
+  targetsWithDeliveries(): string[]
+}
+
+type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
+
+export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
+  const insertAttempt = database.prepare(`
+    insert into attempts (delivery_id, attempt, started_at, duration_ms, outcome, status, error, response)
+    values (@deliveryId, @attempt, @startedAt, @durationMs, @outcome, @status, @error, @response)`)
+  // Both are fenced by what was leased: if an attempt was settled or a round begun meanwhile, the row is left alone.
+  const postpone = database.prepare(`
+    update live_deliveries
+    set attempts = @attempt,
+        round_attempts = round_attempts + 1,
+        first_attempt_at = coalesce(first_attempt_at, @startedAt),
+        due_at = @dueAt,
+        updated_at = @endedAt,
+        last_status = @status,
+        last_error = @error
+    where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round`)
+  const removeLive = database.prepare(`
+    delete from live_deliveries
+    where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round
+    returning event_seq as eventSeq, call_key as callKey`)
+  const insertFinished = database.prepare(`
+    insert into finished_deliveries
+      (delivery_id, event_seq, target, call_key, state, attempts, round, finished_at, last_status, last_error)
+    values (@deliveryId, @eventSeq, @target, @callKey, @state, @attempt, @round, @endedAt, @status, @error)`)
+  // Reads the index alone; live_deliveries_by_due ends with the delivery id, as every index does.
+  const dueIds = database
+    .prepare(`
+    select delivery_id
+    from live_deliveries
+    where target = @target and due_at <= @now and ready = 1
+    order by due_at, delivery_id
+    limit @limit`)
+    .pluck()
+  const nextDue = database
+    .prepare(`
+    select due_at
+    from live_deliveries
+    where target = @target and due_at > @now and ready = 1
+    order by due_at
+    limit 1`)
+    .pluck()
+  const oldestDue = database
+    .prepare(`
+    select due_at
+    from live_deliveries
+    where target = @target and due_at <= @now and ready = 1
+    order by due_at
+    limit 1`)
+    .pluck()
+  // One look-up a target, instead of reading an index of perhaps millions.
+  const targetAfter = database
+    .prepare('select target from live_deliveries where target > @target and ready = 1 order by target limit 1')
+    .pluck()
+  const removeAbandoned = database.prepare(`
+    delete from live_deliveries
+    where delivery_id = @deliveryId
+    returning delivery_id as deliveryId, event_seq as eventSeq, target, call_key as callKey, attempts as attempt, round`)
+  const selectDelivery = database.prepare(`
+    select
+      d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
+      d.first_attempt_at as firstAttemptAt,
+      e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
+      e.content_type as contentType, b.body
+    from live_deliveries d
+    join events e on e.event_seq = d.event_seq
+    join event_bodies b on b.event_seq = d.event_seq
+    where d.delivery_id = @deliveryId`)
+
+  return {
+    settle({ deliveryId, target, round }, attempt, settlement) {
+      const row = { ...attempt, deliveryId, target, round, endedAt: attempt.startedAt + attempt.durationMs }
+      if (settlement.state === 'pending') {
+        if (postpone.run({ ...row, dueAt: settlement.dueAt }).changes === 0) return false
+      } else {
+        const live = removeLive.get(row) as { eventSeq: number; callKey: number | null } | undefined
+        if (live === undefined) return false
+        insertFinished.run({ ...row, ...live, state: settlement.state })
+        if (live.callKey !== null) {
+          const call = { target, callKey: live.callKey }
+          if (settlement.state === 'dead' && settlement.hold === true) order.hold(call, deliveryId)
+          order.promote(call)
+        }
+      }
+      insertAttempt.run(row)
+      return true
+    },
+
+    dueIds: (target, limit, now) => dueIds.all({ target, limit, now }) as number[],
+
+    nextDueAt: (target, now) => (nextDue.get({ target, now }) as number | undefined) ?? null,
+
+    delivery(deliveryId) {
+      const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined
+      if (row === undefined) return undefined
+      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, ...event } = row
+      return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }
+    },
+
+    abandon(deliveryId, now) {
+      const row = removeAbandoned.get({ deliveryId }) as { target: string; callKey: number | null }
+      const error = 'outbox: the event is no longer on record'
+      insertFinished.run({ ...row, state: 'dead', endedAt: now, status: null, error })
+      if (row.callKey !== null) order.promote({ target: row.target, callKey: row.callKey })
+    },
+
+    oldestDueAt: (target, now) => (oldestDue.get({ target, now }) as number | undefined) ?? null,
+
+    targetsWithDeliveries() {
+      const targets: string[] = []
+      const next = () => targetAfter.get({ target: targets.at(-1) ?? '' }) as string | undefined
+      for (let target = next(); target !== undefined; target = next()) targets.push(target)
+      return targets
+    },
+  }
+}

@@ -1,0 +1,53 @@
+import type { DeliveryFilter, EventFilter } from '../operator.ts'
+
+/** A condition with its named parameters. */
+export interface Condition {
+  readonly sql: string
+  readonly parameters: Readonly<Record<string, unknown>>
+}
+
+/** The condition of a filter over `events e`. */
+export function eventCondition(filter: EventFilter): Condition {
+  return allOf([
+    // One parameter however many ids there are.
+    ['e.event_id in (select value from json_each(@eventIds))', { eventIds: jsonOf(filter.eventIds) }],
+    ['e.source = @source', { source: filter.source }],
+    ['e.event glob @event', { event: globOf(filter.event) }],
+    ['e.event not glob @exceptEvent', { exceptEvent: globOf(filter.exceptEvent) }],
+    ['e.call_id = @callId', { callId: filter.callId }],
+    ['e.received_at >= @since', { since: filter.since }],
+    ['e.received_at < @until', { until: filter.until }],
+  ])
+}
+
+/** The condition of a filter over `events e` and a table of deliveries `d`; the state is not in it. */
+export function deliveryCondition(filter: DeliveryFilter): Condition {
+  const event = eventCondition(filter)
+  // The plus keeps SQLite from walking all of a target's dead ones to find those that are named: for 500 ids out of many
+  // thousands, it would take that index.
+  const target = filter.deliveryIds === undefined ? 'd.target' : '+d.target'
+  const delivery = allOf([
+    ['d.delivery_id in (select value from json_each(@deliveryIds))', { deliveryIds: jsonOf(filter.deliveryIds) }],
+    [`${target} = @target`, { target: filter.target }],
+    ['instr(d.last_error, @error) > 0', { error: filter.error }],
+  ])
+  return { sql: `${event.sql} and ${delivery.sql}`, parameters: { ...event.parameters, ...delivery.parameters } }
+}
+
+/** Those of the conditions whose parameter is given. */
+function allOf(conditions: readonly (readonly [string, Readonly<Record<string, unknown>>])[]): Condition {
+  const given = conditions.filter(([, parameters]) => Object.values(parameters).every((value) => value !== undefined))
+  return {
+    sql: ['true', ...given.map(([sql]) => sql)].join(' and '),
+    parameters: Object.assign({}, ...given.map(([, parameters]) => parameters)),
+  }
+}
+
+function jsonOf(ids: readonly unknown[] | undefined): string | undefined {
+  return ids === undefined ? undefined : JSON.stringify(ids)
+}
+
+/** An event pattern as SQLite's glob, where `?` and `[` mean something too. */
+function globOf(pattern: string | undefined): string | undefined {
+  return pattern?.replace(/[?[]/g, '[$&]')
+}

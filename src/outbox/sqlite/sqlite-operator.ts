@@ -1,0 +1,198 @@
+import { existsSync } from 'node:fs'
+import type Database from 'better-sqlite3'
+import type { Attempt } from '../../domain/delivery.ts'
+import { RelayError } from '../../domain/errors.ts'
+import type {
+  DeliveryFilter,
+  DeliverySummary,
+  EventFilter,
+  EventSummary,
+  FoundDelivery,
+  OutboxOperator,
+  Replay,
+  StoredEvent,
+  TargetSummary,
+} from '../operator.ts'
+import { createCallOrder } from './call-order.ts'
+import { createDeliveryStore } from './deliveries.ts'
+import { openDatabase } from './driver.ts'
+import { fromFault, toFault } from './faults.ts'
+import { deliveryCondition, eventCondition } from './filter.ts'
+import { migrate } from './migrate.ts'
+import { createRedelivery, type Redelivery } from './redelivery.ts'
+import { createTargetStateStore } from './target-states.ts'
+
+const BUSY_TIMEOUT_MS = 10_000
+
+const SUMMARY = `
+  d.delivery_id as deliveryId, e.event_id as eventId, e.event, e.call_id as callId, d.target, d.attempts,
+  d.last_status as lastStatus, d.last_error as lastError`
+const UNFINISHED = `
+  select ${SUMMARY}, 'pending' as state, d.due_at as dueAt, d.updated_at as updatedAt
+  from live_deliveries d
+  join events e on e.event_seq = d.event_seq`
+const FINISHED = `
+  select ${SUMMARY}, d.state, null as dueAt, d.finished_at as updatedAt
+  from finished_deliveries d
+  join events e on e.event_seq = d.event_seq`
+const EVENT = `
+  e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt, e.duplicates`
+
+/** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
+export class SqliteOperator implements OutboxOperator {
+  readonly #database: Database.Database
+  readonly #redelivery: Redelivery
+
+  /** Throws `outbox_unusable` where there is no outbox at `path` (it makes none), or a newer version's. */
+  static open(path: string): SqliteOperator {
+    if (!existsSync(path)) {
+      throw new RelayError(
+        'outbox_unusable',
+        `there is no outbox at ${path}; the relay makes it when it is first started`,
+      )
+    }
+    const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
+    try {
+      database.pragma('synchronous = full')
+      migrate(database)
+      return new SqliteOperator(database)
+    } catch (error) {
+      database.close()
+      throw fromFault(toFault(error))
+    }
+  }
+
+  private constructor(database: Database.Database) {
+    this.#database = database
+    this.#redelivery = createRedelivery(database, createCallOrder(database))
+  }
+
+  async findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]> {
+    return this.#find(filter)
+  }
+
+  async listDeliveries(filter: DeliveryFilter, limit: number): Promise<DeliverySummary[]> {
+    const { sql, parameters } = this.#deliveries(filter)
+    return this.#database
+      .prepare(`${sql} order by deliveryId desc limit @limit`)
+      .all({ ...parameters, limit }) as DeliverySummary[]
+  }
+
+  async showDelivery(deliveryId: number): Promise<(DeliverySummary & { history: Attempt[] }) | null> {
+    const [summary] = await this.listDeliveries({ deliveryIds: [deliveryId] }, 1)
+    if (summary === undefined) return null
+    const history = this.#database
+      .prepare(`
+      select attempt, started_at as startedAt, duration_ms as durationMs, outcome, status, error, response
+      from attempts
+      where delivery_id = @deliveryId
+      order by attempt`)
+      .all({ deliveryId }) as Attempt[]
+    return { ...summary, history }
+  }
+
+  async retryDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
+    return this.#transaction(
+      () => this.#find(filter).filter(({ deliveryId }) => this.#redelivery.retry(deliveryId, now)).length,
+    )
+  }
+
+  async cancelDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
+    return this.#transaction(
+      () => this.#find(filter).filter(({ deliveryId }) => this.#redelivery.cancel(deliveryId, now)).length,
+    )
+  }
+
+  async countEvents(filter: EventFilter): Promise<number> {
+    const { sql, parameters } = eventCondition(filter)
+    return this.#database.prepare(`select count(*) from events e where ${sql}`).pluck().get(parameters) as number
+  }
+
+  async listEvents(filter: EventFilter, limit: number): Promise<EventSummary[]> {
+    const { sql, parameters } = eventCondition(filter)
+    return this.#database
+      .prepare(`select ${EVENT} from events e where ${sql} order by e.event_seq desc limit @limit`)
+      .all({ ...parameters, limit }) as EventSummary[]
+  }
+
+  async readEvents(filter: EventFilter, after: number, limit: number): Promise<StoredEvent[]> {
+    const { sql, parameters } = eventCondition(filter)
+    return this.#database
+      .prepare(`
+      select e.event_seq as eventSeq, ${EVENT}, b.body
+      from events e
+      join event_bodies b on b.event_seq = e.event_seq
+      where e.event_seq > @after and ${sql}
+      order by e.event_seq
+      limit @limit`)
+      .all({ ...parameters, after, limit }) as StoredEvent[]
+  }
+
+  async replay(replays: readonly Replay[], now: number): Promise<number> {
+    const deliveries = replays.flatMap((replay) => replay.deliveries.map((delivery) => ({ ...replay, delivery })))
+    return this.#transaction(
+      () => deliveries.filter(({ eventSeq, delivery }) => this.#redelivery.deliver(eventSeq, delivery, now)).length,
+    )
+  }
+
+  async setPaused(target: string, paused: boolean, now: number): Promise<void> {
+    this.#transaction(() => createTargetStateStore(this.#database).setPaused(target, paused, now))
+  }
+
+  async listTargets(now: number): Promise<TargetSummary[]> {
+    const deliveries = createDeliveryStore(this.#database, createCallOrder(this.#database))
+    const states = new Map(
+      createTargetStateStore(this.#database)
+        .targetStates()
+        .map((state) => [state.target, state]),
+    )
+    const counted = this.#database
+      .prepare(`
+      select target, sum(state = 'pending') as pending, sum(state = 'retrying') as retrying, sum(state = 'dead') as dead
+      from (
+        select target, 'pending' as state from live_deliveries
+        union all
+        select target, 'retrying' from live_deliveries where attempts > 0
+        union all
+        select target, 'dead' from finished_deliveries where state = 'dead')
+      group by target`)
+      .all() as { target: string; pending: number; retrying: number; dead: number }[]
+    const counts = new Map(counted.map((row) => [row.target, row]))
+    return [...new Set([...states.keys(), ...counts.keys()])].sort().map((target) => ({
+      ...(states.get(target) ?? { target, paused: false, breaker: null }),
+      ...(counts.get(target) ?? { pending: 0, retrying: 0, dead: 0 }),
+      oldestDueAt: deliveries.oldestDueAt(target, now),
+    }))
+  }
+
+  async close(): Promise<void> {
+    this.#database.close()
+  }
+
+  #find(filter: DeliveryFilter): FoundDelivery[] {
+    const { sql, parameters } = this.#deliveries(filter)
+    return this.#database
+      .prepare(`select deliveryId, target from (${sql}) order by deliveryId`)
+      .all(parameters) as FoundDelivery[]
+  }
+
+  /** The deliveries of a filter, from the tables that its states are in. */
+  #deliveries({ states, ...filter }: DeliveryFilter): { sql: string; parameters: Record<string, unknown> } {
+    const { sql, parameters } = deliveryCondition(filter)
+    const finished = states?.filter((state) => state !== 'pending')
+    const halves = []
+    if (states === undefined || states.includes('pending')) halves.push(`${UNFINISHED} where ${sql}`)
+    if (finished === undefined) halves.push(`${FINISHED} where ${sql}`)
+    // One by one, and not as parameters, so that the partial index on the dead ones can be used.
+    for (const state of new Set(finished)) halves.push(`${FINISHED} where ${sql} and d.state = '${state}'`)
+    return { sql: halves.join(' union all ') || `${UNFINISHED} where false`, parameters }
+  }
+
+  #transaction<T>(work: () => T): T {
+    try {
+      return this.#database.transaction(work).immediate()
+    } catch (error) {
+      throw fromFault(toFault(error))
+    }
+  }
+}

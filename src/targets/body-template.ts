@@ -1,0 +1,33 @@
+import { compileValue } from '../domain/expression.ts'
+import { Secret } from '../domain/secret.ts'
+
+/** Gives the value that a template comes to in a context; undefined where that is nothing. */
+export type FillBody = (context: unknown) => Promise<unknown>
+
+/**
+ * Compiles a mapping, a list or a text: every string in it, however deep, may hold `{{ JSONata }}`, keys may not. A string
+ * that is exactly one expression becomes its value, whatever that is; a member whose value is nothing is left out by
+ * `JSON.stringify`, in a list it becomes null. Throws `ExpressionError` where a string holds something that is no JSONata.
+ */
+export function compileBody(node: unknown): FillBody {
+  if (typeof node === 'string') return node.includes('{{') ? compileValue(node) : async () => node
+  if (Array.isArray(node)) {
+    const elements = node.map(compileBody)
+    return (context) => Promise.all(elements.map((fill) => fill(context)))
+  }
+  if (typeof node !== 'object' || node === null) return async () => node
+  const members = Object.entries(node).map(([key, value]) => [key, compileBody(value)] as const)
+  return async (context) => {
+    const filled = members.map(async ([key, fill]) => [key, await fill(context)] as const)
+    return Object.fromEntries(await Promise.all(filled))
+  }
+}
+
+/**
+ * The texts of a template that look like keys: some services want theirs in the body (PagerDuty's `routing_key`). What is
+ * a key and what a word nobody can know here; no word of a message is this long.
+ */
+export function keysIn(node: unknown): Secret[] {
+  if (typeof node === 'string') return /^[^\s{}]{20,}$/.test(node) ? [new Secret(node)] : []
+  return typeof node === 'object' && node !== null ? Object.values(node).flatMap(keysIn) : []
+}

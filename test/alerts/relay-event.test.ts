@@ -1,0 +1,143 @@
+import t from 'tap'
+import {
+  type Alert,
+  backlogOld,
+  deadDelivery,
+  lowSpace,
+  payloadOf,
+  sourceSilent,
+  targetClosed,
+  targetOpened,
+} from '../../src/alerts/relay-event.ts'
+import type { Attempt, Delivery } from '../../src/domain/delivery.ts'
+import { RELAY_EVENTS } from '../../src/domain/relay-events.ts'
+
+const noon = Date.UTC(2026, 0, 15, 12)
+const delivery: Delivery = {
+  deliveryId: 7,
+  target: 'crm',
+  attempts: 2,
+  round: 1,
+  roundAttempts: 2,
+  firstAttemptAt: 1_000,
+  event: {
+    eventId: 'evt_1',
+    source: 'ultravox',
+    event: 'call.ended',
+    callId: 'call-1',
+    receivedAt: 1_000,
+    contentType: 'application/json',
+    body: Buffer.from('{"event":"call.ended","call":{"callId":"call-1","summary":"PRIVATE"}}'),
+  },
+}
+const attempt: Attempt = {
+  attempt: 3,
+  startedAt: 5_000,
+  durationMs: 5,
+  outcome: 'failed',
+  status: 503,
+  error: 'http 503',
+  response: 'PRIVATE answer',
+}
+const alerts = {
+  dead: deadDelivery(delivery, attempt),
+  opened: targetOpened('crm', noon + 30_000),
+  closed: targetClosed('crm'),
+  silent: sourceSilent('ultravox', 90 * 60_000, noon),
+  backlog: backlogOld('crm', 15 * 60_000, noon),
+  space: lowSpace(100 * 1024 ** 2 + 5, 256 * 1024 ** 2),
+}
+const payload = (alert: Alert) => payloadOf(alert, noon, 1)
+const envelope = { at: '2026-01-15T12:00:00.000Z', count: 1 }
+
+t.test('a dead delivery is told with all that is needed to find it', async (t) => {
+  t.strictSame(payload(alerts.dead), {
+    event: 'relay.delivery.dead',
+    ...envelope,
+    message: 'A delivery of call.ended to target "crm" is dead after 3 attempts: http 503',
+    delivery: {
+      deliveryId: 7,
+      target: 'crm',
+      eventId: 'evt_1',
+      source: 'ultravox',
+      event: 'call.ended',
+      callId: 'call-1',
+      attempts: 3,
+      status: 503,
+      error: 'http 503',
+    },
+  })
+})
+
+t.test('neither the payload of the call nor the answer of the target is told', async (t) => {
+  t.notMatch(JSON.stringify(payload(alerts.dead)), /PRIVATE/)
+})
+
+t.test('a breaker that opens or closes is told with its target', async (t) => {
+  t.strictSame(payload(alerts.opened), {
+    event: 'relay.target.opened',
+    ...envelope,
+    message:
+      'Target "crm" keeps failing: its deliveries wait, and the next attempt is made at 2026-01-15T12:00:30.000Z.',
+    target: { name: 'crm', probeAt: '2026-01-15T12:00:30.000Z' },
+  })
+  t.strictSame(payload(alerts.closed), {
+    event: 'relay.target.closed',
+    ...envelope,
+    message: 'Target "crm" answers again: what has waited for it is on its way.',
+    target: { name: 'crm' },
+  })
+})
+
+t.test('a silent source is told with how long it may be silent and when it last was not', async (t) => {
+  t.strictSame(payload(alerts.silent), {
+    event: 'relay.source.silent',
+    ...envelope,
+    message: 'Source "ultravox" has had no genuine event since 2026-01-15T12:00:00.000Z, for longer than 90m.',
+    source: { name: 'ultravox', expectWithinMs: 5_400_000, lastEventAt: '2026-01-15T12:00:00.000Z' },
+  })
+  t.match(payload(sourceSilent('a', 1_500, null)), {
+    message: 'Source "a" has had no genuine event since the start, for longer than 1500ms.',
+    source: { lastEventAt: null },
+  })
+})
+
+t.test('an old backlog is told with its target and its age', async (t) => {
+  t.strictSame(payload(alerts.backlog), {
+    event: 'relay.backlog.old',
+    ...envelope,
+    message: 'The oldest due delivery to target "crm" has waited since 2026-01-15T12:00:00.000Z, for longer than 15m.',
+    target: { name: 'crm', alertAfterMs: 900_000, oldestDueAt: '2026-01-15T12:00:00.000Z' },
+  })
+})
+
+t.test('low space is told with what is left and what should be', async (t) => {
+  t.strictSame(payload(alerts.space), {
+    event: 'relay.outbox.low_space',
+    ...envelope,
+    message: 'The file system of the outbox has 100mb left, less than the reserve of 256mb.',
+    outbox: { freeBytes: 100 * 1024 ** 2 + 5, reserveBytes: 256 * 1024 ** 2 },
+  })
+})
+
+t.test('there is an alert for each of the names that a route may have', async (t) => {
+  t.strictSame(
+    Object.values(alerts)
+      .map(({ event }) => event)
+      .sort(),
+    [...RELAY_EVENTS].sort(),
+  )
+})
+
+t.test('a folded alert says of how many it is the last', async (t) => {
+  const folded = payloadOf(alerts.closed, noon, 12)
+  t.equal(folded.count, 12)
+  t.match(folded.message, /on its way\. \(The last of 12 since the one told before\.\)$/)
+})
+
+t.test("somebody else's text is cut in the message, and whole in the facts", async (t) => {
+  const error = 'x'.repeat(500)
+  const told = payload(deadDelivery(delivery, { ...attempt, error }))
+  t.ok((told.message as string).length < 300)
+  t.match(told.delivery, { error })
+})

@@ -1,0 +1,188 @@
+import t from 'tap'
+import { freeBytesAt, watchSpace } from '../../src/alerts/low-space.ts'
+import { watchBacklog } from '../../src/alerts/old-backlog.ts'
+import type { Alert } from '../../src/alerts/relay-event.ts'
+import { watchSilence } from '../../src/alerts/silent-sources.ts'
+import { intervalFor, startWatches } from '../../src/alerts/watches.ts'
+import { HandSchedule, settled } from './hand-schedule.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+
+function silence(limits: Record<string, number>) {
+  const time = new HandSchedule()
+  const raised: string[] = []
+  const watch = watchSilence({
+    expectWithinMs: new Map(Object.entries(limits)),
+    clock: time.clock,
+    stopwatch: time.stopwatch,
+    raise: ({ subject, facts }) => raised.push(`${subject} ${(facts.source as { lastEventAt: string }).lastEventAt}`),
+  })
+  const look = async (ms: number) => {
+    await time.pass(ms)
+    await watch.check()
+  }
+  return { time, raised, watch, look }
+}
+
+t.test('a source is told of once when nothing has come since the start for too long', async (t) => {
+  const { raised, look } = silence({ ultravox: HOUR, slow: 3 * HOUR })
+  await look(HOUR)
+  t.same(raised, [], 'not at the limit itself')
+  await look(1)
+  t.same(raised, ['ultravox null'])
+  await look(HOUR)
+  t.same(raised, ['ultravox null'], 'once')
+})
+
+t.test('a genuine event ends the silence, and the next one is told of again', async (t) => {
+  const { raised, watch, look } = silence({ ultravox: HOUR })
+  await look(HOUR - 1)
+  watch.heard('ultravox')
+  watch.heard('unwatched')
+  await look(HOUR - 1)
+  t.same(raised, [], 'counted from the last event')
+  await look(2)
+  t.same(raised, ['ultravox 2026-01-15T12:59:59.999Z'])
+  watch.heard('ultravox')
+  await look(HOUR + 1)
+  t.equal(raised.length, 2)
+})
+
+t.test('a clock that is moved by an hour, either way, neither makes a silence nor hides one', async (t) => {
+  for (const ms of [HOUR, -HOUR]) {
+    const { time, raised, watch, look } = silence({ ultravox: 10 * MINUTE })
+    watch.heard('ultravox')
+    time.moveClock(ms)
+    await look(9 * MINUTE)
+    t.same(raised, [])
+    await look(2 * MINUTE)
+    t.equal(raised.length, 1)
+  }
+})
+
+function backlog() {
+  const time = new HandSchedule()
+  const raised: Alert[] = []
+  const dueAt: Record<string, number | null> = { crm: null, ops: null }
+  const watch = watchBacklog({
+    targets: ['crm', 'ops'],
+    alertAfterMs: 15 * MINUTE,
+    outbox: {
+      oldestDueAt: async (target, now) => {
+        const due = dueAt[target] ?? null
+        return due !== null && due <= now ? due : null
+      },
+    },
+    clock: time.clock,
+    raise: (alert) => raised.push(alert),
+  })
+  const look = async (ms: number) => {
+    await time.pass(ms)
+    await watch.check()
+  }
+  return { time, raised, dueAt, look }
+}
+
+t.test(
+  'a target whose oldest due delivery waits too long is told of once, and again after it was not so',
+  async (t) => {
+    const { time, raised, dueAt, look } = backlog()
+    dueAt.crm = time.clock.now()
+    await look(15 * MINUTE)
+    await look(MINUTE)
+    t.same(raised, [], 'seen once, it may be about to go')
+    await look(MINUTE)
+    t.match(raised, [{ event: 'relay.backlog.old', subject: 'crm' }])
+    await look(MINUTE)
+    t.equal(raised.length, 1, 'once')
+    dueAt.crm = time.clock.now()
+    await look(MINUTE)
+    await look(15 * MINUTE)
+    await look(MINUTE)
+    t.equal(raised.length, 2)
+  },
+)
+
+t.test('what a clock that jumps ahead makes due, and the lane then sends, is not told of', async (t) => {
+  const { time, raised, dueAt, look } = backlog()
+  dueAt.crm = time.clock.now() + 10 * MINUTE
+  time.moveClock(HOUR)
+  await look(1)
+  dueAt.crm = time.clock.now()
+  await look(MINUTE)
+  t.same(raised, [])
+})
+
+t.test('low space is told of once until there is enough again', async (t) => {
+  const raised: Alert[] = []
+  let free = 1_000
+  const watch = watchSpace({ reserveBytes: 500, freeBytes: async () => free, raise: (alert) => raised.push(alert) })
+  const look = async (bytes: number) => {
+    free = bytes
+    await watch.check()
+  }
+  await look(500)
+  t.same(raised, [])
+  await look(499)
+  await look(498)
+  t.match(raised, [{ event: 'relay.outbox.low_space', facts: { outbox: { freeBytes: 499, reserveBytes: 500 } } }])
+  await look(500)
+  await look(0)
+  t.equal(raised.length, 2)
+})
+
+t.test('the free space of a directory is a number of bytes', async (t) => {
+  t.ok((await freeBytesAt(t.testdir())) > 0)
+  await t.rejects(freeBytesAt('/nonexistent'))
+})
+
+t.test('watches look at once and then again and again, after an error too, and not after their end', async (t) => {
+  const time = new HandSchedule()
+  const looks: number[] = []
+  const errors: string[] = []
+  const stop = startWatches(
+    [
+      {
+        name: 'odd',
+        everyMs: 1_000,
+        async check() {
+          looks.push(time.stopwatch())
+          if (looks.length === 2) throw new Error('no')
+        },
+      },
+    ],
+    time.schedule,
+    (watch, error) => errors.push(`${watch}: ${(error as Error).message}`),
+  )
+  await time.pass(2_500)
+  t.same(looks, [0, 1_000, 2_000])
+  t.same(errors, ['odd: no'])
+  await stop()
+  t.equal(time.pending, 0)
+})
+
+t.test('a look under way ends before the watches have ended, and no other follows', async (t) => {
+  const time = new HandSchedule()
+  let end = () => {}
+  const stop = startWatches(
+    [{ name: 'slow', everyMs: 1_000, check: () => new Promise<void>((resolve) => (end = resolve)) }],
+    time.schedule,
+    () => {},
+  )
+  await time.pass(5_000)
+  t.equal(time.pending, 0, 'never two at once')
+  let ended = false
+  const stopped = stop().then(() => {
+    ended = true
+  })
+  await settled()
+  t.equal(ended, false)
+  end()
+  await stopped
+  t.equal(time.pending, 0)
+})
+
+t.test('the interval is a quarter of what is waited for, from a tenth of a second to a minute', async (t) => {
+  t.same([1, 1_000, 10_000, HOUR, Number.POSITIVE_INFINITY].map(intervalFor), [100, 250, 2_500, MINUTE, MINUTE])
+})

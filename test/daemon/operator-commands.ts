@@ -1,0 +1,48 @@
+import { join } from 'node:path'
+import type { NewEvent } from '../../src/domain/event.ts'
+import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { attemptAt, newEvent, to } from '../outbox/contract.ts'
+import { runRelay } from './relay-process.ts'
+
+/** A JSON object that a command has printed. */
+export interface Row {
+  readonly [key: string]: unknown
+}
+
+/** Commands of the real binary in a configuration's directory. */
+export function commandsIn(directory: string) {
+  const run = (line: string, ...more: string[]) => runRelay([...line.split(' '), ...more], directory)
+  async function json(line: string, ...more: string[]): Promise<Row> {
+    const { code, stdout, stderr } = await run(line, ...more, '--json')
+    if (code !== 0) throw new Error(`${line} ended with ${code}: ${stderr}`)
+    return JSON.parse(stdout) as Row
+  }
+  return {
+    run,
+    json,
+    deliveries: async (filter = '') => (await json(`deliveries list ${filter}`.trim())).deliveries as Row[],
+    target: async (name: string) =>
+      ((await json('targets list')).targets as Row[]).find(({ target }) => target === name),
+  }
+}
+
+/** Fills an outbox that no relay runs on; `end` is what becomes of each delivery. */
+export async function fill(
+  directory: string,
+  events: Partial<NewEvent>[],
+  targets: string[],
+  end?: 'delivered' | 'dead',
+) {
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => {
+    throw error
+  })
+  const recorded = events.map((event) => ({ event: newEvent(event), targets }))
+  await Promise.all(recorded.map(({ event }) => outbox.record(event, to(...targets))))
+  for (const target of end === undefined ? [] : targets) {
+    const { deliveries } = await outbox.claim(target, 1_000_000, 9_000_000)
+    const outcome = end === 'dead' ? 'refused' : 'delivered'
+    await Promise.all(deliveries.map((each) => outbox.settle(each, attemptAt(each, outcome), { state: end! })))
+  }
+  await outbox.close()
+  return recorded.map(({ event }) => event.eventId)
+}

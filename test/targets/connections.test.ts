@@ -1,0 +1,264 @@
+import type { LookupAddress } from 'node:dns'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer, type ServerOptions } from 'node:https'
+import type { LookupFunction } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import { Secret } from '../../src/domain/secret.ts'
+import type { TlsOptions } from '../../src/targets/http-connector.ts'
+import { createHttpExchanges, type ExchangeOptions } from '../../src/targets/http-exchange.ts'
+import { eventually } from '../eventually.ts'
+import { listening, rawHttpServer, tcpServer } from '../local-server.ts'
+import { connectProxy } from './connect-proxy.ts'
+import { running } from './sample-delivery.ts'
+import { SELF_SIGNED, SELF_SIGNED_CRM } from './self-signed.ts'
+
+const body = Buffer.from('{}')
+const PLAIN_TLS: TlsOptions = { ca: null, cert: null, key: null, servername: null, insecure: false }
+
+function exchanges(t: Test, url: string, options: Partial<ExchangeOptions> = {}) {
+  const defaults = { url: new URL(url), method: 'POST', timeoutMs: 5_000, concurrency: 1 } as const
+  const made = createHttpExchanges({ ...defaults, ...options })
+  t.teardown(() => made.close())
+  return made
+}
+
+const post = (t: Test, url: string, options: Partial<ExchangeOptions> = {}) =>
+  exchanges(t, url, options).send([], body, running)
+
+async function tlsServer(t: Test, options: ServerOptions, listener?: RequestListener) {
+  const server = createTlsServer(options, listener ?? ((_, response) => response.end('secret')))
+  t.teardown(() => server.closeAllConnections())
+  server.on('tlsClientError', () => {})
+  return listening(t, server)
+}
+
+const answered = { kind: 'answered', status: 200 }
+
+t.test('a server whose authority is given is trusted, and any other is not', async (t) => {
+  const { port } = await tlsServer(t, SELF_SIGNED)
+  const trusting = (cert: string) => ({ tls: { ...PLAIN_TLS, ca: new Secret(cert) } })
+  t.match(await post(t, `https://localhost:${port}`, trusting(SELF_SIGNED.cert)), answered)
+  t.match(await post(t, `https://127.0.0.1:${port}`, trusting(SELF_SIGNED.cert)), answered)
+  t.match(await post(t, `https://localhost:${port}`, trusting(SELF_SIGNED_CRM.cert)), { error: /^tls: / })
+})
+
+t.test('the name in the certificate has to be the host, or the servername where one is given', async (t) => {
+  const names: (string | false | null)[] = []
+  const { port } = await tlsServer(t, SELF_SIGNED_CRM, (request, response) => {
+    names.push((request.socket as TLSSocket).servername as string)
+    response.end(request.headers.host)
+  })
+  const tls = { ...PLAIN_TLS, ca: new Secret(SELF_SIGNED_CRM.cert) }
+  const url = `https://localhost:${port}`
+  t.match(await post(t, url, { tls }), { error: `tls: ERR_TLS_CERT_ALTNAME_INVALID localhost:${port}` })
+  const named = exchanges(t, url, { tls: { ...tls, servername: 'crm.internal' } })
+  t.match(await named.send([], body, running), { ...answered, response: `localhost:${port}` })
+  t.same(names, ['crm.internal'], 'it is asked for by that name too')
+})
+
+t.test('a client certificate is shown to a server that asks for one', async (t) => {
+  const options = { ...SELF_SIGNED, ca: SELF_SIGNED_CRM.cert, requestCert: true, rejectUnauthorized: true }
+  const { port } = await tlsServer(t, options)
+  const tls = { ...PLAIN_TLS, ca: new Secret(SELF_SIGNED.cert) }
+  const own = { cert: new Secret(SELF_SIGNED_CRM.cert), key: new Secret(SELF_SIGNED_CRM.key) }
+  t.match(await post(t, `https://localhost:${port}`, { tls: { ...tls, ...own } }), answered)
+  t.match(await post(t, `https://localhost:${port}`, { tls }), { kind: 'failed' })
+})
+
+t.test('insecure takes any certificate', async (t) => {
+  const { port } = await tlsServer(t, SELF_SIGNED_CRM)
+  t.match(await post(t, `https://localhost:${port}`, { tls: { ...PLAIN_TLS, insecure: true } }), answered)
+})
+
+/** The names of tap's own directories are too long for a socket. */
+function socketIn(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'relay-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  return join(directory, 'x.sock')
+}
+
+t.test('a unix socket is connected to in place of the host, which stays the name in the request', async (t) => {
+  const socketPath = socketIn(t)
+  const server = createHttpServer((request, response) => response.end(`${request.headers.host} ${request.url}`))
+  server.listen(socketPath)
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const result = await post(t, 'http://crm.internal/hooks?a=1', { socketPath })
+  t.match(result, { ...answered, response: 'crm.internal /hooks?a=1' })
+})
+
+t.test('a unix socket that is not there is named', async (t) => {
+  const socketPath = socketIn(t)
+  t.same(await post(t, 'http://localhost/', { socketPath }), { kind: 'failed', error: `connect: ENOENT ${socketPath}` })
+})
+
+/** Resolves every name to these addresses; a list of lists gives each look-up its own. */
+function resolvingTo(...answers: string[][]): { lookup: LookupFunction; asked: string[] } {
+  const asked: string[] = []
+  const lookup: LookupFunction = (hostname, options, callback) => {
+    const addresses = answers[Math.min(asked.length, answers.length - 1)]!
+    asked.push(hostname)
+    const found = addresses.map((address): LookupAddress => ({ address, family: address.includes(':') ? 6 : 4 }))
+    if (options.all) callback(null, found)
+    else callback(null, found[0]!.address, found[0]!.family)
+  }
+  return { lookup, asked }
+}
+
+t.test('link-local and metadata addresses are not connected to, however they are written', async (t) => {
+  const hosts = {
+    '169.254.169.254': '169.254.169.254 is a link-local address',
+    '2852039166': '169.254.169.254 is a link-local address',
+    '0xa9.0376.1': '169.254.0.1 is a link-local address',
+    '100.100.100.200': '100.100.100.200 is the address of a cloud metadata service',
+    '[fe80::1]': 'fe80::1 is a link-local address',
+    '[fd00:ec2::254]': 'fd00:ec2::254 is the address of a cloud metadata service',
+    '[::ffff:169.254.1.2]': '::ffff:a9fe:102 is a link-local address',
+    '[::ffff:6464:64c8]': '::ffff:6464:64c8 is the address of a cloud metadata service',
+  }
+  for (const [host, words] of Object.entries(hosts)) {
+    const result = await post(t, `http://${host}/`)
+    t.same(result, { kind: 'failed', error: `connect: ${words}; set allowLinkLocal: true if it is meant` }, host)
+  }
+})
+
+t.test('a name that resolves to such an address is not connected to', async (t) => {
+  for (const address of [
+    '169.254.169.254',
+    '::ffff:169.254.169.254',
+    'fe80::1%lo',
+    'fd00:ec2::254',
+    '100.100.100.200',
+  ]) {
+    const { lookup } = resolvingTo([address])
+    const result = await post(t, 'http://crm.internal/', { lookup })
+    t.match(
+      result,
+      { kind: 'failed', error: /^connect: .* \(crm\.internal\) is .*; set allowLinkLocal: true/ },
+      address,
+    )
+  }
+})
+
+t.test('a name is looked at each time it is resolved, so changing it later is of no use', async (t) => {
+  const { port } = await rawHttpServer(t, (_, response) => response.setHeader('connection', 'close').end())
+  const { lookup, asked } = resolvingTo(['127.0.0.1'], ['169.254.169.254'])
+  const { send } = exchanges(t, `http://crm.internal:${port}/`, { lookup })
+  t.match(await send([], body, running), answered)
+  t.match(await send([], body, running), { kind: 'failed', error: /^connect: 169\.254\.169\.254 \(crm\.internal\)/ })
+  t.same(asked, ['crm.internal', 'crm.internal'])
+})
+
+t.test('of several addresses only the others are tried', async (t) => {
+  const { port } = await rawHttpServer(t, (_, response) => response.end())
+  const { lookup } = resolvingTo(['fe80::1', '169.254.1.1', '127.0.0.1'])
+  t.match(await post(t, `http://crm.internal:${port}/`, { lookup }), answered)
+})
+
+t.test('TLS connections are looked after in the same way', async (t) => {
+  const { lookup } = resolvingTo(['169.254.169.254'])
+  t.match(await post(t, 'https://crm.internal/', { lookup }), { error: /^connect: .* is a link-local address/ })
+  t.match(await post(t, 'https://169.254.169.254/'), { error: /^connect: .* is a link-local address/ })
+})
+
+t.test('an https target is reached through the proxy, which sees its name and nothing else', async (t) => {
+  const { port } = await tlsServer(t, SELF_SIGNED_CRM, (request, response) => response.end(request.headers['x-key']))
+  const proxy = await connectProxy(t, { upstream: port })
+  const options = {
+    tls: { ...PLAIN_TLS, ca: new Secret(SELF_SIGNED_CRM.cert) },
+    proxy: new Secret(`http://me:p%40ss@${proxy.host}`),
+  }
+  const { send } = exchanges(t, 'https://crm.internal/', options)
+  for (let i = 0; i < 3; i++) t.match(await send(['x-key', 'k'], body, running), { ...answered, response: 'k' })
+  t.equal(proxy.asked.length, 1, 'the tunnel is used again')
+  t.equal(proxy.asked[0]!.authority, 'crm.internal:443')
+  t.equal(proxy.asked[0]!.headers['proxy-authorization'], `Basic ${Buffer.from('me:p@ss').toString('base64')}`)
+  t.notOk('x-key' in proxy.asked[0]!.headers)
+})
+
+t.test('a server behind a proxy is verified like any other', async (t) => {
+  const { port } = await tlsServer(t, SELF_SIGNED_CRM)
+  const proxy = await connectProxy(t, { upstream: port })
+  const result = await post(t, 'https://crm.internal/', { proxy: new Secret(proxy.origin) })
+  t.same(result, { kind: 'failed', error: 'tls: DEPTH_ZERO_SELF_SIGNED_CERT crm.internal' })
+})
+
+t.test('an http target is reached through a tunnel too, without credentials where there are none', async (t) => {
+  const { port } = await rawHttpServer(t, (request, response) => response.end(request.url))
+  const proxy = await connectProxy(t, { upstream: port })
+  const result = await post(t, 'http://169.254.1.1/x', { proxy: new Secret(proxy.origin) })
+  t.match(result, { ...answered, response: '/x' })
+  t.equal(proxy.asked[0]!.authority, '169.254.1.1:80')
+  t.notOk('proxy-authorization' in proxy.asked[0]!.headers)
+})
+
+t.test('a large body and answer pass through a tunnel whole', async (t) => {
+  const { port } = await rawHttpServer(t, (request, response) => request.pipe(response))
+  const proxy = await connectProxy(t, { upstream: port })
+  const large = Buffer.alloc(900_000, 'x')
+  const { send } = exchanges(t, 'http://crm.internal/', { proxy: new Secret(proxy.origin) })
+  t.match(await send([], large, running), { ...answered, response: 'x'.repeat(8192) })
+})
+
+t.test('a proxy that refuses is a failure with its status, whatever that is', async (t) => {
+  for (const status of [302, 403, 407, 502]) {
+    const proxy = await connectProxy(t, { status })
+    const result = await post(t, 'https://crm.internal/', { proxy: new Secret(`http://me:sesame@${proxy.host}`) })
+    t.same(result, { kind: 'failed', error: `proxy: http ${status} ${proxy.host}` })
+  }
+})
+
+t.test('a proxy that cannot be reached, hangs up or speaks no HTTP is a failure that names it', async (t) => {
+  const gone = await tcpServer(t, () => {})
+  gone.server.close()
+  const through = (host: string) => post(t, 'https://crm.internal/', { proxy: new Secret(`http://me:sesame@${host}`) })
+  t.same(await through(gone.host), { kind: 'failed', error: `proxy: connect: ECONNREFUSED ${gone.host}` })
+  const silent = await tcpServer(t, (socket) => socket.once('data', () => socket.end()))
+  t.match(await through(silent.host), { kind: 'failed', error: /^proxy: network: E\w+ 127\.0\.0\.1/ })
+  const garbage = await tcpServer(t, (socket) => socket.once('data', () => socket.end('SSH-2.0\r\n')))
+  t.match(await through(garbage.host), { kind: 'failed', error: /^proxy: protocol: HPE_/ })
+  t.match(await through('proxy.invalid'), { kind: 'failed', error: /^proxy: dns: E\w+ proxy\.invalid$/ })
+})
+
+t.test('a proxy that never answers runs into the deadline, and gives its place to the next', async (t) => {
+  let closed = 0
+  let connections = 0
+  const { host } = await tcpServer(t, (socket) => {
+    connections++
+    socket.resume().on('close', () => closed++)
+  })
+  const { send } = exchanges(t, 'https://crm.internal/', { proxy: new Secret(`http://${host}`), timeoutMs: 100 })
+  for (let i = 0; i < 2; i++) t.match(await send([], body, running), { error: /^timeout/ })
+  await eventually(() => connections === 2 && closed === 2, 'both connections are closed')
+})
+
+t.test('a handshake behind a proxy that never ends runs into the deadline, and all of it is closed', async (t) => {
+  let closed = 0
+  const { port } = await tcpServer(t, (socket) => void socket.resume().on('close', () => closed++))
+  const proxy = await connectProxy(t, { upstream: port })
+  const { send } = exchanges(t, 'https://crm.internal/', { proxy: new Secret(proxy.origin), timeoutMs: 100 })
+  for (let i = 0; i < 2; i++) t.match(await send([], body, running), { error: /^timeout/ })
+  await eventually(() => closed === 2, 'both tunnels are closed')
+})
+
+t.test('closing ends a tunnel that is still being made', async (t) => {
+  let closed = false
+  const { server, host } = await tcpServer(t, (socket) => {
+    socket.resume().on('close', () => {
+      closed = true
+    })
+  })
+  const made = exchanges(t, 'https://crm.internal/', { proxy: new Secret(`http://${host}`), timeoutMs: 60_000 })
+  const abort = new AbortController()
+  const result = made.send([], body, abort.signal)
+  await once(server, 'connection')
+  abort.abort()
+  t.same(await result, { kind: 'interrupted' })
+  await made.close()
+  await eventually(() => closed, 'the connection is closed')
+})

@@ -1,0 +1,146 @@
+import { createHmac } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { Secret } from '../../src/domain/secret.ts'
+import { createHttpTarget, type HttpTargetOptions } from '../../src/targets/http.ts'
+import { httpServer } from '../local-server.ts'
+import { clock, deliveryOf, NOW, running, sampleDelivery } from './sample-delivery.ts'
+
+const secretHeaders = (headers: Record<string, string>) =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, new Secret(value)]))
+
+/** Sends one delivery with these options, and gives what came of it and what arrived. */
+async function sent(t: Test, options: Partial<HttpTargetOptions>, delivery = ended) {
+  const { origin, received } = await httpServer(t, (response) => response.end())
+  const defaults = { name: 'crm', method: 'POST', headers: {}, timeoutMs: 5_000, sign: null, concurrency: 1 } as const
+  const http = createHttpTarget({ ...defaults, retryOn: [], ...options, url: new Secret(origin) }, clock)
+  t.teardown(() => http.close())
+  const outcome = await http.send(delivery, running)
+  return { outcome, requests: received.length, headers: received[0]?.headers, text: received[0]?.body.toString() }
+}
+
+const call = { callId: 'c-1', shortSummary: 'All "well".', n: 3, joinUrl: 'wss://secret', list: [1, { a: null }] }
+const ended = deliveryOf({ event: 'call.ended', call })
+
+t.test('redacted fields are left out, and all else is the bytes received', async (t) => {
+  const json = '{"event":"call.ended", "call":{"callId":"c-1","joinUrl":"wss://x","id":12345678901234567890, "x":1.0}}'
+  const delivery = sampleDelivery({ body: Buffer.from(json), contentType: 'application/json; charset=utf-8' })
+  const { text, headers } = await sent(t, { redact: ['call.joinUrl', 'call.systemPrompt'] }, delivery)
+  t.equal(text, json.replace('"joinUrl":"wss://x",', ''))
+  t.match(headers, { 'content-type': 'application/json; charset=utf-8', 'content-length': String(text!.length) })
+})
+
+t.test('the signature is made over what is sent', async (t) => {
+  const sign = { scheme: 'ultravox', secrets: [new Secret('key')] } as const
+  for (const options of [{ redact: ['call.joinUrl'] }, { body: { id: '{{event.id}}' } }]) {
+    const { text, headers } = await sent(t, { ...options, sign })
+    const timestamp = headers!['x-ultravox-webhook-timestamp'] as string
+    const expected = createHmac('sha256', 'key').update(text!).update(timestamp).digest('hex')
+    t.equal(headers!['x-ultravox-webhook-signature'], expected)
+  }
+})
+
+t.test('a body of its own is filled in from the event, the call and the payload', async (t) => {
+  const body = {
+    text: '{{call.shortSummary}}',
+    id: '{{event.id}}',
+    title: '{{event.name}} from {{event.source}} at {{event.receivedAt}}',
+    nested: [{ same: '{{payload.call.callId}}' }, 'as it is', 7, true, null],
+  }
+  const { text, headers } = await sent(t, { body })
+  t.strictSame(JSON.parse(text!), {
+    text: 'All "well".',
+    id: ended.event.eventId,
+    title: `call.ended from ultravox at ${new Date(NOW - 1_500).toISOString()}`,
+    nested: [{ same: 'c-1' }, 'as it is', 7, true, null],
+  })
+  t.equal(headers!['content-type'], 'application/json')
+})
+
+t.test('a string that is one expression becomes its value, any other becomes text', async (t) => {
+  const body = { n: '{{call.n}}', text: 'n: {{call.n}}', list: '{{call.list}}', sum: '{{ {"a": {"b": call.n + 1}} }}' }
+  const { text } = await sent(t, { body })
+  t.strictSame(JSON.parse(text!), { n: 3, text: 'n: 3', list: [1, { a: null }], sum: { a: { b: 4 } } })
+})
+
+t.test('a member whose value is nothing is left out', async (t) => {
+  const { text } = await sent(t, { body: { a: '{{call.absent}}', b: '{{call.absent}}!', c: ['{{call.absent}}'] } })
+  t.equal(text, '{"b":"!","c":[null]}')
+})
+
+t.test('a list, a whole value and a plain text can be bodies too', async (t) => {
+  t.equal((await sent(t, { body: ['{{event.name}}'] })).text, '["call.ended"]')
+  t.strictSame(JSON.parse((await sent(t, { body: '{{payload.call}}' })).text!), call)
+  t.equal((await sent(t, { body: 'ended: {{call.callId}}' })).text, '"ended: c-1"')
+})
+
+t.test('a text for a content type that is not JSON is sent as it is', async (t) => {
+  const form = { body: 'id={{$encodeUrlComponent(call.shortSummary)}}', headers: { 'Content-Type': 'text/x-form' } }
+  const { text, headers } = await sent(t, { ...form, headers: secretHeaders(form.headers) })
+  t.equal(text, 'id=All%20%22well%22.')
+  t.equal(headers!['content-type'], 'text/x-form')
+  const json = secretHeaders({ 'content-type': 'application/vnd.x+json' })
+  t.equal((await sent(t, { body: 'a', headers: json })).text, '"a"')
+})
+
+t.test('templates do not see what is redacted', async (t) => {
+  const body = { a: '{{call.joinUrl}}', b: '{{payload.call.joinUrl}}', c: '{{call.callId}}' }
+  const { text } = await sent(t, { body, redact: ['call.joinUrl'] })
+  t.equal(text, '{"c":"c-1"}')
+})
+
+t.test('headers are filled in, and one that comes out empty is left out', async (t) => {
+  const headers = secretHeaders({ 'X-Call': 'call {{call.callId}}', 'X-None': ' {{call.absent}} ', 'X-Fixed': 'yes' })
+  const { text, headers: received } = await sent(t, { headers })
+  t.match(received, { 'x-call': 'call c-1', 'x-fixed': 'yes', 'content-type': 'application/json' })
+  t.notOk('x-none' in received!)
+  t.equal(text, Buffer.from(ended.event.body).toString(), 'the body is as received')
+})
+
+t.test('a filled in content type wins', async (t) => {
+  const { headers } = await sent(t, { headers: secretHeaders({ 'Content-Type': 'text/{{call.n}}' }), body: 'x' })
+  t.equal(headers!['content-type'], 'text/3')
+})
+
+t.test('a header value that none can carry is refused, and not shown', async (t) => {
+  for (const note of ['a\r\nx-evil: 1', 'a\0', 'snow ☃']) {
+    const headers = secretHeaders({ 'X-Note': '{{call.note}}' })
+    const { outcome, requests } = await sent(t, { headers }, deliveryOf({ event: 'call.ended', call: { note } }))
+    t.match(outcome, { kind: 'refused', error: /^template: the header X-Note comes out with a line break/ })
+    t.notMatch(JSON.stringify(outcome), /evil|snow/)
+    t.equal(requests, 0)
+  }
+})
+
+t.test('a template that fails on a payload is refused, without the value it failed on', async (t) => {
+  for (const options of [
+    { body: { n: '{{call.shortSummary + 1}}' } },
+    { headers: secretHeaders({ 'X-N': '{{call.shortSummary + 1}}' }) },
+  ]) {
+    const { outcome, requests } = await sent(t, options)
+    t.match(outcome, { kind: 'refused', error: /^template: / })
+    t.notMatch(JSON.stringify(outcome), 'well')
+    t.equal(requests, 0)
+  }
+})
+
+t.test('a body that comes to nothing is refused', async (t) => {
+  const { outcome } = await sent(t, { body: '{{call.absent}}' })
+  t.same(outcome, { kind: 'refused', error: 'template: the body comes to nothing' })
+})
+
+t.test('a body that is no JSON cannot be redacted or filled in, and is refused', async (t) => {
+  for (const options of [{ redact: ['call.x'] }, { body: { a: '{{event.id}}' } }]) {
+    const { outcome, requests } = await sent(t, options, sampleDelivery({ body: Buffer.from('{"call":') }))
+    t.same(outcome, { kind: 'refused', error: 'payload: the body is not JSON' })
+    t.equal(requests, 0)
+  }
+})
+
+t.test('a payload without a call fills in what there is', async (t) => {
+  const { text } = await sent(
+    t,
+    { body: { id: '{{call.callId}}', name: '{{event.name}}' } },
+    deliveryOf({ event: 'x' }),
+  )
+  t.equal(text, '{"name":"x"}')
+})
