@@ -175,6 +175,7 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     await operator.retryDeliveries(one, LATER)
     t.same(await claimedIds(outbox, 'crm'), [], 'the old attempt is still under way')
     t.equal(await outbox.settle(leased, attemptAt(leased, 'failed'), { state: 'pending', dueAt: 1 }), false)
+    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), false)
     t.match(await claimOne(outbox, 'crm'), { deliveryId: leased.deliveryId, attempts: 0, round: 2 })
   })
 

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
+import { migrate } from '../../src/outbox/sqlite/migrate.ts'
+import { createRejectionStore } from '../../src/outbox/sqlite/rejections.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { scratch } from '../scratch.ts'
 import { attemptAt, newEvent, to } from './contract.ts'
@@ -190,4 +192,26 @@ t.test('unproven rejections are bounded and do not push out the kept ones', asyn
     select sum(body is null) as unproven, sum(body is not null) as kept from rejection_log`) as [Record<string, number>]
   t.ok(unproven! >= 10_000 && unproven! <= 11_000, `${unproven} are left`)
   t.equal(kept, 1)
+})
+
+t.test('the bodies of kept rejections are bounded too; the newest stay', async (t) => {
+  const database = openDatabase(':memory:')
+  migrate(database)
+  const store = createRejectionStore(database, 10_000)
+  for (let n = 0; n < 1_001; n++) {
+    const kept = { body: Buffer.from(`${n}`.padEnd(100)), contentType: null }
+    store.reject({
+      source: 's',
+      receivedAt: n,
+      reason: 'timestamp_stale',
+      peer: '::1',
+      bytes: 100,
+      headers: '{}',
+      kept,
+    })
+  }
+  const left = database.prepare('select received_at from rejections order by rejection_id').pluck().all() as number[]
+  t.equal(left.length, 100)
+  t.equal(left.at(-1), 1_000)
+  database.close()
 })

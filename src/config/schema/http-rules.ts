@@ -44,8 +44,12 @@ const TAKEN = [
   /^x-(ultravox-webhook|relay)-/i,
 ]
 
+/** They are about a connection, not a request, and the HTTP client refuses to send them. */
+const NOT_SENT = /^(expect|keep-alive|upgrade|te|trailer|proxy-connection)$/i
+
 export function headerNameProblem(name: string): string | undefined {
   if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)) return 'is no header name: use letters, digits and "-"'
+  if (NOT_SENT.test(name)) return 'is a header of connections, which cannot be sent with a request: remove it'
   return TAKEN.some((names) => names.test(name)) ? 'is set by the relay itself: remove it' : undefined
 }
 

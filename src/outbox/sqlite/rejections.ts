@@ -6,14 +6,18 @@ import type { Rejection } from '../outbox.ts'
 const UNPROVEN_LIMIT = 10_000
 /** And with one. Far more: they may hold genuine events of a day on which this machine's clock was wrong. */
 const PROVEN_LIMIT = 100_000
-/** The limits are enforced at the first refusal after a start, and then once in so many. */
+/** Nor more than this of their bodies. */
+const PROVEN_BYTES = 1024 * 1024 * 1024
+/** The limits are enforced at the first refusal after a start, and then once in so many, or in so many bytes. */
 const PRUNE_EVERY = 1_000
+const PRUNE_EVERY_BYTES = 64 * 1024 * 1024
 
 export interface RejectionStore {
   reject(rejection: Rejection): void
 }
 
-export function createRejectionStore(database: Database.Database): RejectionStore {
+/** `provenBytes`: the bound on kept bodies; a test gives a small one. */
+export function createRejectionStore(database: Database.Database, provenBytes = PROVEN_BYTES): RejectionStore {
   // A kept request that is sent again (the provider retries for hours) is one row, with the time of the last.
   const insert = database.prepare(`
     insert into rejections (source, received_at, reason, peer, bytes, headers, body, body_hash, content_type)
@@ -24,8 +28,22 @@ export function createRejectionStore(database: Database.Database): RejectionStor
         received_at = excluded.received_at,
         peer = excluded.peer,
         headers = excluded.headers`)
-  const prunings = [pruning(database, 'is null', UNPROVEN_LIMIT), pruning(database, 'is not null', PROVEN_LIMIT)]
+  const pruneLargest = database.prepare(`
+    delete from rejections
+    where body is not null and rejection_id <= (
+      select max(rejection_id)
+      from (
+        select rejection_id, sum(length(body)) over (order by rejection_id desc) as newer_bytes
+        from rejections
+        where body is not null)
+      where newer_bytes > ${provenBytes})`)
+  const prunings = [
+    pruning(database, 'is null', UNPROVEN_LIMIT),
+    pruning(database, 'is not null', PROVEN_LIMIT),
+    pruneLargest,
+  ]
   let sincePruned = PRUNE_EVERY
+  let bytesSincePruned = 0
 
   return {
     reject({ kept, ...rejection }) {
@@ -35,8 +53,11 @@ export function createRejectionStore(database: Database.Database): RejectionStor
         bodyHash: kept === null ? null : bodyHash(kept.body),
         contentType: kept?.contentType ?? null,
       })
-      if (++sincePruned < PRUNE_EVERY) return
+      sincePruned += 1
+      bytesSincePruned += kept?.body.byteLength ?? 0
+      if (sincePruned < PRUNE_EVERY && bytesSincePruned < PRUNE_EVERY_BYTES) return
       sincePruned = 0
+      bytesSincePruned = 0
       for (const prune of prunings) prune.run()
     },
   }
