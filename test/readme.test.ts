@@ -88,7 +88,8 @@ t.test('the README names no script or command that does not exist', async (t) =>
     if (name !== 'ci') t.ok(name! in scripts, `npm run ${name}`)
   }
   const { stdout } = await runRelay(['--help'], t.testdir())
-  for (const [, name] of README.matchAll(/ultravox-relay (serve|check|trigger|config)\b/g)) t.match(stdout, `  ${name}`)
+  for (const [, name] of README.matchAll(/ultravox-relay (serve|check|trigger|config|events|deliveries|targets)\b/g))
+    t.match(stdout, `  ${name}`)
 })
 
 t.test('the event that the README sends by hand is taken', async (t) => {

@@ -1,12 +1,26 @@
 import { join } from 'node:path'
+import type { Test } from 'tap'
 import type { NewEvent } from '../../src/domain/event.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { httpServer } from '../local-server.ts'
 import { attemptAt, newEvent, to } from '../outbox/contract.ts'
 import { runRelay } from './relay-process.ts'
+import { SECRET } from './ultravox-sender.ts'
 
 /** A JSON object that a command has printed. */
 export interface Row {
   readonly [key: string]: unknown
+}
+
+export const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
+export const sink = { type: 'exec', command: ['cat'] }
+
+/** A service that is down (404, so that deliveries to it are dead at once) or up. */
+export async function service(t: Test, up: boolean) {
+  const state = { up }
+  const { origin, received } = await httpServer(t, (response) => response.writeHead(state.up ? 200 : 404).end('gone'))
+  const ids = () => received.map(({ headers }) => headers['webhook-id'])
+  return { target: { type: 'http', url: origin }, received, ids, state }
 }
 
 /** Commands of the real binary in a configuration's directory. */
@@ -39,7 +53,7 @@ export async function fill(
   const recorded = events.map((event) => ({ event: newEvent(event), targets }))
   await Promise.all(recorded.map(({ event }) => outbox.record(event, to(...targets))))
   for (const target of end === undefined ? [] : targets) {
-    const { deliveries } = await outbox.claim(target, 1_000_000, 9_000_000)
+    const { deliveries } = await outbox.claim(target, 1_000_000, Number.MAX_SAFE_INTEGER)
     const outcome = end === 'dead' ? 'refused' : 'delivered'
     await Promise.all(deliveries.map((each) => outbox.settle(each, attemptAt(each, outcome), { state: end! })))
   }

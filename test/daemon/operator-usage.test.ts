@@ -1,12 +1,8 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { commandsIn, fill } from './operator-commands.ts'
+import { commandsIn, fill, sink, sources } from './operator-commands.ts'
 import { writeConfig } from './relay-process.ts'
-import { SECRET } from './ultravox-sender.ts'
-
-const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
-const sink = { type: 'exec', command: ['cat'] }
 
 t.test('an id that cannot be changed so is told', async (t) => {
   const directory = t.testdir()
@@ -89,4 +85,23 @@ t.test('every one of these commands has an example in its help', async (t) => {
       t.match(stdout, '--json')
     }),
   )
+})
+
+t.test('the commands that the README gives for a target that was down do what it says', async (t) => {
+  const directory = t.testdir()
+  const { run, deliveries } = commandsIn(directory)
+  writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const events = Array.from({ length: 20 }, () => ({ receivedAt: Date.now() - 3_600_000 }))
+  await fill(directory, events, ['crm'], 'dead')
+  const section = /### When a target was down\n.*?```sh\n(.*?)```/s.exec(readFileSync('README.md', 'utf8'))?.[1] ?? ''
+  const lines = section
+    .trim()
+    .split('\n')
+    .map((line) => line.replace(/^ultravox-relay | *#.*$/g, ''))
+  t.equal(lines.length, 5)
+  const last = lines.pop()!
+  for (const line of lines) t.match(await run(line), { code: 0, stdout: /crm/, stderr: '' }, line)
+  t.match(await run(last), { code: 2, stderr: /say --yes/ })
+  t.match(await run(`${last} --yes`), { code: 0, stdout: '20 deliveries to crm retried\n' })
+  t.equal((await deliveries('--state pending')).length, 20)
 })
