@@ -16,6 +16,7 @@ import { httpServer, tcpServer } from '../local-server.ts'
 import { newEvent, to } from '../outbox/contract.ts'
 
 const BACKLOG = 1_000
+
 const EVENTS = 120
 
 const clock = systemClock
