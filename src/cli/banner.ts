@@ -1,3 +1,4 @@
+import { basename, relative } from 'node:path'
 import type { Config, SourceConfig, TargetConfig } from '../config/config.ts'
 
 /** What a person who has just started the relay wants to know. Never a secret: of a URL, only where it leads. */
@@ -24,10 +25,16 @@ export function banner(config: Config, file: string, address: string): string {
     ...section('routes', routes),
     '',
     'Send a first signed event from another terminal:',
-    `  npx --no ultravox-relay trigger call.ended --config ${file}`,
+    `  ${invocation()} trigger call.ended --config ${file}`,
     '',
     '',
   ].join('\n')
+}
+
+/** How this program was called, so that its next command can be called the same way. */
+function invocation(): string {
+  const script = process.argv[1] ?? ''
+  return basename(script) === 'ultravox-relay' ? 'ultravox-relay' : `node ${relative(process.cwd(), script)}`
 }
 
 /** A titled block of rows with aligned columns. */
