@@ -30,6 +30,7 @@ import { keysIn } from './targets/body-template.ts'
 import { concealing } from './targets/concealing.ts'
 import { createExecTarget } from './targets/exec.ts'
 import { createHttpTarget } from './targets/http.ts'
+import { Launcher } from './targets/launcher.ts'
 import { createSlackTarget } from './targets/slack.ts'
 import type { Target } from './targets/target.ts'
 
@@ -66,7 +67,8 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, () => void lanes.refresh())
   // What waits should wait as long as it was meant to, whatever is done to the machine's clock.
   const steady = createSteadyClock(clock, systemStopwatch)
-  const lanes = createLanes(config, outbox, both(laneLog(logger), laneAlerts(alerts.raise)), steady)
+  const launcher = new Launcher()
+  const lanes = createLanes(config, outbox, launcher, both(laneLog(logger), laneAlerts(alerts.raise)), steady)
   try {
     const listener = await createIngest(config, outbox, heardBy(silence, entry), logger, clock)
     const address = await listen(listener, config.server.listen)
@@ -81,13 +83,13 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
         await lanes.stop(config.server.shutdownTimeoutMs)
         // What the lanes have told of up to their end is on disk before the outbox is closed.
         await alerts.stop()
-        await outbox.close()
+        await Promise.all([outbox.close(), launcher.close()])
       },
     }
   } catch (error) {
     await lanes.stop(0)
     await alerts.stop()
-    await outbox.close()
+    await Promise.all([outbox.close(), launcher.close()])
     throw error
   }
 }
@@ -154,11 +156,11 @@ function both(log: LaneLog & LanesLog, alerts: LaneAlerts): LaneLog & LanesLog {
   }
 }
 
-function createLanes(config: Config, outbox: Outbox, log: LaneLog & LanesLog, clock: Clock): Lanes {
+function createLanes(config: Config, outbox: Outbox, launcher: Launcher, log: LaneLog & LanesLog, clock: Clock): Lanes {
   const targets = Object.entries(config.targets)
   const lane = (name: string, target: TargetConfig) =>
     new Lane({
-      target: createTarget(name, target, config.directory, clock),
+      target: createTarget(name, target, config.directory, clock, launcher),
       outbox,
       concurrency: target.concurrency,
       rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
@@ -179,7 +181,7 @@ function createLanes(config: Config, outbox: Outbox, log: LaneLog & LanesLog, cl
   })
 }
 
-function createTarget(name: string, target: TargetConfig, directory: string, clock: Clock): Target {
+function createTarget(name: string, target: TargetConfig, directory: string, clock: Clock, launcher: Launcher): Target {
   switch (target.type) {
     case 'http': {
       const { headers, sign, body } = target
@@ -192,7 +194,7 @@ function createTarget(name: string, target: TargetConfig, directory: string, clo
     case 'slack':
       return concealing(createSlackTarget({ name, ...target }, clock), [target.webhookUrl])
     case 'exec':
-      return concealing(createExecTarget({ name, directory, ...target }), Object.values(target.env))
+      return concealing(createExecTarget({ name, directory, ...target }, launcher), Object.values(target.env))
   }
 }
 

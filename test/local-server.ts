@@ -1,7 +1,10 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import { type AddressInfo, createServer as createNetServer, type Server, type Socket } from 'node:net'
-import type { Test } from 'tap'
+import type { Test as TapTest } from 'tap'
+
+/** What a test is to a server: the end of it is its own. */
+type Test = Pick<TapTest, 'teardown'>
 
 /** A request as it arrived. */
 export interface Received {

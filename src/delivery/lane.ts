@@ -75,7 +75,8 @@ export class Lane {
   /** Woken while a claim was under way: its answer may be out of date. */
   #wokenMeanwhile = false
   #stopping = false
-  #paused = false
+  /** Until it is known whether the target is paused, it is. */
+  #paused = true
   #breaker: BreakerState = HEALTHY
   #timer: NodeJS.Timeout | undefined
 
@@ -116,7 +117,7 @@ export class Lane {
     void this.#track(this.#stopping || this.#paused ? this.#options.outbox.release(delivery) : this.#attempt(delivery))
   }
 
-  /** Takes over what is kept of the target. Called at the start, and when an operator has paused or resumed it. */
+  /** Called at the start, which a lane waits for, and when an operator has paused or resumed the target. */
   setPaused(paused: boolean): void {
     this.#paused = paused
     this.wake()

@@ -1,5 +1,5 @@
 import type { NewEvent } from '../domain/event.ts'
-import type { Outbox, Recorded } from '../outbox/outbox.ts'
+import type { Outbox, Recorded, TargetState } from '../outbox/outbox.ts'
 import type { Lane } from './lane.ts'
 
 export interface LanesLog {
@@ -27,27 +27,35 @@ export class Lanes {
     this.#options = options
   }
 
-  /** Takes up what the last run left: open breakers, paused targets, unfinished deliveries. */
+  /**
+   * Takes up what the last run left: open breakers, paused targets, unfinished deliveries. Events may be recorded before;
+   * nothing is sent before.
+   */
   async start(): Promise<void> {
     const { lanes, outbox, log } = this.#options
-    for (const { target, breaker } of await outbox.targetStates()) {
+    const states = await outbox.targetStates()
+    for (const { target, breaker } of states) {
       if (breaker !== null) lanes.get(target)?.restoreBreaker(breaker)
     }
-    await this.refresh()
+    this.#pause(states)
     const orphaned = (await outbox.targetsWithDeliveries()).filter((target) => !lanes.has(target))
     if (orphaned.length > 0) log.orphaned(orphaned)
   }
 
   /** Another process has written to the outbox: what is paused may have changed, and anything may be due. */
   async refresh(): Promise<void> {
-    const { lanes, pausedByConfig, outbox, log } = this.#options
+    const { outbox, log } = this.#options
     try {
-      const states = await outbox.targetStates()
-      const paused = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
-      for (const [name, lane] of lanes) lane.setPaused(pausedByConfig.has(name) || paused.has(name))
+      this.#pause(await outbox.targetStates())
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
     }
+  }
+
+  #pause(states: readonly TargetState[]): void {
+    const { lanes, pausedByConfig } = this.#options
+    const paused = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
+    for (const [name, lane] of lanes) lane.setPaused(pausedByConfig.has(name) || paused.has(name))
   }
 
   /**

@@ -1,8 +1,10 @@
 import type { Delivery } from '../domain/delivery.ts'
+import { errorMessage } from '../domain/errors.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { Secret } from '../domain/secret.ts'
 import { identityValues } from './identity-values.ts'
-import { type ProcessEnding, runProcessGroup } from './process-group.ts'
+import type { Launcher } from './launcher.ts'
+import type { ProcessEnding } from './process-group.ts'
 import type { Target } from './target.ts'
 
 export interface ExecTargetOptions {
@@ -40,18 +42,21 @@ const ERROR_LINE_LIMIT = 200
  * Node connects its children by sockets, not pipes: `cat` and `>&2` work as ever, but opening `/dev/stdin` or
  * `/dev/stderr` by name does not.
  */
-export function createExecTarget(options: ExecTargetOptions): Target {
+export function createExecTarget(options: ExecTargetOptions, launcher: Launcher): Target {
+  const { command, directory, timeoutMs, runAs = null } = options
   const env = configuredEnv(options)
+  launcher.prepare()
 
   return {
     name: options.name,
     async send(delivery, signal) {
       if (signal.aborted) return { kind: 'interrupted' }
       try {
-        const run = { ...options, env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
-        return outcomeOf(await runProcessGroup(run, signal), options.timeoutMs)
+        const surroundings = { env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
+        const ending = await launcher.run({ command, directory, timeoutMs, runAs, ...surroundings }, signal)
+        return outcomeOf(ending, timeoutMs)
       } catch (error) {
-        return { kind: 'failed', error: `cannot start: ${(error as NodeJS.ErrnoException).code} ${options.command[0]}` }
+        return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}` }
       }
     },
     async close() {},

@@ -4,6 +4,7 @@ import type { Secret } from '../domain/secret.ts'
 import type { Deadlines } from './deadlines.ts'
 import { guarded, refusalOfHost } from './link-local.ts'
 import { throughProxy } from './proxy-tunnel.ts'
+import { shared } from './shared-lookup.ts'
 
 /** Opens the connections of one pool and knows all of them. */
 export interface Connector {
@@ -79,7 +80,7 @@ function opener(way: WayOptions): buildConnector.connector {
   const open = buildConnector({
     timeout: 0,
     ...(socketPath && { socketPath }),
-    ...(isGuarded(way) ? { lookup: guarded(lookup) } : lookup && { lookup }),
+    lookup: isGuarded(way) ? guarded(shared(lookup)) : shared(lookup),
     ...(tls && tlsOptions(tls)),
   } as buildConnector.BuildOptions)
   const servername = tls?.servername

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { NewEvent } from '../../src/domain/event.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { httpServer } from '../local-server.ts'
-import { attemptAt, newEvent, to } from '../outbox/contract.ts'
+import { attemptAt, newEvent, to } from '../outbox/samples.ts'
 import { runRelay } from './relay-process.ts'
 import { SECRET } from './ultravox-sender.ts'
 

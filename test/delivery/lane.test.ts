@@ -7,7 +7,7 @@ import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
-import { newEvent, to } from '../outbox/contract.ts'
+import { newEvent, to } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 
 const policy = {
@@ -53,6 +53,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     log: silent,
     ...options,
   })
+  lane.setPaused(false)
   t.teardown(async () => {
     await lane.stop(0)
     await outbox.close()

@@ -1,54 +1,23 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import type { Attempt, Delivery, NewDelivery } from '../../src/domain/delivery.ts'
-import type { NewEvent } from '../../src/domain/event.ts'
+import type { Delivery } from '../../src/domain/delivery.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
 import { scratch } from '../scratch.ts'
+import { attemptAt, newEvent, to } from './samples.ts'
 
 /** Opens an implementation that keeps what it has in a directory. */
 export type OpenOutbox = (directory: string) => Promise<Outbox>
 
-let eventNumber = 0
-
-/** A new event about a call of its own; `given` overrides. */
-export function newEvent(given: Partial<NewEvent> = {}): NewEvent {
-  eventNumber += 1
-  const callId = `call-${eventNumber}`
-  return {
-    eventId: `evt_${eventNumber}`,
-    source: 'ultravox',
-    event: 'call.ended',
-    callId,
-    receivedAt: 1_000,
-    origin: 'webhook',
-    contentType: 'application/json',
-    body: Buffer.from(JSON.stringify({ event: 'call.ended', call: { callId } })),
-    ...given,
-  }
-}
-
-/** Deliveries to these targets, in no particular order. */
-export function to(...targets: string[]): NewDelivery[] {
-  return targets.map((target) => ({ target, ordered: false }))
-}
-
-/** An attempt at a delivery that ended as said. */
-export function attemptAt(delivery: Delivery, outcome: Attempt['outcome'], startedAt = 2_000): Attempt {
-  return {
-    attempt: delivery.attempts + 1,
-    startedAt,
-    durationMs: 5,
-    outcome,
-    status: outcome === 'delivered' ? 200 : 503,
-    error: outcome === 'delivered' ? null : 'http 503',
-    response: 'answer',
-  }
-}
+let recordedNumber = 0
 
 /** Records one event for each of these call ids, for an ordered target; event ids tell the call and the position. */
 async function recordCalls(outbox: Outbox, callIds: readonly string[]): Promise<void> {
   for (const [position, callId] of callIds.entries()) {
-    const event = newEvent({ callId, event: `event.${++eventNumber}`, eventId: `${callId} ${position} ${eventNumber}` })
+    const event = newEvent({
+      callId,
+      event: `event.${++recordedNumber}`,
+      eventId: `${callId} ${position} ${recordedNumber}`,
+    })
     await outbox.record(event, [{ target: 'crm', ordered: true }])
   }
 }
@@ -228,7 +197,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     const [a, b] = deliveries
     await outbox.settle(a!, attemptAt(a!, 'refused'), { state: 'dead' })
     await outbox.settle(b!, attemptAt(b!, 'refused'), { state: 'dead', hold: true })
-    t.same(namesOf((await outbox.claim('crm', 9, 5_000)).deliveries), ['a 2'])
+    await t.same(namesOf((await outbox.claim('crm', 9, 5_000)).deliveries), ['a 2'])
     await recordCalls(outbox, ['b'])
     t.same((await outbox.claim('crm', 9, 5_000)).deliveries, [], 'what comes later for a held call waits too')
   })

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../src/domain/delivery.ts'
 import type { DeliveryFilter, EventFilter, OutboxOperator } from '../../src/outbox/operator.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
-import { attemptAt, newEvent, to } from './contract.ts'
+import { attemptAt, newEvent, to } from './samples.ts'
 
 /** The daemon's and an operator's way into the same store. */
 export interface BothSides {

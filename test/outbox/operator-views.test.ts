@@ -5,7 +5,7 @@ import { migrate } from '../../src/outbox/sqlite/migrate.ts'
 import { createRejectionStore } from '../../src/outbox/sqlite/rejections.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { scratch } from '../scratch.ts'
-import { attemptAt, newEvent, to } from './contract.ts'
+import { attemptAt, newEvent, to } from './samples.ts'
 
 /** 2026-01-15T12:00:00.123Z */
 const NOW = Date.UTC(2026, 0, 15, 12, 0, 0, 123)

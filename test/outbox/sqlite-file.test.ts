@@ -9,7 +9,7 @@ import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { scratch } from '../scratch.ts'
-import { newEvent, to } from './contract.ts'
+import { newEvent, to } from './samples.ts'
 
 const fail = (error: Error) => t.fail(error.message)
 

@@ -6,8 +6,8 @@ import { deliveryCondition } from '../../src/outbox/sqlite/filter.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
-import { newEvent, to } from './contract.ts'
 import { operatorContract } from './operator-contract.ts'
+import { newEvent, to } from './samples.ts'
 
 const fail = (error: Error) => t.fail(error.message)
 

@@ -4,15 +4,19 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { createExecTarget, type ExecTargetOptions } from '../../src/targets/exec.ts'
+import { Launcher } from '../../src/targets/launcher.ts'
+import { runProcessGroup } from '../../src/targets/process-group.ts'
 import { running, sampleDelivery } from './sample-delivery.ts'
 
 /** Nobody's on any machine: no entry in /etc/passwd is needed to become it. */
 const STRANGER = { uid: 64_321, gid: 64_322, home: '/home/stranger' }
 const asRoot = process.getuid?.() === 0
 
+const launcher = new Launcher()
+
 function sh(script: string, options: Partial<ExecTargetOptions> = {}) {
   const defaults = { name: 'archive', directory: '/', timeoutMs: 10_000, env: {}, passEnv: [] }
-  return createExecTarget({ ...defaults, command: ['/bin/sh', '-c', script], ...options })
+  return createExecTarget({ ...defaults, command: ['/bin/sh', '-c', script], ...options }, launcher)
 }
 
 t.test('started as root, a program runs as the user it is given', { skip: !asRoot && 'not root' }, async (t) => {
@@ -53,6 +57,11 @@ t.test('where the relay may not change the user the program is not started', asy
     process.seteuid!(STRANGER.uid)
     t.teardown(() => process.seteuid!(0))
   }
-  const outcome = await sh('id -u', { runAs: { uid: 64_999, gid: 64_999, home: null } }).send(sampleDelivery(), running)
-  t.same(outcome, { kind: 'failed', error: 'cannot start: EPERM /bin/sh' })
+  // Here and not by the launcher, which may be root still.
+  const stranger = { command: ['/bin/id'], runAs: { uid: 64_999, gid: 64_999 } } as const
+  const started = runProcessGroup(
+    { ...stranger, directory: '/', env: {}, input: Buffer.from(''), timeoutMs: 10_000 },
+    running,
+  )
+  await t.rejects(started, { code: 'EPERM' })
 })

@@ -1,16 +1,20 @@
+import { spawn } from 'node:child_process'
 import { getEventListeners } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { createExecTarget, type ExecTargetOptions } from '../../src/targets/exec.ts'
+import { Launcher } from '../../src/targets/launcher.ts'
 import { eventually } from '../eventually.ts'
 import { running, sampleDelivery } from './sample-delivery.ts'
+
+const launcher = new Launcher()
 
 function target(t: Test, command: [string, ...string[]], options: Partial<ExecTargetOptions> = {}) {
   const defaults = { name: 'archive', directory: t.testdirName, timeoutMs: 10_000, env: {}, passEnv: [] }
   t.testdir()
-  return createExecTarget({ ...defaults, command, ...options })
+  return createExecTarget({ ...defaults, command, ...options }, launcher)
 }
 
 const sh = (t: Test, script: string, options: Partial<ExecTargetOptions> = {}) =>
@@ -108,27 +112,14 @@ t.test('a program that dies of a signal has failed', async (t) => {
 t.test('a program that cannot be started has failed, and leaves nothing open', async (t) => {
   const open = () => readdirSync('/proc/self/fd').length
   const missing = target(t, ['./missing'])
-  writeFileSync(join(t.testdirName, 'plain'), 'no program')
+  // The connection to the launcher is one.
+  await sh(t, 'exit 0').send(sampleDelivery(), running)
   const before = open()
   t.same(await missing.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: ENOENT ./missing' })
-  const plain = createExecTarget({
-    name: 'x',
-    command: ['./plain'],
-    directory: t.testdirName,
-    timeoutMs: 1_000,
-    env: {},
-    passEnv: [],
-  })
+  const plain = target(t, ['./plain'])
+  writeFileSync(join(t.testdirName, 'plain'), 'no program')
   t.same(await plain.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: EACCES ./plain' })
-  const huge = { BIG: new Secret('x'.repeat(4 * 1024 * 1024)) }
-  const tooBig = createExecTarget({
-    name: 'x',
-    command: ['/bin/true'],
-    directory: '/',
-    timeoutMs: 1_000,
-    env: huge,
-    passEnv: [],
-  })
+  const tooBig = target(t, ['/bin/true'], { env: { BIG: new Secret('x'.repeat(4 * 1024 * 1024)) } })
   t.same(await tooBig.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: E2BIG /bin/true' })
   await eventually(() => open() <= before, 'no descriptor is left open')
 })
@@ -259,4 +250,43 @@ t.test('many attempts leave no descriptor, timer, listener or zombie behind', as
   await eventually(() => state().descriptors <= before.descriptors, 'no descriptor is left open')
   t.same(state(), before)
   t.same(getEventListeners(signal, 'abort'), [])
+})
+
+t.test('a program does not outlive a relay that is killed', async (t) => {
+  const directory = t.testdir()
+  const source = (file: string) => JSON.stringify(new URL(`../../src/targets/${file}`, import.meta.url).href)
+  const relay = spawn(process.execPath, [
+    '--input-type=module',
+    '--eval',
+    `import { Launcher } from ${source('launcher.js')}
+     const command = ['/bin/sh', '-c', 'trap "" TERM; echo $$ > pid; sleep 60 & wait']
+     const options = { command, directory: ${JSON.stringify(directory)}, env: {}, input: Buffer.from(''), timeoutMs: 60_000 }
+     await new Launcher().run(options, new AbortController().signal)`,
+  ])
+  t.teardown(() => relay.kill('SIGKILL'))
+  await eventually(() => existsSync(join(directory, 'pid')) && pidIn(t, 'pid') > 0, 'the program runs')
+  relay.kill('SIGKILL')
+  await eventually(() => !isAlive(pidIn(t, 'pid')), 'the program is gone')
+})
+
+t.test('when the launcher is killed, its programs have failed and the next one starts another', async (t) => {
+  const own = new Launcher()
+  t.teardown(() => own.close())
+  const run = (script: string) =>
+    own.run(
+      {
+        command: ['/bin/sh', '-c', script],
+        directory: t.testdirName,
+        env: {},
+        input: Buffer.from(''),
+        timeoutMs: 60_000,
+      },
+      running,
+    )
+  t.testdir()
+  // The program's parent is the launcher.
+  const failed = t.rejects(run('echo $PPID > launcher; kill -KILL $PPID'), { message: /has ended/ })
+  await eventually(() => existsSync(join(t.testdirName, 'launcher')), 'the program runs')
+  await failed
+  t.match(await run('echo again'), { code: 0, stdout: 'again\n' })
 })

@@ -1,0 +1,95 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { FromLauncher, ToLauncher } from './launcher-process.ts'
+import type { ProcessEnding, ProcessOptions } from './process-group.ts'
+
+interface Run {
+  readonly resolve: (ending: ProcessEnding) => void
+  readonly reject: (error: CannotStart) => void
+}
+
+/** A program that could not be started. The message is an errno name, such as `ENOENT`. */
+export class CannotStart extends Error {}
+
+/**
+ * Runs programs from a small process of its own. To start one takes a fork, which copies the page tables of whoever asks
+ * for it: in the relay, whatever the thread, that stops the delivery to all targets for some ten milliseconds.
+ * The process is started once, and keeps nothing alive while it has nothing to do. When the relay is
+ * gone, even killed, it ends the programs and itself.
+ */
+export class Launcher {
+  #process: ChildProcess | undefined
+  readonly #runs = new Map<number, Run>()
+  #lastRun = 0
+
+  /** Has the process started ahead of the first program. */
+  prepare(): void {
+    this.#started()
+  }
+
+  /** See `runProcessGroup`, which does the work. Rejects with `CannotStart` only. */
+  async run(options: ProcessOptions, abort: AbortSignal): Promise<ProcessEnding> {
+    const launcher = this.#started()
+    const run = ++this.#lastRun
+    const send = (message: ToLauncher) => launcher.connected && launcher.send(message)
+    const interrupt = () => send({ interrupt: run })
+    try {
+      return await new Promise<ProcessEnding>((resolve, reject) => {
+        this.#runs.set(run, { resolve, reject })
+        launcher.channel?.ref()
+        send({ run, options })
+        abort.addEventListener('abort', interrupt)
+        if (abort.aborted) interrupt()
+      })
+    } finally {
+      abort.removeEventListener('abort', interrupt)
+      this.#runs.delete(run)
+      if (this.#runs.size === 0) launcher.channel?.unref()
+    }
+  }
+
+  /** Ends the process. No program is running when it is called. */
+  async close(): Promise<void> {
+    const launcher = this.#process
+    if (launcher === undefined) return
+    const exited = once(launcher, 'exit')
+    launcher.ref()
+    launcher.disconnect()
+    await exited
+  }
+
+  #started(): ChildProcess {
+    this.#process ??= this.#start()
+    return this.#process
+  }
+
+  #start(): ChildProcess {
+    const launcher = fork(fileURLToPath(new URL('./launcher-process.js', import.meta.url)), {
+      // Nothing of the relay's environment and flags: programs get what is configured for them.
+      env: {},
+      execArgv: [],
+      // Bodies are bytes.
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    launcher.unref()
+    launcher.channel?.unref()
+    launcher.on('message', (message: FromLauncher) => {
+      const run = this.#runs.get(message.run)
+      if ('ending' in message) run?.resolve(message.ending)
+      else run?.reject(new CannotStart(message.failed))
+    })
+    // Killed, or never started: what ran has failed, and the next program starts another.
+    launcher.on('error', ({ message }) => this.#lose(launcher, message))
+    launcher.on('disconnect', () => this.#lose(launcher, 'the process that starts programs has ended'))
+    return launcher
+  }
+
+  #lose(launcher: ChildProcess, why: string): void {
+    // One that could not be started tells of it twice.
+    if (this.#process !== launcher) return
+    this.#process = undefined
+    for (const { reject } of this.#runs.values()) reject(new CannotStart(why))
+  }
+}

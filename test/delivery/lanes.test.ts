@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { Lane } from '../../src/delivery/lane.ts'
+import { Lanes } from '../../src/delivery/lanes.ts'
+import { UNLIMITED } from '../../src/delivery/rate-limit.ts'
+import { systemClock } from '../../src/domain/clock.ts'
+import type { Delivery } from '../../src/domain/delivery.ts'
+import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { eventually } from '../eventually.ts'
+import { newEvent } from '../outbox/samples.ts'
+import { scratch } from '../scratch.ts'
+
+t.test('what comes before it is known which targets are paused waits until it is', async (t) => {
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), (error) => t.fail(error.message))
+  const sent: string[] = []
+  const lane = (name: string) =>
+    new Lane({
+      target: {
+        name,
+        async send({ target }: Delivery) {
+          sent.push(target)
+          return { kind: 'delivered' }
+        },
+        async close() {},
+      },
+      outbox,
+      concurrency: 2,
+      rate: UNLIMITED,
+      policy: { initialDelayMs: 10, factor: 2, maxDelayMs: 10, jitter: 0, giveUpAfterMs: null, maxAttempts: null },
+      breaker: { failures: 3, cooldownMs: 50, maxCooldownMs: 200 },
+      ordered: false,
+      holdOnDead: false,
+      clock: systemClock,
+      random: Math.random,
+      log: { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} },
+    })
+  const lanes = new Lanes({
+    lanes: new Map(['crm', 'resting'].map((name) => [name, lane(name)])),
+    ordered: new Set(),
+    pausedByConfig: new Set(['resting']),
+    outbox,
+    log: { orphaned() {}, outboxUnavailable() {} },
+  })
+  t.teardown(async () => {
+    await lanes.stop(0)
+    await outbox.close()
+  })
+
+  await lanes.record(newEvent({ receivedAt: Date.now() }), ['crm', 'resting'])
+  // Whatever a lane would have done on its own is done when the outbox has answered once more.
+  await outbox.targetStates()
+  t.same(sent, [])
+
+  await lanes.start()
+  await eventually(() => sent.length > 0, 'the one that is not paused has it')
+  t.same(sent, ['crm'])
+})
