@@ -26,13 +26,8 @@ import type { Outbox } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { noVerification } from './sources/none.ts'
 import { createUltravoxScheme } from './sources/ultravox.ts'
-import { keysIn } from './targets/body-template.ts'
-import { concealing } from './targets/concealing.ts'
-import { createExecTarget } from './targets/exec.ts'
-import { createHttpTarget } from './targets/http.ts'
+import { createTarget } from './target-factory.ts'
 import { Launcher } from './targets/launcher.ts'
-import { createSlackTarget } from './targets/slack.ts'
-import type { Target } from './targets/target.ts'
 
 /** A relay that is running. */
 export interface Daemon {
@@ -179,23 +174,6 @@ function createLanes(config: Config, outbox: Outbox, launcher: Launcher, log: La
     outbox,
     log,
   })
-}
-
-function createTarget(name: string, target: TargetConfig, directory: string, clock: Clock, launcher: Launcher): Target {
-  switch (target.type) {
-    case 'http': {
-      const { headers, sign, body } = target
-      return concealing(createHttpTarget({ name, ...target }, clock), [
-        ...Object.values(headers),
-        ...(sign?.secrets ?? []),
-        ...keysIn(body),
-      ])
-    }
-    case 'slack':
-      return concealing(createSlackTarget({ name, ...target }, clock), [target.webhookUrl])
-    case 'exec':
-      return concealing(createExecTarget({ name, directory, ...target }, launcher), Object.values(target.env))
-  }
 }
 
 function createIngest(config: Config, outbox: Outbox, entry: Entry, logger: Logger, clock: Clock) {

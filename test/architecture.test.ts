@@ -47,9 +47,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   alerts: ['domain', OUTBOX],
   ultravox: ['domain', OUTBOX],
   admin: ['domain', OUTBOX],
-  cli: ['domain', 'config', OPERATOR, OPEN_OUTBOX, 'daemon.ts', 'logging.ts'],
+  cli: ['domain', 'config', OPERATOR, OPEN_OUTBOX, 'daemon.ts', 'logging.ts', 'target-factory.ts'],
   [OPEN_OUTBOX]: ['domain', OPERATOR, 'outbox/sqlite'],
-  'daemon.ts': [...ALL_BUT_CLI, 'logging.ts'],
+  'daemon.ts': [...ALL_BUT_CLI, 'logging.ts', 'target-factory.ts'],
+  'target-factory.ts': ['domain', 'config', 'targets'],
   'logging.ts': ALL_BUT_CLI,
   'version.ts': [],
 }

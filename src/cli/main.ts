@@ -8,6 +8,7 @@ import { configCommand } from './config.ts'
 import { deliveriesCommand } from './deliveries.ts'
 import { eventsCommand } from './events.ts'
 import { serveCommand } from './serve.ts'
+import { colorOption, setColor } from './style.ts'
 import { targetsCommand } from './targets.ts'
 import { triggerCommand } from './trigger.ts'
 
@@ -27,7 +28,9 @@ for (const command of withSubcommands(program)) {
   command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {
     process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)
   })
+  if (command.commands.length === 0) command.addOption(colorOption())
 }
+program.hook('preAction', (_, action) => setColor(action.opts().color))
 
 // Who reads may stop reading (`… | head`); that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,5 +1,5 @@
 import type { Attempt, NewDelivery } from '../domain/delivery.ts'
-import type { TargetState } from './outbox.ts'
+import type { DaemonState, TargetState } from './outbox.ts'
 
 /**
  * What an operator does with an outbox, from another process than the daemon's or while none is running. Apart from the
@@ -48,6 +48,9 @@ export interface OutboxOperator {
 
   /** Every target with deliveries or a state, in the order of their names. */
   listTargets(now: number): Promise<TargetSummary[]>
+
+  /** The daemon of this outbox: what it last said of itself and whether it runs now. Null where none ever did. */
+  daemon(): Promise<(DaemonState & { readonly running: boolean }) | null>
 
   close(): Promise<void>
 }

@@ -47,6 +47,9 @@ export interface Outbox {
   /** The names of all targets that have unfinished deliveries. */
   targetsWithDeliveries(): Promise<string[]>
 
+  /** Says who runs and how, for the commands; replaces what was said before. */
+  saveDaemon(state: DaemonState): Promise<void>
+
   /** Finishes what is under way and closes the store. */
   close(): Promise<void>
 }
@@ -76,6 +79,23 @@ export interface OpenBreaker {
   /** When one attempt may be made to see (epoch milliseconds). */
   readonly probeAt: number
   readonly cooldownMs: number
+}
+
+/** What a daemon tells of itself. */
+export interface DaemonState {
+  readonly pid: number
+  readonly version: string
+  /** Where it listens, such as `127.0.0.1:8080`. */
+  readonly listen: string
+  /** Absolute. */
+  readonly configFile: string
+  readonly startedAt: number
+  /** How often it has tried to read its configuration anew. */
+  readonly reloads: number
+  /** When it did last; null where it has not. */
+  readonly reloadedAt: number | null
+  /** Why the last time changed nothing; null where it worked. */
+  readonly reloadProblem: string | null
 }
 
 /** A request that was not taken. */

@@ -36,6 +36,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.settle(...call.args)
       case 'saveBreaker':
         return store.saveBreaker(...call.args)
+      case 'saveDaemon':
+        return store.saveDaemon(...call.args)
     }
   }
 
@@ -118,7 +120,7 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
   }
 }
 
-const WRITES: ReadonlySet<Method> = new Set(['record', 'reject', 'settle', 'saveBreaker'])
+const WRITES: ReadonlySet<Method> = new Set(['record', 'reject', 'settle', 'saveBreaker', 'saveDaemon'])
 
 function isWrite(call: Call): boolean {
   return WRITES.has(call.method)

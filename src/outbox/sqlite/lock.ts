@@ -1,6 +1,10 @@
+import { existsSync, realpathSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { openDatabase } from './driver.ts'
+
+/** A daemon that starts waits so long for a command that looks whether one runs, which takes far less. */
+const LOOK_MS = 200
 
 /**
  * Makes this process the only daemon on an outbox. The lock is SQLite's own exclusive lock on a file beside the
@@ -8,7 +12,7 @@ import { openDatabase } from './driver.ts'
  * and the CLI. Throws `outbox_locked` at once if another process has it. Closing the returned handle gives it back.
  */
 export function lockOutbox(path: string): Database.Database {
-  const lock = openDatabase(`${path}.lock`, { timeout: 0 })
+  const lock = openDatabase(`${path}.lock`, { timeout: LOOK_MS })
   try {
     lock.pragma('locking_mode = exclusive')
     lock.exec('begin exclusive')
@@ -21,5 +25,21 @@ export function lockOutbox(path: string): Database.Database {
       `another relay is running on the outbox ${path}; stop it first, or give this one an outbox.path of its own`,
       { cause: error },
     )
+  }
+}
+
+/** Whether a daemon runs on the outbox at `path`. */
+export function isLocked(path: string): boolean {
+  const file = `${realpathSync(path)}.lock`
+  if (!existsSync(file)) return false
+  const lock = openDatabase(file, { timeout: 0, readonly: true })
+  try {
+    lock.pragma('schema_version')
+    return false
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    return true
+  } finally {
+    lock.close()
   }
 }

@@ -13,11 +13,14 @@ import type {
   StoredEvent,
   TargetSummary,
 } from '../operator.ts'
+import type { DaemonState } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
+import { createDaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore } from './deliveries.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
+import { isLocked } from './lock.ts'
 import { migrate } from './migrate.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
 import { createTargetStateStore } from './target-states.ts'
@@ -40,6 +43,7 @@ const EVENT = `
 
 /** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
 export class SqliteOperator implements OutboxOperator {
+  readonly #path: string
   readonly #database: Database.Database
   readonly #redelivery: Redelivery
 
@@ -55,14 +59,15 @@ export class SqliteOperator implements OutboxOperator {
     try {
       database.pragma('synchronous = full')
       migrate(database)
-      return new SqliteOperator(database)
+      return new SqliteOperator(path, database)
     } catch (error) {
       database.close()
       throw fromFault(toFault(error))
     }
   }
 
-  private constructor(database: Database.Database) {
+  private constructor(path: string, database: Database.Database) {
+    this.#path = path
     this.#database = database
     this.#redelivery = createRedelivery(database, createCallOrder(database))
   }
@@ -163,6 +168,11 @@ export class SqliteOperator implements OutboxOperator {
       ...(counts.get(target) ?? { pending: 0, retrying: 0, dead: 0 }),
       oldestDueAt: deliveries.oldestDueAt(target, now),
     }))
+  }
+
+  async daemon(): Promise<(DaemonState & { running: boolean }) | null> {
+    const state = createDaemonStateStore(this.#database).daemonState()
+    return state && { ...state, running: isLocked(this.#path) }
   }
 
   async close(): Promise<void> {

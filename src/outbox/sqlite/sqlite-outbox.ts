@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/delivery.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
-import type { Claim, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
+import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -100,6 +100,10 @@ export class SqliteOutbox implements Outbox {
 
   targetsWithDeliveries(): Promise<string[]> {
     return this.#call({ method: 'targetsWithDeliveries', args: [] })
+  }
+
+  saveDaemon(state: DaemonState): Promise<void> {
+    return this.#call({ method: 'saveDaemon', args: [state] })
   }
 
   /** Calls already made are still carried out; later ones are refused. */

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import { createCallOrder } from './call-order.ts'
+import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
@@ -9,7 +10,7 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
  * What the outbox does to its tables, synchronously and without transactions of its own: the batch that calls these
  * gives the transaction. Nothing here knows of leases.
  */
-export interface Store extends EventStore, DeliveryStore, RejectionStore, TargetStateStore {}
+export interface Store extends EventStore, DeliveryStore, RejectionStore, TargetStateStore, DaemonStateStore {}
 
 export function createStore(database: Database.Database): Store {
   const order = createCallOrder(database)
@@ -18,5 +19,6 @@ export function createStore(database: Database.Database): Store {
     ...createDeliveryStore(database, order),
     ...createRejectionStore(database),
     ...createTargetStateStore(database),
+    ...createDaemonStateStore(database),
   }
 }

@@ -102,6 +102,19 @@ create table target_states (
   check ((probe_at is null) = (cooldown_ms is null))
 ) strict, without rowid;
 
+-- The daemon that runs on this outbox, or ran last, as it tells itself: for the commands. One row.
+create table daemon_state (
+  only_one       integer primary key check (only_one = 1),
+  pid            integer not null,
+  version        text    not null,
+  listen         text    not null,
+  config_file    text    not null,
+  started_at     integer not null,
+  reloads        integer not null default 0,
+  reloaded_at    integer,
+  reload_problem text
+) strict;
+
 create table attempts (
   delivery_id integer not null,
   attempt     integer not null check (attempt > 0),

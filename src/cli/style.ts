@@ -1,0 +1,27 @@
+import { styleText } from 'node:util'
+import { Option } from 'commander'
+
+export type Style = 'red' | 'green' | 'yellow' | 'cyan' | 'dim' | 'bold'
+
+type Mode = 'auto' | 'on' | 'off'
+
+let mode: Mode = 'auto'
+
+/** `--color`, the same at every command; `main.ts` adds it to all and applies it with `setColor`. */
+export function colorOption(): Option {
+  return new Option('--color <when>', 'colour the output').choices(['auto', 'on', 'off']).default('auto')
+}
+
+export function setColor(asked: Mode): void {
+  mode = asked
+}
+
+/** Text in a style, where the stream it is for shows one: a terminal, without NO_COLOR, or `--color on`. */
+export function styled(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  return isColoured(stream) ? styleText(style, text, { validateStream: false }) : text
+}
+
+function isColoured(stream: NodeJS.WriteStream): boolean {
+  if (mode !== 'auto') return mode === 'on'
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+}
