@@ -1,40 +1,53 @@
-import { lookup } from 'node:dns/promises'
-import type { AddressInfo } from 'node:net'
 import { dirname } from 'node:path'
 import { v7 as uuid } from 'uuid'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
-import { type LaneAlerts, laneAlerts } from './alerts/lane-alerts.ts'
+import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
 import { freeBytesAt, watchSpace } from './alerts/low-space.ts'
 import { watchBacklog } from './alerts/old-backlog.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
 import { startWatches, type Watch } from './alerts/watches.ts'
 import type { Config, TargetConfig } from './config/config.ts'
+import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { Lane, type LaneLog } from './delivery/lane.ts'
-import { Lanes, type LanesLog } from './delivery/lanes.ts'
+import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { createRate, UNLIMITED } from './delivery/rate-limit.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
-import { errorMessage, RelayError } from './domain/errors.ts'
+import { errorMessage, type RelayError } from './domain/errors.ts'
 import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
-import { createListener } from './ingest/listener.ts'
-import { createReceiver, type ReceiverOptions } from './ingest/receiver.ts'
-import { alertsLog, type Logger, laneLog, listenerLog } from './logging.ts'
-import type { Outbox } from './outbox/outbox.ts'
+import { Listener } from './ingest/listener.ts'
+import { createReceiver, type Receiver, type ReceiverOptions } from './ingest/receiver.ts'
+import { alertsLog, appLog, type Logger, laneLog } from './logging.ts'
+import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { noVerification } from './sources/none.ts'
 import { createUltravoxScheme } from './sources/ultravox.ts'
 import { createTarget } from './target-factory.ts'
 import { Launcher } from './targets/launcher.ts'
+import { VERSION } from './version.ts'
 
 /** A relay that is running. */
 export interface Daemon {
   /** Where it listens, such as `127.0.0.1:8080`. */
   readonly address: string
+  /**
+   * Goes over to another configuration between two requests: what is under way ends under the old one. Says what has
+   * changed, by name, and what would have but takes a restart. Where it rejects (the outbox cannot be read), nothing has
+   * changed.
+   */
+  reload(next: Config): Promise<Reloaded>
+  /** Puts on record that a configuration could not be taken over, for the commands. Nothing changes. */
+  refuseReload(problem: string): Promise<void>
   /** Ends it in good order: no new requests, requests in flight answered, running attempts ended or given back. */
   stop(): Promise<void>
+}
+
+export interface Reloaded {
+  readonly changed: readonly string[]
+  readonly needsRestart: readonly string[]
 }
 
 export interface DaemonOptions {
@@ -50,41 +63,15 @@ export interface DaemonOptions {
  * left running.
  */
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
-  const { logger, onFailure, clock = systemClock } = options
-  const entry: Entry = {
-    newEventId: () => `evt_${uuid().replaceAll('-', '')}`,
-    route: createRouting(config, logger),
-    record: (event, targets) => lanes.record(event, targets),
-  }
-  const log = alertsLog(logger)
-  const alerts = createAlerts({ ...entry, clock, schedule: systemSchedule, log })
-  const silence = createSilence(config, alerts, clock)
-  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, () => void lanes.refresh())
-  // What waits should wait as long as it was meant to, whatever is done to the machine's clock.
-  const steady = createSteadyClock(clock, systemStopwatch)
-  const launcher = new Launcher()
-  const lanes = createLanes(config, outbox, launcher, both(laneLog(logger), laneAlerts(alerts.raise)), steady)
+  const { onFailure } = options
+  const relay: { current?: Relay } = {}
+  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, () => void relay.current?.refresh())
+  relay.current = new Relay(config, outbox, options)
   try {
-    const listener = await createIngest(config, outbox, heardBy(silence, entry), logger, clock)
-    const address = await listen(listener, config.server.listen)
-    await lanes.start()
-    const watches = [silence, ...createWatches(config, outbox, alerts, steady)]
-    const endWatches = startWatches(watches, systemSchedule, log.unwatched)
-    return {
-      address,
-      async stop() {
-        await endWatches()
-        await listener.close()
-        await lanes.stop(config.server.shutdownTimeoutMs)
-        // What the lanes have told of up to their end is on disk before the outbox is closed.
-        await alerts.stop()
-        await Promise.all([outbox.close(), launcher.close()])
-      },
-    }
+    await relay.current.start()
+    return relay.current
   } catch (error) {
-    await lanes.stop(0)
-    await alerts.stop()
-    await Promise.all([outbox.close(), launcher.close()])
+    await relay.current.end(0)
     throw error
   }
 }
@@ -92,15 +79,208 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
 /** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
 type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
 
-function createRouting(config: Config, logger: Logger): Entry['route'] {
-  const routes = config.routes.map(compileRoute)
-  return (payload) =>
-    routeEvent(routes, payload, (index, error) =>
-      logger.warn(
-        { route: index, event: payload.event, error: evaluationProblem(error) },
-        'route condition failed, taken as true',
-      ),
+class Relay implements Daemon {
+  readonly #outbox: SqliteOutbox
+  readonly #logger: Logger
+  readonly #clock: Clock
+  /** What waits should wait as long as it was meant to, whatever is done to the machine's clock. */
+  readonly #steady: Clock
+  readonly #alerts: Alerts
+  readonly #silence: SilentSources
+  readonly #lanes: Lanes
+  readonly #laneLog: LaneLog & LanesLog
+  readonly #launcher = new Launcher()
+  readonly #listener = new Listener()
+  readonly #receive: Receiver
+  #config: Config
+  #configuredLanes: ReadonlyMap<string, ConfiguredLane> = new Map()
+  #route: Entry['route']
+  #endWatches: () => Promise<void> = async () => {}
+  #state: DaemonState | undefined
+  /** One after the other. */
+  #reloads: Promise<unknown> = Promise.resolve()
+  address = ''
+
+  constructor(config: Config, outbox: SqliteOutbox, { logger, clock = systemClock }: DaemonOptions) {
+    this.#config = config
+    this.#outbox = outbox
+    this.#logger = logger
+    this.#clock = clock
+    this.#steady = createSteadyClock(clock, systemStopwatch)
+    this.#route = this.#routing(config)
+    const entry: Entry = {
+      newEventId: () => `evt_${uuid().replaceAll('-', '')}`,
+      route: (payload) => this.#route(payload),
+      record: (event, targets) => this.#lanes.record(event, targets),
+    }
+    this.#alerts = createAlerts({ ...entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
+    this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
+    this.#laneLog = alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise))
+    this.#configuredLanes = this.#lanesOf(config)
+    this.#lanes = new Lanes(this.#configuredLanes, { outbox, log: this.#laneLog })
+    this.#receive = createReceiver({
+      ...heardBy(this.#silence, entry),
+      reject: (rejection) => outbox.reject(rejection),
+      clock,
+    })
+  }
+
+  async start(): Promise<void> {
+    const { server, file } = this.#config
+    const use = await this.#prepareListener(this.#config)
+    use()
+    this.address = await this.#listener.listen(server.listen)
+    await this.#lanes.start()
+    this.#watch()
+    const fresh = { startedAt: this.#clock.now(), reloads: 0, reloadedAt: null, reloadProblem: null }
+    await this.#save({ pid: process.pid, version: VERSION, listen: this.address, configFile: file, ...fresh })
+  }
+
+  /** Another process has written to the outbox. */
+  refresh(): Promise<void> {
+    return this.#lanes.refresh()
+  }
+
+  reload(next: Config): Promise<Reloaded> {
+    return this.#inTurn(async () => {
+      const before = this.#config
+      const { config, needsRestart } = withoutRestart(before, next)
+      const lanes = this.#lanesOf(config)
+      const [useListener, useLanes] = await Promise.all([
+        this.#prepareListener(config),
+        this.#lanes.prepare(lanes, this.#steady.now()),
+      ])
+      this.#config = config
+      this.#configuredLanes = lanes
+      this.#route = this.#routing(config)
+      useListener()
+      useLanes()
+      if (!sameConfig(watched(before), watched(config))) {
+        await this.#endWatches()
+        this.#watch()
+      }
+      await this.#saveReload(null)
+      return { changed: differences(before, config), needsRestart }
+    })
+  }
+
+  refuseReload(problem: string): Promise<void> {
+    return this.#inTurn(() => this.#saveReload(problem))
+  }
+
+  async stop(): Promise<void> {
+    await this.#reloads
+    await this.end(this.#config.server.shutdownTimeoutMs)
+  }
+
+  /** Ends all that runs, attempts after `graceMs`; also what a failed start has left. */
+  async end(graceMs: number): Promise<void> {
+    await this.#endWatches()
+    await this.#listener.close()
+    await this.#lanes.stop(graceMs)
+    // What the lanes have told of up to their end is on disk before the outbox is closed.
+    await this.#alerts.stop()
+    await Promise.all([this.#outbox.close(), this.#launcher.close()])
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#reloads.then(work)
+    this.#reloads = done.catch(() => {})
+    return done
+  }
+
+  #routing(config: Config): Entry['route'] {
+    const routes = config.routes.map(compileRoute)
+    return (payload) =>
+      routeEvent(routes, payload, (index, error) =>
+        this.#logger.warn(
+          { route: index, event: payload.event, error: evaluationProblem(error) },
+          'route condition failed, taken as true',
+        ),
+      )
+  }
+
+  #prepareListener({ server, sources }: Config): Promise<() => void> {
+    return this.#listener.prepare({
+      ...server,
+      sources: Object.entries(sources).map(([name, source]) => ({
+        name,
+        path: source.path,
+        scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
+      })),
+      receive: this.#receive,
+      outbox: this.#outbox,
+      clock: this.#clock,
+      log: appLog(this.#logger),
+    })
+  }
+
+  /** The lanes of a configuration. Those whose target it does not change are the ones that there are. */
+  #lanesOf(config: Config): ReadonlyMap<string, ConfiguredLane> {
+    return new Map(
+      Object.entries(config.targets).map(([name, target]) => {
+        const { ordered, paused } = target
+        const running = sameTarget(this.#config, config, name) ? this.#configuredLanes.get(name)?.lane : undefined
+        return [name, { lane: running ?? this.#lane(name, target, config.directory), ordered, paused }]
+      }),
     )
+  }
+
+  #lane(name: string, target: TargetConfig, directory: string): Lane {
+    return new Lane({
+      target: createTarget(name, target, directory, this.#steady, this.#launcher),
+      outbox: this.#outbox,
+      concurrency: target.concurrency,
+      rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
+      policy: target.retry,
+      breaker: target.breaker,
+      ordered: target.ordered,
+      holdOnDead: target.holdOnDead,
+      clock: this.#steady,
+      random: Math.random,
+      log: this.#laneLog,
+    })
+  }
+
+  #watch(): void {
+    const { raise } = this.#alerts
+    const { targets, alertAfterMs, outboxPath, reserveBytes, expectWithinMs } = watched(this.#config)
+    this.#silence.expect(new Map(expectWithinMs))
+    const watches: Watch[] = [
+      this.#silence,
+      watchBacklog({ targets, alertAfterMs, outbox: this.#outbox, clock: this.#steady, raise }),
+      watchSpace({ reserveBytes, freeBytes: () => freeBytesAt(dirname(outboxPath)), raise }),
+    ]
+    this.#endWatches = startWatches(watches, systemSchedule, alertsLog(this.#logger).unwatched)
+  }
+
+  #saveReload(reloadProblem: string | null): Promise<void> {
+    const state = this.#state!
+    return this.#save({ ...state, reloads: state.reloads + 1, reloadedAt: this.#clock.now(), reloadProblem })
+  }
+
+  async #save(state: DaemonState): Promise<void> {
+    this.#state = state
+    try {
+      await this.#outbox.saveDaemon(state)
+    } catch (error) {
+      // The commands know less; nothing else hangs on it.
+      this.#logger.warn({ error: errorMessage(error) }, 'state of the relay not recorded')
+    }
+  }
+}
+
+/** What the watches go by. */
+function watched({ sources, targets, delivery, outbox }: Config) {
+  return {
+    targets: Object.keys(targets),
+    alertAfterMs: delivery.alertAfterMs,
+    outboxPath: outbox.path,
+    reserveBytes: outbox.reserveBytes,
+    expectWithinMs: Object.entries(sources).flatMap(([name, { expectWithinMs }]): [string, number][] =>
+      expectWithinMs === null ? [] : [[name, expectWithinMs]],
+    ),
+  }
 }
 
 /** For what sources bring: then they have been heard of, even if it cannot be stored now. */
@@ -113,105 +293,4 @@ function heardBy(silence: SilentSources, entry: Entry): Entry {
       return record(event, targets)
     },
   }
-}
-
-function createSilence({ sources }: Config, { raise }: Alerts, clock: Clock): SilentSources {
-  const expectWithinMs = new Map<string, number>()
-  for (const [name, source] of Object.entries(sources)) {
-    if (source.expectWithinMs !== null) expectWithinMs.set(name, source.expectWithinMs)
-  }
-  return watchSilence({ expectWithinMs, clock, stopwatch: systemStopwatch, raise })
-}
-
-function createWatches(config: Config, outbox: Outbox, { raise }: Alerts, clock: Clock): Watch[] {
-  const { path, reserveBytes } = config.outbox
-  const { alertAfterMs } = config.delivery
-  return [
-    watchBacklog({ targets: Object.keys(config.targets), alertAfterMs, outbox, clock, raise }),
-    watchSpace({ reserveBytes, freeBytes: () => freeBytesAt(dirname(path)), raise }),
-  ]
-}
-
-/** What the lanes tell of is logged, and some of it is raised as an alert. */
-function both(log: LaneLog & LanesLog, alerts: LaneAlerts): LaneLog & LanesLog {
-  return {
-    ...log,
-    attempted(...args) {
-      log.attempted(...args)
-      alerts.attempted(...args)
-    },
-    opened(...args) {
-      log.opened(...args)
-      alerts.opened(...args)
-    },
-    closed(...args) {
-      log.closed(...args)
-      alerts.closed(...args)
-    },
-  }
-}
-
-function createLanes(config: Config, outbox: Outbox, launcher: Launcher, log: LaneLog & LanesLog, clock: Clock): Lanes {
-  const targets = Object.entries(config.targets)
-  const lane = (name: string, target: TargetConfig) =>
-    new Lane({
-      target: createTarget(name, target, config.directory, clock, launcher),
-      outbox,
-      concurrency: target.concurrency,
-      rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
-      policy: target.retry,
-      breaker: target.breaker,
-      ordered: target.ordered,
-      holdOnDead: target.holdOnDead,
-      clock,
-      random: Math.random,
-      log,
-    })
-  return new Lanes({
-    lanes: new Map(targets.map(([name, target]) => [name, lane(name, target)])),
-    ordered: new Set(targets.filter(([, { ordered }]) => ordered).map(([name]) => name)),
-    pausedByConfig: new Set(targets.filter(([, { paused }]) => paused).map(([name]) => name)),
-    outbox,
-    log,
-  })
-}
-
-function createIngest(config: Config, outbox: Outbox, entry: Entry, logger: Logger, clock: Clock) {
-  return createListener({
-    ...config.server,
-    sources: Object.entries(config.sources).map(([name, source]) => ({
-      name,
-      path: source.path,
-      scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
-    })),
-    receive: createReceiver({
-      ...entry,
-      reject: (rejection) => outbox.reject(rejection),
-      clock,
-    }),
-    outbox,
-    clock,
-    log: listenerLog(logger),
-  })
-}
-
-async function listen(
-  listener: Awaited<ReturnType<typeof createListener>>,
-  { host, port }: Config['server']['listen'],
-): Promise<string> {
-  try {
-    // A name with several addresses would give several servers, of which a graceful end knows only one.
-    const { address } = await lookup(host)
-    await listener.listen({ host: address, port })
-  } catch (error) {
-    await listener.close()
-    throw new RelayError('listen_failed', `cannot listen on ${hostPort(host, port)}: ${errorMessage(error)}`, {
-      cause: error,
-    })
-  }
-  return hostPort(host, (listener.server.address() as AddressInfo).port)
-}
-
-function hostPort(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

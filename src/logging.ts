@@ -4,7 +4,7 @@ import type { AlertsLog } from './alerts/alerts.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
-import type { ListenerLog } from './ingest/listener.ts'
+import type { AppLog } from './ingest/app.ts'
 
 export type { Logger }
 
@@ -37,7 +37,7 @@ export function createLog(): Log {
 }
 
 /** One line per request. Bodies, headers and query strings are not in it: they hold other people's data. */
-export function listenerLog(logger: Logger): ListenerLog {
+export function appLog(logger: Logger): AppLog {
   return {
     answered(request: FastifyRequest, reply: FastifyReply) {
       const fields = {

@@ -19,3 +19,22 @@ export function laneAlerts(raise: (alert: Alert) => void): LaneAlerts {
     closed: (target) => raise(targetClosed(target)),
   }
 }
+
+/** What goes to a log, and of that the troubles to the alerts as well. */
+export function alsoRaised<L extends LaneAlerts>(log: L, alerts: LaneAlerts): L {
+  return {
+    ...log,
+    attempted(...args) {
+      log.attempted(...args)
+      alerts.attempted(...args)
+    },
+    opened(...args) {
+      log.opened(...args)
+      alerts.opened(...args)
+    },
+    closed(...args) {
+      log.closed(...args)
+      alerts.closed(...args)
+    },
+  }
+}

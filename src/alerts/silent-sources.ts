@@ -3,14 +3,17 @@ import { type Alert, sourceSilent } from './relay-event.ts'
 import { intervalFor, type Watch } from './watches.ts'
 
 export interface SilentSourcesOptions {
-  /** By name, how long each source may be silent, in milliseconds. Others are not watched. */
-  readonly expectWithinMs: ReadonlyMap<string, number>
   readonly clock: Clock
   readonly stopwatch: Stopwatch
   readonly raise: (alert: Alert) => void
 }
 
 export interface SilentSources extends Watch {
+  /**
+   * Says which sources are watched: by name, how long each may be silent, in milliseconds. What was heard of those that
+   * were watched before is not forgotten.
+   */
+  expect(withinMs: ReadonlyMap<string, number>): void
   /** A genuine event has come in, new or seen before. */
   heard(source: string): void
 }
@@ -19,16 +22,17 @@ export interface SilentSources extends Watch {
  * Tells of a source that has had no genuine event for too long, counted from the start if none has come since: once,
  * until one comes again. The silence is measured with the stopwatch: a wall clock that is moved makes none.
  */
-export function watchSilence({ expectWithinMs, clock, stopwatch, raise }: SilentSourcesOptions): SilentSources {
-  const startedAt = stopwatch()
-  const sources = new Map(
-    [...expectWithinMs].map(([name, limitMs]) => {
-      return [name, { limitMs, heardAt: startedAt, lastEventAt: null as number | null, told: false }]
-    }),
-  )
+export function watchSilence({ clock, stopwatch, raise }: SilentSourcesOptions): SilentSources {
+  let sources = new Map<string, { limitMs: number; heardAt: number; lastEventAt: number | null; told: boolean }>()
   return {
     name: 'silent sources',
-    everyMs: intervalFor(Math.min(...expectWithinMs.values())),
+    get everyMs() {
+      return intervalFor(Math.min(...[...sources.values()].map(({ limitMs }) => limitMs)))
+    },
+    expect(withinMs) {
+      const unheard = { heardAt: stopwatch(), lastEventAt: null, told: false }
+      sources = new Map([...withinMs].map(([name, limitMs]) => [name, { ...(sources.get(name) ?? unheard), limitMs }]))
+    },
     heard(name) {
       const source = sources.get(name)
       if (source === undefined) return

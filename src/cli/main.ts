@@ -7,6 +7,7 @@ import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
 import { deliveriesCommand } from './deliveries.ts'
 import { eventsCommand } from './events.ts'
+import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { colorOption, setColor } from './style.ts'
 import { targetsCommand } from './targets.ts'
@@ -19,6 +20,7 @@ const program = new Command('ultravox-relay')
   .version(VERSION)
   .addCommand(serveCommand())
   .addCommand(checkCommand())
+  .addCommand(reloadCommand())
   .addCommand(triggerCommand())
   .addCommand(configCommand())
   .addCommand(eventsCommand())

@@ -1,6 +1,9 @@
 import { Command } from 'commander'
+import { loadConfig } from '../config/load.ts'
+import { formatProblem } from '../config/problem.ts'
 import type { Daemon } from '../daemon.ts'
-import { exitStatus } from '../domain/errors.ts'
+import { errorMessage, exitStatus } from '../domain/errors.ts'
+import type { Logger } from '../logging.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
@@ -13,6 +16,8 @@ export function serveCommand(): Command {
     .action(async (options: { config?: string }) => {
       const file = configFile(options.config)
       const { config } = loadTold(file)
+      // From here on: what comes while the relay starts is done when it has, and does not end the process.
+      const reloads = new Reloads()
       // Loaded here, so that the other commands need not wait for all that the daemon is made of.
       const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
       const { logger, flush } = createLog()
@@ -28,6 +33,7 @@ export function serveCommand(): Command {
         { version: VERSION, listen: daemon.address, outbox: config.outbox.path, config: config.file },
         'relay started',
       )
+      reloads.begin(() => reload(daemon, file, logger))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) process.stderr.write(banner(config, file, daemon.address))
       await stopOnSignal(daemon, (signal) => logger.info({ signal }, 'relay stopping'))
@@ -36,6 +42,39 @@ export function serveCommand(): Command {
       // Not waiting for a stdout that is full.
       process.exit(0)
     })
+}
+
+/** Reads the configuration anew, at every SIGHUP (`systemctl reload`, `ultravox-relay reload`). */
+async function reload(daemon: Daemon, file: string, logger: Logger): Promise<void> {
+  try {
+    const { config, warnings } = loadConfig(file, process.env)
+    for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')
+    const { changed, needsRestart } = await daemon.reload(config)
+    logger.info({ changed }, 'configuration reloaded')
+    if (needsRestart.length > 0) logger.warn({ keys: needsRestart }, 'changes that take a restart')
+  } catch (error) {
+    const problem = errorMessage(error)
+    logger.error({ problem: problem.split('\n') }, 'configuration not reloaded, the old one stays')
+    await daemon.refuseReload(problem)
+  }
+}
+
+/** Signals that ask for a reload; before there is anything to reload they are kept. */
+class Reloads {
+  #reload: (() => void) | undefined
+  #asked = false
+
+  constructor() {
+    process.on('SIGHUP', () => {
+      if (this.#reload === undefined) this.#asked = true
+      else this.#reload()
+    })
+  }
+
+  begin(reload: () => Promise<void>): void {
+    this.#reload = () => void reload()
+    if (this.#asked) this.#reload()
+  }
 }
 
 /** A second signal is for those who cannot wait: the default action, an end at once. */

@@ -79,6 +79,7 @@ export class Lane {
   #paused = true
   #breaker: BreakerState = HEALTHY
   #timer: NodeJS.Timeout | undefined
+  #closed: Promise<void> | undefined
 
   constructor(options: LaneOptions) {
     this.#options = options
@@ -129,16 +130,18 @@ export class Lane {
   }
 
   /**
-   * Starts nothing more, lets running attempts end for up to `graceMs`, then cuts them short and gives their deliveries
-   * back. Resolves when no attempt is running and everything is settled.
+   * Starts nothing more, lets running attempts end for up to `graceMs` (null: for as long as their timeouts let them), then
+   * cuts them short and gives their deliveries back. Resolves when no attempt is running and everything is settled. May be
+   * called again, to set an end to what had none.
    */
-  async stop(graceMs: number): Promise<void> {
+  async stop(graceMs: number | null): Promise<void> {
     this.#stopping = true
     clearTimeout(this.#timer)
-    const cut = setTimeout(() => this.#abort.abort(), graceMs)
+    const cut = graceMs === null ? undefined : setTimeout(() => this.#abort.abort(), graceMs)
     while (this.#running.size > 0) await Promise.all(this.#running)
     clearTimeout(cut)
-    await this.#options.target.close()
+    this.#closed ??= this.#options.target.close()
+    await this.#closed
   }
 
   /** Claims as much as may be sent now, and sees to it that this is called again when more may be. */

@@ -9,21 +9,30 @@ export interface LanesLog {
   outboxUnavailable(target: string, error: Error): void
 }
 
+/** A lane, and what the configuration says of its target. */
+export interface ConfiguredLane {
+  readonly lane: Lane
+  /** Whether it gets a call's events in order. */
+  readonly ordered: boolean
+  /** Whether the configuration itself pauses it. */
+  readonly paused: boolean
+}
+
 export interface LanesOptions {
-  readonly lanes: ReadonlyMap<string, Lane>
-  /** The targets that the configuration itself pauses. */
-  readonly pausedByConfig: ReadonlySet<string>
-  /** The targets that get a call's events in order. */
-  readonly ordered: ReadonlySet<string>
   readonly outbox: Pick<Outbox, 'record' | 'targetStates' | 'targetsWithDeliveries'>
   readonly log: LanesLog
 }
 
-/** All the lanes there are: started, woken, paused and stopped together. */
+/** All the lanes there are: started, woken, paused, replaced and stopped together. */
 export class Lanes {
   readonly #options: LanesOptions
+  #lanes: ReadonlyMap<string, ConfiguredLane>
+  /** Those of an earlier configuration whose last attempts are still under way. */
+  readonly #retiring = new Set<Lane>()
 
-  constructor(options: LanesOptions) {
+  /** By the names of their targets. */
+  constructor(lanes: ReadonlyMap<string, ConfiguredLane>, options: LanesOptions) {
+    this.#lanes = lanes
     this.#options = options
   }
 
@@ -32,14 +41,37 @@ export class Lanes {
    * nothing is sent before.
    */
   async start(): Promise<void> {
-    const { lanes, outbox, log } = this.#options
-    const states = await outbox.targetStates()
+    const states = await this.#options.outbox.targetStates()
     for (const { target, breaker } of states) {
-      if (breaker !== null) lanes.get(target)?.restoreBreaker(breaker)
+      if (breaker !== null) this.#lanes.get(target)?.lane.restoreBreaker(breaker)
     }
     this.#pause(states)
-    const orphaned = (await outbox.targetsWithDeliveries()).filter((target) => !lanes.has(target))
-    if (orphaned.length > 0) log.orphaned(orphaned)
+    await this.#tellOrphaned()
+  }
+
+  /**
+   * Makes ready to work with other lanes. The call of what this returns puts them in the place of those there are; ones
+   * that are among them go on as they are, the others start nothing more and end. Rejects as the outbox does, and then
+   * nothing has changed.
+   */
+  async prepare(lanes: ReadonlyMap<string, ConfiguredLane>, now: number): Promise<() => void> {
+    const states = await this.#options.outbox.targetStates()
+    return () => {
+      const kept = new Set([...lanes.values()].map(({ lane }) => lane))
+      const left = [...this.#lanes].filter(([, { lane }]) => !kept.has(lane))
+      const previous = new Set([...this.#lanes.values()].map(({ lane }) => lane))
+      for (const { target, breaker } of states) {
+        const lane = lanes.get(target)?.lane
+        // What was changed may well have been what was wrong with the target: it is tried at once.
+        if (breaker !== null && lane !== undefined && !previous.has(lane)) {
+          lane.restoreBreaker({ ...breaker, probeAt: Math.min(breaker.probeAt, now) })
+        }
+      }
+      this.#lanes = lanes
+      for (const [target, { lane }] of left) this.#retire(target, lane)
+      this.#pause(states)
+      void this.#tellOrphaned()
+    }
   }
 
   /** Another process has written to the outbox: what is paused may have changed, and anything may be due. */
@@ -52,39 +84,61 @@ export class Lanes {
     }
   }
 
-  #pause(states: readonly TargetState[]): void {
-    const { lanes, pausedByConfig } = this.#options
-    const paused = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
-    for (const [name, lane] of lanes) lane.setPaused(pausedByConfig.has(name) || paused.has(name))
-  }
-
   /**
    * Records an event with a delivery for each of these targets, and sees to it that they go out. A lane with nothing else
    * to do gets its delivery straight from the commit; the others are woken and claim it.
    */
   async record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
-    const { lanes, ordered, outbox } = this.#options
-    const deliveries = targets.map((target) => {
-      return { target, ordered: ordered.has(target), lease: lanes.get(target)?.reserve() ?? false }
+    const asked = targets.map((target) => {
+      const { lane, ordered = false } = this.#lanes.get(target) ?? {}
+      return { lane, delivery: { target, ordered, lease: lane?.reserve() ?? false } }
     })
     let recorded: Recorded | undefined
     try {
-      recorded = await outbox.record(event, deliveries)
+      const deliveries = asked.map(({ delivery }) => delivery)
+      recorded = await this.#options.outbox.record(event, deliveries)
       return recorded
     } finally {
       const leased = new Map(recorded?.leased.map((delivery) => [delivery.target, delivery]))
-      for (const { target, lease } of deliveries) {
-        const lane = lanes.get(target)
-        const delivery = leased.get(target)
-        if (delivery !== undefined) lane?.send(delivery)
+      for (const { lane, delivery } of asked) {
+        const { target, lease } = delivery
+        const own = leased.get(target)
+        if (own !== undefined) lane?.send(own)
         else if (lease) lane?.cancelReservation()
-        else if (recorded?.duplicate === false) lane?.wake()
+        const now = this.#lanes.get(target)?.lane
+        // One that has been replaced meanwhile gives back what it was leased.
+        if (recorded?.duplicate === false && (!lease || now !== lane)) now?.wake()
       }
     }
   }
 
   /** See `Lane.stop`. */
   async stop(graceMs: number): Promise<void> {
-    await Promise.all([...this.#options.lanes.values()].map((lane) => lane.stop(graceMs)))
+    const lanes = [...[...this.#lanes.values()].map(({ lane }) => lane), ...this.#retiring]
+    await Promise.all(lanes.map((lane) => lane.stop(graceMs)))
+  }
+
+  /** Its last attempts may leave something for the lane that has come in its place. */
+  #retire(target: string, lane: Lane): void {
+    this.#retiring.add(lane)
+    void lane.stop(null).then(() => {
+      this.#retiring.delete(lane)
+      this.#lanes.get(target)?.lane.wake()
+    })
+  }
+
+  #pause(states: readonly TargetState[]): void {
+    const byCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
+    for (const [target, { lane, paused }] of this.#lanes) lane.setPaused(paused || byCommand.has(target))
+  }
+
+  async #tellOrphaned(): Promise<void> {
+    const { outbox, log } = this.#options
+    try {
+      const orphaned = (await outbox.targetsWithDeliveries()).filter((target) => !this.#lanes.has(target))
+      if (orphaned.length > 0) log.orphaned(orphaned)
+    } catch (error) {
+      log.outboxUnavailable('all', error as Error)
+    }
   }
 }

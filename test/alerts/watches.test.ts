@@ -13,11 +13,11 @@ function silence(limits: Record<string, number>) {
   const time = new HandSchedule()
   const raised: string[] = []
   const watch = watchSilence({
-    expectWithinMs: new Map(Object.entries(limits)),
     clock: time.clock,
     stopwatch: time.stopwatch,
     raise: ({ subject, facts }) => raised.push(`${subject} ${(facts.source as { lastEventAt: string }).lastEventAt}`),
   })
+  watch.expect(new Map(Object.entries(limits)))
   const look = async (ms: number) => {
     await time.pass(ms)
     await watch.check()

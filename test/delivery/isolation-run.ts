@@ -92,24 +92,22 @@ async function measureP99(others: Target[]): Promise<number> {
     giveUpAfterMs: null,
     maxAttempts: null,
   }
-  const lanes = new Map(
-    [http('healthy', sink.origin), ...others].map((target) => {
-      const own = { target, outbox, concurrency: target.name === 'sleeping' ? 2 : 8, rate: UNLIMITED, policy }
-      // The breaker would take the trouble away; here it is to stay.
-      const breaker = { failures: 1_000_000, cooldownMs: 1_000, maxCooldownMs: 1_000 }
-      return [
-        target.name,
-        new Lane({ ...own, breaker, ordered: false, holdOnDead: false, clock, random: Math.random, log: silent }),
-      ]
-    }),
-  )
-  const all = new Lanes({
-    lanes,
-    ordered: new Set(),
-    pausedByConfig: new Set(),
-    outbox,
-    log: { orphaned: () => {}, outboxUnavailable: () => {} },
+  const lanes = [http('healthy', sink.origin), ...others].map((target) => {
+    const own = { target, outbox, concurrency: target.name === 'sleeping' ? 2 : 8, rate: UNLIMITED, policy }
+    // The breaker would take the trouble away; here it is to stay.
+    const breaker = { failures: 1_000_000, cooldownMs: 1_000, maxCooldownMs: 1_000 }
+    const lane = new Lane({
+      ...own,
+      breaker,
+      ordered: false,
+      holdOnDead: false,
+      clock,
+      random: Math.random,
+      log: silent,
+    })
+    return [target.name, { lane, ordered: false, paused: false }] as const
   })
+  const all = new Lanes(new Map(lanes), { outbox, log: { orphaned: () => {}, outboxUnavailable: () => {} } })
   await all.start()
   const names = others.map(({ name }) => name)
   if (names.length > 0) {

@@ -34,13 +34,11 @@ t.test('what comes before it is known which targets are paused waits until it is
       random: Math.random,
       log: { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} },
     })
-  const lanes = new Lanes({
-    lanes: new Map(['crm', 'resting'].map((name) => [name, lane(name)])),
-    ordered: new Set(),
-    pausedByConfig: new Set(['resting']),
-    outbox,
-    log: { orphaned() {}, outboxUnavailable() {} },
-  })
+  const configured = ['crm', 'resting'].map(
+    (name) => [name, { lane: lane(name), ordered: false, paused: name === 'resting' }] as const,
+  )
+  const log = { orphaned() {}, outboxUnavailable() {} }
+  const lanes = new Lanes(new Map(configured), { outbox, log })
   t.teardown(async () => {
     await lanes.stop(0)
     await outbox.close()

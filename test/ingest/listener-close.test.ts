@@ -12,7 +12,7 @@ t.test('close lets a request that waits for the disk end with 204, and then clos
   connection.write(headOf({ headers: trial.signed(SAMPLE), body: SAMPLE }) + SAMPLE)
   await begun
   let closed = false
-  const closing = trial.app.close().then(() => {
+  const closing = trial.listener.close().then(() => {
     closed = true
   })
   await new Promise((resolve) => setImmediate(resolve))
@@ -27,10 +27,10 @@ t.test('close lets a request that waits for the disk end with 204, and then clos
 t.test('close lets a request whose body is still coming end with 204', async (t) => {
   const trial = await TrialListener.start(t)
   const connection = await trial.connect()
-  const heard = once(trial.app.server, 'request')
+  const heard = once(trial.listener.server, 'request')
   connection.write(headOf({ headers: trial.signed(SAMPLE), body: SAMPLE }) + SAMPLE.slice(0, 10))
   await heard
-  const closing = trial.app.close()
+  const closing = trial.listener.close()
   await new Promise((resolve) => setImmediate(resolve))
   connection.write(SAMPLE.slice(10))
   t.match(await connection.answer(), { status: 204, headers: { connection: 'close' } })
@@ -44,18 +44,18 @@ t.test('close closes idle connections, and does not wait for their keep-alive to
   used.write(headOf({ headers: trial.signed(SAMPLE), body: SAMPLE }) + SAMPLE)
   t.match(await used.answer(), { status: 204, headers: { connection: 'keep-alive' } })
   const startedAt = performance.now()
-  await trial.app.close()
+  await trial.listener.close()
   await used.closed
   t.ok(performance.now() - startedAt < 3_000, 'keep-alive would last 10 s')
 })
 
 t.test('close closes a connection on which nothing was ever asked', async (t) => {
   const trial = await TrialListener.start(t)
-  const accepted = once(trial.app.server, 'connection')
+  const accepted = once(trial.listener.server, 'connection')
   const unused = await trial.connect()
   await accepted
   const startedAt = performance.now()
-  await trial.app.close()
+  await trial.listener.close()
   await unused.closed
   t.ok(performance.now() - startedAt < 3_000)
 })
@@ -65,7 +65,7 @@ t.test('close does not wait for ever for a request that does not come whole', as
   const slowHeaders = await trial.connect()
   slowHeaders.write('POST /webhooks/ultravox HTTP/1.1\r\nHost: relay.test\r\nX-Slow: ')
   const slowBody = await trial.connect()
-  const heard = once(trial.app.server, 'request')
+  const heard = once(trial.listener.server, 'request')
   slowBody.write(headOf({ headers: trial.signed(SAMPLE), body: SAMPLE }) + SAMPLE.slice(0, 10))
   await heard
   // One that waits for the disk longer than the others are waited for must not be cut with them.
@@ -74,7 +74,7 @@ t.test('close does not wait for ever for a request that does not come whole', as
   const whole = await trial.connect()
   whole.write(headOf({ headers: trial.signed(SAMPLE), body: SAMPLE }) + SAMPLE)
   await begun
-  const closing = trial.app.close()
+  const closing = trial.listener.close()
   await Promise.all([slowHeaders.closed, slowBody.closed])
   release()
   t.equal((await whole.answer()).status, 204)
@@ -85,7 +85,7 @@ t.test('close does not wait for ever for a request that does not come whole', as
 
 t.test('once closed, nothing is listened on', async (t) => {
   const trial = await TrialListener.start(t)
-  await trial.app.close()
+  await trial.listener.close()
   const socket = connect(trial.port, '127.0.0.1')
   const [error] = await once(socket, 'error')
   t.match(error, { code: 'ECONNREFUSED' })
@@ -93,16 +93,16 @@ t.test('once closed, nothing is listened on', async (t) => {
 
 t.test('headers have 10 s and a whole request 20 s to come', async (t) => {
   const trial = await TrialListener.start(t)
-  t.equal(trial.app.server.headersTimeout, 10_000)
-  t.equal(trial.app.server.requestTimeout, 20_000)
-  t.equal(trial.app.server.keepAliveTimeout, 10_000)
+  t.equal(trial.listener.server.headersTimeout, 10_000)
+  t.equal(trial.listener.server.requestTimeout, 20_000)
+  t.equal(trial.listener.server.keepAliveTimeout, 10_000)
 })
 
 t.test('slow headers and slow bodies are cut soon after their time, with 408', async (t) => {
   const trial = await TrialListener.start(t)
   // The same as by default, but sooner; how soon it is noticed is the listener's own setting, and 30 s without it.
-  trial.app.server.headersTimeout = 100
-  trial.app.server.requestTimeout = 100
+  trial.listener.server.headersTimeout = 100
+  trial.listener.server.requestTimeout = 100
   const startedAt = performance.now()
   const slowHeaders = await trial.connect()
   slowHeaders.write('POST /webhooks/ultravox HTTP/1.1\r\nHost: relay.test\r\nX-Slow: ')

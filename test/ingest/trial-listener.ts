@@ -1,12 +1,12 @@
 import type { AddressInfo } from 'node:net'
-import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { RelayError } from '../../src/domain/errors.ts'
 import type { NewEvent } from '../../src/domain/event.ts'
 import { bodyHash } from '../../src/domain/event.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { type AdmissionLimits, admit } from '../../src/ingest/admission.ts'
-import { createListener, type ListenerOptions } from '../../src/ingest/listener.ts'
+import type { AppOptions } from '../../src/ingest/app.ts'
+import { Listener } from '../../src/ingest/listener.ts'
 import { createReceiver, type Receipt, type ReceiverOptions } from '../../src/ingest/receiver.ts'
 import type { Recorded, Rejection } from '../../src/outbox/outbox.ts'
 import { noVerification } from '../../src/sources/none.ts'
@@ -65,8 +65,7 @@ export class OutboxStandIn {
   }
 }
 
-interface TrialOptions
-  extends Partial<Pick<ListenerOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive'>> {
+interface TrialOptions extends Partial<Pick<AppOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive'>> {
   readonly route?: ReceiverOptions['route']
   readonly admission?: AdmissionLimits
 }
@@ -78,21 +77,21 @@ export class TrialListener {
   readonly clock = { at: Date.UTC(2026, 0, 15, 12), now: () => this.clock.at }
   readonly failures: unknown[] = []
   readonly answered: { readonly status: number; readonly path: string; readonly receipt: Receipt | null }[] = []
-  app!: FastifyInstance
+  readonly listener = new Listener()
   port!: number
   #ids = 0
 
   static async start(t: Test, options: TrialOptions = {}): Promise<TrialListener> {
     const trial = new TrialListener()
     await trial.#listen(options)
-    t.teardown(() => trial.app.close())
+    t.teardown(() => trial.listener.close())
     return trial
   }
 
   async #listen({ route, admission, ...options }: TrialOptions): Promise<void> {
     const { outbox, clock } = this
     const record = outbox.record.bind(outbox)
-    this.app = await createListener({
+    const use = await this.listener.prepare({
       sources: [
         { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([new Secret(SECRET)], 60_000) },
         { name: 'open', path: OPEN_PATH, scheme: noVerification },
@@ -116,8 +115,9 @@ export class TrialListener {
       },
       ...options,
     })
-    await this.app.listen({ host: '127.0.0.1', port: 0 })
-    this.port = (this.app.server.address() as AddressInfo).port
+    use()
+    await this.listener.listen({ host: '127.0.0.1', port: 0 })
+    this.port = (this.listener.server.address() as AddressInfo).port
   }
 
   /** The headers of a genuine request, sent so many milliseconds ago. */

@@ -1,0 +1,79 @@
+import { isDeepStrictEqual } from 'node:util'
+import { Secret } from '../domain/secret.ts'
+import type { Config } from './config.ts'
+
+/** Keys that are written otherwise in `relay.yaml`, besides those that only lack their unit there. */
+const WRITTEN: Readonly<Record<string, string>> = { holdOnDead: 'onDead', runAs: 'user' }
+
+/** Whether two pieces of configuration are the same, their secrets included. */
+export function sameConfig(a: unknown, b: unknown): boolean {
+  return isDeepStrictEqual(revealed(a), revealed(b))
+}
+
+/**
+ * What another configuration changes, by name and without any value: `targets.ops added`,
+ * `targets.crm changed: timeout, headers`, `routes changed`.
+ */
+export function differences(before: Config, after: Config): string[] {
+  return [
+    ...changedIn('server', before.server, after.server),
+    ...changedIn('outbox', before.outbox, after.outbox),
+    ...changedIn('delivery', before.delivery, after.delivery),
+    ...membersOf('sources', before.sources, after.sources),
+    ...membersOf('targets', before.targets, after.targets),
+    ...(sameConfig(before.routes, after.routes) ? [] : ['routes changed']),
+  ]
+}
+
+/** A configuration as far as a running relay can take it over, and what of it takes a restart. */
+export function withoutRestart(before: Config, next: Config): { config: Config; needsRestart: string[] } {
+  const { listen } = before.server
+  const { path } = before.outbox
+  const needsRestart = [
+    ...(sameConfig(listen, next.server.listen) ? [] : ['server.listen']),
+    ...(path === next.outbox.path ? [] : ['outbox.path']),
+  ]
+  const config = { ...next, server: { ...next.server, listen }, outbox: { ...next.outbox, path } }
+  return { config, needsRestart }
+}
+
+/** Whether deliveries to a target are made the same way. Whether any are made (`paused`) is another matter. */
+export function sameTarget(before: Config, after: Config, name: string): boolean {
+  const [was, is] = [ownOf(before.targets, name), ownOf(after.targets, name)]
+  if (was === undefined || is === undefined || before.directory !== after.directory) return false
+  return sameConfig({ ...was, paused: false }, { ...is, paused: false })
+}
+
+function membersOf(section: string, before: Record<string, object>, after: Record<string, object>): string[] {
+  return keysOf(before, after).flatMap((name) => {
+    const [was, is] = [ownOf(before, name), ownOf(after, name)]
+    if (was === undefined) return [`${section}.${name} added`]
+    if (is === undefined) return [`${section}.${name} removed`]
+    return changedIn(`${section}.${name}`, was, is)
+  })
+}
+
+function changedIn(name: string, before: object, after: object): string[] {
+  const [was, is] = [before as Record<string, unknown>, after as Record<string, unknown>]
+  const changed = keysOf(was, is).filter((key) => !sameConfig(was[key], is[key]))
+  return changed.length === 0 ? [] : [`${name} changed: ${changed.map(written).join(', ')}`]
+}
+
+function written(key: string): string {
+  return WRITTEN[key] ?? key.replace(/(Ms|Bytes)$/, '')
+}
+
+function keysOf(a: object, b: object): string[] {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])]
+}
+
+function ownOf<T>(from: Record<string, T>, name: string): T | undefined {
+  return Object.hasOwn(from, name) ? from[name] : undefined
+}
+
+function revealed(value: unknown): unknown {
+  if (value instanceof Secret) return ['secret', value.reveal()]
+  if (Array.isArray(value)) return value.map(revealed)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, revealed(item)]))
+}

@@ -1,0 +1,137 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { eventually } from '../eventually.ts'
+import { httpServer } from '../local-server.ts'
+import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { bodyOf, SECRET, send } from './ultravox-sender.ts'
+
+const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
+
+async function running(t: Test) {
+  const directory = t.testdir()
+  const sink = await httpServer(t, (response) => response.end())
+  const to = (path: string, more = {}) => ({ type: 'http', url: `${sink.origin}/${path}`, ...more })
+  const write = (config: Record<string, unknown>) => writeConfig(directory, { sources, ...config })
+  const file = write({ targets: { crm: to('old') }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const relay = await startRelay(t, file)
+  const post = (options = {}) => send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'), options)
+  const reload = (...args: string[]) => runRelay(['reload', '--config', file, ...args], directory)
+  const arrived = (path: string) => sink.received.filter(({ url }) => url === `/${path}`).length
+  return { directory, file, relay, to, write, post, reload, arrived }
+}
+
+t.test('a changed configuration is taken over, and what has changed is logged by name', async (t) => {
+  const { relay, to, write, post, reload, arrived, file } = await running(t)
+  await post()
+  await eventually(() => arrived('old') === 1, 'it goes to the old address')
+
+  write({
+    targets: { crm: to('new', { timeout: '3s' }), ops: to('ops') },
+    routes: [{ events: ['call.*'], to: ['crm', 'ops'] }],
+  })
+  t.match(await reload(), { code: 0, stdout: `${file} is reloaded\n`, stderr: '' })
+  t.match(
+    relay.log.find(({ msg }) => msg === 'configuration reloaded'),
+    { changed: ['targets.crm changed: url, timeout', 'targets.ops added', 'routes changed'] },
+  )
+  t.equal((await post()).status, 204)
+  await eventually(() => arrived('new') === 1 && arrived('ops') === 1, 'it goes where it is to go now')
+  t.equal(arrived('old'), 1)
+
+  const again = JSON.parse((await reload('--json')).stdout)
+  t.match(again, { configFile: file, reloadedAt: /^\d{4}-.*Z$/ })
+  t.same(relay.log.filter(({ msg }) => msg === 'configuration reloaded').at(-1)!.changed, [])
+})
+
+t.test('an invalid one is told of, and the old one stays', async (t) => {
+  const { file, relay, post, reload, arrived } = await running(t)
+  writeFileSync(file, readFileSync(file, 'utf8').replace('url:', 'ulr:'))
+  const refused = await reload()
+  t.equal(refused.code, 2)
+  t.match(refused.stderr, /ulr/)
+  relay.process.kill('SIGHUP')
+  await eventually(
+    () => relay.log.some(({ msg }) => msg === 'configuration not reloaded, the old one stays'),
+    'a bare signal is answered in the log',
+  )
+  t.equal((await post()).status, 204)
+  await eventually(() => arrived('old') === 1, 'it goes on as before')
+})
+
+t.test('the relay itself refuses what only it can see to be wrong, and reload says so', async (t) => {
+  const directory = t.testdir()
+  const sink = await httpServer(t, (response) => response.end())
+  const text = (secret: string) => ({
+    sources: { ultravox: { scheme: 'ultravox', secrets: [secret] } },
+    targets: { crm: { type: 'http', url: sink.origin } },
+    routes: [{ events: ['*'], to: ['crm'] }],
+  })
+  const file = writeConfig(directory, text(SECRET))
+  await startRelay(t, file)
+  writeConfig(directory, text('$' + '{ONLY_HERE}'))
+  const refused = await runRelay(['reload', '--config', file], directory, { ONLY_HERE: 'x'.repeat(20) })
+  t.match(refused, { code: 2, stdout: '', stderr: /not reloaded, the old configuration stays:\n.*ONLY_HERE/ })
+})
+
+t.test('what takes a restart is said, and the rest is taken over', async (t) => {
+  const { relay, to, write, post, reload, arrived } = await running(t)
+  write({
+    server: { listen: '127.0.0.1:1' },
+    targets: { crm: to('new') },
+    routes: [{ events: ['*'], to: ['crm'] }],
+  })
+  t.equal((await reload()).code, 0)
+  t.match(
+    relay.log.find(({ msg }) => msg === 'changes that take a restart'),
+    { keys: ['server.listen'] },
+  )
+  t.equal((await post()).status, 204)
+  await eventually(() => arrived('new') === 1, 'the new target has it')
+})
+
+t.test('a secret that is replaced holds from the next request on', async (t) => {
+  const directory = t.testdir({ secret: `${SECRET}\n` })
+  const sink = await httpServer(t, (response) => response.end())
+  const file = writeConfig(directory, {
+    sources: { ultravox: { scheme: 'ultravox', secrets: ['$' + '{file:./secret}'] } },
+    targets: { crm: { type: 'http', url: sink.origin } },
+    routes: [{ events: ['*'], to: ['crm'] }],
+  })
+  const relay = await startRelay(t, file)
+  const post = (secret: string) => send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'), { secret })
+  t.equal((await post(SECRET)).status, 204)
+  writeFileSync(join(directory, 'secret'), 'whsec_another_one_entirely\n')
+  t.equal((await runRelay(['reload', '--config', file], directory)).code, 0)
+  t.equal((await post(SECRET)).status, 401)
+  t.equal((await post('whsec_another_one_entirely')).status, 204)
+})
+
+t.test('an attempt under way ends under the old configuration, and its retry goes by the new one', async (t) => {
+  const directory = t.testdir()
+  const pending: (() => void)[] = []
+  const sink = await httpServer(t, (response, { url }) => {
+    if (url !== '/slow') return response.end()
+    pending.push(() => response.writeHead(500).end())
+  })
+  const write = (path: string) =>
+    writeConfig(directory, {
+      sources,
+      targets: { crm: { type: 'http', url: `${sink.origin}/${path}`, retry: { initialDelay: '50ms' } } },
+      routes: [{ events: ['*'], to: ['crm'] }],
+    })
+  const file = write('slow')
+  const relay = await startRelay(t, file)
+  await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))
+  await eventually(() => pending.length === 1, 'it is under way')
+  write('fast')
+  t.equal((await runRelay(['reload', '--config', file], directory)).code, 0)
+  pending[0]!()
+  await eventually(() => sink.received.some(({ url }) => url === '/fast'), 'tried again at the new address')
+})
+
+t.test('without a running relay there is nothing to reload', async (t) => {
+  const { relay, reload } = await running(t)
+  await relay.end('SIGTERM')
+  t.match(await reload(), { code: 4, stdout: '', stderr: /no relay is running/ })
+})
