@@ -88,7 +88,9 @@ t.test('the README names no script or command that does not exist', async (t) =>
     if (name !== 'ci') t.ok(name! in scripts, `npm run ${name}`)
   }
   const { stdout } = await runRelay(['--help'], t.testdir())
-  for (const [, name] of README.matchAll(/ultravox-relay (serve|check|trigger|config|events|deliveries|targets)\b/g))
+  for (const [, name] of README.matchAll(
+    /ultravox-relay (serve|check|trigger|status|tail|config|events|deliveries|targets)\b/g,
+  ))
     t.match(stdout, `  ${name}`)
 })
 

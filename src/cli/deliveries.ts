@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { DeliverySummary, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
@@ -10,11 +11,11 @@ import {
   parseDeliveryId,
   parseLimit,
 } from './filters.ts'
-import { iso, isoOrNull } from './instant.ts'
+import { ago, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { cancelCommand, retryCommand } from './redelivery.ts'
-import { oneLine } from './table.ts'
+import { type Cell, cell, oneLine } from './table.ts'
 
 interface ShowOptions {
   readonly config?: string
@@ -60,7 +61,7 @@ function listCommand(): Command {
       )
       const deliveries = found.slice(0, options.limit)
       const more = found.length > deliveries.length
-      print(options.json, { deliveries: deliveries.map(documentOf), more }, listed(deliveries))
+      print(options.json, { deliveries: deliveries.map(documentOf), more }, listed(deliveries, systemClock.now()))
       if (deliveries.length === 0) note('no deliveries')
       if (more) note(`these are the newest ${options.limit}; there are more (--limit)`)
     })
@@ -88,23 +89,32 @@ function documentOf(delivery: DeliverySummary): object {
   return { ...delivery, dueAt: isoOrNull(delivery.dueAt), updatedAt: iso(delivery.updatedAt) }
 }
 
-function listed(deliveries: readonly DeliverySummary[]): string {
+function listed(deliveries: readonly DeliverySummary[], now: number): string {
   if (deliveries.length === 0) return ''
   return shownTable(
-    ['ID', 'STATE', 'TARGET', 'EVENT', 'CALL', 'UPDATED', 'DUE', 'ATTEMPTS', 'STATUS', 'LAST ERROR'],
+    ['ID', 'STATE', 'TARGET', 'EVENT', 'CALL', 'UPDATED', 'DUE', 'TRIED', 'LAST ERROR'],
     deliveries.map((each) => [
       each.deliveryId,
-      each.state,
+      stateCell(each),
       each.target,
       each.event,
       each.callId,
-      iso(each.updatedAt),
-      isoOrNull(each.dueAt) ?? '',
+      ago(each.updatedAt, now),
+      ago(each.dueAt, now),
       each.attempts,
-      each.lastStatus,
       each.lastError ?? '',
     ]),
   )
+}
+
+function stateCell({ state, lastError }: DeliverySummary): Cell {
+  const styles = {
+    delivered: 'green',
+    dead: 'red',
+    cancelled: 'dim',
+    pending: lastError === null ? null : 'yellow',
+  } as const
+  return cell(state, styles[state])
 }
 
 function shown(delivery: Shown): string {

@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander'
+import { systemClock } from '../domain/clock.ts'
 import type { EventSummary } from '../outbox/operator.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { type EventFilterOptions, eventFilter, eventFilterOptions, parseLimit } from './filters.ts'
-import { iso } from './instant.ts'
+import { ago, iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
@@ -37,7 +38,7 @@ function listCommand(): Command {
       )
       const events = found.slice(0, options.limit)
       const more = found.length > events.length
-      print(options.json, { events: events.map(documentOf), more }, listed(events))
+      print(options.json, { events: events.map(documentOf), more }, listed(events, systemClock.now()))
       if (events.length === 0) note('no events')
       if (more) note(`these are the newest ${options.limit}; there are more (--limit)`)
     })
@@ -48,10 +49,17 @@ function documentOf(event: EventSummary): object {
   return { ...event, receivedAt: iso(event.receivedAt) }
 }
 
-function listed(events: readonly EventSummary[]): string {
+function listed(events: readonly EventSummary[], now: number): string {
   if (events.length === 0) return ''
   return shownTable(
     ['RECEIVED', 'EVENT', 'CALL', 'SOURCE', 'DUPLICATES', 'ID'],
-    events.map((each) => [iso(each.receivedAt), each.event, each.callId, each.source, each.duplicates, each.eventId]),
+    events.map((each) => [
+      ago(each.receivedAt, now),
+      each.event,
+      each.callId,
+      each.source,
+      each.duplicates,
+      each.eventId,
+    ]),
   )
 }

@@ -20,13 +20,20 @@ export interface DeliveryFilterOptions extends EventFilterOptions {
 
 export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered', 'dead', 'cancelled']
 
-/** `--event`, `--call` and so on. */
-export function eventFilterOptions(): Option[] {
-  const instant = (text: string) => parseInstant(text, systemClock.now())
+/** `--event`, `--call` and `--source`: what an event is, whenever it came. */
+export function eventKindOptions(): Option[] {
   return [
     new Option('--event <pattern>', 'events of this name; * stands for any run of characters'),
     new Option('--call <id>', 'events of this call'),
     new Option('--source <name>', 'events of this source'),
+  ]
+}
+
+/** The same and `--since` and `--until`. */
+export function eventFilterOptions(): Option[] {
+  const instant = (text: string) => parseInstant(text, systemClock.now())
+  return [
+    ...eventKindOptions(),
     new Option('--since <time>', 'received at or after: an ISO time (UTC) or an age such as 2h').argParser(instant),
     new Option('--until <time>', 'received before: an ISO time (UTC) or an age such as 2h').argParser(instant),
   ]

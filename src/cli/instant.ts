@@ -27,6 +27,12 @@ export function isoOrNull(instant: number | null): string | null {
   return instant === null ? null : iso(instant)
 }
 
+/** How long ago an instant is, or in how long it will be: `2h 5m ago`, `in 30s`; empty where there is none. */
+export function ago(instant: number | null, now: number): string {
+  if (instant === null) return ''
+  return instant <= now ? `${duration(now - instant)} ago` : `in ${duration(instant - now)}`
+}
+
 /** A stretch of time in its two largest units, such as `2h 5m`. */
 export function duration(ms: number): string {
   let rest = Math.max(0, Math.round(ms / UNITS.s)) * UNITS.s

@@ -1,6 +1,8 @@
 import type { Config } from '../config/config.ts'
 import { didYouMean } from '../config/suggestion.ts'
 import { RelayError } from '../domain/errors.ts'
+import { note } from './printing.ts'
+import { oneLine } from './table.ts'
 
 /** A configured target, or `not_found` with the name that was perhaps meant. */
 export function configuredTarget(config: Config, name: string) {
@@ -11,4 +13,10 @@ export function configuredTarget(config: Config, name: string) {
 export function unknownTarget(name: string, known: readonly string[]): RelayError {
   const there = known.length === 0 ? 'none' : known.join(', ')
   return new RelayError('not_found', `there is no target "${name}"${didYouMean(name, known)}; there is: ${there}`)
+}
+
+/** Tells people that a name which they filter by is not configured: perhaps a slip, perhaps what once was. */
+export function tellOfUnknown(what: 'target' | 'source', name: string | undefined, configured: object): void {
+  if (name === undefined || Object.hasOwn(configured, name)) return
+  note(`there is no ${what} "${oneLine(name)}" in the configuration${didYouMean(name, Object.keys(configured))}`)
 }

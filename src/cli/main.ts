@@ -9,7 +9,9 @@ import { deliveriesCommand } from './deliveries.ts'
 import { eventsCommand } from './events.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
+import { statusCommand } from './status.ts'
 import { colorOption, setColor } from './style.ts'
+import { tailCommand } from './tail.ts'
 import { targetsCommand } from './targets.ts'
 import { triggerCommand } from './trigger.ts'
 
@@ -22,6 +24,8 @@ const program = new Command('ultravox-relay')
   .addCommand(checkCommand())
   .addCommand(reloadCommand())
   .addCommand(triggerCommand())
+  .addCommand(statusCommand())
+  .addCommand(tailCommand())
   .addCommand(configCommand())
   .addCommand(eventsCommand())
   .addCommand(deliveriesCommand())

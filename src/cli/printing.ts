@@ -13,7 +13,8 @@ export function print(json: boolean | undefined, document: object, text: string)
 
 /** A table for standard output, cut to the terminal if it is one. */
 export function shownTable(heading: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  return table(heading, rows, process.stdout.isTTY ? process.stdout.columns : undefined)
+  // A terminal that does not know its size says 0.
+  return table(heading, rows, (process.stdout.isTTY && process.stdout.columns) || undefined)
 }
 
 /** Tells people something that is no part of the answer. */

@@ -1,6 +1,4 @@
 import { Command } from 'commander'
-import type { Config } from '../config/config.ts'
-import { didYouMean } from '../config/suggestion.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
@@ -14,6 +12,7 @@ import {
   isEmpty,
   parseDeliveryId,
 } from './filters.ts'
+import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print } from './printing.ts'
 import { createProgress } from './progress.ts'
@@ -86,7 +85,7 @@ function bulkCommand(name: string, action: Action): Command {
     await withOutbox(config.outbox.path, async (operator) => {
       const found = await operator.findDeliveries(filter)
       if (ids !== undefined) await tellOfOthers(operator, ids, found)
-      if (found.length === 0) tellOfUnknownTarget(config, filter.target)
+      if (found.length === 0) tellOfUnknown('target', filter.target, config.targets)
       await change(operator, filter, found, options, action)
     })
   })
@@ -106,11 +105,6 @@ async function tellOfOthers(operator: OutboxOperator, ids: readonly number[], fo
   if (missing.length > 0) throw new RelayError('not_found', `there is no delivery ${missing.join(', ')}`)
   const others = ids.length - found.length
   if (others > 0) note(`${counted(others, 'delivery')} named here cannot be changed so, or is not in the filter`)
-}
-
-function tellOfUnknownTarget({ targets }: Config, name: string | undefined): void {
-  if (name === undefined || Object.hasOwn(targets, name)) return
-  note(`there is no target "${name}" in the configuration${didYouMean(name, Object.keys(targets))}`)
 }
 
 async function change(

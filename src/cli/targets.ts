@@ -1,10 +1,16 @@
 import { Command } from 'commander'
-import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
-import type { OutboxOperator, TargetSummary } from '../outbox/operator.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
-import { duration, isoOrNull } from './instant.ts'
+import { ago } from './instant.ts'
 import { unknownTarget } from './known-target.ts'
+import {
+  breakerCell,
+  countCell,
+  type ListedTarget,
+  listedTargets,
+  stateCell,
+  targetDocument,
+} from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
 
@@ -31,14 +37,10 @@ function listCommand(): Command {
     .action(async (options: Options) => {
       const { config } = loadTold(configFile(options.config))
       const now = systemClock.now()
-      const targets = await withOutbox(config.outbox.path, (operator) => targetsOf(config, operator, now))
-      const documents = targets.map(({ breaker, oldestDueAt, ...target }) => ({
-        ...target,
-        breaker: breaker === null ? 'closed' : 'open',
-        probeAt: isoOrNull(breaker?.probeAt ?? null),
-        oldestDueAt: isoOrNull(oldestDueAt),
-      }))
-      print(options.json, { targets: documents }, listed(targets, now))
+      const targets = await withOutbox(config.outbox.path, async (operator) =>
+        listedTargets(config, await operator.listTargets(now)),
+      )
+      print(options.json, { targets: targets.map(targetDocument) }, listed(targets, now))
     })
 }
 
@@ -56,7 +58,7 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
     .action(async (target: string, options: Options) => {
       const { config } = loadTold(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
-        const targets = await targetsOf(config, operator, systemClock.now())
+        const targets = listedTargets(config, await operator.listTargets(systemClock.now()))
         const known = targets.find((each) => each.target === target)
         if (known === undefined)
           throw unknownTarget(
@@ -76,60 +78,18 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
     })
 }
 
-interface ListedTarget extends Omit<TargetSummary, 'paused'> {
-  /** Null where it is not configured. */
-  readonly type: string | null
-  readonly configured: boolean
-  readonly pausedByConfig: boolean
-  readonly pausedByCommand: boolean
-}
-
-/** The configured targets in the order of the configuration, then the orphaned ones. */
-async function targetsOf({ targets }: Config, operator: OutboxOperator, now: number): Promise<ListedTarget[]> {
-  const summaries = new Map((await operator.listTargets(now)).map((summary) => [summary.target, summary]))
-  const orphaned = [...summaries.values()].filter(
-    // One that is gone and has left nothing but the memory of a closed breaker is of no interest.
-    ({ target, paused, breaker, pending, dead }) =>
-      !Object.hasOwn(targets, target) && (paused || breaker !== null || pending > 0 || dead > 0),
-  )
-  return [...Object.keys(targets), ...orphaned.map(({ target }) => target)].map((target) => {
-    const { paused, ...summary } = summaries.get(target) ?? { ...NOTHING, target }
-    const configured = Object.hasOwn(targets, target) ? targets[target]! : null
-    const pausedByConfig = configured?.paused ?? false
-    return {
-      ...summary,
-      type: configured?.type ?? null,
-      configured: configured !== null,
-      pausedByConfig,
-      pausedByCommand: paused,
-    }
-  })
-}
-
-const NOTHING = { paused: false, breaker: null, pending: 0, retrying: 0, dead: 0, oldestDueAt: null }
-
 function listed(targets: readonly ListedTarget[], now: number): string {
   return shownTable(
     ['TARGET', 'TYPE', 'STATE', 'BREAKER', 'PENDING', 'RETRYING', 'DEAD', 'OLDEST DUE'],
     targets.map((each) => [
       each.target,
       each.type ?? '',
-      stateOf(each),
-      each.breaker === null ? 'closed' : `open, probe ${probe(each.breaker.probeAt - now)}`,
+      stateCell(each),
+      breakerCell(each, now),
       each.pending,
-      each.retrying,
-      each.dead,
-      each.oldestDueAt === null ? '' : `${duration(now - each.oldestDueAt)} ago`,
+      countCell(each.retrying, 'yellow'),
+      countCell(each.dead, 'red'),
+      ago(each.oldestDueAt, now),
     ]),
   )
-}
-
-function stateOf({ configured, pausedByConfig, pausedByCommand }: ListedTarget): string {
-  const paused = pausedByConfig ? 'paused (configuration)' : pausedByCommand ? 'paused' : ''
-  if (!configured) return paused === '' ? 'orphaned' : `orphaned, ${paused}`
-  return paused === '' ? 'running' : paused
-}
-
-function probe(inMs: number): string {
-  return inMs <= 0 ? 'due' : `in ${duration(inMs)}`
 }

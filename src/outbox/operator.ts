@@ -46,8 +46,19 @@ export interface OutboxOperator {
 
   setPaused(target: string, paused: boolean, now: number): Promise<void>
 
-  /** Every target with deliveries or a state, in the order of their names. */
+  /**
+   * Every target that has a state, or deliveries that are pending, dead or delivered lately, in the order of their names.
+   */
   listTargets(now: number): Promise<TargetSummary[]>
+
+  /** How sources, targets and the storage are doing. */
+  status(now: number): Promise<OutboxStatus>
+
+  /** The last `count` entries, in the order in which they happened. */
+  newestEntries(filter: JournalFilter, count: number): Promise<JournalPage>
+
+  /** The entries after a position. There may be more after the new one: a page is bounded. */
+  entriesAfter(filter: JournalFilter, position: JournalPosition): Promise<JournalPage>
 
   /** The daemon of this outbox: what it last said of itself and whether it runs now. Null where none ever did. */
   daemon(): Promise<(DaemonState & { readonly running: boolean }) | null>
@@ -123,8 +134,91 @@ export interface Replay {
 
 export interface TargetSummary extends TargetState {
   readonly pending: number
-  /** Pending after at least one failure. */
+  /** Pending, and nothing but the target's limits keeps them from being sent. */
+  readonly due: number
+  /** Pending, and their last attempt failed. */
   readonly retrying: number
   readonly dead: number
   readonly oldestDueAt: number | null
+  /** Over the last five minutes. */
+  readonly deliveredPerMinute: number
+  /** The newest of those that are retrying or dead. */
+  readonly lastError: TargetError | null
+}
+
+export interface TargetError {
+  readonly error: string
+  readonly at: number
+}
+
+export interface OutboxStatus {
+  /** Every source of an event on record, or of a request refused in the last hour, in the order of their names. */
+  readonly sources: readonly SourceActivity[]
+  /** As `listTargets` gives them. */
+  readonly targets: readonly TargetSummary[]
+  /** On record. */
+  readonly events: number
+  readonly storage: StorageStatus
+}
+
+export interface SourceActivity {
+  readonly source: string
+  readonly lastEventAt: number | null
+  readonly eventsLastHour: number
+  /** The most frequent reason first. A request that was kept and sent again counts once. */
+  readonly refusedLastHour: readonly { readonly reason: string; readonly count: number }[]
+}
+
+export interface StorageStatus {
+  readonly bytes: number
+  /** What is committed but not yet moved into the main file. */
+  readonly walBytes: number
+  /** What may still be written on this file system. */
+  readonly freeBytes: number
+}
+
+/** What has happened: an event received, an attempt ended, a request refused. */
+export type JournalEntry = EventEntry | AttemptEntry | RefusalEntry
+
+export interface EventEntry extends JournalEvent {
+  readonly kind: 'event'
+}
+
+export interface AttemptEntry extends JournalEvent, Omit<Attempt, 'response'> {
+  readonly kind: 'attempt'
+  readonly deliveryId: number
+  readonly target: string
+}
+
+export interface RefusalEntry {
+  readonly kind: 'refusal'
+  readonly at: number
+  readonly rejectionId: number
+  readonly source: string
+  readonly reason: string
+  readonly peer: string
+  readonly bytes: number | null
+}
+
+interface JournalEvent {
+  /** When it happened: of an attempt, when it ended. */
+  readonly at: number
+  readonly eventId: string
+  readonly source: string
+  readonly event: string
+  readonly callId: string | null
+}
+
+/** Which entries are meant. Of `event` and `callId`, refusals know nothing, and of `target` only attempts do. */
+export interface JournalFilter extends Pick<EventFilter, 'source' | 'event' | 'callId'> {
+  readonly kinds: readonly JournalEntry['kind'][]
+  readonly target?: string
+}
+
+/** How far the journal was read, by the sequence number of each kind: times may repeat and go back. */
+export type JournalPosition = Readonly<Record<JournalEntry['kind'], number>>
+
+export interface JournalPage {
+  readonly entries: readonly JournalEntry[]
+  readonly position: JournalPosition
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { duration, iso, parseInstant } from '../../src/cli/instant.ts'
+import { ago, duration, iso, parseInstant } from '../../src/cli/instant.ts'
 
 const NOW = Date.UTC(2026, 2, 1, 12)
 
@@ -46,4 +46,11 @@ t.test('a duration is told in its two largest units', async (t) => {
     [266_400_000, '3d 2h'],
   ]
   for (const [ms, text] of cases) t.equal(duration(ms), text)
+})
+
+t.test('an instant is told by how far away it is', async (t) => {
+  t.equal(ago(1_000, 66_000), '1m 5s ago')
+  t.equal(ago(66_000, 1_000), 'in 1m 5s')
+  t.equal(ago(1_000, 1_000), '0s ago')
+  t.equal(ago(null, 1_000), '')
 })

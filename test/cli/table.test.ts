@@ -1,5 +1,6 @@
 import t from 'tap'
-import { table } from '../../src/cli/table.ts'
+import { setColor } from '../../src/cli/style.ts'
+import { cell, table } from '../../src/cli/table.ts'
 
 t.test('columns stand under their headings, numbers on the right', async (t) => {
   const rows = [
@@ -12,8 +13,42 @@ t.test('columns stand under their headings, numbers on the right', async (t) => 
   )
 })
 
-t.test('lines are cut to the width of the terminal', async (t) => {
-  t.equal(table(['A', 'B'], [['one', 'two and more']], 9), 'A    B\none  two…\n')
+t.test('a style takes no room, and numbers in one stay on the right', async (t) => {
+  setColor('on')
+  t.teardown(() => setColor('auto'))
+  const rows = [
+    [cell('dead', 'red'), cell(7, 'yellow'), 'x'],
+    ['delivered', 12_000, cell('long error', 'red')],
+  ]
+  t.equal(
+    table(['STATE', 'COUNT', 'ERROR'], rows),
+    [
+      'STATE      COUNT  ERROR',
+      '\u001b[31mdead     \u001b[39m  \u001b[33m    7\u001b[39m  x',
+      'delivered  12000  \u001b[31mlong error\u001b[39m',
+      '',
+    ].join('\n'),
+  )
+})
+
+t.test('lines are cut to the width of the terminal, in their style', async (t) => {
+  t.equal(table(['A', 'B'], [['one', 'two and more, and more than that']], 25), 'A    B\none  two and more, and m…\n')
+  setColor('on')
+  t.teardown(() => setColor('auto'))
+  t.equal(
+    table(['A', 'B'], [['one', cell('two and more, and more than that', 'red')]], 25),
+    'A    B\none  \u001b[31mtwo and more, and m…\u001b[39m\n',
+  )
+})
+
+t.test('on a narrow terminal the widest columns are shortened, so that the last one is seen', async (t) => {
+  const heading = ['ID', 'CALL', 'ERROR']
+  const rows = [[1, '0a1b2c3d-0000-4000-8000-000000000001', 'connect ECONNREFUSED 127.0.0.1:9999']]
+  const lines = (width: number) => table(heading, rows, width).split('\n')
+  t.equal(lines(90)[1], ' 1  0a1b2c3d-0000-4000-8000-000000000001  connect ECONNREFUSED 127.0.0.1:9999')
+  t.equal(lines(60)[1], ' 1  0a1b2c3d-0000-4000-80…  connect ECONNREFUSED 127.0.0.1:…')
+  t.equal(lines(40)[1], ' 1  0a1b2c3d-00…  connect ECONNREFUSED …')
+  t.same(lines(30), ['ID  CALL', ' 1  0a1b2c3d-00…', '  connect ECONNREFUSED 127.0.…', ''], 'or else goes beneath')
 })
 
 t.test('what came from elsewhere cannot break a line or talk to the terminal', async (t) => {

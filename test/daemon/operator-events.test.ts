@@ -90,10 +90,7 @@ t.test('events are listed with the newest first', async (t) => {
     more: false,
   })
   const { stdout, stderr } = await run('events list --limit 2')
-  t.match(
-    stdout,
-    /^RECEIVED +EVENT +CALL .*\n2026-01-15T13:00:00\.000Z .*\n2026-01-15T12:00:00\.000Z +call\.ended +noon .*\n$/,
-  )
+  t.match(stdout, /^RECEIVED +EVENT +CALL .*\n\d+d .*ago .*\n\d+d .*ago +call\.ended +noon .*\n$/)
   t.match(stderr, /newest 2/)
   t.match(await run('events list --call nobody'), { code: 0, stdout: '', stderr: 'no events\n' })
 })

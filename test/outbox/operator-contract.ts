@@ -391,12 +391,22 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     await outbox.record(newEvent(), to('healthy'))
     await attempt(outbox, 'healthy', DELIVERED)
     await operator.setPaused('asleep', true, LATER)
-    const nothing = { paused: false, breaker: null, pending: 0, retrying: 0, dead: 0, oldestDueAt: null }
-    t.same(await operator.listTargets(5_000), [
+    const nothing = {
+      paused: false,
+      breaker: null,
+      pending: 0,
+      retrying: 0,
+      dead: 0,
+      oldestDueAt: null,
+      lastError: null,
+    }
+    const lastError = { error: 'http 503', at: 2_005 }
+    t.match(await operator.listTargets(5_000), [
       { ...nothing, target: 'asleep', paused: true },
-      { ...nothing, target: 'crm', pending: 2, retrying: 1, oldestDueAt: 4_000 },
-      { ...nothing, target: 'dead', dead: 1 },
-      { ...nothing, target: 'ops', pending: 1, oldestDueAt: 3_000 },
+      { ...nothing, target: 'crm', pending: 2, due: 1, retrying: 1, oldestDueAt: 4_000, lastError },
+      { ...nothing, target: 'dead', dead: 1, lastError },
+      { ...nothing, target: 'healthy', deliveredPerMinute: 0.2 },
+      { ...nothing, target: 'ops', pending: 1, due: 1, oldestDueAt: 3_000 },
     ])
     t.match(await operator.listTargets(3_500), [{}, { target: 'crm', oldestDueAt: null }], 'nothing is due yet')
   })

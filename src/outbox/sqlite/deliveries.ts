@@ -20,8 +20,9 @@ type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
 
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
   const insertAttempt = database.prepare(`
-    insert into attempts (delivery_id, attempt, started_at, duration_ms, outcome, status, error, response)
-    values (@deliveryId, @attempt, @startedAt, @durationMs, @outcome, @status, @error, @response)`)
+    insert into attempts
+      (delivery_id, event_seq, target, attempt, started_at, duration_ms, outcome, status, error, response)
+    values (@deliveryId, @eventSeq, @target, @attempt, @startedAt, @durationMs, @outcome, @status, @error, @response)`)
   // Both are fenced by what was leased: if an attempt was settled or a round begun meanwhile, the row is left alone.
   const postpone = database.prepare(`
     update live_deliveries
@@ -32,7 +33,8 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
-    where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round`)
+    where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round
+    returning event_seq as eventSeq, call_key as callKey`)
   const removeLive = database.prepare(`
     delete from live_deliveries
     where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round
@@ -88,19 +90,18 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   return {
     settle({ deliveryId, target, round }, attempt, settlement) {
       const row = { ...attempt, deliveryId, target, round, endedAt: attempt.startedAt + attempt.durationMs }
-      if (settlement.state === 'pending') {
-        if (postpone.run({ ...row, dueAt: settlement.dueAt }).changes === 0) return false
-      } else {
-        const live = removeLive.get(row) as { eventSeq: number; callKey: number | null } | undefined
-        if (live === undefined) return false
-        insertFinished.run({ ...row, ...live, state: settlement.state })
-        if (live.callKey !== null) {
-          const call = { target, callKey: live.callKey }
-          if (settlement.state === 'dead' && settlement.hold === true) order.hold(call, deliveryId)
-          order.promote(call)
-        }
+      const live = (
+        settlement.state === 'pending' ? postpone.get({ ...row, dueAt: settlement.dueAt }) : removeLive.get(row)
+      ) as { eventSeq: number; callKey: number | null } | undefined
+      if (live === undefined) return false
+      insertAttempt.run({ ...row, eventSeq: live.eventSeq })
+      if (settlement.state === 'pending') return true
+      insertFinished.run({ ...row, ...live, state: settlement.state })
+      if (live.callKey !== null) {
+        const call = { target, callKey: live.callKey }
+        if (settlement.state === 'dead' && settlement.hold === true) order.hold(call, deliveryId)
+        order.promote(call)
       }
-      insertAttempt.run(row)
       return true
     },
 

@@ -8,7 +8,11 @@ import type {
   EventFilter,
   EventSummary,
   FoundDelivery,
+  JournalFilter,
+  JournalPage,
+  JournalPosition,
   OutboxOperator,
+  OutboxStatus,
   Replay,
   StoredEvent,
   TargetSummary,
@@ -16,14 +20,16 @@ import type {
 import type { DaemonState } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
-import { createDeliveryStore } from './deliveries.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
+import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
 import { migrate } from './migrate.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
+import { outboxStatus } from './status.ts'
 import { createTargetStateStore } from './target-states.ts'
+import { targetSummaries } from './target-summaries.ts'
 
 const BUSY_TIMEOUT_MS = 10_000
 
@@ -145,29 +151,19 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async listTargets(now: number): Promise<TargetSummary[]> {
-    const deliveries = createDeliveryStore(this.#database, createCallOrder(this.#database))
-    const states = new Map(
-      createTargetStateStore(this.#database)
-        .targetStates()
-        .map((state) => [state.target, state]),
-    )
-    const counted = this.#database
-      .prepare(`
-      select target, sum(state = 'pending') as pending, sum(state = 'retrying') as retrying, sum(state = 'dead') as dead
-      from (
-        select target, 'pending' as state from live_deliveries
-        union all
-        select target, 'retrying' from live_deliveries where attempts > 0
-        union all
-        select target, 'dead' from finished_deliveries where state = 'dead')
-      group by target`)
-      .all() as { target: string; pending: number; retrying: number; dead: number }[]
-    const counts = new Map(counted.map((row) => [row.target, row]))
-    return [...new Set([...states.keys(), ...counts.keys()])].sort().map((target) => ({
-      ...(states.get(target) ?? { target, paused: false, breaker: null }),
-      ...(counts.get(target) ?? { pending: 0, retrying: 0, dead: 0 }),
-      oldestDueAt: deliveries.oldestDueAt(target, now),
-    }))
+    return this.#look(() => targetSummaries(this.#database, now))
+  }
+
+  async status(now: number): Promise<OutboxStatus> {
+    return this.#look(() => outboxStatus(this.#database, this.#path, now))
+  }
+
+  async newestEntries(filter: JournalFilter, count: number): Promise<JournalPage> {
+    return this.#look(() => newestEntries(this.#database, filter, count))
+  }
+
+  async entriesAfter(filter: JournalFilter, position: JournalPosition): Promise<JournalPage> {
+    return this.#look(() => entriesAfter(this.#database, filter, position))
   }
 
   async daemon(): Promise<(DaemonState & { running: boolean }) | null> {
@@ -196,6 +192,11 @@ export class SqliteOperator implements OutboxOperator {
     // One by one, and not as parameters, so that the partial index on the dead ones can be used.
     for (const state of new Set(finished)) halves.push(`${FINISHED} where ${sql} and d.state = '${state}'`)
     return { sql: halves.join(' union all ') || `${UNFINISHED} where false`, parameters }
+  }
+
+  /** Several reads of one moment; the daemon writes on meanwhile. */
+  #look<T>(read: () => T): T {
+    return this.#database.transaction(read).deferred()
   }
 
   #transaction<T>(work: () => T): T {

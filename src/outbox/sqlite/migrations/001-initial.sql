@@ -22,6 +22,8 @@ create table events (
 -- comes first, so that a call's events stand together and "what happened to this call" is one look-up.
 create unique index events_by_call on events (call_id, event, source) where call_id is not null;
 create unique index events_by_body on events (body_hash, event, source) where body_hash is not null;
+-- for the last event of each source and how many there were lately
+create index events_by_source on events (source, received_at);
 
 create table event_bodies (
   event_seq integer primary key,
@@ -61,8 +63,9 @@ create index live_deliveries_by_due on live_deliveries (target, due_at) where re
 create index live_deliveries_by_call on live_deliveries (target, call_key, delivery_id) where call_key is not null;
 -- for delivery_log by event
 create index live_deliveries_by_event on live_deliveries (event_seq);
--- for failed_deliveries; only rows that have failed are in it
-create index live_deliveries_failing on live_deliveries (target, due_at) where attempts > 0;
+-- for failed_deliveries and a target's last error; only rows that have failed are in it, and not what was delivered once
+-- and is sent again
+create index live_deliveries_failing on live_deliveries (target, updated_at) where last_error is not null;
 
 create table finished_deliveries (
   delivery_id integer primary key,
@@ -82,6 +85,8 @@ create table finished_deliveries (
 create index finished_deliveries_by_event on finished_deliveries (event_seq);
 -- for failed_deliveries
 create index finished_deliveries_dead on finished_deliveries (target, finished_at) where state = 'dead';
+-- for what was delivered lately, from the index alone
+create index finished_deliveries_by_time on finished_deliveries (finished_at, target, state);
 
 -- Dead deliveries of ordered targets that hold back what came after them in their call, until an operator retries or
 -- cancels them.
@@ -115,8 +120,13 @@ create table daemon_state (
   reload_problem text
 ) strict;
 
+-- Every attempt in the order in which they ended: rows are only ever added at the end. Each tells by itself which event
+-- it was for and where it went, whatever becomes of its delivery.
 create table attempts (
+  attempt_seq integer primary key,
   delivery_id integer not null,
+  event_seq   integer not null,
+  target      text    not null,
   attempt     integer not null check (attempt > 0),
   started_at  integer not null,
   duration_ms integer not null check (duration_ms >= 0),
@@ -124,9 +134,10 @@ create table attempts (
   status      integer,
   error       text,
   response    text,
-  check ((outcome = 'delivered') = (error is null)),
-  primary key (delivery_id, attempt)
-) strict, without rowid;
+  check ((outcome = 'delivered') = (error is null))
+) strict;
+
+create unique index attempts_by_delivery on attempts (delivery_id, attempt);
 
 -- Requests that were not taken. Two kinds, bounded apart so that noise cannot push out what may still be saved: without
 -- a body (unproven), and with one (validly signed, refused all the same). The latter are kept once however often
@@ -150,6 +161,8 @@ create table rejections (
 create index rejections_unproven on rejections (rejection_id) where body is null;
 create index rejections_proven on rejections (rejection_id) where body is not null;
 create unique index rejections_kept on rejections (body_hash, reason, source) where body is not null;
+-- for how many there were lately and why, from the index alone
+create index rejections_by_time on rejections (received_at, source, reason);
 
 -- The operator's views: ISO times, bodies as text for json_extract (the bytes are untouched).
 
@@ -206,24 +219,22 @@ union all
 select * from finished_delivery_log;
 
 create view failed_deliveries as
-select * from unfinished_delivery_log where attempts > 0
+select * from unfinished_delivery_log where last_error is not null
 union all
 select * from finished_delivery_log where state = 'dead';
 
 create view attempt_log as
 select
-  a.delivery_id,
-  coalesce(l.target, f.target) as target,
-  a.attempt,
-  strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at / 1000.0, 'unixepoch') as started_at,
-  a.duration_ms,
-  a.outcome,
-  a.status,
-  a.error,
-  a.response
-from attempts a
-left join live_deliveries l on l.delivery_id = a.delivery_id
-left join finished_deliveries f on f.delivery_id = a.delivery_id;
+  delivery_id,
+  target,
+  attempt,
+  strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') as started_at,
+  duration_ms,
+  outcome,
+  status,
+  error,
+  response
+from attempts;
 
 create view rejection_log as
 select

@@ -1,0 +1,144 @@
+import type { Config } from '../config/config.ts'
+import { RELAY_SOURCE } from '../domain/relay-events.ts'
+import type { OutboxOperator, OutboxStatus, SourceActivity } from '../outbox/operator.ts'
+import { VERSION } from '../version.ts'
+import { ago, duration, iso, isoOrNull } from './instant.ts'
+import {
+  breakerCell,
+  countCell,
+  type ListedTarget,
+  listedTargets,
+  stateCell,
+  targetDocument,
+} from './listed-targets.ts'
+import { shownTable } from './printing.ts'
+import { styled } from './style.ts'
+import { cell, oneLine } from './table.ts'
+
+export interface Status {
+  readonly now: number
+  readonly config: Config
+  readonly outbox: OutboxStatus
+  readonly daemon: Daemon
+}
+
+type Daemon = Awaited<ReturnType<OutboxOperator['daemon']>>
+
+interface ListedSource extends SourceActivity {
+  readonly configured: boolean
+}
+
+/** Everything, for scripts: instants in ISO. */
+export function statusDocument({ now, config, outbox, daemon }: Status): object {
+  return {
+    at: iso(now),
+    version: VERSION,
+    daemon: daemon && { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) },
+    outbox: {
+      path: config.outbox.path,
+      events: outbox.events,
+      ...outbox.storage,
+      reserveBytes: config.outbox.reserveBytes,
+    },
+    sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
+    targets: listedTargets(config, outbox.targets).map(targetDocument),
+  }
+}
+
+export function statusText({ now, config, outbox, daemon }: Status): string {
+  return [
+    daemonLines(daemon, now),
+    outboxLine(config, outbox),
+    '\n',
+    sourceTable(listedSources(config, outbox), now),
+    '\n',
+    targetTable(listedTargets(config, outbox.targets), now),
+  ].join('')
+}
+
+/** The configured sources in the order of the configuration, then others that events or refusals tell of. */
+function listedSources({ sources }: Config, { sources: active }: OutboxStatus): ListedSource[] {
+  const byName = new Map(active.map((each) => [each.source, each]))
+  const others = active.map(({ source }) => source).filter((source) => !Object.hasOwn(sources, source))
+  return [...Object.keys(sources), ...others].map((source) => ({
+    ...(byName.get(source) ?? { source, lastEventAt: null, eventsLastHour: 0, refusedLastHour: [] }),
+    configured: Object.hasOwn(sources, source),
+  }))
+}
+
+function daemonLines(daemon: Daemon, now: number): string {
+  if (daemon === null) return fact('daemon', `${styled('red', 'not running')}, and never was on this outbox`)
+  const { running, pid, version, listen, configFile, startedAt, reloads, reloadedAt, reloadProblem } = daemon
+  const started = `${iso(startedAt)} (${ago(startedAt, now)})`
+  if (!running) {
+    return fact('daemon', `${styled('red', 'not running')}; the last one, version ${version}, started ${started}`)
+  }
+  const other = version === VERSION ? '' : `, while this command is version ${VERSION}`
+  const lines = [
+    fact('daemon', `${styled('green', 'running')}, pid ${pid}, version ${version}${other}, since ${started}`),
+    fact('', `listening on ${listen}, configured by ${configFile}`),
+  ]
+  if (reloadedAt !== null && reloadProblem !== null) {
+    const failed = `reload failed ${ago(reloadedAt, now)}, nothing was changed: ${oneLine(reloadProblem)}`
+    lines.push(fact('', styled('red', failed)))
+  } else if (reloadedAt !== null) {
+    lines.push(fact('', `reloaded ${ago(reloadedAt, now)}${reloads > 1 ? `, ${reloads} times in all` : ''}`))
+  }
+  return lines.join('')
+}
+
+function outboxLine(config: Config, { events, storage }: OutboxStatus): string {
+  const { path, reserveBytes } = config.outbox
+  const free = `${bytes(storage.freeBytes)} of disk free`
+  const low = storage.freeBytes < reserveBytes
+  return fact(
+    'outbox',
+    `${path}: ${events} ${events === 1 ? 'event' : 'events'}, ${bytes(storage.bytes)}, WAL ${bytes(storage.walBytes)}, ` +
+      (low ? styled('red', `${free}, less than outbox.reserve`) : free),
+  )
+}
+
+function fact(name: string, text: string): string {
+  return `${name.padEnd(8)} ${text}\n`
+}
+
+function sourceTable(sources: readonly ListedSource[], now: number): string {
+  return shownTable(
+    ['SOURCE', 'LAST EVENT', 'EVENTS/H', 'REFUSED/H', 'REFUSED FOR'],
+    sources.map(({ source, configured, lastEventAt, eventsLastHour, refusedLastHour }) => [
+      configured ? source : cell(`${source} (${source === RELAY_SOURCE ? 'its own events' : 'not configured'})`, 'dim'),
+      lastEventAt === null ? 'never' : ago(lastEventAt, now),
+      eventsLastHour,
+      countCell(
+        refusedLastHour.reduce((sum, { count }) => sum + count, 0),
+        'red',
+      ),
+      refusedLastHour.map(({ reason, count }) => `${reason} ${count}`).join(', '),
+    ]),
+  )
+}
+
+function targetTable(targets: readonly ListedTarget[], now: number): string {
+  return shownTable(
+    ['TARGET', 'STATE', 'DUE', 'OLDEST', 'RETRYING', 'DEAD', 'PER MIN', 'BREAKER', 'LAST ERROR'],
+    targets.map((each) => [
+      each.target,
+      stateCell(each),
+      each.due,
+      each.oldestDueAt === null ? '' : duration(now - each.oldestDueAt),
+      countCell(each.retrying, 'yellow'),
+      countCell(each.dead, 'red'),
+      each.deliveredPerMinute,
+      breakerCell(each, now),
+      each.lastError === null ? '' : `${ago(each.lastError.at, now)}: ${each.lastError.error}`,
+    ]),
+  )
+}
+
+/** A size in the unit that keeps it below 1024, such as `4.1 MB`. */
+function bytes(count: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB']
+  const unit = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10))
+  const size = count / 1024 ** unit
+  return `${size < 10 && unit > 0 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`
+}

@@ -1,0 +1,71 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Config } from '../config/config.ts'
+import { systemClock } from '../domain/clock.ts'
+import type { OutboxOperator } from '../outbox/operator.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { iso } from './instant.ts'
+import { withOutbox } from './open-outbox.ts'
+import { examples, jsonOption, print } from './printing.ts'
+import { repeatUntilInterrupted } from './repeating.ts'
+import { screenful } from './screen.ts'
+import { type Status, statusDocument, statusText } from './status-report.ts'
+import { styled } from './style.ts'
+
+interface Options {
+  readonly config?: string
+  readonly json?: boolean
+  readonly watch?: boolean
+  readonly interval: number
+}
+
+/** The whole relay on one screen: what an operator looks at first. Works whether the relay runs or not. */
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show how the relay, its sources, targets and outbox are doing; also while it is not running')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addOption(new Option('-w, --watch', 'show it again and again, until Ctrl-C; with --json, one line each time'))
+    .addOption(
+      new Option('--interval <seconds>', 'how often')
+        .argParser(parseInterval)
+        .default(2_000, '2')
+        .implies({ watch: true }),
+    )
+    .addHelpText('after', examples('status', 'status --watch --interval 10', 'status --json'))
+    .action(async (options: Options) => {
+      const { config } = loadTold(configFile(options.config))
+      await withOutbox(config.outbox.path, async (operator) => {
+        const look = () => statusOf(config, operator)
+        if (options.watch !== true) {
+          const status = await look()
+          return print(options.json, statusDocument(status), statusText(status))
+        }
+        await repeatUntilInterrupted(async () => show(await look(), options.json), options.interval)
+      })
+    })
+}
+
+async function statusOf(config: Config, operator: OutboxOperator): Promise<Status> {
+  const now = systemClock.now()
+  return { now, config, outbox: await operator.status(now), daemon: await operator.daemon() }
+}
+
+/** One of many: on a terminal in the place of the one before, else after it. */
+function show(status: Status, json: boolean | undefined): void {
+  const { stdout } = process
+  if (json === true) {
+    stdout.write(`${JSON.stringify(statusDocument(status))}\n`)
+    return
+  }
+  const text = `${styled('dim', iso(status.now))}\n${statusText(status)}`
+  stdout.write(stdout.isTTY ? screenful(text, stdout.rows || Infinity) : `${text}\n`)
+}
+
+/** Parses a number of seconds; in milliseconds. */
+function parseInterval(text: string): number {
+  const seconds = /^\d+(\.\d+)?s?$/.test(text) ? Number.parseFloat(text) : Number.NaN
+  if (!(seconds >= 0.1 && seconds <= 86_400)) {
+    throw new InvalidArgumentError('write a number of seconds from 0.1 to 86400')
+  }
+  return seconds * 1_000
+}

@@ -1,0 +1,57 @@
+import type { AttemptEntry, EventEntry, JournalEntry, RefusalEntry } from '../outbox/operator.ts'
+import { iso } from './instant.ts'
+import { type Style, styled } from './style.ts'
+import { oneLine } from './table.ts'
+
+/** An entry for scripts: instants in ISO. */
+export function entryDocument(entry: JournalEntry): object {
+  const { kind, at, ...rest } = entry
+  const more = entry.kind === 'attempt' ? { startedAt: iso(entry.startedAt) } : {}
+  return { kind, at: iso(at), ...rest, ...more }
+}
+
+/** An entry for people, in one line that begins with when and what, and ends with an error where there is one. */
+export function entryLine(entry: JournalEntry): string {
+  const { result, style, about } = toldOf(entry)
+  const outcome = result.padEnd(9)
+  return [
+    styled('dim', iso(entry.at)),
+    entry.kind.padEnd(7),
+    style === null ? outcome : styled(style, outcome),
+    `${oneLine(about)}\n`,
+  ].join('  ')
+}
+
+interface Told {
+  readonly result: string
+  readonly style: Style | null
+  readonly about: string
+}
+
+function toldOf(entry: JournalEntry): Told {
+  switch (entry.kind) {
+    case 'event':
+      return { result: 'received', style: null, about: `${eventOf(entry)} from ${entry.source}` }
+    case 'attempt':
+      return {
+        result: entry.outcome,
+        style: entry.outcome === 'delivered' ? 'green' : 'red',
+        about: `${eventOf(entry)} to ${entry.target}, ${attemptOf(entry)}`,
+      }
+    case 'refusal':
+      return { result: entry.reason, style: 'red', about: refusalOf(entry) }
+  }
+}
+
+function eventOf({ event, callId }: EventEntry | AttemptEntry): string {
+  return callId === null ? event : `${event} ${callId}`
+}
+
+function attemptOf({ deliveryId, attempt, durationMs, error }: AttemptEntry): string {
+  const which = `delivery ${deliveryId}${attempt === 1 ? '' : `, attempt ${attempt}`}, ${durationMs} ms`
+  return error === null ? which : `${which}: ${error}`
+}
+
+function refusalOf({ source, peer, bytes }: RefusalEntry): string {
+  return `at ${source} from ${peer}${bytes === null ? '' : `, ${bytes} bytes`}`
+}
