@@ -1,29 +1,32 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { DeliverySummary, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { attemptDocument, deliveryDocument } from './documents.ts'
+import { factLines } from './facts.ts'
 import {
   DELIVERY_STATES,
   type DeliveryFilterOptions,
   deliveryFilter,
   deliveryFilterOptions,
   parseDeliveryId,
-  parseLimit,
 } from './filters.ts'
 import { ago, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
-import { examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
+import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, retryCommand } from './redelivery.ts'
-import { type Cell, cell, oneLine } from './table.ts'
+import { outcomeCell, stateCell } from './states.ts'
+import { oneLine } from './table.ts'
 
 interface ShowOptions {
   readonly config?: string
   readonly json?: boolean
 }
 
-interface ListOptions extends ShowOptions, DeliveryFilterOptions {
-  readonly limit: number
+interface ListOptions extends DeliveryFilterOptions, PageOptions {
+  readonly config?: string
 }
 
 type Shown = NonNullable<Awaited<ReturnType<OutboxOperator['showDelivery']>>>
@@ -45,7 +48,7 @@ function listCommand(): Command {
     .addOption(jsonOption())
   for (const option of deliveryFilterOptions(DELIVERY_STATES)) command.addOption(option)
   return command
-    .addOption(new Option('--limit <count>', 'so many at most').argParser(parseLimit).default(50))
+    .addOption(limitOption())
     .addHelpText(
       'after',
       examples(
@@ -57,13 +60,9 @@ function listCommand(): Command {
     .action(async (options: ListOptions) => {
       const { config } = loadTold(configFile(options.config))
       const found = await withOutbox(config.outbox.path, (operator) =>
-        operator.listDeliveries(deliveryFilter(options), options.limit + 1),
+        readPage(options.limit, (limit) => operator.listDeliveries(deliveryFilter(options), limit)),
       )
-      const deliveries = found.slice(0, options.limit)
-      const more = found.length > deliveries.length
-      print(options.json, { deliveries: deliveries.map(documentOf), more }, listed(deliveries, systemClock.now()))
-      if (deliveries.length === 0) note('no deliveries')
-      if (more) note(`these are the newest ${options.limit}; there are more (--limit)`)
+      printPage(options, 'deliveries', found, deliveryDocument, (page) => listed(page, systemClock.now()))
     })
 }
 
@@ -79,18 +78,12 @@ function showCommand(): Command {
       const delivery = await withOutbox(config.outbox.path, (operator) => operator.showDelivery(id))
       if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
       const { history, ...summary } = delivery
-      const attempts = history.map((attempt) => ({ ...attempt, startedAt: iso(attempt.startedAt) }))
-      print(options.json, { ...documentOf(summary), history: attempts }, shown(delivery))
+      const document = { ...deliveryDocument(summary), history: history.map(attemptDocument) }
+      print(options.json, document, shown(delivery))
     })
 }
 
-/** A delivery for scripts: instants in ISO. */
-function documentOf(delivery: DeliverySummary): object {
-  return { ...delivery, dueAt: isoOrNull(delivery.dueAt), updatedAt: iso(delivery.updatedAt) }
-}
-
 function listed(deliveries: readonly DeliverySummary[], now: number): string {
-  if (deliveries.length === 0) return ''
   return shownTable(
     ['ID', 'STATE', 'TARGET', 'EVENT', 'CALL', 'UPDATED', 'DUE', 'TRIED', 'LAST ERROR'],
     deliveries.map((each) => [
@@ -107,35 +100,24 @@ function listed(deliveries: readonly DeliverySummary[], now: number): string {
   )
 }
 
-function stateCell({ state, lastError }: DeliverySummary): Cell {
-  const styles = {
-    delivered: 'green',
-    dead: 'red',
-    cancelled: 'dim',
-    pending: lastError === null ? null : 'yellow',
-  } as const
-  return cell(state, styles[state])
-}
-
 function shown(delivery: Shown): string {
   const { history } = delivery
-  const facts: [string, string | null][] = [
+  const facts = factLines([
     ['delivery', `${delivery.deliveryId} to ${delivery.target}, ${delivery.state}`],
     ['event', `${delivery.event}  ${delivery.eventId}`],
     ['call', delivery.callId],
     ['updated', iso(delivery.updatedAt)],
     ['due', isoOrNull(delivery.dueAt)],
     ['error', delivery.lastError],
-  ]
-  const lines = facts.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(9)} ${oneLine(value)}\n`]))
-  if (history.length === 0) return `${lines.join('')}\nno attempts yet\n`
+  ])
+  if (history.length === 0) return `${facts}\nno attempts yet\n`
   const attempts = shownTable(
     ['ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR'],
     history.map((each) => [
       each.attempt,
       iso(each.startedAt),
       each.durationMs,
-      each.outcome,
+      outcomeCell(each),
       each.status,
       each.error ?? '',
     ]),
@@ -148,5 +130,5 @@ function shown(delivery: Shown): string {
           .split('\n')
           .map((line) => `  ${oneLine(line)}\n`)
           .join('')}`
-  return `${lines.join('')}\n${attempts}${quoted}`
+  return `${facts}\n${attempts}${quoted}`
 }

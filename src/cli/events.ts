@@ -1,17 +1,18 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import type { EventSummary } from '../outbox/operator.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
-import { type EventFilterOptions, eventFilter, eventFilterOptions, parseLimit } from './filters.ts'
-import { ago, iso } from './instant.ts'
+import { eventDocument } from './documents.ts'
+import { showCommand } from './events-show.ts'
+import { type EventListOptions, eventFilterOptions, eventListFilter, eventStateOption } from './filters.ts'
+import { ago } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
-import { examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
+import { examples, jsonOption, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
 
-interface ListOptions extends EventFilterOptions {
+interface ListOptions extends EventListOptions, PageOptions {
   readonly config?: string
-  readonly json?: boolean
-  readonly limit: number
 }
 
 /** What has come in, and sending it once more. Works whether the relay runs or not. */
@@ -19,6 +20,7 @@ export function eventsCommand(): Command {
   return new Command('events')
     .description('look at events, and send them once more')
     .addCommand(listCommand())
+    .addCommand(showCommand())
     .addCommand(replayCommand())
 }
 
@@ -29,28 +31,26 @@ function listCommand(): Command {
     .addOption(jsonOption())
   for (const option of eventFilterOptions()) command.addOption(option)
   return command
-    .addOption(new Option('--limit <count>', 'so many at most').argParser(parseLimit).default(50))
-    .addHelpText('after', examples('events list --since 1h', "events list --event 'call.*' --call 0a1b2c3d-… --json"))
+    .addOption(eventStateOption())
+    .addOption(limitOption())
+    .addHelpText(
+      'after',
+      examples(
+        'events list --since 1h',
+        "events list --event 'call.*' --call 0a1b2c3d-… --json",
+        'events list --state dead,none --since 1d',
+      ),
+    )
     .action(async (options: ListOptions) => {
       const { config } = loadTold(configFile(options.config))
       const found = await withOutbox(config.outbox.path, (operator) =>
-        operator.listEvents(eventFilter(options), options.limit + 1),
+        readPage(options.limit, (limit) => operator.listEvents(eventListFilter(options), limit)),
       )
-      const events = found.slice(0, options.limit)
-      const more = found.length > events.length
-      print(options.json, { events: events.map(documentOf), more }, listed(events, systemClock.now()))
-      if (events.length === 0) note('no events')
-      if (more) note(`these are the newest ${options.limit}; there are more (--limit)`)
+      printPage(options, 'events', found, eventDocument, (page) => listed(page, systemClock.now()))
     })
 }
 
-/** An event for scripts: instants in ISO. */
-function documentOf(event: EventSummary): object {
-  return { ...event, receivedAt: iso(event.receivedAt) }
-}
-
 function listed(events: readonly EventSummary[], now: number): string {
-  if (events.length === 0) return ''
   return shownTable(
     ['RECEIVED', 'EVENT', 'CALL', 'SOURCE', 'DUPLICATES', 'ID'],
     events.map((each) => [

@@ -3,12 +3,18 @@ import { systemClock } from '../domain/clock.ts'
 import type { DeliveryFilter, DeliveryState, EventFilter } from '../outbox/operator.ts'
 import { parseInstant } from './instant.ts'
 
+type EventState = NonNullable<EventFilter['deliveryStates']>[number]
+
 export interface EventFilterOptions {
   readonly source?: string
   readonly event?: string
   readonly call?: string
   readonly since?: number
   readonly until?: number
+}
+
+export interface EventListOptions extends EventFilterOptions {
+  readonly state?: EventState[]
 }
 
 export interface DeliveryFilterOptions extends EventFilterOptions {
@@ -19,6 +25,8 @@ export interface DeliveryFilterOptions extends EventFilterOptions {
 }
 
 export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered', 'dead', 'cancelled']
+
+const EVENT_STATES: readonly EventState[] = [...DELIVERY_STATES, 'none']
 
 /** `--event`, `--call` and `--source`: what an event is, whenever it came. */
 export function eventKindOptions(): Option[] {
@@ -31,21 +39,28 @@ export function eventKindOptions(): Option[] {
 
 /** The same and `--since` and `--until`. */
 export function eventFilterOptions(): Option[] {
+  return [...eventKindOptions(), ...receivedOptions()]
+}
+
+/** `--since` and `--until`. */
+export function receivedOptions(): Option[] {
   const instant = (text: string) => parseInstant(text, systemClock.now())
   return [
-    ...eventKindOptions(),
     new Option('--since <time>', 'received at or after: an ISO time (UTC) or an age such as 2h').argParser(instant),
     new Option('--until <time>', 'received before: an ISO time (UTC) or an age such as 2h').argParser(instant),
   ]
+}
+
+/** `--state` of events. */
+export function eventStateOption(): Option {
+  return stateOption('events with a delivery in this state, or none: without any delivery', EVENT_STATES)
 }
 
 /** The same and `--target`, `--state` and so on; `states` are those that the command can be about. */
 export function deliveryFilterOptions(states: readonly DeliveryState[]): Option[] {
   return [
     new Option('--target <name>', 'deliveries to this target'),
-    new Option('--state <state>', `deliveries in this state (${states.join(', ')}); may be repeated`).argParser(
-      (text, earlier: DeliveryState[] = []) => [...earlier, ...text.split(',').map((each) => oneOf(states, each))],
-    ),
+    stateOption('deliveries in this state', states),
     ...eventFilterOptions(),
     new Option('--event-id <id>', 'deliveries of this event; may be repeated').argParser(
       (id, earlier: string[] = []) => [...earlier, id],
@@ -60,34 +75,44 @@ export function eventFilter({ source, event, call, since, until }: EventFilterOp
 }
 
 /** See `eventFilter`. */
+export function eventListFilter({ state, ...event }: EventListOptions): EventFilter {
+  return { ...given({ deliveryStates: state }), ...eventFilter(event) }
+}
+
+/** See `eventFilter`. */
 export function deliveryFilter({ target, state, eventId, error, ...event }: DeliveryFilterOptions): DeliveryFilter {
   return { ...given({ target, states: state, eventIds: eventId, error }), ...eventFilter(event) }
 }
 
-export function isEmpty(filter: DeliveryFilter): boolean {
+export function isEmpty(filter: object): boolean {
   return Object.keys(filter).length === 0
 }
 
-/** Parses one of several delivery ids. */
-export function parseDeliveryId(text: string, earlier: readonly number[] = []): number[] {
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('a delivery id is a whole number')
-  return [...new Set([...earlier, Number(text)])]
+/** Parses one of several ids of deliveries or rejections. */
+export function idParser(what: 'delivery' | 'rejection'): (text: string, earlier?: readonly number[]) => number[] {
+  return (text, earlier = []) => {
+    if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError(`a ${what} id is a whole number`)
+    return [...new Set([...earlier, Number(text)])]
+  }
 }
 
-/** Parses `--limit`. */
-export function parseLimit(text: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('write a whole number from 1 to 9999999')
-  return Number(text)
+export const parseDeliveryId = idParser('delivery')
+
+function stateOption<T extends string>(about: string, states: readonly T[]): Option {
+  return new Option('--state <state>', `${about} (${states.join(', ')}); may be repeated`).argParser(
+    (text, earlier: T[] = []) => [...earlier, ...text.split(',').map((each) => oneOf(states, each))],
+  )
 }
 
-function oneOf(states: readonly DeliveryState[], text: string): DeliveryState {
+function oneOf<T extends string>(states: readonly T[], text: string): T {
   const state = states.find((each) => each === text)
   if (state === undefined) throw new InvalidArgumentError(`write ${states.join(' or ')}`)
   return state
 }
 
+/** Those of the values that are there. */
 type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
 
-function given<T extends object>(values: T): Given<T> {
+export function given<T extends object>(values: T): Given<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>
 }

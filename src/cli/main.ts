@@ -3,10 +3,12 @@ import { Command } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { errorMessage, exitStatus, RelayError } from '../domain/errors.ts'
 import { VERSION } from '../version.ts'
+import { callsCommand } from './calls.ts'
 import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
 import { deliveriesCommand } from './deliveries.ts'
 import { eventsCommand } from './events.ts'
+import { rejectionsCommand } from './rejections.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
 import { statusCommand } from './status.ts'
@@ -28,7 +30,9 @@ const program = new Command('ultravox-relay')
   .addCommand(tailCommand())
   .addCommand(configCommand())
   .addCommand(eventsCommand())
+  .addCommand(callsCommand())
   .addCommand(deliveriesCommand())
+  .addCommand(rejectionsCommand())
   .addCommand(targetsCommand())
 for (const command of withSubcommands(program)) {
   command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {

@@ -23,8 +23,9 @@ export function note(text: string): void {
 }
 
 /** `1 delivery`, `17 deliveries`. */
-export function counted(count: number, one: 'delivery' | 'event'): string {
-  return `${count} ${count === 1 ? one : { delivery: 'deliveries', event: 'events' }[one]}`
+export function counted(count: number, one: 'delivery' | 'event' | 'rejection'): string {
+  const many = { delivery: 'deliveries', event: 'events', rejection: 'rejections' }
+  return `${count} ${count === 1 ? one : many[one]}`
 }
 
 /** How many for which target: ` to crm`, or ` (crm 12, ops 5)`. */

@@ -15,7 +15,7 @@ import {
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print } from './printing.ts'
-import { createProgress } from './progress.ts'
+import { inSteps } from './progress.ts'
 
 /** So many deliveries a transaction: the daemon's own writes wait for no longer than that takes. */
 const STEP = 500
@@ -121,14 +121,11 @@ async function change(
   if (dryRun === true) return print(json, { ...document, [done]: 0 }, `${would}\n`)
   if (found.length > 0 && !(await confirm(would, yes))) return
   let changed = 0
-  const progress = createProgress(found.length)
-  for (let start = 0; start < found.length; start += STEP) {
-    const step = found.slice(start, start + STEP).map(({ deliveryId }) => deliveryId)
+  const ids = found.map(({ deliveryId }) => deliveryId)
+  await inSteps(ids, STEP, async (step) => {
     // With the whole filter again: what the daemon has delivered since it was counted is left alone.
     changed += await change(operator, { ...filter, deliveryIds: step })
-    progress.advance(step.length)
-  }
-  progress.end()
+  })
   const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
   print(json, { ...document, [done]: changed }, `${text} ${done}\n`)
 }

@@ -4,8 +4,6 @@ import { systemClock } from '../domain/clock.ts'
 import type { NewDelivery } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
-import { evaluationProblem } from '../domain/expression.ts'
-import { compileRoute, routeEvent } from '../domain/routing.ts'
 import type { EventFilter, OutboxOperator, StoredEvent } from '../outbox/operator.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
@@ -14,6 +12,7 @@ import { configuredTarget } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print } from './printing.ts'
 import { createProgress } from './progress.ts'
+import { deliveriesTo, todaysRoutes } from './todays-routes.ts'
 
 /** So many events are read, routed and given their deliveries at once, in one transaction. */
 const PAGE = 200
@@ -26,9 +25,6 @@ interface ReplayOptions extends EventFilterOptions, ConsentOptions {
   readonly json?: boolean
   readonly to?: string
 }
-
-/** Names the targets that an event is to go to. */
-type Router = (event: StoredEvent) => Promise<readonly string[]>
 
 export function replayCommand(): Command {
   const command = new Command('replay')
@@ -94,8 +90,7 @@ async function replay(
     for (const event of page) {
       const names = await route(event)
       for (const name of names) targets.set(name, (targets.get(name) ?? 0) + 1)
-      const deliveries = names.map((target) => ({ target, ordered: configuredTarget(config, target).ordered }))
-      replays.push({ eventSeq: event.eventSeq, deliveries })
+      replays.push({ eventSeq: event.eventSeq, deliveries: deliveriesTo(config, names) })
     }
     if (dryRun !== true) replayed += await operator.replay(replays, systemClock.now())
     progress.advance(page.length)
@@ -117,21 +112,13 @@ async function* pages(operator: OutboxOperator, filter: EventFilter, count: numb
   }
 }
 
-/** The routes as they are today; a condition that fails on a payload counts as true, and is told once a route. */
-function routerOf(config: Config): Router {
-  const routes = config.routes.map(compileRoute)
-  const told = new Set<number>()
+/** Through the routes as they are today. */
+function routerOf(config: Config): (event: StoredEvent) => Promise<readonly string[]> {
+  const route = todaysRoutes(config)
   return async ({ eventId, body }) => {
     const parsed = parsePayload(body)
-    if ('problem' in parsed) {
-      note(`warning: event ${eventId} goes nowhere: ${parsed.problem}`)
-      return []
-    }
-    return routeEvent(routes, parsed.payload, (index, error) => {
-      if (!told.has(index)) {
-        note(`warning: routes[${index}].when fails, taken as true: ${evaluationProblem(error)} (event ${eventId})`)
-      }
-      told.add(index)
-    })
+    if ('payload' in parsed) return route(parsed.payload, `event ${eventId}`)
+    note(`warning: event ${eventId} goes nowhere: ${parsed.problem}`)
+    return []
   }
 }

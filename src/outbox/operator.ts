@@ -1,4 +1,6 @@
 import type { Attempt, NewDelivery } from '../domain/delivery.ts'
+import type { RefusalCode } from '../domain/errors.ts'
+import type { NewEvent, Origin } from '../domain/event.ts'
 import type { DaemonState, TargetState } from './outbox.ts'
 
 /**
@@ -34,6 +36,15 @@ export interface OutboxOperator {
   /** The newest first, without their bodies. */
   listEvents(filter: EventFilter, limit: number): Promise<EventSummary[]>
 
+  /** One event with its body and all that became of it, or null where there is none. */
+  showEvent(eventId: string): Promise<(EventHistory & { readonly body: Uint8Array | null }) | null>
+
+  /** A call's events with all that became of them, in the order of time; none where nothing is known of it. */
+  showCall(callId: string): Promise<EventHistory[]>
+
+  /** The ids of calls that begin so, no more than asked. */
+  findCalls(prefix: string, limit: number): Promise<string[]>
+
   /** Whole, in the order of their arrival, those after `after`. */
   readEvents(filter: EventFilter, after: number, limit: number): Promise<StoredEvent[]>
 
@@ -43,6 +54,24 @@ export interface OutboxOperator {
    * at a time.
    */
   replay(replays: readonly Replay[], now: number): Promise<number>
+
+  /** The ids of the rejections that are meant, in ascending order: that in which they first came. */
+  findRejections(filter: RejectionFilter): Promise<number[]>
+
+  /** The newest first, without their bodies. */
+  listRejections(filter: RejectionFilter, limit: number): Promise<RejectionSummary[]>
+
+  /** Whole, in ascending order of their ids; those that there are. */
+  readRejections(rejectionIds: readonly number[]): Promise<StoredRejection[]>
+
+  /**
+   * Takes kept rejections in: records the event of each with its deliveries, due now, or counts a duplicate of the one on
+   * record, and removes the rejection. Those that are gone meanwhile are passed over. For many, see `retryDeliveries`.
+   */
+  admit(admissions: readonly Admission[], now: number): Promise<Admitted[]>
+
+  /** Removes rejections. Returns how many there were. For many, see `retryDeliveries`. */
+  clearRejections(filter: RejectionFilter): Promise<number>
 
   setPaused(target: string, paused: boolean, now: number): Promise<void>
 
@@ -89,6 +118,8 @@ export interface EventFilter {
   /** Received at or after, and before (epoch milliseconds). */
   readonly since?: number
   readonly until?: number
+  /** With at least one delivery in one of these states; `none`: without any. */
+  readonly deliveryStates?: readonly (DeliveryState | 'none')[]
 }
 
 export interface FoundDelivery {
@@ -119,6 +150,24 @@ export interface EventSummary {
   readonly receivedAt: number
   readonly duplicates: number
 }
+
+/** An event and all that became of it. */
+export interface EventHistory extends EventSummary {
+  readonly origin: Origin
+  readonly contentType: string | null
+  /** The size of its body; null where that is gone. */
+  readonly bytes: number | null
+  readonly deliveries: readonly DeliveryHistory[]
+}
+
+export interface DeliveryHistory extends DeliverySummary {
+  readonly history: readonly Attempt[]
+  /** Null where it waits for nothing but the time at which it is due. */
+  readonly waitsFor: WaitsFor | null
+}
+
+/** An earlier delivery of its call, an operator's word (its target is paused), or its target's open breaker. */
+export type WaitsFor = 'order' | 'resume' | 'breaker'
 
 export interface StoredEvent extends EventSummary {
   /** Its place in the order of arrival. */
@@ -221,4 +270,52 @@ export type JournalPosition = Readonly<Record<JournalEntry['kind'], number>>
 export interface JournalPage {
   readonly entries: readonly JournalEntry[]
   readonly position: JournalPosition
+}
+
+/** Which rejections are meant; what is absent does not matter. */
+export interface RejectionFilter {
+  readonly rejectionIds?: readonly number[]
+  readonly source?: string
+  readonly reason?: RefusalCode
+  readonly peer?: string
+  /** Received (for the last time) at or after, and before (epoch milliseconds). */
+  readonly since?: number
+  readonly until?: number
+  /** Only those with their body, or only those without. */
+  readonly kept?: boolean
+}
+
+export interface RejectionSummary {
+  readonly rejectionId: number
+  readonly source: string
+  /** When it came, for the last time if it came again. */
+  readonly receivedAt: number
+  readonly reason: RefusalCode
+  readonly peer: string
+  readonly bytes: number | null
+  readonly times: number
+  /** Validly signed, and on record with its body: it can be admitted. */
+  readonly kept: boolean
+}
+
+export interface StoredRejection extends RejectionSummary {
+  /** Those that the verification looked at. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly contentType: string | null
+  /** Null unless kept. */
+  readonly body: Uint8Array | null
+}
+
+/** A kept rejection, the event that it holds, and where that is to go. */
+export interface Admission {
+  readonly rejectionId: number
+  readonly event: NewEvent
+  readonly deliveries: readonly NewDelivery[]
+}
+
+export interface Admitted {
+  readonly rejectionId: number
+  /** The id of the event on record: for a duplicate, the first one's. */
+  readonly eventId: string
+  readonly duplicate: boolean
 }

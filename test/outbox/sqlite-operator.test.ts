@@ -6,16 +6,20 @@ import { deliveryCondition } from '../../src/outbox/sqlite/filter.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
+import { historyContract } from './history-contract.ts'
 import { operatorContract } from './operator-contract.ts'
+import { rejectionContract } from './rejection-contract.ts'
 import { newEvent, to } from './samples.ts'
 
 const fail = (error: Error) => t.fail(error.message)
 
-operatorContract('sqlite', async (directory) => {
-  const path = join(directory, 'relay.db')
-  const outbox = await SqliteOutbox.open(path, fail)
-  return { outbox, operator: SqliteOperator.open(path) }
-})
+for (const contract of [operatorContract, historyContract, rejectionContract]) {
+  contract('sqlite', async (directory) => {
+    const path = join(directory, 'relay.db')
+    const outbox = await SqliteOutbox.open(path, fail)
+    return { outbox, operator: SqliteOperator.open(path) }
+  })
+}
 
 t.test('where there is no outbox, none is made', async (t) => {
   const path = join(t.testdir(), 'relay.db')

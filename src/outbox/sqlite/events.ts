@@ -5,8 +5,8 @@ import type { Recorded } from '../outbox.ts'
 import { type CallOrder, callKey } from './call-order.ts'
 
 export interface EventStore {
-  /** `ready`: the new deliveries that may go at once. */
-  record(event: NewEvent, deliveries: readonly NewDelivery[]): RecordedEvent
+  /** `ready`: the new deliveries that may go at once. `dueAt`: for an event that is recorded long after it came. */
+  record(event: NewEvent, deliveries: readonly NewDelivery[], dueAt?: number): RecordedEvent
 }
 
 export interface RecordedEvent extends Pick<Recorded, 'eventId' | 'duplicate'> {
@@ -22,7 +22,7 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     values (@eventSeq, @target, @callKey, @ready, @now, @now)`)
 
   return {
-    record(event, deliveries) {
+    record(event, deliveries, dueAt = event.receivedAt) {
       const { eventSeq, eventId } = (
         event.callId === null
           ? insertEventWithoutCall.get({ ...event, bodyHash: bodyHash(event.body) })
@@ -34,7 +34,7 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       for (const { target, ordered } of deliveries) {
         const key = ordered && event.callId !== null ? callKey(event.callId) : null
         const mayGo = key === null || order.mayGo({ target, callKey: key })
-        const row = { eventSeq, target, callKey: key, ready: mayGo ? 1 : 0, now: event.receivedAt }
+        const row = { eventSeq, target, callKey: key, ready: mayGo ? 1 : 0, now: dueAt }
         const deliveryId = Number(insertDelivery.run(row).lastInsertRowid)
         if (mayGo) ready.push({ target, deliveryId })
       }

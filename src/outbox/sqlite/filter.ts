@@ -18,8 +18,21 @@ export function eventCondition(filter: EventFilter): Condition {
     ['e.call_id = @callId', { callId: filter.callId }],
     ['e.received_at >= @since', { since: filter.since }],
     ['e.received_at < @until', { until: filter.until }],
+    [STANDS_SO, { deliveryStates: jsonOf(filter.deliveryStates) }],
   ])
 }
+
+/** An event's deliveries are looked up by the indexes on event_seq, the live ones and the finished ones apart. */
+const STANDS_SO = `exists (
+  select 1
+  from json_each(@deliveryStates) s
+  where case s.value
+    when 'pending' then exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)
+    when 'none' then
+      not exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)
+      and not exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq)
+    else exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq and f.state = s.value)
+  end)`
 
 /** The condition of a filter over `events e` and a table of deliveries `d`; the state is not in it. */
 export function deliveryCondition(filter: DeliveryFilter): Condition {
@@ -36,7 +49,7 @@ export function deliveryCondition(filter: DeliveryFilter): Condition {
 }
 
 /** Those of the conditions whose parameter is given. */
-function allOf(conditions: readonly (readonly [string, Readonly<Record<string, unknown>>])[]): Condition {
+export function allOf(conditions: readonly (readonly [string, Readonly<Record<string, unknown>>])[]): Condition {
   const given = conditions.filter(([, parameters]) => Object.values(parameters).every((value) => value !== undefined))
   return {
     sql: ['true', ...given.map(([sql]) => sql)].join(' and '),
@@ -44,7 +57,8 @@ function allOf(conditions: readonly (readonly [string, Readonly<Record<string, u
   }
 }
 
-function jsonOf(ids: readonly unknown[] | undefined): string | undefined {
+/** Several values as one parameter, for `json_each`. */
+export function jsonOf(ids: readonly unknown[] | undefined): string | undefined {
   return ids === undefined ? undefined : JSON.stringify(ids)
 }
 

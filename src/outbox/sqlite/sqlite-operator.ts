@@ -3,9 +3,12 @@ import type Database from 'better-sqlite3'
 import type { Attempt } from '../../domain/delivery.ts'
 import { RelayError } from '../../domain/errors.ts'
 import type {
+  Admission,
+  Admitted,
   DeliveryFilter,
   DeliverySummary,
   EventFilter,
+  EventHistory,
   EventSummary,
   FoundDelivery,
   JournalFilter,
@@ -13,8 +16,11 @@ import type {
   JournalPosition,
   OutboxOperator,
   OutboxStatus,
+  RejectionFilter,
+  RejectionSummary,
   Replay,
   StoredEvent,
+  StoredRejection,
   TargetSummary,
 } from '../operator.ts'
 import type { DaemonState } from '../outbox.ts'
@@ -23,35 +29,26 @@ import { createDaemonStateStore } from './daemon-state.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
+import { createHistoryReader, type HistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
 import { migrate } from './migrate.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
+import { createRejectionDesk, type RejectionDesk } from './rejection-desk.ts'
 import { outboxStatus } from './status.ts'
+import { ATTEMPT, EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 import { createTargetStateStore } from './target-states.ts'
 import { targetSummaries } from './target-summaries.ts'
 
 const BUSY_TIMEOUT_MS = 10_000
-
-const SUMMARY = `
-  d.delivery_id as deliveryId, e.event_id as eventId, e.event, e.call_id as callId, d.target, d.attempts,
-  d.last_status as lastStatus, d.last_error as lastError`
-const UNFINISHED = `
-  select ${SUMMARY}, 'pending' as state, d.due_at as dueAt, d.updated_at as updatedAt
-  from live_deliveries d
-  join events e on e.event_seq = d.event_seq`
-const FINISHED = `
-  select ${SUMMARY}, d.state, null as dueAt, d.finished_at as updatedAt
-  from finished_deliveries d
-  join events e on e.event_seq = d.event_seq`
-const EVENT = `
-  e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt, e.duplicates`
 
 /** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
 export class SqliteOperator implements OutboxOperator {
   readonly #path: string
   readonly #database: Database.Database
   readonly #redelivery: Redelivery
+  readonly #histories: HistoryReader
+  readonly #rejections: RejectionDesk
 
   /** Throws `outbox_unusable` where there is no outbox at `path` (it makes none), or a newer version's. */
   static open(path: string): SqliteOperator {
@@ -76,6 +73,8 @@ export class SqliteOperator implements OutboxOperator {
     this.#path = path
     this.#database = database
     this.#redelivery = createRedelivery(database, createCallOrder(database))
+    this.#histories = createHistoryReader(database)
+    this.#rejections = createRejectionDesk(database)
   }
 
   async findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]> {
@@ -94,7 +93,7 @@ export class SqliteOperator implements OutboxOperator {
     if (summary === undefined) return null
     const history = this.#database
       .prepare(`
-      select attempt, started_at as startedAt, duration_ms as durationMs, outcome, status, error, response
+      select ${ATTEMPT}
       from attempts
       where delivery_id = @deliveryId
       order by attempt`)
@@ -126,6 +125,18 @@ export class SqliteOperator implements OutboxOperator {
       .all({ ...parameters, limit }) as EventSummary[]
   }
 
+  async showEvent(eventId: string): Promise<(EventHistory & { body: Uint8Array | null }) | null> {
+    return this.#snapshot(() => this.#histories.event(eventId))
+  }
+
+  async showCall(callId: string): Promise<EventHistory[]> {
+    return this.#snapshot(() => this.#histories.call(callId))
+  }
+
+  async findCalls(prefix: string, limit: number): Promise<string[]> {
+    return this.#histories.callIds(prefix, limit)
+  }
+
   async readEvents(filter: EventFilter, after: number, limit: number): Promise<StoredEvent[]> {
     const { sql, parameters } = eventCondition(filter)
     return this.#database
@@ -146,24 +157,44 @@ export class SqliteOperator implements OutboxOperator {
     )
   }
 
+  async findRejections(filter: RejectionFilter): Promise<number[]> {
+    return this.#rejections.find(filter)
+  }
+
+  async listRejections(filter: RejectionFilter, limit: number): Promise<RejectionSummary[]> {
+    return this.#rejections.list(filter, limit)
+  }
+
+  async readRejections(rejectionIds: readonly number[]): Promise<StoredRejection[]> {
+    return this.#rejections.read(rejectionIds)
+  }
+
+  async admit(admissions: readonly Admission[], now: number): Promise<Admitted[]> {
+    return this.#transaction(() => this.#rejections.admit(admissions, now))
+  }
+
+  async clearRejections(filter: RejectionFilter): Promise<number> {
+    return this.#transaction(() => this.#rejections.clear(filter))
+  }
+
   async setPaused(target: string, paused: boolean, now: number): Promise<void> {
     this.#transaction(() => createTargetStateStore(this.#database).setPaused(target, paused, now))
   }
 
   async listTargets(now: number): Promise<TargetSummary[]> {
-    return this.#look(() => targetSummaries(this.#database, now))
+    return this.#snapshot(() => targetSummaries(this.#database, now))
   }
 
   async status(now: number): Promise<OutboxStatus> {
-    return this.#look(() => outboxStatus(this.#database, this.#path, now))
+    return this.#snapshot(() => outboxStatus(this.#database, this.#path, now))
   }
 
   async newestEntries(filter: JournalFilter, count: number): Promise<JournalPage> {
-    return this.#look(() => newestEntries(this.#database, filter, count))
+    return this.#snapshot(() => newestEntries(this.#database, filter, count))
   }
 
   async entriesAfter(filter: JournalFilter, position: JournalPosition): Promise<JournalPage> {
-    return this.#look(() => entriesAfter(this.#database, filter, position))
+    return this.#snapshot(() => entriesAfter(this.#database, filter, position))
   }
 
   async daemon(): Promise<(DaemonState & { running: boolean }) | null> {
@@ -194,8 +225,8 @@ export class SqliteOperator implements OutboxOperator {
     return { sql: halves.join(' union all ') || `${UNFINISHED} where false`, parameters }
   }
 
-  /** Several reads of one moment; the daemon writes on meanwhile. */
-  #look<T>(read: () => T): T {
+  /** For what takes several reads: all of them see the same moment. */
+  #snapshot<T>(read: () => T): T {
     return this.#database.transaction(read).deferred()
   }
 

@@ -1,0 +1,73 @@
+import { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import { systemClock } from '../domain/clock.ts'
+import { RelayError } from '../domain/errors.ts'
+import type { EventHistory, OutboxOperator } from '../outbox/operator.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { eventHistoryDocument } from './documents.ts'
+import { withOutbox } from './open-outbox.ts'
+import { examples, jsonOption, note, print } from './printing.ts'
+import { oneLine } from './table.ts'
+import { timeline } from './timeline.ts'
+import { tellIfNothingIsSent } from './waiting.ts'
+
+/** So many calls are named where a prefix could mean several. */
+const NAMED = 10
+
+interface ShowOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+/** What happened to a call. Works whether the relay runs or not. */
+export function callsCommand(): Command {
+  return new Command('calls').description('look at what happened to a call').addCommand(showCommand())
+}
+
+function showCommand(): Command {
+  return new Command('show')
+    .description("show a call's life: its events, where each went, every attempt, and what is still to come")
+    .argument('<id>', 'the call id, or a beginning of it that no other call has')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('calls show 0a1b2c3d-0000-4000-8000-00000000aaaa', 'calls show 0a1b2c3d --json'))
+    .action(async (asked: string, options: ShowOptions) => {
+      const { config } = loadTold(configFile(options.config))
+      const { callId, events } = await withOutbox(config.outbox.path, async (operator) => {
+        const call = await findCall(operator, asked)
+        await tellIfNothingIsSent(operator, call.events)
+        return call
+      })
+      if (callId !== asked) note(`${oneLine(asked)} is call ${oneLine(callId)}`)
+      const document = { callId, events: events.map(eventHistoryDocument) }
+      print(options.json, document, shown(callId, events, config, systemClock.now()))
+    })
+}
+
+/** The call of this id, else the only one that begins so. Throws `not_found` or, with their ids, `usage`. */
+async function findCall(operator: OutboxOperator, asked: string) {
+  const whole = await operator.showCall(asked)
+  if (whole.length > 0) return { callId: asked, events: whole }
+  const callIds = await operator.findCalls(asked, NAMED + 1)
+  const [callId] = callIds
+  if (callId === undefined) {
+    const hint = 'if its webhooks were refused, it is among: rejections list --kept'
+    throw new RelayError('not_found', `nothing is known of a call ${oneLine(asked)}; ${hint}`)
+  }
+  if (callIds.length === 1) return { callId, events: await operator.showCall(callId) }
+  const names = callIds.slice(0, NAMED).map((each) => `  ${oneLine(each)}\n`)
+  const more = callIds.length > NAMED ? '  and more\n' : ''
+  throw new RelayError(
+    'usage',
+    `several calls begin with "${oneLine(asked)}":\n${names.join('')}${more}name one of them`,
+  )
+}
+
+function shown(callId: string, events: readonly EventHistory[], config: Config, now: number): string {
+  const states = new Map<string, number>()
+  for (const { state } of events.flatMap(({ deliveries }) => deliveries)) {
+    states.set(state, (states.get(state) ?? 0) + 1)
+  }
+  const deliveries = [...states].map(([state, count]) => `${count} ${state}`).join(', ') || 'none'
+  return `call ${oneLine(callId)}, deliveries: ${deliveries}\n\n${timeline(events, config, now)}`
+}

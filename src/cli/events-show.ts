@@ -1,0 +1,95 @@
+import { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import { systemClock } from '../domain/clock.ts'
+import { RelayError } from '../domain/errors.ts'
+import type { EventHistory } from '../outbox/operator.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { eventHistoryDocument } from './documents.ts'
+import { factLines } from './facts.ts'
+import { duration, iso } from './instant.ts'
+import { withOutbox } from './open-outbox.ts'
+import { payloadOption, shownPayload, textOf } from './payload.ts'
+import { examples, jsonOption, print, shownTable } from './printing.ts'
+import { outcomeCell, stateStyle } from './states.ts'
+import { styled } from './style.ts'
+import { cell, oneLine } from './table.ts'
+import { stateInWords, tellIfNothingIsSent } from './waiting.ts'
+
+interface ShowOptions {
+  readonly config?: string
+  readonly json?: boolean
+  readonly payload?: boolean
+}
+
+export function showCommand(): Command {
+  return new Command('show')
+    .description('show one event: how it came, where it went, every attempt, and its payload')
+    .argument('<id>', 'its id, such as evt_0198c0de0000700080000000000000aa')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addOption(payloadOption())
+    .addHelpText(
+      'after',
+      examples(
+        'events show evt_0198c0de0000700080000000000000aa',
+        'events show evt_0198c0de0000700080000000000000aa --payload | jq .call.endReason',
+      ),
+    )
+    .action(async (id: string, { config: file, json, payload }: ShowOptions) => {
+      const { config } = loadTold(configFile(file))
+      const { body, ...event } = await withOutbox(config.outbox.path, async (operator) => {
+        const found = await operator.showEvent(id)
+        if (found === null) throw new RelayError('not_found', `there is no event ${oneLine(id)}`)
+        if (payload !== true) await tellIfNothingIsSent(operator, [found])
+        return found
+      })
+      if (payload === true) return printBytes(id, body)
+      const payloadText = body === null ? '\nthe payload is no longer on record\n' : `\n${shownPayload(body)}`
+      print(
+        json,
+        { ...eventHistoryDocument(event), body: textOf(body) },
+        `${shown(event, config, systemClock.now())}${payloadText}`,
+      )
+    })
+}
+
+function printBytes(id: string, body: Uint8Array | null): void {
+  if (body === null) throw new RelayError('not_found', `the payload of event ${id} is no longer on record`)
+  process.stdout.write(body)
+}
+
+function shown(event: EventHistory, config: Config, now: number): string {
+  const { deliveries, duplicates } = event
+  const facts = factLines([
+    ['event', `${event.event}  ${event.eventId}`],
+    ['call', event.callId],
+    ['source', event.source],
+    ['received', `${iso(event.receivedAt)}, ${duration(now - event.receivedAt)} ago`],
+    ['origin', duplicates === 0 ? event.origin : `${event.origin}, and ${duplicates} more of the same (duplicates)`],
+    ['payload', event.bytes === null ? null : `${event.bytes} bytes, ${event.contentType ?? 'no content type'}`],
+  ])
+  if (deliveries.length === 0) return `${facts}\nno deliveries: no route took it\n`
+  const states = deliveries.map((each) => [
+    each.deliveryId,
+    each.target,
+    cell(stateInWords(each, config, now), stateStyle(each)),
+    each.attempts,
+    each.lastError,
+  ])
+  const attempts = deliveries.flatMap(({ deliveryId, target, history }) =>
+    history.map((each) => [
+      deliveryId,
+      target,
+      each.attempt,
+      iso(each.startedAt),
+      each.durationMs,
+      outcomeCell(each),
+      each.status,
+      each.error,
+    ]),
+  )
+  const went = shownTable(['DELIVERY', 'TARGET', 'STATE', 'ATTEMPTS', 'LAST ERROR'], states)
+  if (attempts.length === 0) return `${facts}\n${went}\n${styled('dim', 'no attempts yet')}\n`
+  const heading = ['DELIVERY', 'TARGET', 'ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR']
+  return `${facts}\n${went}\n${shownTable(heading, attempts)}`
+}

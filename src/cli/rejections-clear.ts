@@ -1,0 +1,76 @@
+import { Command } from 'commander'
+import { RelayError } from '../domain/errors.ts'
+import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
+import { isEmpty } from './filters.ts'
+import { withOutbox } from './open-outbox.ts'
+import { counted, examples, jsonOption, note, print } from './printing.ts'
+import { inSteps } from './progress.ts'
+import {
+  parseRejectionId,
+  type RejectionFilterOptions,
+  refuseUnknownRejections,
+  rejectionFilter,
+  rejectionFilterOptions,
+} from './rejection-filters.ts'
+
+/** So many are deleted in a transaction. */
+const STEP = 500
+
+interface ClearOptions extends RejectionFilterOptions, ConsentOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+export function clearCommand(): Command {
+  const command = new Command('clear')
+    .description('delete refused requests; kept ones, which may hold genuine events, only by id or with --kept')
+    .argument('[ids...]', 'rejection ids', parseRejectionId)
+    .addOption(configOption())
+    .addOption(jsonOption())
+  for (const option of [...rejectionFilterOptions(), ...consentOptions()]) command.addOption(option)
+  return command
+    .addHelpText(
+      'after',
+      `\nWithout ids it takes at least one filter.\n${examples(
+        'rejections clear 17 18',
+        'rejections clear --reason signature_missing --dry-run',
+        'rejections clear --kept --until 30d --yes',
+      )}`,
+    )
+    .action(async (ids: number[] | undefined, options: ClearOptions) => {
+      const { config } = loadTold(configFile(options.config))
+      const filter = meant(ids ?? [], rejectionFilter(options))
+      await withOutbox(config.outbox.path, async (operator) => {
+        await refuseUnknownRejections(operator, ids ?? [])
+        if (filter.kept === false) await tellOfKept(operator, filter)
+        await clear(operator, filter, options)
+      })
+    })
+}
+
+function meant(ids: readonly number[], filter: RejectionFilter): RejectionFilter {
+  if (ids.length > 0) return { ...filter, rejectionIds: ids }
+  if (!isEmpty(filter)) return { kept: false, ...filter }
+  throw new RelayError('usage', 'name rejections by their ids or by a filter, such as: rejections clear --until 7d')
+}
+
+async function tellOfKept(operator: OutboxOperator, filter: RejectionFilter): Promise<void> {
+  const { length } = await operator.findRejections({ ...filter, kept: true })
+  if (length > 0)
+    note(`not among them: ${counted(length, 'rejection')} with a valid signature (admit, or clear --kept)`)
+}
+
+async function clear(operator: OutboxOperator, filter: RejectionFilter, { yes, dryRun, json }: ClearOptions) {
+  const found = await operator.findRejections(filter)
+  const matched = found.length
+  const would = `${counted(matched, 'rejection')} would be deleted`
+  if (dryRun === true) return print(json, { matched, dryRun, cleared: 0 }, `${would}\n`)
+  if (matched > 0 && !(await confirm(would, yes))) return
+  let cleared = 0
+  await inSteps(found, STEP, async (rejectionIds) => {
+    cleared += await operator.clearRejections({ ...filter, rejectionIds })
+  })
+  print(json, { matched, dryRun: false, cleared }, `${counted(cleared, 'rejection')} deleted\n`)
+}

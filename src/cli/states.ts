@@ -1,0 +1,24 @@
+import type { Attempt } from '../domain/delivery.ts'
+import type { DeliverySummary } from '../outbox/operator.ts'
+import type { Style } from './style.ts'
+import { type Cell, cell } from './table.ts'
+
+/** The style that a delivery's state is shown in: what has failed and is still tried stands out from what is new. */
+export function stateStyle({ state, lastError }: Pick<DeliverySummary, 'state' | 'lastError'>): Style | null {
+  if (state === 'delivered') return 'green'
+  if (state === 'dead') return 'red'
+  if (state === 'cancelled') return 'dim'
+  return lastError === null ? null : 'yellow'
+}
+
+export function stateCell(delivery: Pick<DeliverySummary, 'state' | 'lastError'>): Cell {
+  return cell(delivery.state, stateStyle(delivery))
+}
+
+export function outcomeStyle({ outcome }: Pick<Attempt, 'outcome'>): Style {
+  return outcome === 'delivered' ? 'green' : 'red'
+}
+
+export function outcomeCell(attempt: Pick<Attempt, 'outcome'>): Cell {
+  return cell(attempt.outcome, outcomeStyle(attempt))
+}

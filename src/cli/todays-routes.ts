@@ -1,0 +1,28 @@
+import type { Config } from '../config/config.ts'
+import type { NewDelivery } from '../domain/delivery.ts'
+import type { Payload } from '../domain/event.ts'
+import { evaluationProblem } from '../domain/expression.ts'
+import { compileRoute, routeEvent } from '../domain/routing.ts'
+import { configuredTarget } from './known-target.ts'
+import { note } from './printing.ts'
+
+/** Names the targets that a payload is to go to; `what` it is of is named in a warning. */
+export type Router = (payload: Payload, what: string) => Promise<readonly string[]>
+
+/** The routes as they are today; a condition that fails on a payload counts as true, and is told once a route. */
+export function todaysRoutes(config: Config): Router {
+  const routes = config.routes.map(compileRoute)
+  const told = new Set<number>()
+  return (payload, what) =>
+    routeEvent(routes, payload, (index, error) => {
+      if (!told.has(index)) {
+        note(`warning: routes[${index}].when fails, taken as true: ${evaluationProblem(error)} (${what})`)
+      }
+      told.add(index)
+    })
+}
+
+/** Deliveries to configured targets, ordered where the target is. */
+export function deliveriesTo(config: Config, targets: readonly string[]): NewDelivery[] {
+  return targets.map((target) => ({ target, ordered: configuredTarget(config, target).ordered }))
+}

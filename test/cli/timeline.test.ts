@@ -1,0 +1,80 @@
+import t from 'tap'
+import { timeline } from '../../src/cli/timeline.ts'
+import type { Config } from '../../src/config/config.ts'
+import type { DeliveryHistory, EventHistory } from '../../src/outbox/operator.ts'
+
+const START = Date.parse('2026-01-15T12:00:00Z')
+const NOW = START + 600_000
+const config = { targets: { crm: { paused: false }, ops: { paused: true } } } as unknown as Config
+
+function delivery(given: Partial<DeliveryHistory>): DeliveryHistory {
+  const event = { eventId: 'evt_1', event: 'call.ended', callId: 'call-1' }
+  const none = {
+    attempts: 0,
+    dueAt: null,
+    updatedAt: NOW,
+    lastStatus: null,
+    lastError: null,
+    waitsFor: null,
+    history: [],
+  }
+  return { ...event, ...none, deliveryId: 7, target: 'crm', state: 'pending', ...given }
+}
+
+function event(given: Partial<EventHistory>): EventHistory {
+  const identity = {
+    eventId: 'evt_1',
+    event: 'call.ended',
+    callId: 'call-1',
+    source: 'ultravox',
+    origin: 'webhook' as const,
+  }
+  return { ...identity, receivedAt: START, duplicates: 0, contentType: null, bytes: 2, deliveries: [], ...given }
+}
+
+/** The text of one delivery's line. */
+function told(given: Partial<DeliveryHistory>): string {
+  return timeline([event({ deliveries: [delivery(given)] })], config, NOW)
+    .split('\n')[2]!
+    .trim()
+}
+
+t.test('a call is told from its first event on, errors in one line however long they are', async (t) => {
+  const attempt = { attempt: 1, durationMs: 12, status: 503, response: null }
+  const history = [
+    { ...attempt, startedAt: START + 2_000, outcome: 'failed' as const, error: `http 503:\n${'x'.repeat(300)}` },
+    { ...attempt, attempt: 2, startedAt: START + 125_000, status: 200, outcome: 'delivered' as const, error: null },
+  ]
+  const events = [
+    event({ event: 'call.started' }),
+    event({ receivedAt: START - 1_000, deliveries: [delivery({ state: 'delivered', history })], duplicates: 2 }),
+  ]
+  t.same(timeline(events, config, NOW).split('\n'), [
+    'TIME                      SINCE   WHAT',
+    '2026-01-15T12:00:00.000Z  +0s     call.started  by webhook from ultravox  evt_1',
+    '                                    no deliveries: no route took it',
+    '2026-01-15T11:59:59.000Z  -1s     call.ended  by webhook from ultravox, 2 more of the same  evt_1',
+    '                                    crm: delivered (delivery 7)',
+    `2026-01-15T12:00:02.000Z  +2s         attempt 1 failed (503), 12 ms: http 503: ${'x'.repeat(300)}`,
+    '2026-01-15T12:02:05.000Z  +2m 5s      attempt 2 delivered (200), 12 ms',
+    '',
+  ])
+})
+
+t.test('of what is pending it is told when it is due, and what it waits for besides', async (t) => {
+  const cases: [Partial<DeliveryHistory>, string][] = [
+    [{ dueAt: NOW + 182_000 }, 'crm: pending, due in 3m 2s (delivery 7)'],
+    [{ dueAt: NOW - 4_000 }, 'crm: pending, due for 4s (delivery 7)'],
+    [{ dueAt: NOW, waitsFor: 'order' }, 'crm: pending behind an earlier delivery of its call (delivery 7)'],
+    [{ dueAt: NOW - 4_000, waitsFor: 'resume' }, 'crm: pending, due for 4s; its target is paused (delivery 7)'],
+    [
+      { dueAt: NOW, waitsFor: 'breaker' },
+      'crm: pending, due for 0s; its target keeps failing (breaker open) (delivery 7)',
+    ],
+    [{ dueAt: NOW, target: 'ops' }, 'ops: pending, due for 0s; its target is paused (delivery 7)'],
+    [{ dueAt: NOW, target: 'old' }, 'old: pending, due for 0s; its target is not configured (orphaned) (delivery 7)'],
+    [{ state: 'dead', updatedAt: START }, 'crm: dead since 2026-01-15T12:00:00.000Z (delivery 7)'],
+    [{ state: 'cancelled', updatedAt: START }, 'crm: cancelled since 2026-01-15T12:00:00.000Z (delivery 7)'],
+  ]
+  for (const [given, text] of cases) t.equal(told(given), text)
+})
