@@ -16,6 +16,8 @@ const textOf = (file: string) => readFileSync(join(SRC, file), 'utf8')
 
 const OUTBOX = 'outbox/outbox.ts'
 const OPERATOR = 'outbox/operator.ts'
+const MAINTENANCE = 'outbox/maintenance.ts'
+const TARGET_CONNECTION = 'target-connection.ts'
 /** The commands work on an outbox beside the daemon; which storage it is, only this file of theirs knows. */
 const OPEN_OUTBOX = 'cli/open-outbox.ts'
 const ALL_BUT_CLI = [
@@ -39,7 +41,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
   config: ['domain'],
   outbox: ['domain'],
-  'outbox/sqlite': ['domain', OUTBOX, OPERATOR],
+  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE],
   sources: ['domain'],
   targets: ['domain'],
   delivery: ['domain', OUTBOX, 'targets/target.ts'],
@@ -47,10 +49,21 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   alerts: ['domain', OUTBOX],
   ultravox: ['domain', OUTBOX],
   admin: ['domain', OUTBOX],
-  cli: ['domain', 'config', OPERATOR, OPEN_OUTBOX, 'daemon.ts', 'logging.ts', 'target-factory.ts'],
-  [OPEN_OUTBOX]: ['domain', OPERATOR, 'outbox/sqlite'],
+  cli: [
+    'domain',
+    'config',
+    OPERATOR,
+    MAINTENANCE,
+    OPEN_OUTBOX,
+    'daemon.ts',
+    'logging.ts',
+    'target-factory.ts',
+    TARGET_CONNECTION,
+  ],
+  [OPEN_OUTBOX]: ['domain', OPERATOR, MAINTENANCE, 'outbox/sqlite'],
   'daemon.ts': [...ALL_BUT_CLI, 'logging.ts', 'target-factory.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
+  [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
   'logging.ts': ALL_BUT_CLI,
   'version.ts': [],
 }

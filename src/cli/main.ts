@@ -3,11 +3,14 @@ import { Command } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { errorMessage, exitStatus, RelayError } from '../domain/errors.ts'
 import { VERSION } from '../version.ts'
+import { backupCommand } from './backup.ts'
 import { callsCommand } from './calls.ts'
 import { checkCommand } from './check.ts'
 import { configCommand } from './config.ts'
 import { deliveriesCommand } from './deliveries.ts'
+import { doctorCommand } from './doctor.ts'
 import { eventsCommand } from './events.ts'
+import { pruneCommand } from './prune.ts'
 import { rejectionsCommand } from './rejections.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
@@ -34,6 +37,9 @@ const program = new Command('ultravox-relay')
   .addCommand(deliveriesCommand())
   .addCommand(rejectionsCommand())
   .addCommand(targetsCommand())
+  .addCommand(backupCommand())
+  .addCommand(pruneCommand())
+  .addCommand(doctorCommand())
 for (const command of withSubcommands(program)) {
   command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {
     process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)

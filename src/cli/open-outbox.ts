@@ -1,4 +1,6 @@
+import type { OutboxMaintenance } from '../outbox/maintenance.ts'
 import type { OutboxOperator } from '../outbox/operator.ts'
+import { SqliteMaintenance } from '../outbox/sqlite/sqlite-maintenance.ts'
 import { SqliteOperator } from '../outbox/sqlite/sqlite-operator.ts'
 
 /**
@@ -6,10 +8,18 @@ import { SqliteOperator } from '../outbox/sqlite/sqlite-operator.ts'
  * commands that knows which storage there is. Throws `outbox_unusable` where there is no outbox yet.
  */
 export async function withOutbox<T>(path: string, use: (operator: OutboxOperator) => Promise<T>): Promise<T> {
-  const operator: OutboxOperator = SqliteOperator.open(path)
+  return closing(SqliteOperator.open(path) as OutboxOperator, use)
+}
+
+/** The same for its upkeep. */
+export async function withMaintenance<T>(path: string, use: (outbox: OutboxMaintenance) => Promise<T>): Promise<T> {
+  return closing(SqliteMaintenance.open(path) as OutboxMaintenance, use)
+}
+
+async function closing<Way extends { close(): Promise<void> }, T>(way: Way, use: (way: Way) => Promise<T>): Promise<T> {
   try {
-    return await use(operator)
+    return await use(way)
   } finally {
-    await operator.close()
+    await way.close()
   }
 }

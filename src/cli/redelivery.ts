@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
+import { tellOfBodiless } from './bodiless.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import {
@@ -32,6 +33,8 @@ interface Action {
   readonly usual: readonly DeliveryState[]
   /** The states it can be about at all. */
   readonly possible: readonly DeliveryState[]
+  /** Whether it takes the event's body. */
+  readonly sends: boolean
   readonly change: (operator: OutboxOperator, filter: DeliveryFilter) => Promise<number>
 }
 
@@ -40,6 +43,7 @@ export function retryCommand(): Command {
     done: 'retried',
     usual: ['dead'],
     possible: DELIVERY_STATES,
+    sends: true,
     change: (operator, filter) => operator.retryDeliveries(filter, systemClock.now()),
   })
     .description('have deliveries tried anew, with the same event id and a fresh budget of attempts')
@@ -59,6 +63,7 @@ export function cancelCommand(): Command {
     done: 'cancelled',
     usual: ['pending', 'dead'],
     possible: ['pending', 'dead'],
+    sends: false,
     change: (operator, filter) => operator.cancelDeliveries(filter, systemClock.now()),
   })
     .description('give deliveries up; `deliveries retry` can still bring them back')
@@ -83,8 +88,10 @@ function bulkCommand(name: string, action: Action): Command {
     const { config } = loadTold(configFile(options.config))
     const filter = meant(ids ?? [], deliveryFilter(options), name, action)
     await withOutbox(config.outbox.path, async (operator) => {
-      const found = await operator.findDeliveries(filter)
-      if (ids !== undefined) await tellOfOthers(operator, ids, found)
+      const found = await operator.findDeliveries(action.sends ? { ...filter, hasBody: true } : filter)
+      const bodiless = action.sends ? await operator.findDeliveries({ ...filter, hasBody: false }) : []
+      if (ids !== undefined) await tellOfOthers(operator, ids, [...found, ...bodiless])
+      tellOfBodiless(bodiless.length, filter.deliveryIds !== undefined)
       if (found.length === 0) tellOfUnknown('target', filter.target, config.targets)
       await change(operator, filter, found, options, action)
     })

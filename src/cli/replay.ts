@@ -5,6 +5,7 @@ import type { NewDelivery } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
 import type { EventFilter, OutboxOperator, StoredEvent } from '../outbox/operator.ts'
+import { tellOfBodiless } from './bodiless.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { type EventFilterOptions, eventFilter, eventFilterOptions, isEmpty } from './filters.ts'
@@ -77,7 +78,9 @@ async function replay(
   filter: EventFilter,
   { to, yes, dryRun, json }: ReplayOptions,
 ): Promise<void> {
-  const matched = await operator.countEvents(filter)
+  const withBody = { ...filter, hasBody: true }
+  const matched = await operator.countEvents(withBody)
+  tellOfBodiless(await operator.countEvents({ ...filter, hasBody: false }), filter.eventIds !== undefined)
   const what = counted(matched, 'event')
   const would = `${what} would be replayed ${to === undefined ? "through today's routes" : `to ${to}`}`
   if (dryRun !== true && matched > 0 && !(await confirm(would, yes))) return
@@ -85,7 +88,7 @@ async function replay(
   const targets = new Map<string, number>()
   const progress = createProgress(matched)
   let replayed = 0
-  for await (const page of pages(operator, filter, matched)) {
+  for await (const page of pages(operator, withBody, matched)) {
     const replays: { eventSeq: number; deliveries: NewDelivery[] }[] = []
     for (const event of page) {
       const names = await route(event)

@@ -1,14 +1,18 @@
 import type { Attempt, NewDelivery } from '../domain/delivery.ts'
-import type { RefusalCode } from '../domain/errors.ts'
-import type { NewEvent, Origin } from '../domain/event.ts'
+import type { Origin } from '../domain/event.ts'
+import type { JournalReader } from './journal.ts'
 import type { DaemonState, TargetState } from './outbox.ts'
+import type { RejectionDesk } from './rejections.ts'
+
+export type * from './journal.ts'
+export type * from './rejections.ts'
 
 /**
  * What an operator does with an outbox, from another process than the daemon's or while none is running. Apart from the
  * daemon's `Outbox`, for it needs no lease and may run beside it. Every method is one transaction; all instants are
  * epoch milliseconds.
  */
-export interface OutboxOperator {
+export interface OutboxOperator extends JournalReader, RejectionDesk {
   /** The deliveries that are meant, in ascending order of their ids. */
   findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]>
 
@@ -20,8 +24,8 @@ export interface OutboxOperator {
 
   /**
    * Has deliveries tried anew: due at once, with a fresh budget of attempts and the same event id. Returns how many there
-   * were. For many, call it with a few hundred ids at a time; the rest of the filter says what they still have to be, for
-   * the daemon works on while an operator thinks.
+   * were; those whose event has no body any more are passed over. For many, call it with a few hundred ids at a time; the
+   * rest of the filter says what they still have to be, for the daemon works on while an operator thinks.
    */
   retryDeliveries(filter: DeliveryFilter, now: number): Promise<number>
 
@@ -55,24 +59,6 @@ export interface OutboxOperator {
    */
   replay(replays: readonly Replay[], now: number): Promise<number>
 
-  /** The ids of the rejections that are meant, in ascending order: that in which they first came. */
-  findRejections(filter: RejectionFilter): Promise<number[]>
-
-  /** The newest first, without their bodies. */
-  listRejections(filter: RejectionFilter, limit: number): Promise<RejectionSummary[]>
-
-  /** Whole, in ascending order of their ids; those that there are. */
-  readRejections(rejectionIds: readonly number[]): Promise<StoredRejection[]>
-
-  /**
-   * Takes kept rejections in: records the event of each with its deliveries, due now, or counts a duplicate of the one on
-   * record, and removes the rejection. Those that are gone meanwhile are passed over. For many, see `retryDeliveries`.
-   */
-  admit(admissions: readonly Admission[], now: number): Promise<Admitted[]>
-
-  /** Removes rejections. Returns how many there were. For many, see `retryDeliveries`. */
-  clearRejections(filter: RejectionFilter): Promise<number>
-
   setPaused(target: string, paused: boolean, now: number): Promise<void>
 
   /**
@@ -82,12 +68,6 @@ export interface OutboxOperator {
 
   /** How sources, targets and the storage are doing. */
   status(now: number): Promise<OutboxStatus>
-
-  /** The last `count` entries, in the order in which they happened. */
-  newestEntries(filter: JournalFilter, count: number): Promise<JournalPage>
-
-  /** The entries after a position. There may be more after the new one: a page is bounded. */
-  entriesAfter(filter: JournalFilter, position: JournalPosition): Promise<JournalPage>
 
   /** The daemon of this outbox: what it last said of itself and whether it runs now. Null where none ever did. */
   daemon(): Promise<(DaemonState & { readonly running: boolean }) | null>
@@ -120,6 +100,8 @@ export interface EventFilter {
   readonly until?: number
   /** With at least one delivery in one of these states; `none`: without any. */
   readonly deliveryStates?: readonly (DeliveryState | 'none')[]
+  /** Whether its body is still on record. */
+  readonly hasBody?: boolean
 }
 
 export interface FoundDelivery {
@@ -224,98 +206,4 @@ export interface StorageStatus {
   readonly walBytes: number
   /** What may still be written on this file system. */
   readonly freeBytes: number
-}
-
-/** What has happened: an event received, an attempt ended, a request refused. */
-export type JournalEntry = EventEntry | AttemptEntry | RefusalEntry
-
-export interface EventEntry extends JournalEvent {
-  readonly kind: 'event'
-}
-
-export interface AttemptEntry extends JournalEvent, Omit<Attempt, 'response'> {
-  readonly kind: 'attempt'
-  readonly deliveryId: number
-  readonly target: string
-}
-
-export interface RefusalEntry {
-  readonly kind: 'refusal'
-  readonly at: number
-  readonly rejectionId: number
-  readonly source: string
-  readonly reason: string
-  readonly peer: string
-  readonly bytes: number | null
-}
-
-interface JournalEvent {
-  /** When it happened: of an attempt, when it ended. */
-  readonly at: number
-  readonly eventId: string
-  readonly source: string
-  readonly event: string
-  readonly callId: string | null
-}
-
-/** Which entries are meant. Of `event` and `callId`, refusals know nothing, and of `target` only attempts do. */
-export interface JournalFilter extends Pick<EventFilter, 'source' | 'event' | 'callId'> {
-  readonly kinds: readonly JournalEntry['kind'][]
-  readonly target?: string
-}
-
-/** How far the journal was read, by the sequence number of each kind: times may repeat and go back. */
-export type JournalPosition = Readonly<Record<JournalEntry['kind'], number>>
-
-export interface JournalPage {
-  readonly entries: readonly JournalEntry[]
-  readonly position: JournalPosition
-}
-
-/** Which rejections are meant; what is absent does not matter. */
-export interface RejectionFilter {
-  readonly rejectionIds?: readonly number[]
-  readonly source?: string
-  readonly reason?: RefusalCode
-  readonly peer?: string
-  /** Received (for the last time) at or after, and before (epoch milliseconds). */
-  readonly since?: number
-  readonly until?: number
-  /** Only those with their body, or only those without. */
-  readonly kept?: boolean
-}
-
-export interface RejectionSummary {
-  readonly rejectionId: number
-  readonly source: string
-  /** When it came, for the last time if it came again. */
-  readonly receivedAt: number
-  readonly reason: RefusalCode
-  readonly peer: string
-  readonly bytes: number | null
-  readonly times: number
-  /** Validly signed, and on record with its body: it can be admitted. */
-  readonly kept: boolean
-}
-
-export interface StoredRejection extends RejectionSummary {
-  /** Those that the verification looked at. */
-  readonly headers: Readonly<Record<string, string>>
-  readonly contentType: string | null
-  /** Null unless kept. */
-  readonly body: Uint8Array | null
-}
-
-/** A kept rejection, the event that it holds, and where that is to go. */
-export interface Admission {
-  readonly rejectionId: number
-  readonly event: NewEvent
-  readonly deliveries: readonly NewDelivery[]
-}
-
-export interface Admitted {
-  readonly rejectionId: number
-  /** The id of the event on record: for a duplicate, the first one's. */
-  readonly eventId: string
-  readonly duplicate: boolean
 }

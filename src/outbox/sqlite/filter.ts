@@ -6,6 +6,8 @@ export interface Condition {
   readonly parameters: Readonly<Record<string, unknown>>
 }
 
+const HAS_BODY = '(exists (select 1 from event_bodies p where p.event_seq = e.event_seq))'
+
 /** The condition of a filter over `events e`. */
 export function eventCondition(filter: EventFilter): Condition {
   return allOf([
@@ -19,6 +21,7 @@ export function eventCondition(filter: EventFilter): Condition {
     ['e.received_at >= @since', { since: filter.since }],
     ['e.received_at < @until', { until: filter.until }],
     [STANDS_SO, { deliveryStates: jsonOf(filter.deliveryStates) }],
+    [`${HAS_BODY} = @hasBody`, { hasBody: filter.hasBody === undefined ? undefined : Number(filter.hasBody) }],
   ])
 }
 

@@ -1,7 +1,5 @@
-import { existsSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { Attempt } from '../../domain/delivery.ts'
-import { RelayError } from '../../domain/errors.ts'
 import type {
   Admission,
   Admitted,
@@ -26,21 +24,18 @@ import type {
 import type { DaemonState } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
-import { openDatabase } from './driver.ts'
+import { openExisting } from './existing.ts'
 import { fromFault, toFault } from './faults.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader, type HistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
-import { migrate } from './migrate.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
 import { createRejectionDesk, type RejectionDesk } from './rejection-desk.ts'
 import { outboxStatus } from './status.ts'
 import { ATTEMPT, EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 import { createTargetStateStore } from './target-states.ts'
 import { targetSummaries } from './target-summaries.ts'
-
-const BUSY_TIMEOUT_MS = 10_000
 
 /** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
 export class SqliteOperator implements OutboxOperator {
@@ -52,21 +47,7 @@ export class SqliteOperator implements OutboxOperator {
 
   /** Throws `outbox_unusable` where there is no outbox at `path` (it makes none), or a newer version's. */
   static open(path: string): SqliteOperator {
-    if (!existsSync(path)) {
-      throw new RelayError(
-        'outbox_unusable',
-        `there is no outbox at ${path}; the relay makes it when it is first started`,
-      )
-    }
-    const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
-    try {
-      database.pragma('synchronous = full')
-      migrate(database)
-      return new SqliteOperator(path, database)
-    } catch (error) {
-      database.close()
-      throw fromFault(toFault(error))
-    }
+    return new SqliteOperator(path, openExisting(path))
   }
 
   private constructor(path: string, database: Database.Database) {
@@ -102,8 +83,9 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async retryDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
+    const meant = { ...filter, hasBody: true }
     return this.#transaction(
-      () => this.#find(filter).filter(({ deliveryId }) => this.#redelivery.retry(deliveryId, now)).length,
+      () => this.#find(meant).filter(({ deliveryId }) => this.#redelivery.retry(deliveryId, now)).length,
     )
   }
 

@@ -4,8 +4,9 @@
 
 -- One row per event on record. Small, since every listing reads them: bodies live apart, and may be dropped one day
 -- while the identity stays and duplicates are still recognised.
+-- autoincrement: when the newest event is pruned, the next one must not be taken for it.
 create table events (
-  event_seq    integer primary key,
+  event_seq    integer primary key autoincrement,
   event_id     text    not null unique,
   source       text    not null,
   event        text    not null,

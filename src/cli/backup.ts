@@ -1,0 +1,66 @@
+import { realpathSync, statSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import { RelayError } from '../domain/errors.ts'
+import { bytes } from './bytes.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { Interrupted, interruptible } from './interruption.ts'
+import { newFilePath, writeWhole } from './new-file.ts'
+import { withMaintenance } from './open-outbox.ts'
+import { counted, examples, jsonOption, note, print } from './printing.ts'
+import { createProgressBar } from './progress-bar.ts'
+
+interface BackupOptions {
+  readonly config?: string
+  readonly json?: boolean
+  readonly force?: boolean
+}
+
+/** A copy of the outbox as it is at one moment. Works whether the relay runs or not. */
+export function backupCommand(): Command {
+  return new Command('backup')
+    .description('copy the outbox into a file, also while the relay runs')
+    .argument('<file>', 'the file to write; it holds phone calls’ data, so only its owner may read it')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addOption(new Option('--force', 'replace the file if it is there'))
+    .addHelpText(
+      'after',
+      `\nThe copy is checked before it gets its name, so a file of that name is a whole backup. The README says how to
+restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%F).db --json')}`,
+    )
+    .action(async (asked: string, { config: given, json, force = false }: BackupOptions) => {
+      const { config } = loadTold(configFile(given))
+      await withMaintenance(config.outbox.path, async (outbox) => {
+        refuseOutboxItself(asked, config.outbox.path)
+        const file = newFilePath(asked, force)
+        const bar = createProgressBar('copying')
+        try {
+          const report = await interruptible((signal) =>
+            writeWhole(file, force, signal, (path) => outbox.backup(path, { onProgress: bar.show, signal })),
+          )
+          bar.end()
+          const size = statSync(file).size
+          const content = `${counted(report.events, 'event')}, ${counted(report.deliveries, 'delivery')}`
+          print(json, { file, bytes: size, ...report }, `${file}: ${bytes(size)}, ${content}\n`)
+        } catch (error) {
+          bar.end()
+          if (!(error instanceof Interrupted)) throw error
+          note('interrupted: there is no backup, and nothing was left behind')
+          process.exitCode = 1
+        }
+      })
+    })
+}
+
+/** Also through a link of either kind. */
+function refuseOutboxItself(asked: string, outbox: string): void {
+  const there = statSync(asked, { throwIfNoEntry: false })
+  if (there === undefined) return
+  const path = realpathSync(outbox)
+  for (const suffix of ['', '-wal', '-shm', '.lock']) {
+    const own = statSync(`${path}${suffix}`, { throwIfNoEntry: false })
+    if (own?.ino === there.ino && own.dev === there.dev) {
+      throw new RelayError('usage', `${asked} is the outbox itself: name another file`)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { loadConfig } from '../config/load.ts'
+import { ConfigError, formatProblem } from '../config/problem.ts'
+import { systemClock } from '../domain/clock.ts'
+import { configFile, configOption } from './config-file.ts'
+import { type CheckResult, ok, problem, runChecks, warning } from './doctor/check.ts'
+import { clockCheck } from './doctor/clock.ts'
+import { daemonCheck } from './doctor/daemon.ts'
+import { fileChecks } from './doctor/files.ts'
+import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
+import { targetChecks } from './doctor/targets.ts'
+import { examples, jsonOption, print } from './printing.ts'
+import { type Style, styled } from './style.ts'
+import { oneLine } from './table.ts'
+
+/** For each check that waits for somebody else. */
+const TIMEOUT_MS = 5_000
+
+interface DoctorOptions {
+  readonly config?: string
+  readonly json?: boolean
+  readonly deep?: boolean
+  readonly clock?: URL
+}
+
+/** Looks at everything that a relay depends on. Works whether it runs or not. */
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .description('check all that the relay depends on, and say what to do: 0 no problem, 1 there is one')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .option('--deep', 'check the whole outbox in every detail, which may take minutes')
+    .addOption(
+      new Option('--clock <url>', "compare this machine's clock with that HTTP server's").argParser(parseHttpUrl),
+    )
+    .addHelpText(
+      'after',
+      `\nRun it as the user that the relay runs as, and with its environment. Targets are connected to, TLS included, but nothing
+is sent to them. A warning is no problem to the exit status.
+${examples('doctor', 'doctor --deep --json', 'doctor --clock https://api.ultravox.ai')}`,
+    )
+    .action(async (options: DoctorOptions) => {
+      const results = await examine(configFile(options.config), options)
+      const [problems, warnings] = (['problem', 'warning'] as const).map(
+        (level) => results.filter((result) => result.level === level).length,
+      ) as [number, number]
+      print(options.json, { ok: problems === 0, problems, warnings, checks: results }, shown(results))
+      if (problems > 0) process.exitCode = 1
+    })
+}
+
+async function examine(file: string, { deep = false, clock }: DoctorOptions): Promise<CheckResult[]> {
+  const loaded = load(file)
+  if ('problems' in loaded) return loaded.problems
+  const { config, results } = loaded
+  const now = systemClock.now()
+  // By itself and first: it keeps this thread busy for as long as it takes to read the outbox.
+  const facts = await examineOutbox(config, deep, now)
+  const checked = await runChecks(
+    [
+      ...fileChecks(config, file),
+      daemonCheck(facts, file, TIMEOUT_MS),
+      ...(clock === undefined ? [] : [clockCheck(config, clock, TIMEOUT_MS)]),
+      ...targetChecks(config, now, TIMEOUT_MS),
+    ],
+    // The checks give up by themselves, and say more about it.
+    TIMEOUT_MS + 1_000,
+  )
+  const deliveries = facts.targets === null ? [] : deliveryResults(config, facts.targets, now)
+  return [...results, ...facts.results, ...checked, ...deliveries]
+}
+
+function load(file: string) {
+  try {
+    const { config, warnings } = loadConfig(file, process.env)
+    const told = warnings.map((each) => warning('configuration', formatProblem(each), 'see docs/configuration.md'))
+    return { config, results: told.length > 0 ? told : [ok('configuration', `${file} is valid`)] }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const advice = 'nothing else can be checked before this is mended'
+    return { problems: error.problems.map((each) => problem('configuration', formatProblem(each), advice)) }
+  }
+}
+
+const STYLES: Readonly<Record<CheckResult['level'], Style>> = { ok: 'green', warning: 'yellow', problem: 'red' }
+
+function shown(results: readonly CheckResult[]): string {
+  const width = Math.max(...results.map(({ name }) => name.length))
+  return results
+    .map(({ name, level, message, advice }) => {
+      const start = `${styled(STYLES[level], level.padEnd(8))} ${name.padEnd(width)}  ${oneLine(message)}\n`
+      return advice === null ? start : `${start}${' '.repeat(width + 11)}${styled('dim', `→ ${oneLine(advice)}`)}\n`
+    })
+    .join('')
+}
+
+function parseHttpUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url
+  throw new InvalidArgumentError('write an http or https URL, such as https://api.ultravox.ai')
+}

@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs'
+import type { Config } from '../../config/config.ts'
+import { errorMessage, RelayError } from '../../domain/errors.ts'
+import type { Diagnosis } from '../../outbox/maintenance.ts'
+import type { OutboxOperator, TargetSummary } from '../../outbox/operator.ts'
+import { bytes } from '../bytes.ts'
+import { duration, iso } from '../instant.ts'
+import { withMaintenance, withOutbox } from '../open-outbox.ts'
+import { counted } from '../printing.ts'
+import { type CheckResult, ok, problem, warning } from './check.ts'
+
+/** The log is taken over every few megabytes, so this much means that something keeps it from being so. */
+const MUCH_LOG = 64 * 1024 * 1024
+
+/** What can be learned from the outbox. */
+export interface OutboxFacts {
+  readonly results: CheckResult[]
+  readonly daemon: Awaited<ReturnType<OutboxOperator['daemon']>>
+  readonly running: boolean
+  /** Null where nobody knows. */
+  readonly targets: readonly TargetSummary[] | null
+}
+
+/** Looks into the outbox; one that is not there yet, or cannot be used, is told of and leaves the rest unknown. */
+export async function examineOutbox({ outbox: { path } }: Config, deep: boolean, now: number): Promise<OutboxFacts> {
+  const unknown = { daemon: null, running: false, targets: null }
+  if (!existsSync(path)) {
+    const message = `there is none at ${path} yet`
+    return { ...unknown, results: [warning('outbox', message, 'the relay makes it when it is first started')] }
+  }
+  try {
+    const { diagnosis, running } = await withMaintenance(path, async (outbox) => ({
+      diagnosis: await outbox.diagnose(deep),
+      running: await outbox.isRunning(),
+    }))
+    const facts = await withOutbox(path, async (outbox) => ({
+      daemon: await outbox.daemon(),
+      targets: await outbox.listTargets(now),
+    }))
+    return { ...facts, running, results: [...storage(path, diagnosis, deep), ...rejections(diagnosis)] }
+  } catch (error) {
+    // One so broken that it cannot even be opened: SQLite's own word for it.
+    const advice = error instanceof RelayError ? 'see what it says' : 'restore a backup (see the README)'
+    return { ...unknown, results: [problem('outbox', `${path}: ${errorMessage(error)}`, advice)] }
+  }
+}
+
+function storage(path: string, diagnosis: Diagnosis, deep: boolean): CheckResult[] {
+  const { engine, schemaVersion, damage, logBytes } = diagnosis
+  const checked = `${path}: ${engine}, schema ${schemaVersion}, ${deep ? 'sound in every detail' : 'sound'}`
+  const advice = 'stop the relay, keep a copy of all its files, and restore a backup (see the README)'
+  return [
+    damage.length === 0 ? ok('outbox', checked) : problem('outbox', `${path} is damaged: ${damage.join('; ')}`, advice),
+    ...(logBytes < MUCH_LOG
+      ? []
+      : [
+          warning(
+            'outbox',
+            `its log has ${bytes(logBytes)}`,
+            'some program reads the outbox without ever ending, perhaps an open sqlite3: end it',
+          ),
+        ]),
+  ]
+}
+
+function rejections({ keptRejections }: Diagnosis): CheckResult[] {
+  return keptRejections.map(({ reason, count, lastAt }) => {
+    const requests = `${count} genuine ${count === 1 ? 'request was' : 'requests were'} refused`
+    const stale = reason === 'timestamp_stale'
+    return warning(
+      'rejections',
+      `${requests} as ${reason}, the last one at ${iso(lastAt)}`,
+      stale ? "check this machine's clock: doctor --clock URL" : 'they are kept: look at them in rejection_log',
+    )
+  })
+}
+
+/** What waits for each target, or will not be delivered; one line a target where there is anything to tell. */
+export function deliveryResults(config: Config, targets: readonly TargetSummary[], now: number): CheckResult[] {
+  const results = targets.flatMap((target) => [...backlog(config, target, now)])
+  return results.length > 0 ? results : [ok('deliveries', 'none is dead, and none waits for long')]
+}
+
+function* backlog(config: Config, summary: TargetSummary, now: number): Iterable<CheckResult> {
+  const { target, pending, dead, breaker, oldestDueAt, paused } = summary
+  const name = `target ${target}`
+  const configured = Object.hasOwn(config.targets, target)
+  if (!configured && pending > 0) {
+    const advice = 'configure it again, or: deliveries cancel --target '
+    yield warning(name, `is not configured, and ${counted(pending, 'delivery')} wait for it`, `${advice}${target}`)
+    return
+  }
+  if (breaker !== null && configured) {
+    const advice = `see why: deliveries list --target ${target} --state pending`
+    yield warning(name, 'has failed so often that its breaker is open', advice)
+  }
+  if (oldestDueAt !== null && now - oldestDueAt > config.delivery.alertAfterMs) {
+    const isPaused = paused || config.targets[target]?.paused === true
+    const advice = isPaused
+      ? `it is paused: targets resume ${target}`
+      : 'is the relay running, and does the target answer?'
+    yield warning(name, `its oldest due delivery has waited for ${duration(now - oldestDueAt)}`, advice)
+  }
+  if (dead > 0) {
+    const advice = `deliveries list --target ${target} --state dead, then: deliveries retry --target ${target}`
+    yield warning(name, `${counted(dead, 'delivery')} dead`, advice)
+  }
+}

@@ -1,0 +1,63 @@
+import { accessSync, constants } from 'node:fs'
+import type { Config, ExecTargetConfig, TargetConfig } from '../../config/config.ts'
+import { findExecutable } from '../../config/executable.ts'
+import { connectTo } from '../../target-connection.ts'
+import { iso } from '../instant.ts'
+import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
+
+const DAY_MS = 86_400_000
+/** A certificate is usually renewed a month before its end, so with this little left it was not. */
+const LITTLE_LEFT_MS = 14 * DAY_MS
+
+/** Whether each target can be reached: connected to, or started. Nothing is sent to it. */
+export function targetChecks(config: Config, now: number, timeoutMs: number): Check[] {
+  return Object.entries(config.targets).map(([target, options]) => {
+    const name = `target ${target}`
+    return { name, run: async () => [await reach(name, target, options, config.directory, now, timeoutMs)] }
+  })
+}
+
+async function reach(
+  name: string,
+  target: string,
+  options: TargetConfig,
+  directory: string,
+  now: number,
+  timeoutMs: number,
+): Promise<CheckResult> {
+  if (options.type === 'exec') return program(name, options, directory)
+  const connection = await connectTo(target, options, timeoutMs)
+  if ('problem' in connection) return problem(name, connection.problem, advice(connection.problem))
+  const { peer, certificateEndsAt: end } = connection
+  if (end === null) return ok(name, `can be connected to at ${peer}`)
+  const left = Math.floor((end - now) / DAY_MS)
+  if (end - now < LITTLE_LEFT_MS) {
+    return warning(name, `the certificate of ${peer} ends at ${iso(end)}, in ${left} days`, 'have it renewed')
+  }
+  return ok(name, `can be connected to at ${peer}, whose certificate is good for ${left} days`)
+}
+
+function program(name: string, { command }: ExecTargetConfig, directory: string): CheckResult {
+  if (!('path' in findExecutable(command[0], directory, undefined))) {
+    return problem(name, `${command[0]} cannot be executed`, 'install it, or chmod +x it')
+  }
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK)
+  } catch {
+    return problem(name, `it would run in ${directory}, which cannot be entered`, 'let the relay’s user read it')
+  }
+  return ok(name, `${command[0]} can be executed`)
+}
+
+/** By the word for the stage that an error begins with. */
+function advice(error: string): string {
+  const found = Object.entries(ADVICE).find(([stage]) => error.startsWith(stage))
+  return found?.[1] ?? 'is it there, and does it speak HTTP?'
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  'dns:': "check the host in its url, and this machine's name servers",
+  'connect:': 'is it running, and does every firewall let this machine through?',
+  'tls:': 'check its certificate; tls.ca takes an authority of your own, tls.servername another name',
+  'proxy:': 'check the proxy, its credentials, and that it lets this machine through to the target',
+}

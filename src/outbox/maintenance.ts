@@ -1,0 +1,88 @@
+/**
+ * How an outbox is kept in good order, beside the daemon or while none is running: apart from `OutboxOperator`, for it is
+ * about the storage and not about what became of an event. Instants are epoch milliseconds.
+ */
+export interface OutboxMaintenance {
+  /**
+   * Writes a consistent, checked copy of everything into the empty file `to`, while a daemon may go on writing. Throws
+   * the signal's reason where that ends it.
+   */
+  backup(to: string, options: BackupOptions): Promise<BackupReport>
+
+  countPrunable(filter: PruneFilter): Promise<Prunable>
+
+  /**
+   * Removes the next events that may go after `after`, `limit` at most, in one transaction: the daemon's own writes wait for
+   * no longer than that takes. Null where there are no more.
+   */
+  pruneEvents(filter: PruneFilter, after: number, limit: number): Promise<PruneStep | null>
+
+  /** Removes the oldest rejections from before then, `limit` at most. Returns how many. */
+  pruneRejections(before: number, limit: number): Promise<number>
+
+  space(): Promise<Space>
+
+  /** Gives the space that is not used back to the file system. Throws `outbox_locked` where a daemon runs. */
+  vacuum(): Promise<void>
+
+  /** Whether a daemon runs on it. */
+  isRunning(): Promise<boolean>
+
+  /** `deep`: leaves nothing unchecked, however long that takes. */
+  diagnose(deep: boolean): Promise<Diagnosis>
+
+  close(): Promise<void>
+}
+
+export interface BackupOptions {
+  /** In units of the storage's own. */
+  readonly onProgress: (done: number, total: number) => void
+  readonly signal: AbortSignal
+}
+
+/** What is in a backup. */
+export interface BackupReport {
+  readonly events: number
+  readonly deliveries: number
+}
+
+/** Which events may go: those whose deliveries have all ended, and that hold nothing back. */
+export interface PruneFilter {
+  /** Received before then. */
+  readonly before: number
+  /** Also those with dead deliveries. */
+  readonly dead: boolean
+  /** Only their bodies are meant: who they are and what became of them stays. */
+  readonly bodiesOnly: boolean
+}
+
+export interface Prunable {
+  readonly events: number
+  readonly bodyBytes: number
+  readonly rejections: number
+}
+
+export interface PruneStep {
+  readonly events: number
+  readonly deliveries: number
+  /** Where the next step begins. */
+  readonly after: number
+}
+
+export interface Space {
+  readonly totalBytes: number
+  /** Of these, what is free inside and will be used again. */
+  readonly reusableBytes: number
+}
+
+/** How the storage is. */
+export interface Diagnosis {
+  readonly engine: string
+  readonly schemaVersion: number
+  /** Empty where it is sound. */
+  readonly damage: readonly string[]
+  /** What is committed but not yet in its final place. */
+  readonly logBytes: number
+  /** Validly signed requests that were refused all the same. */
+  readonly keptRejections: readonly { readonly reason: string; readonly count: number; readonly lastAt: number }[]
+}
