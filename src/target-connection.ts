@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { HttpTargetConfig, SlackTargetConfig } from './config/config.ts'
+import { describeNetworkError } from './domain/network-error.ts'
 import { createDeadlines } from './targets/deadlines.ts'
 import { createConnector, type WayOptions } from './targets/http-connector.ts'
-import { describeNetworkError } from './targets/network-error.ts'
 import { parseTargetUrl } from './targets/target-url.ts'
 
 /** What a connection to a target came to. The problem is as short as an attempt's error, and holds no secret. */

@@ -5,6 +5,7 @@ import type { Clock, Random } from '../domain/clock.ts'
 import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { CountedOutcome } from '../domain/outcome.ts'
+import type { Rate } from '../domain/rate-limit.ts'
 import { settle } from '../domain/settlement.ts'
 import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
@@ -18,7 +19,6 @@ import {
   started,
   succeeded,
 } from './breaker.ts'
-import type { Rate } from './rate-limit.ts'
 
 /**
  * Longest sleep. Timers run on the monotonic clock and due times on the wall clock: when that is moved, a lane is wrong

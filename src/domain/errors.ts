@@ -12,6 +12,10 @@ export type ErrorCode =
   | 'outbox_failed'
   | 'listen_failed'
   | 'runtime_unsupported'
+  /** The provider's REST API could not be reached, or did not do its part. Later may be better. */
+  | 'provider_failed'
+  /** The provider's REST API said no, and will again until something is changed. */
+  | 'provider_refused'
 
 /** Why a request to a source was not taken. These words appear in answers, in `rejection_log` and in the logs. */
 export type RefusalCode =

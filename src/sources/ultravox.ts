@@ -1,9 +1,9 @@
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
+import { parseTimestamp } from '../domain/timestamp.ts'
 import { SIGNATURE_HEADER, TIMESTAMP_HEADER, ultravoxDigest, ultravoxKey } from '../domain/ultravox-signature.ts'
 import type { RefusedVerdict, Scheme, SignedRequest } from './scheme.ts'
-import { parseTimestamp } from './timestamp.ts'
 
 /** Lower-case hex SHA-256, as the provider writes it. */
 const DIGEST = /^[0-9a-f]{64}$/

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, Pool } from 'undici'
+import { describeNetworkError } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import { createDeadlines } from './deadlines.ts'
 import { createConnector, type WayOptions } from './http-connector.ts'
-import { describeNetworkError } from './network-error.ts'
 import { textOfHead } from './utf8.ts'
 
 /** Bytes of an answer's body that are kept. */

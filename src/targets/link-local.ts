@@ -1,7 +1,7 @@
 import { lookup as systemLookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { type Peculiarity, peculiarityOf } from '../domain/link-local.ts'
-import { ToldError } from './network-error.ts'
+import { ToldError } from '../domain/network-error.ts'
 
 /**
  * Resolves a name for a connection, without the addresses of the own link and of cloud metadata services; fails where

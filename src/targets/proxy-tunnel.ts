@@ -1,8 +1,8 @@
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
+import { describeNetworkError, ToldError } from '../domain/network-error.ts'
 import type { Secret } from '../domain/secret.ts'
-import { describeNetworkError, ToldError } from './network-error.ts'
 
 /**
  * Connections through a proxy's CONNECT, also to http URLs: so whatever is answered comes from the target, and the

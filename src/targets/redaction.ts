@@ -1,4 +1,5 @@
 import type { FieldPath } from '../domain/field-path.ts'
+import { JsonCursor } from '../domain/json-cursor.ts'
 
 /** A body without the fields that are not meant for the target. The same object where there was nothing to take out. */
 export type Redaction = (json: Uint8Array) => Uint8Array
@@ -6,7 +7,7 @@ export type Redaction = (json: Uint8Array) => Uint8Array
 /** From, up to but without. */
 type Range = readonly [from: number, to: number]
 
-const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c]
+const COMMA = 0x2c
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
 
 /**
@@ -14,8 +15,7 @@ const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x
  * writing it again would round integers beyond 2^53, drop all but the last of duplicate keys and write `1.0` as `1`.
  * Of duplicate keys all are cut, since a receiver may go by any of them; keys are compared with their escapes resolved.
  *
- * Only for what `JSON.parse` takes: the scanner relies on it, and in what it does otherwise nothing is promised. Bytes
- * that are no UTF-8 do not confuse it: JSON's own characters are ASCII, and a decoder never makes these out of others.
+ * Only for what `JSON.parse` takes.
  */
 export function createRedaction(paths: readonly FieldPath[]): Redaction {
   return (json) => {
@@ -36,26 +36,25 @@ function without(json: Uint8Array, cuts: readonly Range[]): Uint8Array {
 
 /** One walk through a text. It goes as deep as the paths, never as deep as the text, which may be nested without end. */
 class Scan {
-  readonly #json: Uint8Array
+  readonly #cursor: JsonCursor
   /** In the order of the text, none touching another's inside. */
   readonly #cuts: Range[] = []
-  #at = 0
 
   constructor(json: Uint8Array) {
-    this.#json = json
+    this.#cursor = new JsonCursor(json)
   }
 
   cutsIn(paths: readonly FieldPath[]): readonly Range[] {
-    this.#skipBlanks()
+    this.#cursor.skipBlanks()
     this.#value(paths)
     return this.#cuts
   }
 
   /** Moves past the value that starts here, cutting what `paths` lead to in it. */
   #value(paths: readonly FieldPath[]): void {
-    const first = this.#json[this.#at]
+    const first = this.#cursor.byte
     if (paths.length > 0 && (first === OPEN_OBJECT || first === OPEN_LIST)) this.#members(first, paths)
-    else this.#skipValue()
+    else this.#cursor.skipValue()
   }
 
   /** Moves past an object or a list. A member is cut together with the comma that its going makes one too many. */
@@ -64,15 +63,15 @@ class Scan {
     /** Where what is cut of the members before the first one kept starts; it ends where that one starts. */
     let leading: number | undefined
     let kept = false
-    let end = this.#at + 1
-    this.#at++
-    this.#skipBlanks()
-    for (let index = 0; this.#json[this.#at] !== closing; index++) {
-      const start = this.#at
-      const rest = further(paths, opening === OPEN_OBJECT ? this.#key() : String(index))
+    let end = this.#cursor.at + 1
+    this.#cursor.at++
+    this.#cursor.skipBlanks()
+    for (let index = 0; this.#cursor.byte !== closing; index++) {
+      const start = this.#cursor.at
+      const rest = further(paths, opening === OPEN_OBJECT ? this.#cursor.takeKey() : String(index))
       if (rest.some((path) => path.length === 0)) {
-        this.#skipValue()
-        if (kept) this.#cuts.push([end, this.#at])
+        this.#cursor.skipValue()
+        if (kept) this.#cuts.push([end, this.#cursor.at])
         else leading ??= start
       } else {
         if (leading !== undefined) this.#cuts.push([leading, start])
@@ -80,66 +79,15 @@ class Scan {
         kept = true
         this.#value(rest)
       }
-      end = this.#at
-      this.#skipBlanks()
-      if (this.#json[this.#at] === COMMA) this.#at++
-      this.#skipBlanks()
-      if (this.#at >= this.#json.length) throw new Error('the body is not JSON')
+      end = this.#cursor.at
+      this.#cursor.skipBlanks()
+      if (this.#cursor.byte === COMMA) this.#cursor.at++
+      this.#cursor.skipBlanks()
+      if (this.#cursor.ended) throw new Error('the body is not JSON')
     }
     if (leading !== undefined) this.#cuts.push([leading, end])
-    this.#at++
+    this.#cursor.at++
   }
-
-  /** Moves to the value of the member whose key starts here, and gives the key. */
-  #key(): string {
-    const start = this.#at
-    this.#skipString()
-    const text = Buffer.from(this.#json.buffer, this.#json.byteOffset + start, this.#at - start).toString('utf8')
-    this.#skipBlanks()
-    // The colon.
-    this.#at++
-    this.#skipBlanks()
-    return JSON.parse(text) as string
-  }
-
-  #skipValue(): void {
-    let depth = 0
-    do {
-      const byte = this.#json[this.#at]
-      if (byte === QUOTE) {
-        this.#skipString()
-        continue
-      }
-      if (byte === OPEN_OBJECT || byte === OPEN_LIST) depth++
-      else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) depth--
-      else if (depth === 0) {
-        this.#skipWord()
-        return
-      }
-      this.#at++
-    } while (depth > 0 && this.#at < this.#json.length)
-  }
-
-  #skipString(): void {
-    this.#at++
-    while (this.#at < this.#json.length && this.#json[this.#at] !== QUOTE) {
-      this.#at += this.#json[this.#at] === BACKSLASH ? 2 : 1
-    }
-    this.#at++
-  }
-
-  /** A number, true, false or null. */
-  #skipWord(): void {
-    while (/[-+.\w]/.test(String.fromCharCode(this.#json[this.#at] ?? 0))) this.#at++
-  }
-
-  #skipBlanks(): void {
-    while (isBlank(this.#json[this.#at])) this.#at++
-  }
-}
-
-function isBlank(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
 /** The rests of the paths that lead through this key; an empty one has arrived at it. */

@@ -90,10 +90,10 @@ export async function runRelay(args: string[], cwd: string, env: NodeJS.ProcessE
 }
 
 function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string): ChildProcess {
-  return spawn(process.execPath, ['--enable-source-maps', MAIN, ...args], {
-    cwd,
-    // Not what the test runner puts into the environment: the relay is to run as it would for a user.
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  // Not what the test runner puts into the environment: the relay is to run as it would for a user. The runner adds its
+  // hooks to every process that it sees started, so it is `env` that starts this one, in its own place.
+  const own = { PATH: process.env.PATH, HOME: process.env.HOME, ...env }
+  const variables = Object.entries(own).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))
+  const node = [process.execPath, '--enable-source-maps', MAIN, ...args]
+  return spawn('/usr/bin/env', ['-i', ...variables, ...node], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
 }

@@ -39,6 +39,8 @@ t.test(
       ['outbox_failed', 1],
       ['listen_failed', 1],
       ['runtime_unsupported', 1],
+      ['provider_failed', 1],
+      ['provider_refused', 1],
       ['signature_mismatch', 1],
     ]
     for (const [code, status] of statuses) t.equal(exitStatus(code), status, code)

@@ -1,3 +1,3 @@
 // What must hold whatever the zone of the machine; `time-zones.test.ts` runs it in several.
-import './timestamp.test.ts'
+import '../domain/timestamp.test.ts'
 import './ultravox.test.ts'

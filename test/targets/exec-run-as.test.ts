@@ -13,6 +13,7 @@ const STRANGER = { uid: 64_321, gid: 64_322, home: '/home/stranger' }
 const asRoot = process.getuid?.() === 0
 
 const launcher = new Launcher()
+t.teardown(() => launcher.close())
 
 function sh(script: string, options: Partial<ExecTargetOptions> = {}) {
   const defaults = { name: 'archive', directory: '/', timeoutMs: 10_000, env: {}, passEnv: [] }

@@ -10,6 +10,7 @@ import { eventually } from '../eventually.ts'
 import { running, sampleDelivery } from './sample-delivery.ts'
 
 const launcher = new Launcher()
+t.teardown(() => launcher.close())
 
 function target(t: Test, command: [string, ...string[]], options: Partial<ExecTargetOptions> = {}) {
   const defaults = { name: 'archive', directory: t.testdirName, timeoutMs: 10_000, env: {}, passEnv: [] }
@@ -255,11 +256,14 @@ t.test('many attempts leave no descriptor, timer, listener or zombie behind', as
 t.test('a program does not outlive a relay that is killed', async (t) => {
   const directory = t.testdir()
   const source = (file: string) => JSON.stringify(new URL(`../../src/targets/${file}`, import.meta.url).href)
-  const relay = spawn(process.execPath, [
+  // `env -i`: a test runner's hooks in it would make a killed process another thing than it is.
+  const relay = spawn('/usr/bin/env', [
+    '-i',
+    process.execPath,
     '--input-type=module',
     '--eval',
     `import { Launcher } from ${source('launcher.js')}
-     const command = ['/bin/sh', '-c', 'trap "" TERM; echo $$ > pid; sleep 60 & wait']
+     const command = ['/bin/sh', '-c', 'trap "" TERM; echo $PPID > launcher; echo $$ > pid; sleep 60 & wait']
      const options = { command, directory: ${JSON.stringify(directory)}, env: {}, input: Buffer.from(''), timeoutMs: 60_000 }
      await new Launcher().run(options, new AbortController().signal)`,
   ])
@@ -267,6 +271,7 @@ t.test('a program does not outlive a relay that is killed', async (t) => {
   await eventually(() => existsSync(join(directory, 'pid')) && pidIn(t, 'pid') > 0, 'the program runs')
   relay.kill('SIGKILL')
   await eventually(() => !isAlive(pidIn(t, 'pid')), 'the program is gone')
+  await eventually(() => !isAlive(pidIn(t, 'launcher')), 'and the launcher')
 })
 
 t.test('when the launcher is killed, its programs have failed and the next one starts another', async (t) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseTimestamp } from '../../src/sources/timestamp.ts'
+import { parseTimestamp } from '../../src/domain/timestamp.ts'
 
 const NOON = Date.UTC(2026, 0, 15, 12)
 

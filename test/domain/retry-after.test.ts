@@ -1,5 +1,5 @@
 import t from 'tap'
-import { retryAfterMs } from '../../src/targets/retry-after.ts'
+import { retryAfterMs } from '../../src/domain/retry-after.ts'
 
 const now = Date.UTC(2026, 0, 15, 12, 0, 0)
 

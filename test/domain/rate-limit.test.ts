@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { createRate, UNLIMITED } from '../../src/delivery/rate-limit.ts'
+import { createRate, UNLIMITED } from '../../src/domain/rate-limit.ts'
 
 const T = Date.UTC(2026, 0, 15, 12)
 

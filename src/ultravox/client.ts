@@ -1,0 +1,124 @@
+import type { z } from 'zod'
+import { pagesOf, type WithText } from './pages.ts'
+import { ProviderError } from './provider-error.ts'
+import { type Recording, recordingOf } from './recording.ts'
+import { createRequests, type RequestsOptions } from './requests.ts'
+import { CALL, DELETED_CALL, MESSAGE, parseAnswer, WEBHOOK } from './shapes.ts'
+import { type NewWebhook, webhookBody } from './webhook-body.ts'
+
+export type { NewWebhook, Recording }
+
+/** A call as the REST API has it: what we read of it, and in `raw` the JSON text of the whole, byte for byte. */
+export type Call = WithText<z.infer<typeof CALL>>
+/** What is left of a deleted call: no content, and nothing of its billing. */
+export type DeletedCall = WithText<z.infer<typeof DELETED_CALL>>
+/** A line of a call's transcript; the provider promises none of its fields. */
+export type Message = WithText<z.infer<typeof MESSAGE>>
+export type Webhook = z.infer<typeof WEBHOOK>
+
+/** When calls were created: epoch milliseconds, both inclusive. */
+export interface CreatedBetween {
+  readonly from?: number
+  readonly to?: number
+  readonly signal?: AbortSignal
+}
+
+/**
+ * The parts of the Ultravox REST API that the relay uses. All throw `ProviderError` (`provider_failed`,
+ * `provider_refused`), or the reason of a signal that aborts: their own, the client's, or the one of `close`.
+ */
+export interface UltravoxClient {
+  /**
+   * Page by page, in the provider's order: `sort` takes the name of a field, and which ones, and which way, is not
+   * documented. What happens to a call after its page was fetched is not in it.
+   */
+  listCalls(options?: CreatedBetween): AsyncGenerator<readonly Call[], void, undefined>
+  /** Null where the provider has no such call (404): deleted, or never there. */
+  getCall(callId: string, signal?: AbortSignal): Promise<Call | null>
+  /** The whole transcript of a call's last stage. */
+  listMessages(callId: string, signal?: AbortSignal): Promise<readonly Message[]>
+  /** Null where there is none (404). */
+  recording(callId: string, signal?: AbortSignal): Promise<Recording | null>
+  listDeletedCalls(options?: CreatedBetween): AsyncGenerator<readonly DeletedCall[], void, undefined>
+  listWebhooks(signal?: AbortSignal): Promise<readonly Webhook[]>
+  /**
+   * With no `secrets` the provider makes one up. Never sent twice where the first may have been taken; the error then
+   * says so.
+   */
+  createWebhook(webhook: NewWebhook, signal?: AbortSignal): Promise<Webhook>
+  /** Changes what is in the patch, each field as a whole. */
+  updateWebhook(webhookId: string, patch: Partial<NewWebhook>, signal?: AbortSignal): Promise<Webhook>
+  /** False where the provider had none (404): it may also have been an answer of ours that got lost. */
+  deleteWebhook(webhookId: string, signal?: AbortSignal): Promise<boolean>
+  /** Ends what is under way and every connection. */
+  close(): Promise<void>
+}
+
+/** A client of the API at `baseUrl`. Throws `config_invalid` for a URL or key that cannot be one. */
+export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
+  const requests = createRequests(options)
+  const at = (path: string) => `${requests.base.pathname.replace(/\/$/, '')}${path}`
+  const ofCall = (callId: string) => at(`/api/calls/${encodeURIComponent(callId)}`)
+  const ofWebhook = (webhookId: string) => at(`/api/webhooks/${encodeURIComponent(webhookId)}`)
+
+  return {
+    listCalls: ({ signal, ...between } = {}) =>
+      pagesOf(requests, at('/api/calls'), createdQuery(between), CALL, signal),
+    getCall: (callId, signal) =>
+      nullIfAbsent(async () => {
+        const name = ofCall(callId)
+        const { body } = await requests.send({ method: 'GET', path: name, name }, signal)
+        return { ...parseAnswer(CALL, body, `GET ${name}`), raw: body }
+      }),
+    listMessages: (callId, signal) => all(pagesOf(requests, `${ofCall(callId)}/messages`, '', MESSAGE, signal)),
+    recording: (callId, signal) => nullIfAbsent(() => recordingOf(requests, `${ofCall(callId)}/recording`, signal)),
+    listDeletedCalls: ({ signal, ...between } = {}) =>
+      pagesOf(requests, at('/api/deleted_calls'), createdQuery(between), DELETED_CALL, signal),
+    async listWebhooks(signal) {
+      const webhooks = await all(pagesOf(requests, at('/api/webhooks'), '', WEBHOOK, signal))
+      // Its text has the secrets in it.
+      return webhooks.map(({ raw: _, ...webhook }) => webhook)
+    },
+    async createWebhook(webhook, signal) {
+      const name = at('/api/webhooks')
+      const { body } = await requests.send({ method: 'POST', path: name, name, ...webhookBody(webhook) }, signal)
+      return parseAnswer(WEBHOOK, body, `POST ${name}`)
+    },
+    async updateWebhook(webhookId, patch, signal) {
+      const name = ofWebhook(webhookId)
+      const { body } = await requests.send({ method: 'PATCH', path: name, name, ...webhookBody(patch) }, signal)
+      return parseAnswer(WEBHOOK, body, `PATCH ${name}`)
+    },
+    async deleteWebhook(webhookId, signal) {
+      const name = ofWebhook(webhookId)
+      return (await nullIfAbsent(() => requests.send({ method: 'DELETE', path: name, name }, signal))) !== null
+    },
+    close: () => requests.close(),
+  }
+}
+
+/**
+ * The provider's times are finer than ours: `to` takes in the whole of its last millisecond. A time with no zone, or a
+ * date alone, would be the provider's to interpret.
+ */
+function createdQuery({ from, to }: Omit<CreatedBetween, 'signal'>): string {
+  const query = new URLSearchParams()
+  if (from !== undefined) query.set('fromDate', new Date(from).toISOString())
+  if (to !== undefined) query.set('toDate', new Date(to).toISOString().replace('Z', '999Z'))
+  return query.toString()
+}
+
+async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const found: T[] = []
+  for await (const page of pages) found.push(...page)
+  return found
+}
+
+async function nullIfAbsent<T>(ask: () => Promise<T>): Promise<T | null> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof ProviderError && error.status === 404) return null
+    throw error
+  }
+}

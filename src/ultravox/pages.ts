@@ -1,0 +1,46 @@
+import type { z } from 'zod'
+import { ProviderError } from './provider-error.ts'
+import type { Requests } from './requests.ts'
+import { resultTexts } from './result-texts.ts'
+import { PAGE, parseAnswer, readShape } from './shapes.ts'
+
+/** The bytes of an object as the provider wrote it, in one with what is read of it. */
+export type WithText<T> = T & { readonly raw: Uint8Array }
+
+/**
+ * The pages of a list, from `path` along each page's `next` until there is none. What is asked for next is only asked of
+ * the origin we are configured with, for the key goes along; a `next` that was there before would never end.
+ */
+export async function* pagesOf<T extends object>(
+  requests: Requests,
+  name: string,
+  query: string,
+  shape: z.ZodType<T>,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly WithText<T>[], void, undefined> {
+  const request = `GET ${name}`
+  const seen = new Set<string>()
+  let path: string | null = `${name}${query === '' ? '' : `?${query}`}`
+  while (path !== null) {
+    if (seen.has(path))
+      throw new ProviderError('provider_failed', `${request}: the pages go in a circle`, { repeat: 'never' })
+    seen.add(path)
+    const { body } = await requests.send({ method: 'GET', path, name }, signal)
+    const { next, results } = parseAnswer(PAGE, body, request)
+    const texts = resultTexts(body)
+    yield results.map((value, index) => ({ ...readShape(shape, value, request), raw: texts[index]! }))
+    path = next === null ? null : pathOf(next, requests.base, request)
+  }
+}
+
+function pathOf(next: string, base: URL, request: string): string {
+  const url = URL.canParse(next, base.href) ? new URL(next, base.href) : undefined
+  if (url?.origin === base.origin) return `${url.pathname}${url.search}`
+  // Of the other URL only its origin is told: the rest is not ours to know.
+  const elsewhere = url === undefined ? 'no URL' : url.origin
+  throw new ProviderError(
+    'provider_refused',
+    `${request}: the next page is at ${elsewhere}, not at ${base.origin}, and is not followed: check the base URL`,
+    { repeat: 'never' },
+  )
+}
