@@ -52,6 +52,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   cli: [
     'domain',
     'config',
+    'sources',
     OPERATOR,
     MAINTENANCE,
     OPEN_OUTBOX,

@@ -89,7 +89,7 @@ t.test('the README names no script or command that does not exist', async (t) =>
   }
   const { stdout } = await runRelay(['--help'], t.testdir())
   for (const [, name] of README.matchAll(
-    /ultravox-relay (serve|check|reload|trigger|status|tail|config|events|calls|deliveries|rejections|targets|backup|prune|doctor)\b/g,
+    /ultravox-relay (serve|init|check|reload|trigger|status|tail|config|events|calls|deliveries|rejections|targets|backup|prune|doctor|match|sign|verify|completion)\b/g,
   ))
     t.match(stdout, `  ${name}`)
 })

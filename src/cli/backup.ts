@@ -2,7 +2,7 @@ import { realpathSync, statSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import { bytes } from './bytes.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { Interrupted, interruptible } from './interruption.ts'
 import { newFilePath, writeWhole } from './new-file.ts'
 import { withMaintenance } from './open-outbox.ts'
@@ -29,7 +29,7 @@ export function backupCommand(): Command {
 restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%F).db --json')}`,
     )
     .action(async (asked: string, { config: given, json, force = false }: BackupOptions) => {
-      const { config } = loadTold(configFile(given))
+      const { config } = loadWithoutSecrets(configFile(given))
       await withMaintenance(config.outbox.path, async (outbox) => {
         refuseOutboxItself(asked, config.outbox.path)
         const file = newFilePath(asked, force)

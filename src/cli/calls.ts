@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { EventHistory, OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { eventHistoryDocument } from './documents.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
@@ -32,7 +32,7 @@ function showCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('calls show 0a1b2c3d-0000-4000-8000-00000000aaaa', 'calls show 0a1b2c3d --json'))
     .action(async (asked: string, options: ShowOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const { callId, events } = await withOutbox(config.outbox.path, async (operator) => {
         const call = await findCall(operator, asked)
         await tellIfNothingIsSent(operator, call.events)

@@ -1,11 +1,13 @@
 import { Command } from 'commander'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { examples } from './printing.ts'
 
 /** Loads everything and starts nothing: 0 valid, 2 not. */
 export function checkCommand(): Command {
   return new Command('check')
     .description('check the configuration and say everything that is wrong with it')
     .addOption(configOption())
+    .addHelpText('after', examples('check', 'check --config /etc/ultravox-relay/relay.yaml'))
     .action((options: { config?: string }) => {
       const file = configFile(options.config)
       const { config } = loadTold(file)

@@ -22,3 +22,11 @@ export function loadTold(file: string): LoadedConfig {
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
   return loaded
 }
+
+/**
+ * Loads it for a command that only works on the outbox: secrets, programs and certificates, which perhaps only the daemon
+ * can get at, need not be there, and nothing is told of what matters to the daemon only. Throws `ConfigError`.
+ */
+export function loadWithoutSecrets(file: string): LoadedConfig {
+  return loadConfig(file, process.env, 'outbox')
+}

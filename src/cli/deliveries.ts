@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { DeliverySummary, OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { attemptDocument, deliveryDocument } from './documents.ts'
 import { factLines } from './facts.ts'
 import {
@@ -58,7 +58,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listDeliveries(deliveryFilter(options), limit)),
       )
@@ -74,7 +74,7 @@ function showCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('deliveries show 17', 'deliveries show 17 --json'))
     .action(async (id: number, options: ShowOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const delivery = await withOutbox(config.outbox.path, (operator) => operator.showDelivery(id))
       if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
       const { history, ...summary } = delivery

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { EventHistory } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { eventHistoryDocument } from './documents.ts'
 import { factLines } from './facts.ts'
 import { duration, iso } from './instant.ts'
@@ -36,7 +36,7 @@ export function showCommand(): Command {
       ),
     )
     .action(async (id: string, { config: file, json, payload }: ShowOptions) => {
-      const { config } = loadTold(configFile(file))
+      const { config } = loadWithoutSecrets(configFile(file))
       const { body, ...event } = await withOutbox(config.outbox.path, async (operator) => {
         const found = await operator.showEvent(id)
         if (found === null) throw new RelayError('not_found', `there is no event ${oneLine(id)}`)

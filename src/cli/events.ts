@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import type { EventSummary } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { eventDocument } from './documents.ts'
 import { showCommand } from './events-show.ts'
 import { type EventListOptions, eventFilterOptions, eventListFilter, eventStateOption } from './filters.ts'
@@ -42,7 +42,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listEvents(eventListFilter(options), limit)),
       )

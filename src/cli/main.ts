@@ -6,19 +6,24 @@ import { VERSION } from '../version.ts'
 import { backupCommand } from './backup.ts'
 import { callsCommand } from './calls.ts'
 import { checkCommand } from './check.ts'
+import { completionCommand } from './completion.ts'
 import { configCommand } from './config.ts'
 import { deliveriesCommand } from './deliveries.ts'
 import { doctorCommand } from './doctor.ts'
 import { eventsCommand } from './events.ts'
+import { initCommand } from './init.ts'
+import { matchCommand } from './match.ts'
 import { pruneCommand } from './prune.ts'
 import { rejectionsCommand } from './rejections.ts'
 import { reloadCommand } from './reload.ts'
 import { serveCommand } from './serve.ts'
+import { signCommand } from './sign.ts'
 import { statusCommand } from './status.ts'
 import { colorOption, setColor } from './style.ts'
 import { tailCommand } from './tail.ts'
 import { targetsCommand } from './targets.ts'
 import { triggerCommand } from './trigger.ts'
+import { verifyCommand } from './verify.ts'
 
 const USAGE_STATUS = 2
 
@@ -40,6 +45,11 @@ const program = new Command('ultravox-relay')
   .addCommand(backupCommand())
   .addCommand(pruneCommand())
   .addCommand(doctorCommand())
+  .addCommand(initCommand())
+  .addCommand(matchCommand())
+  .addCommand(signCommand())
+  .addCommand(verifyCommand())
+program.addCommand(completionCommand(program))
 for (const command of withSubcommands(program)) {
   command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {
     process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)

@@ -4,7 +4,7 @@ import { systemClock, systemStopwatch } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { OutboxMaintenance, Prunable, PruneFilter, Space } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { iso, parseInstant } from './instant.ts'
 import { withMaintenance } from './open-outbox.ts'
@@ -44,7 +44,7 @@ export function pruneCommand(): Command {
     .option('--vacuum', 'make the file smaller afterwards; only while the relay is stopped')
   for (const option of consentOptions()) command.addOption(option)
   return command.addHelpText('after', HELP).action(async (options: PruneOptions) => {
-    const { config } = loadTold(configFile(options.config))
+    const { config } = loadWithoutSecrets(configFile(options.config))
     refuseYoung(options)
     await withMaintenance(config.outbox.path, async (outbox) => {
       if (options.vacuum === true && (await outbox.isRunning())) throw relayRuns()

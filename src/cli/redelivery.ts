@@ -3,7 +3,7 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
 import { tellOfBodiless } from './bodiless.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import {
   DELIVERY_STATES,
@@ -85,7 +85,7 @@ function bulkCommand(name: string, action: Action): Command {
   const options = [...deliveryFilterOptions(action.possible), ...consentOptions()]
   for (const option of options) command.addOption(option)
   return command.action(async (ids: number[] | undefined, options: BulkOptions) => {
-    const { config } = loadTold(configFile(options.config))
+    const { config } = loadWithoutSecrets(configFile(options.config))
     const filter = meant(ids ?? [], deliveryFilter(options), name, action)
     await withOutbox(config.outbox.path, async (operator) => {
       const found = await operator.findDeliveries(action.sends ? { ...filter, hasBody: true } : filter)

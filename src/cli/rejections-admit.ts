@@ -4,7 +4,7 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { Admission, Admitted, OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
 import { admissionOf, type Refused } from './admission.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { isEmpty } from './filters.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -54,7 +54,7 @@ rejection any more. Without ids it takes at least one filter, and means timestam
 ${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'rejections admit --source ultravox --since 8h --yes')}`,
     )
     .action(async (ids: number[] | undefined, options: AdmitOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
         await refuseUnknownRejections(operator, ids ?? [])

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { isEmpty } from './filters.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -40,7 +40,7 @@ export function clearCommand(): Command {
       )}`,
     )
     .action(async (ids: number[] | undefined, options: ClearOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
         await refuseUnknownRejections(operator, ids ?? [])

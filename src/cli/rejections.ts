@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
 import type { RejectionSummary, StoredRejection } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -56,7 +56,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const filter = rejectionFilter(options)
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listRejections(filter, limit)),
@@ -74,7 +74,7 @@ function showCommand(): Command {
     .addOption(payloadOption())
     .addHelpText('after', examples('rejections show 17', 'rejections show 17 --payload | jq .'))
     .action(async (id: number, { config: file, json, payload }: ShowOptions) => {
-      const { config } = loadTold(configFile(file))
+      const { config } = loadWithoutSecrets(configFile(file))
       const [rejection] = await withOutbox(config.outbox.path, (operator) => operator.readRejections([id]))
       if (rejection === undefined) throw new RelayError('not_found', `there is no rejection ${id}`)
       if (payload === true) return printBytes(rejection)

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import type { OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, print } from './printing.ts'
@@ -23,7 +23,7 @@ export function reloadCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('reload', 'reload --config /etc/ultravox-relay/relay.yaml'))
     .action(async (options: { config?: string; json?: boolean }) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
         const before = await running(operator)
         signal(before.pid)

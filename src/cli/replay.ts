@@ -6,7 +6,7 @@ import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
 import type { EventFilter, OutboxOperator, StoredEvent } from '../outbox/operator.ts'
 import { tellOfBodiless } from './bodiless.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { type EventFilterOptions, eventFilter, eventFilterOptions, isEmpty } from './filters.ts'
 import { configuredTarget } from './known-target.ts'
@@ -47,7 +47,7 @@ ${examples(
 )}`,
     )
     .action(async (ids: string[], options: ReplayOptions) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       if (options.to !== undefined) configuredTarget(config, options.to)
       const filter = meant(ids, eventFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {

@@ -7,12 +7,14 @@ import type { Logger } from '../logging.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { examples } from './printing.ts'
 
 /** Runs the daemon until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
   return new Command('serve')
     .description('run the relay')
     .addOption(configOption())
+    .addHelpText('after', examples('serve', 'serve --config /etc/ultravox-relay/relay.yaml'))
     .action(async (options: { config?: string }) => {
       const file = configFile(options.config)
       const { config } = loadTold(file)

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import type { OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, print } from './printing.ts'
@@ -33,7 +33,7 @@ export function statusCommand(): Command {
     )
     .addHelpText('after', examples('status', 'status --watch --interval 10', 'status --json'))
     .action(async (options: Options) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
         const look = () => statusOf(config, operator)
         if (options.watch !== true) {

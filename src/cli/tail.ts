@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type EventFilterOptions, eventFilter, eventKindOptions } from './filters.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -50,7 +50,7 @@ export function tailCommand(): Command {
     )
     .action(async (options: Options) => {
       const filter = journalFilter(options)
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       tellOfUnknown('target', options.target, config.targets)
       tellOfUnknown('source', options.source, config.sources)
       await withOutbox(config.outbox.path, (operator) => tail(operator, filter, options))

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { ago } from './instant.ts'
 import { unknownTarget } from './known-target.ts'
 import {
@@ -13,6 +13,7 @@ import {
 } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { targetsTestCommand } from './targets-test.ts'
 
 interface Options {
   readonly config?: string
@@ -26,6 +27,7 @@ export function targetsCommand(): Command {
     .addCommand(listCommand())
     .addCommand(pausingCommand('pause'))
     .addCommand(pausingCommand('resume'))
+    .addCommand(targetsTestCommand())
 }
 
 function listCommand(): Command {
@@ -35,7 +37,7 @@ function listCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('targets list', 'targets list --json'))
     .action(async (options: Options) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       const now = systemClock.now()
       const targets = await withOutbox(config.outbox.path, async (operator) =>
         listedTargets(config, await operator.listTargets(now)),
@@ -56,7 +58,7 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples(`targets ${name} crm`))
     .action(async (target: string, options: Options) => {
-      const { config } = loadTold(configFile(options.config))
+      const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
         const targets = listedTargets(config, await operator.listTargets(systemClock.now()))
         const known = targets.find((each) => each.target === target)

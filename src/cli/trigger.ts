@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import type { Config, SourceConfig } from '../config/config.ts'
+import type { SourceConfig } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { callIdOf } from '../domain/event.ts'
 import { LIFECYCLE_EVENTS, sampleEvent } from '../domain/sample-event.ts'
 import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
+import { chosenSource, sourceUrl } from './chosen-source.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { examples } from './printing.ts'
 
 interface TriggerOptions {
   readonly config?: string
@@ -29,35 +31,21 @@ export function triggerCommand(): Command {
     .option('--call-id <id>', 'the call it is about (default: a new one)')
     .option('--source <name>', 'the source to send it to (default: the first one configured)')
     .option('--set <path=value>', 'change the payload, such as call.endReason=timeout; may be repeated', assign, [])
-    .addHelpText('after', '\nExample:\n  ultravox-relay trigger call.ended --set call.endReason=agent_hangup')
+    .addHelpText(
+      'after',
+      examples('trigger call.ended', 'trigger call.ended --set call.endReason=agent_hangup --call-id my-call'),
+    )
     .action(async (event: string, options: TriggerOptions) => {
       const { config } = loadTold(configFile(options.config))
-      if (config.server.listen.port === 0) {
-        throw new RelayError('usage', 'server.listen has port 0, any free one: give it a port to find the relay on')
-      }
       const [name, source] = chosenSource(config, options.source)
       const payload = sampleEvent(event, options.callId ?? randomUUID(), systemClock.now())
       for (const { path, value } of options.set) setAt(payload, path, value)
-      const url = `http://${reachable(config)}${source.path}`
+      const url = sourceUrl(config, source)
       const { status, text } = await send(url, Buffer.from(JSON.stringify(payload)), source)
       const call = `call ${callIdOf(payload) ?? 'without id'}`
       process.stdout.write(`${payload.event} to source ${name}, ${call}: ${status} ${text}\n`)
       process.exitCode = status >= 200 && status < 300 ? 0 : 1
     })
-}
-
-function chosenSource(config: Config, asked: string | undefined): [string, SourceConfig] {
-  const sources = Object.entries(config.sources)
-  const found = asked === undefined ? sources[0] : sources.find(([name]) => name === asked)
-  if (found !== undefined) return found
-  throw new RelayError('usage', `there is no source ${asked}; there is: ${Object.keys(config.sources).join(', ')}`)
-}
-
-/** Where a relay that listens on all addresses can be reached from here. */
-function reachable({ server: { listen } }: Config): string {
-  if (listen.host === '0.0.0.0') return `127.0.0.1:${listen.port}`
-  if (listen.host === '::') return `[::1]:${listen.port}`
-  return listen.host.includes(':') ? `[${listen.host}]:${listen.port}` : `${listen.host}:${listen.port}`
 }
 
 async function send(url: string, body: Buffer, source: SourceConfig): Promise<{ status: number; text: string }> {

@@ -64,11 +64,16 @@ function sound<Schema extends z.ZodObject>(schema: Schema, value: unknown): Soun
   const given = mapping(value)
   const fields = Object.entries(schema.shape).flatMap(([key, field]) => {
     // There, but undefined: a reference that cannot be had. Its default would be the wrong thing to judge by.
-    if (Object.hasOwn(given, key) && given[key] === undefined) return []
+    if (Object.hasOwn(given, key) && hasGap(given[key])) return []
     const parsed = z.safeParse(field, given[key])
     return parsed.success ? [[key, parsed.data]] : []
   })
   return Object.fromEntries(fields) as Sound<Schema>
+}
+
+function hasGap(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === undefined
+  return Object.values(value).some(hasGap)
 }
 
 function mapped<T>(value: unknown, convert: (entry: unknown) => T): Map<string, T> {

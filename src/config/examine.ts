@@ -1,34 +1,51 @@
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { crossChecks } from './checks.ts'
+import { crossChecks, machineChecks } from './checks.ts'
 import { draftOf } from './draft.ts'
 import { type Finding, formatPath, type Path } from './finding.ts'
 import { resolveReferences } from './references.ts'
 import type { RelayFile } from './schema.ts'
-import { validate } from './validate.ts'
+import { isForDaemonOnly, validateWithout } from './without-secrets.ts'
+
+/**
+ * What a configuration is loaded for: to run the relay, or for commands that only work on its outbox, perhaps as another
+ * user. Those have neither its secrets nor its programs and certificates, and need none.
+ */
+export type Purpose = 'daemon' | 'outbox'
 
 /** What there is to say about a file's content. `content` is there where it has the declared form. */
 export interface Examined {
+  /** What was looked at, its references resolved. */
+  readonly resolved: unknown
   readonly content: RelayFile | undefined
   readonly errors: readonly Finding[]
   readonly warnings: readonly Finding[]
+  /** References that cannot be had and are not needed for the purpose. */
+  readonly missing: readonly Finding[]
 }
 
 /** Looks at a file's plain content from every side, each as far as what the others found wrong allows. */
-export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv): Examined {
+export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purpose: Purpose): Examined {
   const directory = dirname(file)
   const references = resolveReferences(raw, { env, directory, readFile: (path) => readFileSync(path, 'utf8') })
-  const { content, findings } = validate(references.value)
-  const written = (path: Path) => valueAt(raw, path)
-  const checks = [...crossChecks(draftOf(references.value, { env, directory, written }))]
+  const missing = purpose === 'daemon' ? [] : references.findings.filter(({ path }) => isForDaemonOnly(path))
+  const missingPaths = missing.map(({ path }) => path)
+  const { content, findings } = validateWithout(references.value, missingPaths)
+  const draft = draftOf(references.value, { env, directory, written: (path) => valueAt(raw, path) })
+  const checks = [...crossChecks(draft), ...(purpose === 'daemon' ? machineChecks(draft) : [])]
 
   // A value that could not be had is missing to the schema too; that is said already, and better.
   const unresolved = new Set(references.findings.map(({ path }) => formatPath(path)))
   const invalid = findings.filter(({ path }) => !unresolved.has(formatPath(path)))
+  // One that is not needed may still be of a kind that nothing can stand in for.
+  const unfit = new Set(findings.map(({ path }) => formatPath(path)))
+  const isNeeded = (finding: Finding) => !missing.includes(finding) || unfit.has(formatPath(finding.path))
   return {
+    resolved: references.value,
     content,
-    errors: [...references.findings, ...invalid, ...checks.filter(({ level }) => level === undefined)],
+    errors: [...references.findings.filter(isNeeded), ...invalid, ...checks.filter(({ level }) => level === undefined)],
     warnings: checks.filter(({ level }) => level === 'warning'),
+    missing,
   }
 }
 

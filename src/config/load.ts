@@ -1,25 +1,31 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Config } from './config.ts'
-import { examine } from './examine.ts'
+import { examine, type Purpose } from './examine.ts'
 import { type Finding, formatPath } from './finding.ts'
 import { kindOf } from './plain-words.ts'
 import { offsetOf } from './position.ts'
 import { byPosition, ConfigError, type Problem } from './problem.ts'
 import { resolveConfig } from './resolve.ts'
+import { shownContent } from './shown.ts'
 import { type Fault, parseYaml } from './yaml-document.ts'
 
 export interface LoadedConfig {
   config: Config
   /** What the relay starts in spite of. */
   warnings: Problem[]
+  /** References that cannot be had here and do not matter for the purpose. What they stand for is missing or a default. */
+  missing: Problem[]
+  /** The file as it is understood: references resolved, defaults filled in, secrets masked. */
+  shown: () => object
 }
 
 /**
- * Reads and checks a configuration file. References are resolved from `env` and the disk; programs are looked for.
+ * Reads and checks a configuration file. References are resolved from `env` and the disk; programs are looked for, where
+ * it is for the daemon.
  * Throws `ConfigError` with everything that is wrong, in the order of the file.
  */
-export function loadConfig(file: string, env: NodeJS.ProcessEnv): LoadedConfig {
+export function loadConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpose = 'daemon'): LoadedConfig {
   const yaml = parseYaml(readConfig(file))
   const told = (faults: readonly Fault[]): Problem[] => {
     const problems = faults.map(({ offset, path, message }) => {
@@ -35,14 +41,19 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv): LoadedConfig {
   }
 
   const absolute = resolve(file)
-  const { content, errors, warnings } = examine(yaml.value, absolute, env)
+  const { resolved, content, errors, warnings, missing } = examine(yaml.value, absolute, env, purpose)
   const placed = (finding: Finding): Fault => ({ ...finding, offset: offsetOf(finding, yaml) })
   const problems = told([...yaml.faults, ...errors.map(placed)])
   if (problems.length > 0 || content === undefined) throw new ConfigError(problems)
-  return { config: resolveConfig(content, absolute, env), warnings: told(warnings.map(placed)) }
+  return {
+    config: resolveConfig(content, absolute, env),
+    warnings: told(warnings.map(placed)),
+    missing: told(missing.map(placed)),
+    shown: () => shownContent(yaml.value, resolved),
+  }
 }
 
-const HOW_TO_START = 'start from the example, with "cp relay.example.yaml relay.yaml"'
+const HOW_TO_START = 'make one to start with by "ultravox-relay init"'
 
 function readConfig(file: string): string {
   try {

@@ -8,6 +8,7 @@ export type Pem = { readonly text: string } | { readonly problem: string }
 
 /** A value is PEM itself (from `${file:...}` or `${credential:...}`) or the path of a file with it. */
 export function readPem(value: Secret, directory: string): Pem {
+  if (value.isMissing) return { problem: 'cannot be had here' }
   const written = value.reveal()
   if (written.includes('-----BEGIN ')) return { text: written }
   try {

@@ -6,6 +6,8 @@ export type ErrorCode =
   | RefusalCode
   | 'config_invalid'
   | 'usage'
+  | 'file_exists'
+  | 'file_unwritable'
   | 'daemon_unreachable'
   | 'outbox_locked'
   | 'outbox_unusable'

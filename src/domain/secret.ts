@@ -1,19 +1,35 @@
 import { inspect } from 'node:util'
+import { RelayError } from './errors.ts'
 
-const MASK = '[secret]'
+export const MASK = '[secret]'
+
+/**
+ * Whether a text looks like a key. Some services want theirs where nobody has declared a secret (PagerDuty's
+ * `routing_key`); what is a key and what a word nobody can know, but no word of a message is this long.
+ */
+export function looksLikeKey(text: string): boolean {
+  return /^[^\s{}]{20,}$/.test(text)
+}
 
 /**
  * A value that must never be shown: it prints, serialises and inspects as a mask, so that a careless log line or
  * error message cannot leak it. Only `reveal` gives the text.
  */
 export class Secret {
-  readonly #text: string
+  readonly #text: string | undefined
 
-  constructor(text: string) {
+  /** Undefined: a secret that there is, but that cannot be had here. Nothing can be done with it. */
+  constructor(text: string | undefined) {
     this.#text = text
   }
 
+  get isMissing(): boolean {
+    return this.#text === undefined
+  }
+
+  /** Throws where it is missing, so that no stand-in is ever signed with or sent. */
   reveal(): string {
+    if (this.#text === undefined) throw new RelayError('config_invalid', 'a secret is needed that cannot be had here')
     return this.#text
   }
 

@@ -1,5 +1,5 @@
 import { compileValue } from '../domain/expression.ts'
-import { Secret } from '../domain/secret.ts'
+import { looksLikeKey, Secret } from '../domain/secret.ts'
 
 /** Gives the value that a template comes to in a context; undefined where that is nothing. */
 export type FillBody = (context: unknown) => Promise<unknown>
@@ -23,11 +23,8 @@ export function compileBody(node: unknown): FillBody {
   }
 }
 
-/**
- * The texts of a template that look like keys: some services want theirs in the body (PagerDuty's `routing_key`). What is
- * a key and what a word nobody can know here; no word of a message is this long.
- */
+/** The texts of a template that look like keys. */
 export function keysIn(node: unknown): Secret[] {
-  if (typeof node === 'string') return /^[^\s{}]{20,}$/.test(node) ? [new Secret(node)] : []
+  if (typeof node === 'string') return looksLikeKey(node) ? [new Secret(node)] : []
   return typeof node === 'object' && node !== null ? Object.values(node).flatMap(keysIn) : []
 }

@@ -1,8 +1,7 @@
 import type { Outcome } from '../domain/outcome.ts'
-import type { Secret } from '../domain/secret.ts'
+import { MASK, type Secret } from '../domain/secret.ts'
 import type { Target } from './target.ts'
 
-const MASK = '[secret]'
 /** Shorter pieces are words that stand in any text (`Bearer`, `true`), and no secret worth the name. */
 const LEAST_LENGTH = 8
 
@@ -11,13 +10,18 @@ const LEAST_LENGTH = 8
  * environment, and answers are kept in the outbox.
  */
 export function concealing(target: Target, secrets: readonly Secret[]): Target {
-  const pieces = secrets.flatMap(piecesOf)
-  const conceal = (text: string) => pieces.reduce((told, piece) => told.replaceAll(piece, MASK), text)
+  const conceal = concealer(secrets)
   return {
     name: target.name,
     send: async (delivery, signal) => concealed(await target.send(delivery, signal), conceal),
     close: () => target.close(),
   }
+}
+
+/** Takes these secrets out of a text. */
+export function concealer(secrets: readonly Secret[]): (text: string) => string {
+  const pieces = secrets.flatMap(piecesOf)
+  return (text) => pieces.reduce((told, piece) => told.replaceAll(piece, MASK), text)
 }
 
 /** `Bearer abc`, whole and word by word, longest first; of a template the words around its expressions. */

@@ -15,14 +15,14 @@ function messageOf(file: string): string {
 
 t.test('a file that is not there says how to start', async (t) => {
   const file = join(t.testdir(), 'relay.yaml')
-  const start = 'start from the example, with "cp relay.example.yaml relay.yaml"'
+  const start = 'make one to start with by "ultravox-relay init"'
   t.equal(messageOf(file), `${file}:1:1: there is no such file: ${start}, or name another with --config FILE`)
 })
 
 t.test('a directory, an empty file, a list and plain text each say what they are', async (t) => {
   const directory = t.testdir({ empty: '# nothing\n', list: '- a\n', text: 'hello\n' })
   t.match(messageOf(directory), /:1:1: is a directory/)
-  t.match(messageOf(join(directory, 'empty')), /is empty: start from the example/)
+  t.match(messageOf(join(directory, 'empty')), /is empty: make one/)
   t.match(messageOf(join(directory, 'list')), /holds a list instead of sections/)
   t.match(messageOf(join(directory, 'text')), /holds text instead of sections/)
 })

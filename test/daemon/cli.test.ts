@@ -55,7 +55,7 @@ t.test('check tells everything that is wrong with its place, and ends with 2; se
 t.test('a missing configuration is told with how to start', async (t) => {
   const { code, stderr } = await runRelay(['serve', '--config', 'none.yaml'], t.testdir())
   t.equal(code, 2)
-  t.match(stderr, /none\.yaml:1:1: there is no such file.*relay\.example\.yaml/)
+  t.match(stderr, /none\.yaml:1:1: there is no such file.*ultravox-relay init/)
 })
 
 t.test('an unknown command or option is a usage error that says where to read on', async (t) => {

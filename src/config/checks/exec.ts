@@ -3,12 +3,18 @@ import { findExecutable } from '../executable.ts'
 import type { Finding } from '../finding.ts'
 import { hasReference } from '../references.ts'
 
-/** Programs that are not there or cannot be run, and variables given twice. */
-export function* checkExec(draft: Draft): Iterable<Finding> {
+/** Programs that are not there or cannot be run. */
+export function* checkPrograms(draft: Draft): Iterable<Finding> {
   for (const [name, target] of draft.targets) {
-    if (target.type !== 'exec') continue
-    const program = target.command?.[0]
+    const program = target.type === 'exec' ? target.command?.[0] : undefined
     if (program !== undefined) yield* checkProgram(program, name, draft)
+  }
+}
+
+/** Variables given twice. */
+export function* checkVariables({ targets }: Draft): Iterable<Finding> {
+  for (const [name, target] of targets) {
+    if (target.type !== 'exec') continue
     for (const [index, variable] of (target.passEnv ?? []).entries()) {
       if (!Object.hasOwn(target.env ?? {}, variable)) continue
       yield { path: ['targets', name, 'passEnv', index], message: 'is in env too: remove it from one of the two' }

@@ -4,17 +4,24 @@ import { certificatesIn, keyProblem, readPem } from '../pem.ts'
 
 type Tls = NonNullable<Extract<SoundTarget, { tls?: unknown }>['tls']>
 
+/** Keys of `tls` that need or exclude each other. */
+export function checkTls(draft: Draft): Iterable<Finding> {
+  return findingsOf(draft, contradictions)
+}
+
 /** Certificates and keys that cannot be used are told now, and not by a handshake in the night. */
-export function* checkTls({ targets, surroundings: { directory } }: Draft): Iterable<Finding> {
+export function checkCertificates(draft: Draft): Iterable<Finding> {
+  return findingsOf(draft, (tls) => unusable(tls, draft.surroundings.directory))
+}
+
+function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>): Iterable<Finding> {
   for (const [name, target] of targets) {
     if (target.type !== 'http' || target.tls === undefined) continue
-    for (const finding of tlsFindings(target.tls, directory)) {
-      yield { ...finding, path: ['targets', name, 'tls', ...finding.path] }
-    }
+    for (const finding of look(target.tls)) yield { ...finding, path: ['targets', name, 'tls', ...finding.path] }
   }
 }
 
-function* tlsFindings({ ca, cert, key, insecure }: Tls, directory: string): Iterable<Finding> {
+function* unusable({ ca, cert, key }: Tls, directory: string): Iterable<Finding> {
   const read = { ca: ca && readPem(ca, directory), cert: cert && readPem(cert, directory) }
   for (const [name, pem] of Object.entries(read)) {
     if (pem === undefined) continue
@@ -27,7 +34,6 @@ function* tlsFindings({ ca, cert, key, insecure }: Tls, directory: string): Iter
     const problem = 'problem' in pem ? pem.problem : keyProblem(pem.text, certificate)
     if (problem !== undefined) yield { path: ['key'], message: problem }
   }
-  yield* contradictions({ ca, cert, key, insecure })
 }
 
 const NO_CERTIFICATE = 'holds no sound certificate in PEM form, which starts with -----BEGIN CERTIFICATE-----'

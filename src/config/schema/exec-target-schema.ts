@@ -1,7 +1,6 @@
 import { z } from 'zod'
-import { Secret } from '../../domain/secret.ts'
 import { pacing } from './pacing-schema.ts'
-import { orReference, text } from './scalars.ts'
+import { orReference, secretOf, text } from './scalars.ts'
 
 const variableName = text({ problemWith: variableNameProblem })
 
@@ -45,10 +44,7 @@ export const execTargetSchema = z.strictObject({
         'any other is looked for in PATH.',
     }),
   env: z
-    .record(
-      variableName,
-      anyText.transform((value) => new Secret(value)),
-    )
+    .record(variableName, anyText.transform(secretOf))
     .prefault({})
     .meta({ description: 'Environment variables to run it with.' }),
   passEnv: z.array(variableName).prefault([]).meta({

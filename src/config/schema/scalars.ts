@@ -7,14 +7,21 @@ export function text(options: { example?: string; problemWith?: (text: string) =
   const { example, problemWith } = options
   const base = example === undefined ? z.string() : z.string({ error: requiredAs(example) })
   return base.min(1).superRefine((value, context) => {
-    const problem = value === '' ? undefined : problemWith?.(value)
+    const problem = value === '' || value === MISSING ? undefined : problemWith?.(value)
     if (problem !== undefined) context.addIssue(problem)
   })
 }
 
 /** Text that is never shown again. */
 export function secret(options: Parameters<typeof text>[0] = {}) {
-  return text(options).transform((value) => new Secret(value))
+  return text(options).transform(secretOf)
+}
+
+/** What stands for text that cannot be had here: a noncharacter, which nobody writes, so that it is told from all else. */
+export const MISSING = '\ufffemissing\ufffe'
+
+export function secretOf(value: string): Secret {
+  return new Secret(value === MISSING ? undefined : value)
 }
 
 /** A whole number; text with one in it is fine too, because `${VAR}` gives text. */

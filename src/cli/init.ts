@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, extname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import { errorMessage, RelayError } from '../domain/errors.ts'
+import { examples, jsonOption, note, print } from './printing.ts'
+
+/** Where relay.example.yaml is, and what it refers to. */
+const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url))
+
+/** Writes a configuration to start with, and a secret for its source beside it. */
+export function initCommand(): Command {
+  return new Command('init')
+    .description('write a configuration to start with, and a fresh webhook secret in a file beside it')
+    .argument('[file]', 'the configuration to write', 'relay.yaml')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('init', 'init /etc/ultravox-relay/relay.yaml'))
+    .action((file: string, options: { json?: boolean }) => {
+      const secretFile = join(dirname(file), `${basename(file, extname(file))}.secret`)
+      for (const each of [file, secretFile]) {
+        if (existsSync(each)) throw alreadyThere(each)
+      }
+      write(secretFile, `${randomBytes(24).toString('hex')}\n`, 0o600)
+      write(file, initialConfig(file, secretFile), 0o644)
+      print(options.json, { config: file, secretFile }, `${file}\n${secretFile}\n`)
+      note(nextSteps(file, secretFile))
+    })
+}
+
+/**
+ * The example with a secret of its own. What it refers to in the package is found from there, wherever the file is to be.
+ */
+export function initialConfig(file: string, secretFile: string): string {
+  const example = readFileSync(join(PACKAGE, 'relay.example.yaml'), 'utf8')
+  const toPackage = relative(dirname(resolve(file)), PACKAGE)
+  const inPackage = toPackage === '' ? './' : toPackage.startsWith('..') ? PACKAGE : `./${toPackage}/`
+  return example
+    .replaceAll('./config/', () => `${inPackage}config/`)
+    .replace(/^# +cp relay\.example\.yaml .*\n#\n/m, '')
+    .replace(/^( *# The secret of that webhook\.).*\n( *secrets: ).*$/m, (_, comment: string, key: string) =>
+      [`${comment} Who can read the file can send events.`, `${key}["\${file:./${basename(secretFile)}}"]`].join('\n'),
+    )
+}
+
+/** `wx`: also where it has come to be since it was looked for. */
+function write(file: string, text: string, mode: number): void {
+  try {
+    writeFileSync(file, text, { flag: 'wx', mode })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') throw alreadyThere(file)
+    const reason = code === 'ENOENT' ? `there is no directory ${dirname(file)}: make it first` : errorMessage(error)
+    throw new RelayError('file_unwritable', `cannot write ${file}: ${reason}`)
+  }
+}
+
+function alreadyThere(file: string): RelayError {
+  return new RelayError(
+    'file_exists',
+    `there is a file ${file} already, which is left as it is: name another, or move it away`,
+  )
+}
+
+function nextSteps(file: string, secretFile: string): string {
+  const option = file === 'relay.yaml' ? '' : ` --config ${file}`
+  return `
+Next:
+  1. Look through ${file}: where events go is in targets and routes.
+  2. Register https://YOUR.HOST/webhooks/ultravox as a webhook at Ultravox, with the secret in ${secretFile}
+     (its API takes it as "secrets": ["..."]; the README has the request).
+  3. ultravox-relay serve${option}
+  4. From another terminal, send it a signed sample: ultravox-relay trigger call.ended${option}`
+}

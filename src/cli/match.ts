@@ -1,0 +1,96 @@
+import { Command } from 'commander'
+import type { RouteConfig } from '../config/config.ts'
+import { type Explanation, explainCondition } from '../domain/condition-explained.ts'
+import { RelayError } from '../domain/errors.ts'
+import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
+import { compileEventPattern } from '../domain/event-pattern.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { readInput } from './input-file.ts'
+import { examples, jsonOption, print } from './printing.ts'
+import { styled } from './style.ts'
+import { oneLine } from './table.ts'
+
+/** Longest value shown, in characters. */
+const VALUE_LIMIT = 100
+
+interface Asked {
+  readonly index: number
+  readonly route: RouteConfig
+  readonly eventMatches: boolean
+  /** Null where the route has no condition. */
+  readonly when: Explanation | null
+  readonly matches: boolean
+}
+
+/** Where an event would go, and why not elsewhere. */
+export function matchCommand(): Command {
+  return new Command('match')
+    .description('say which routes and targets an event would go to, and why not to the others')
+    .argument('<file>', 'the event as Ultravox sends it, {"event": …, "call": …}; - is standard input')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('match event.json', 'match - --json < event.json'))
+    .action(async (file: string, options: { config?: string; json?: boolean }) => {
+      const { config } = loadWithoutSecrets(configFile(options.config))
+      const parsed = parsePayload(readInput(file))
+      if ('problem' in parsed)
+        throw new RelayError('usage', `${file} is no event, and would be refused: ${parsed.problem}`)
+      const { payload } = parsed
+      const asked = await Promise.all(config.routes.map((route, index) => ask(route, index, payload)))
+      const targets = [...new Set(asked.flatMap(({ matches, route }) => (matches ? route.to : [])))]
+      const others = Object.keys(config.targets).filter((target) => !targets.includes(target))
+      const event = { event: payload.event, callId: callIdOf(payload), targets, others }
+      print(options.json, { ...event, routes: asked.map(documentOf) }, told(event, asked))
+    })
+}
+
+async function ask(route: RouteConfig, index: number, payload: Payload): Promise<Asked> {
+  const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
+  const when = route.when === null ? null : await explainCondition(route.when, payload)
+  return { index, route, eventMatches, when, matches: eventMatches && (when?.holds ?? true) }
+}
+
+function documentOf({ index, route: { events, when: text, to }, eventMatches, when, matches }: Asked): object {
+  const condition = when === null ? null : { text, ...when, value: when.value ?? null, fields: when.fields.map(orNull) }
+  return { index, matches, events, eventMatches, when: condition, to }
+}
+
+/** A field that is not there has to be there in JSON. */
+function orNull({ path, value }: Explanation['fields'][number]): object {
+  return { path, value: value ?? null }
+}
+
+interface Told {
+  readonly event: string
+  readonly callId: string | null
+  readonly targets: readonly string[]
+  readonly others: readonly string[]
+}
+
+function told({ event, callId, targets, others }: Told, asked: readonly Asked[]): string {
+  const heading = oneLine(`${event}${callId === null ? '' : `, call ${callId}`}`)
+  const goes =
+    targets.length === 0 ? styled('yellow', 'goes nowhere') : `goes to ${styled('green', targets.join(', '))}`
+  const not = others.length === 0 ? '' : `, not to ${others.join(', ')}`
+  return [`${heading}: ${goes}${not}`, ...asked.flatMap(linesOf)].map((line) => `${line}\n`).join('')
+}
+
+function linesOf({ index, route, eventMatches, when, matches }: Asked): string[] {
+  const verdict = matches ? styled('green', 'yes') : styled('red', 'no')
+  const lines = ['', `routes[${index}] to ${route.to.join(', ')}: ${verdict}`]
+  lines.push(oneLine(`  events: ${route.events.join(', ')}: ${eventMatches ? 'matches' : 'does not match'}`))
+  if (when === null) return lines
+  lines.push(oneLine(`  when: ${route.when}: ${resultOf(when)}`))
+  return [...lines, ...when.fields.map(({ path, value }) => styled('dim', oneLine(`    ${path} = ${shown(value)}`)))]
+}
+
+function resultOf({ holds, value, error }: Explanation): string {
+  if (error !== null) return `fails, taken as true: ${error}`
+  const verdict = holds ? 'holds' : 'does not hold'
+  return typeof value === 'boolean' ? verdict : `${verdict} (${shown(value)})`
+}
+
+function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : (JSON.stringify(value) ?? 'a function')
+  return text.length <= VALUE_LIMIT ? text : `${text.slice(0, VALUE_LIMIT - 1)}…`
+}
