@@ -111,7 +111,10 @@ function* nodesOf(file: string): Generator<ts.Node> {
   }
 }
 
-const filesWith = (matches: (node: ts.Node) => boolean) => SOURCES.filter((file) => [...nodesOf(file)].some(matches))
+/** The files with such a node, of those that have the word in them at all: parsing takes its time. */
+function filesWith(word: string, matches: (node: ts.Node) => boolean): string[] {
+  return SOURCES.filter((file) => textOf(file).includes(word) && [...nodesOf(file)].some(matches))
+}
 const isAccess = (node: ts.Node, text: string) => ts.isPropertyAccessExpression(node) && node.getText() === text
 
 t.test('every source file belongs to a part of the design', async (t) => {
@@ -181,16 +184,19 @@ t.test('a package that a part stands for is known to no other', async (t) => {
 
 t.test('the machine’s clock is read in one place', async (t) => {
   t.same(
-    filesWith((node) => isAccess(node, 'Date.now')),
+    filesWith('Date.now', (node) => isAccess(node, 'Date.now')),
     ['domain/clock.ts'],
   )
   t.same(
-    filesWith((node) => ts.isNewExpression(node) && node.expression.getText() === 'Date' && !node.arguments?.length),
+    filesWith(
+      'new Date',
+      (node) => ts.isNewExpression(node) && node.expression.getText() === 'Date' && !node.arguments?.length,
+    ),
     [],
     'new Date()',
   )
   t.same(
-    filesWith((node) => ts.isCallExpression(node) && node.expression.getText() === 'Date'),
+    filesWith('Date(', (node) => ts.isCallExpression(node) && node.expression.getText() === 'Date'),
     [],
     'Date()',
   )
@@ -198,7 +204,7 @@ t.test('the machine’s clock is read in one place', async (t) => {
 
 t.test('chance comes in at one place', async (t) => {
   t.same(
-    filesWith((node) => isAccess(node, 'Math.random')),
+    filesWith('Math.random', (node) => isAccess(node, 'Math.random')),
     ['daemon.ts'],
   )
 })

@@ -6,13 +6,14 @@ import type { DeliveredEvent } from '../domain/delivery.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import { sampleEvent } from '../domain/sample-event.ts'
 import { MASK } from '../domain/secret.ts'
-import { concealerOf, createTarget, Launcher } from '../target-factory.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { configuredTarget } from './known-target.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 import { type SentRequest, watchingRequests } from './sent-requests.ts'
 import { styled } from './style.ts'
 import { oneLine } from './table.ts'
+
+type Factory = typeof import('../target-factory.ts')
 
 interface TestOptions {
   readonly config?: string
@@ -39,11 +40,13 @@ ${examples('targets test crm', 'targets test ops --event call.billed --json')}`,
     .action(async (name: string, options: TestOptions) => {
       const { config } = loadTold(configFile(options.config))
       const target = configuredTarget(config, name)
+      // Loaded here, as the HTTP client takes long to load and few commands need it.
+      const factory = await import('../target-factory.ts')
       const event = testEvent(config, options.event)
       const startedAt = systemClock.now()
-      const { result: outcome, sent } = await watchingRequests(() => attempt(name, target, config, event))
+      const { result: outcome, sent } = await watchingRequests(() => attempt(factory, name, target, config, event))
       const durationMs = systemClock.now() - startedAt
-      const request = requestOf(target, sent[0], event)
+      const request = requestOf(target, sent[0], event, factory.concealerOf(target))
       const document = { target: name, type: target.type, eventId: event.eventId, request, outcome, durationMs }
       print(options.json, document, told(document))
       if (target.paused) note(`${name} is paused by its configuration: other events are queued`)
@@ -71,14 +74,15 @@ function testEvent({ sources }: Config, name: string): DeliveredEvent {
 }
 
 async function attempt(
+  factory: Factory,
   name: string,
   target: TargetConfig,
   { directory }: Config,
   event: DeliveredEvent,
 ): Promise<Outcome> {
-  const launcher = new Launcher()
+  const launcher = new factory.Launcher()
   const delivery = { deliveryId: 0, target: name, attempts: 0, round: 1, roundAttempts: 0, firstAttemptAt: null, event }
-  const made = createTarget(name, target, directory, systemClock, launcher)
+  const made = factory.createTarget(name, target, directory, systemClock, launcher)
   try {
     return await made.send(delivery, new AbortController().signal)
   } finally {
@@ -93,8 +97,12 @@ type ShownRequest =
   | { readonly method: string; readonly url: string; readonly headers: SentRequest['headers']; readonly body: string }
   | null
 
-function requestOf(target: TargetConfig, sent: SentRequest | undefined, event: DeliveredEvent): ShownRequest {
-  const conceal = concealerOf(target)
+function requestOf(
+  target: TargetConfig,
+  sent: SentRequest | undefined,
+  event: DeliveredEvent,
+  conceal: (text: string) => string,
+): ShownRequest {
   if (target.type === 'exec') {
     return { command: target.command.map(conceal), body: Buffer.from(event.body).toString('utf8') }
   }

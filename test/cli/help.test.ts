@@ -1,16 +1,19 @@
 import t from 'tap'
-import { runRelay } from '../daemon/relay-process.ts'
+import { createProgram, withSubcommands } from '../../src/cli/program.ts'
 
 t.test('every command that does something has examples in its help', async (t) => {
-  const directory = t.testdir()
-  const { stdout: script } = await runRelay(['completion', 'bash'], directory)
-  const all = [...script.matchAll(/^ {8}"([^"]+)"\) options=/gm)].map(([, path]) => path!)
-  const leaves = all.filter((path) => !all.some((other) => other.startsWith(`${path} `)))
-  t.ok(leaves.length >= 20, leaves.join(', '))
-  await Promise.all(
-    leaves.map(async (path) => {
-      const stdout = new RegExp(`\\nExamples?:\\n  ultravox-relay ${path}\\b`)
-      t.match(await runRelay([...path.split(' '), '--help'], directory), { code: 0, stdout }, path)
-    }),
-  )
+  const leaves = withSubcommands(createProgram()).filter(({ commands }) => commands.length === 0)
+  t.ok(leaves.length >= 20)
+  for (const leaf of leaves) {
+    let help = ''
+    leaf.configureOutput({
+      writeOut: (text) => {
+        help += text
+      },
+    })
+    leaf.outputHelp()
+    const [, name] = /^Usage: (.*?) \[/.exec(help) ?? []
+    t.match(help, `\n  ${name}`, `${name} has examples`)
+    t.match(help, /\nExamples?:\n {2}ultravox-relay /, name!)
+  }
 })

@@ -94,6 +94,6 @@ function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string): ChildP
   // hooks to every process that it sees started, so it is `env` that starts this one, in its own place.
   const own = { PATH: process.env.PATH, HOME: process.env.HOME, ...env }
   const variables = Object.entries(own).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))
-  const node = [process.execPath, '--enable-source-maps', MAIN, ...args]
+  const node = [process.execPath, MAIN, ...args]
   return spawn('/usr/bin/env', ['-i', ...variables, ...node], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
 }

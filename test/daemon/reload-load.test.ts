@@ -11,7 +11,7 @@ import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
 const RELOADS = 100
-const CLIENTS = 4
+const CLIENTS = 2
 
 t.test('a hundred reloads under load, every second one broken, lose and leak nothing', async (t) => {
   const directory = t.testdir()

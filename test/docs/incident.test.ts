@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import type { Attempt, Delivery, Settlement } from '../../src/domain/delivery.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { sources } from '../daemon/operator-commands.ts'
 import { MAIN, startRelay, writeConfig } from '../daemon/relay-process.ts'
@@ -25,31 +26,34 @@ async function anHourOfCalls(directory: string): Promise<void> {
     throw error
   })
   const start = Date.now() - 65 * MINUTE
+  const recorded: Promise<unknown>[] = []
   for (let call = 1; call <= CALLS; call++) {
     const callId = `3c90c3cc-0d44-4b50-8888-${String(call).padStart(12, '0')}`
     for (const [index, event] of EVENTS.entries()) {
       const receivedAt = start + call * 30_000 + index * MINUTE
       const body = Buffer.from(JSON.stringify({ event, call: { callId } }))
-      await outbox.record(newEvent({ event, callId, receivedAt, body }), to('archive', 'crm'))
-      await end(outbox, 'archive', receivedAt, 'delivered')
-      for (let attempt = 1; attempt <= ATTEMPTS; attempt++)
-        await end(outbox, 'crm', receivedAt + attempt * 5_000, attempt)
+      recorded.push(outbox.record(newEvent({ event, callId, receivedAt, body }), to('archive', 'crm')))
     }
+  }
+  await Promise.all(recorded)
+  await attemptAll(outbox, 'archive', (delivery) => [
+    attemptAt(delivery, 'delivered', delivery.event.receivedAt),
+    { state: 'delivered' },
+  ])
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    await attemptAll(outbox, 'crm', (delivery) => {
+      const at = delivery.event.receivedAt + attempt * 5_000
+      const failed = { ...attemptAt(delivery, 'failed', at), response: 'upstream connect error' }
+      return [failed, attempt === ATTEMPTS ? { state: 'dead' } : { state: 'pending', dueAt: at + 5_000 }]
+    })
   }
   await outbox.close()
 }
 
-async function end(outbox: SqliteOutbox, target: string, at: number, attempt: number | 'delivered'): Promise<void> {
-  const { deliveries } = await outbox.claim(target, 1, at)
-  for (const delivery of deliveries) {
-    if (attempt === 'delivered')
-      await outbox.settle(delivery, attemptAt(delivery, 'delivered', at), { state: 'delivered' })
-    else {
-      const failed = { ...attemptAt(delivery, 'failed', at), response: 'upstream connect error' }
-      const last = attempt === ATTEMPTS
-      await outbox.settle(delivery, failed, last ? { state: 'dead' } : { state: 'pending', dueAt: at + 5_000 })
-    }
-  }
+/** One attempt at every pending delivery to a target. */
+async function attemptAll(outbox: SqliteOutbox, target: string, ending: (delivery: Delivery) => [Attempt, Settlement]) {
+  const { deliveries } = await outbox.claim(target, CALLS * EVENTS.length, Date.now())
+  await Promise.all(deliveries.map((delivery) => outbox.settle(delivery, ...ending(delivery))))
 }
 
 /** Text without what is another each time. */

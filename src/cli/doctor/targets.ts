@@ -1,7 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import type { Config, ExecTargetConfig, TargetConfig } from '../../config/config.ts'
 import { findExecutable } from '../../config/executable.ts'
-import { connectTo } from '../../target-connection.ts'
 import { iso } from '../instant.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
 
@@ -26,6 +25,8 @@ async function reach(
   timeoutMs: number,
 ): Promise<CheckResult> {
   if (options.type === 'exec') return program(name, options, directory)
+  // Loaded here, as the HTTP client takes long to load and no other command needs it.
+  const { connectTo } = await import('../../target-connection.ts')
   const connection = await connectTo(target, options, timeoutMs)
   if ('problem' in connection) return problem(name, connection.problem, advice(connection.problem))
   const { peer, certificateEndsAt: end } = connection
