@@ -1,15 +1,20 @@
 import { Command } from 'commander'
+import { loadConfig } from '../config/load.ts'
+import { ConfigError, type Problem } from '../config/problem.ts'
+import { exitStatus } from '../domain/errors.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
-import { examples } from './printing.ts'
+import { examples, jsonOption } from './printing.ts'
 
 /** Loads everything and starts nothing: 0 valid, 2 not. */
 export function checkCommand(): Command {
   return new Command('check')
     .description('check the configuration and say everything that is wrong with it')
     .addOption(configOption())
-    .addHelpText('after', examples('check', 'check --config /etc/ultravox-relay/relay.yaml'))
-    .action((options: { config?: string }) => {
+    .addOption(jsonOption())
+    .addHelpText('after', examples('check', 'check --config /etc/ultravox-relay/relay.yaml --json'))
+    .action((options: { config?: string; json?: boolean }) => {
       const file = configFile(options.config)
+      if (options.json === true) return printVerdict(file)
       const { config } = loadTold(file)
       const counts = [
         count(Object.keys(config.sources).length, 'source'),
@@ -18,6 +23,22 @@ export function checkCommand(): Command {
       ]
       process.stdout.write(`${file} is valid: ${counts.join(', ')}\n`)
     })
+}
+
+/** The same for scripts: whether it is valid, and all that is to be said of it with its place. */
+function printVerdict(file: string): void {
+  const { problems, warnings } = verdictOn(file)
+  process.stdout.write(`${JSON.stringify({ file, valid: problems.length === 0, problems, warnings }, null, 2)}\n`)
+  if (problems.length > 0) process.exitCode = exitStatus('config_invalid')
+}
+
+function verdictOn(file: string): { problems: readonly Problem[]; warnings: readonly Problem[] } {
+  try {
+    return { problems: [], warnings: loadConfig(file, process.env).warnings }
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems, warnings: [] }
+    throw error
+  }
 }
 
 function count(number: number, noun: string): string {

@@ -8,10 +8,11 @@ import { LIFECYCLE_EVENTS, sampleEvent } from '../domain/sample-event.ts'
 import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
 import { chosenSource, sourceUrl } from './chosen-source.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
-import { examples } from './printing.ts'
+import { examples, jsonOption, print } from './printing.ts'
 
 interface TriggerOptions {
   readonly config?: string
+  readonly json?: boolean
   readonly callId?: string
   readonly source?: string
   readonly set: readonly Assignment[]
@@ -28,6 +29,7 @@ export function triggerCommand(): Command {
     .description('send a realistic, correctly signed sample event to the relay')
     .argument('<event>', `its name, such as ${LIFECYCLE_EVENTS.join(', ')}`)
     .addOption(configOption())
+    .addOption(jsonOption())
     .option('--call-id <id>', 'the call it is about (default: a new one)')
     .option('--source <name>', 'the source to send it to (default: the first one configured)')
     .option('--set <path=value>', 'change the payload, such as call.endReason=timeout; may be repeated', assign, [])
@@ -42,8 +44,10 @@ export function triggerCommand(): Command {
       for (const { path, value } of options.set) setAt(payload, path, value)
       const url = sourceUrl(config, source)
       const { status, text } = await send(url, Buffer.from(JSON.stringify(payload)), source)
-      const call = `call ${callIdOf(payload) ?? 'without id'}`
-      process.stdout.write(`${payload.event} to source ${name}, ${call}: ${status} ${text}\n`)
+      const callId = callIdOf(payload)
+      const document = { event: payload.event, callId, source: name, url, status, answer: text }
+      const call = `call ${callId ?? 'without id'}`
+      print(options.json, document, `${payload.event} to source ${name}, ${call}: ${status} ${text}\n`)
       process.exitCode = status >= 200 && status < 300 ? 0 : 1
     })
 }

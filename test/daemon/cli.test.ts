@@ -21,6 +21,9 @@ t.test('check says that a configuration is valid, and starts nothing', async (t)
     stdout: 'relay.yaml is valid: 1 source, 1 target, 1 route\n',
     stderr: '',
   })
+  const { code, stdout } = await runRelay(['check', '--json'], directory)
+  t.equal(code, 0)
+  t.same(JSON.parse(stdout), { file: 'relay.yaml', valid: true, problems: [], warnings: [] })
   t.notOk(readdirNames(directory).includes('relay.db'))
 })
 
@@ -48,6 +51,14 @@ t.test('check tells everything that is wrong with its place, and ends with 2; se
     t.match(stderr, /my\.yaml:2:\d+: sources\.ultravox\.tolerance: .*60s/)
     t.match(stderr, /my\.yaml:4:\d+: targets\.crm\.urll: .*did you mean "url"/)
     t.match(stderr, /my\.yaml:6:\d+: routes\[0\]\.to\[0\]: .*did you mean "crm"/)
+  }
+  const { code, stdout, stderr } = await runRelay(['check', '--config', 'my.yaml', '--json'], directory)
+  t.match({ code, stderr }, { code: 2, stderr: '' })
+  const { valid: isValid, problems } = JSON.parse(stdout)
+  t.equal(isValid, false)
+  const places = problems.map(({ line, path }: { line: number; path: string }) => `${line} ${path}`)
+  for (const place of ['2 sources.ultravox.tolerance', '4 targets.crm.urll', '6 routes[0].to[0]']) {
+    t.ok(places.includes(place), place)
   }
   t.same(readdirNames(directory), ['my.yaml'], 'no outbox was made')
 })
@@ -119,6 +130,8 @@ t.test('trigger sends a sample that is verified and delivered like any other', a
     code: 1,
     stdout: /: 401 \{"error":"signature_mismatch"/,
   })
+  const told = await runRelay(['trigger', 'call.ended', '--config', wrong, '--call-id', 'c', '--json'], directory)
+  t.match(JSON.parse(told.stdout), { event: 'call.ended', callId: 'c', source: 'ultravox', status: 401 })
   const nobody = writeConfig(directoryOfItsOwn(), { ...valid, server: { listen: '127.0.0.1:1' } })
   t.match(await runRelay(['trigger', 'call.ended', '--config', nobody], directory), {
     code: 4,
