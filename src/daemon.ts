@@ -1,5 +1,4 @@
 import { dirname } from 'node:path'
-import { v7 as uuid } from 'uuid'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
 import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
 import { freeBytesAt, watchSpace } from './alerts/low-space.ts'
@@ -17,6 +16,7 @@ import { evaluationProblem } from './domain/expression.ts'
 import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
+import { newEventId } from './event-id.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver, type ReceiverOptions } from './ingest/receiver.ts'
@@ -93,7 +93,6 @@ class Relay implements Daemon {
   readonly #listener = new Listener()
   readonly #receive: Receiver
   #config: Config
-  #configuredLanes: ReadonlyMap<string, ConfiguredLane> = new Map()
   #route: Entry['route']
   #endWatches: () => Promise<void> = async () => {}
   #state: DaemonState | undefined
@@ -109,15 +108,17 @@ class Relay implements Daemon {
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#route = this.#routing(config)
     const entry: Entry = {
-      newEventId: () => `evt_${uuid().replaceAll('-', '')}`,
+      newEventId,
       route: (payload) => this.#route(payload),
       record: (event, targets) => this.#lanes.record(event, targets),
     }
     this.#alerts = createAlerts({ ...entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
     this.#laneLog = alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise))
-    this.#configuredLanes = this.#lanesOf(config)
-    this.#lanes = new Lanes(this.#configuredLanes, { outbox, log: this.#laneLog })
+    this.#lanes = new Lanes(
+      this.#lanesOf(config, () => undefined),
+      { outbox, log: this.#laneLog },
+    )
     this.#receive = createReceiver({
       ...heardBy(this.#silence, entry),
       reject: (rejection) => outbox.reject(rejection),
@@ -145,13 +146,13 @@ class Relay implements Daemon {
     return this.#inTurn(async () => {
       const before = this.#config
       const { config, needsRestart } = withoutRestart(before, next)
-      const lanes = this.#lanesOf(config)
+      const unchanged = (name: string) => (sameTarget(before, config, name) ? this.#lanes.lane(name) : undefined)
+      const lanes = this.#lanesOf(config, unchanged)
       const [useListener, useLanes] = await Promise.all([
         this.#prepareListener(config),
         this.#lanes.prepare(lanes, this.#steady.now()),
       ])
       this.#config = config
-      this.#configuredLanes = lanes
       this.#route = this.#routing(config)
       useListener()
       useLanes()
@@ -215,13 +216,12 @@ class Relay implements Daemon {
     })
   }
 
-  /** The lanes of a configuration. Those whose target it does not change are the ones that there are. */
-  #lanesOf(config: Config): ReadonlyMap<string, ConfiguredLane> {
+  /** The lanes of a configuration; `running` names those that go on as they are. */
+  #lanesOf(config: Config, running: (name: string) => Lane | undefined): ReadonlyMap<string, ConfiguredLane> {
     return new Map(
       Object.entries(config.targets).map(([name, target]) => {
         const { ordered, paused } = target
-        const running = sameTarget(this.#config, config, name) ? this.#configuredLanes.get(name)?.lane : undefined
-        return [name, { lane: running ?? this.#lane(name, target, config.directory), ordered, paused }]
+        return [name, { lane: running(name) ?? this.#lane(name, target, config.directory), ordered, paused }]
       }),
     )
   }

@@ -57,15 +57,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     MAINTENANCE,
     OPEN_OUTBOX,
     'daemon.ts',
+    'event-id.ts',
     'logging.ts',
     'target-factory.ts',
     TARGET_CONNECTION,
   ],
   [OPEN_OUTBOX]: ['domain', OPERATOR, MAINTENANCE, 'outbox/sqlite'],
-  'daemon.ts': [...ALL_BUT_CLI, 'logging.ts', 'target-factory.ts'],
+  'daemon.ts': [...ALL_BUT_CLI, 'event-id.ts', 'logging.ts', 'target-factory.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
   [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
   'logging.ts': ALL_BUT_CLI,
+  'event-id.ts': [],
   'version.ts': [],
 }
 

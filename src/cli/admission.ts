@@ -1,6 +1,6 @@
-import { v7 as uuid } from 'uuid'
 import type { Config } from '../config/config.ts'
 import { callIdOf, type NewEvent, parsePayload } from '../domain/event.ts'
+import { newEventId } from '../event-id.ts'
 import type { Admission, StoredRejection } from '../outbox/operator.ts'
 import { deliveriesTo, type Router } from './todays-routes.ts'
 
@@ -21,7 +21,7 @@ export async function admissionOf(
   if ('problem' in parsed) return { rejectionId, problem: parsed.problem }
   const { payload } = parsed
   const event: NewEvent = {
-    eventId: `evt_${uuid().replaceAll('-', '')}`,
+    eventId: newEventId(),
     source,
     event: payload.event,
     callId: callIdOf(payload),

@@ -1,8 +1,6 @@
 import { Command } from 'commander'
-import { loadConfig } from '../config/load.ts'
-import { ConfigError, type Problem } from '../config/problem.ts'
 import { exitStatus } from '../domain/errors.ts'
-import { configFile, configOption, loadTold } from './config-file.ts'
+import { configFile, configOption, loadOrProblems, loadTold } from './config-file.ts'
 import { examples, jsonOption } from './printing.ts'
 
 /** Loads everything and starts nothing: 0 valid, 2 not. */
@@ -27,18 +25,11 @@ export function checkCommand(): Command {
 
 /** The same for scripts: whether it is valid, and all that is to be said of it with its place. */
 function printVerdict(file: string): void {
-  const { problems, warnings } = verdictOn(file)
+  const loaded = loadOrProblems(file)
+  const problems = 'problems' in loaded ? loaded.problems : []
+  const warnings = 'problems' in loaded ? [] : loaded.warnings
   process.stdout.write(`${JSON.stringify({ file, valid: problems.length === 0, problems, warnings }, null, 2)}\n`)
   if (problems.length > 0) process.exitCode = exitStatus('config_invalid')
-}
-
-function verdictOn(file: string): { problems: readonly Problem[]; warnings: readonly Problem[] } {
-  try {
-    return { problems: [], warnings: loadConfig(file, process.env).warnings }
-  } catch (error) {
-    if (error instanceof ConfigError) return { problems: error.problems, warnings: [] }
-    throw error
-  }
 }
 
 function count(number: number, noun: string): string {

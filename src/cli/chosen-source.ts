@@ -1,5 +1,7 @@
 import type { Config, SourceConfig } from '../config/config.ts'
 import { RelayError } from '../domain/errors.ts'
+import { hostPort } from '../domain/host-port.ts'
+import { reachableAt } from './reachable.ts'
 
 /** The source of this name, or the first one configured. Throws `usage` where there is none of this name. */
 export function chosenSource(config: Config, asked: string | undefined): [string, SourceConfig] {
@@ -14,12 +16,5 @@ export function sourceUrl({ server: { listen } }: Config, { path }: SourceConfig
   if (listen.port === 0) {
     throw new RelayError('usage', 'server.listen has port 0, any free one: give it a port to find the relay on')
   }
-  return `http://${reachable(listen)}${path}`
-}
-
-/** Where a relay that listens on all addresses can be reached from here. */
-function reachable({ host, port }: Config['server']['listen']): string {
-  if (host === '0.0.0.0') return `127.0.0.1:${port}`
-  if (host === '::') return `[::1]:${port}`
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return `http://${reachableAt(hostPort(listen.host, listen.port))}${path}`
 }

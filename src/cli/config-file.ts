@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Option } from 'commander'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import { formatProblem } from '../config/problem.ts'
+import { ConfigError, formatProblem, type Problem } from '../config/problem.ts'
 
 const OWN = 'relay.yaml'
 const EXAMPLE = 'relay.example.yaml'
@@ -21,6 +21,16 @@ export function loadTold(file: string): LoadedConfig {
   const loaded = loadConfig(file, process.env)
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
   return loaded
+}
+
+/** Loads it for a command that tells of its problems itself. */
+export function loadOrProblems(file: string): LoadedConfig | { readonly problems: readonly Problem[] } {
+  try {
+    return loadConfig(file, process.env)
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems }
+    throw error
+  }
 }
 
 /**

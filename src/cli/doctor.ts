@@ -1,8 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { loadConfig } from '../config/load.ts'
-import { ConfigError, formatProblem } from '../config/problem.ts'
+import { formatProblem } from '../config/problem.ts'
 import { systemClock } from '../domain/clock.ts'
-import { configFile, configOption } from './config-file.ts'
+import { configFile, configOption, loadOrProblems } from './config-file.ts'
 import { type CheckResult, ok, problem, runChecks, warning } from './doctor/check.ts'
 import { clockCheck } from './doctor/clock.ts'
 import { daemonCheck } from './doctor/daemon.ts'
@@ -71,15 +70,14 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
 }
 
 function load(file: string) {
-  try {
-    const { config, warnings } = loadConfig(file, process.env)
-    const told = warnings.map((each) => warning('configuration', formatProblem(each), 'see docs/configuration.md'))
-    return { config, results: told.length > 0 ? told : [ok('configuration', `${file} is valid`)] }
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
+  const loaded = loadOrProblems(file)
+  if ('problems' in loaded) {
     const advice = 'nothing else can be checked before this is mended'
-    return { problems: error.problems.map((each) => problem('configuration', formatProblem(each), advice)) }
+    return { problems: loaded.problems.map((each) => problem('configuration', formatProblem(each), advice)) }
   }
+  const { config, warnings } = loaded
+  const told = warnings.map((each) => warning('configuration', formatProblem(each), 'see docs/configuration.md'))
+  return { config, results: told.length > 0 ? told : [ok('configuration', `${file} is valid`)] }
 }
 
 const STYLES: Readonly<Record<CheckResult['level'], Style>> = { ok: 'green', warning: 'yellow', problem: 'red' }

@@ -9,7 +9,7 @@ import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { iso, parseInstant } from './instant.ts'
 import { withMaintenance } from './open-outbox.ts'
 import { counted, examples, jsonOption, print } from './printing.ts'
-import { createProgress } from './progress.ts'
+import { withProgress } from './progress.ts'
 
 /** So many events a transaction: about 25 ms, measured with bodies of 4 KB beside a relay that receives. */
 const STEP = 300
@@ -100,23 +100,29 @@ type Removed = { events: number; deliveries: number; rejections: number }
 
 const NOTHING: Readonly<Removed> = { events: 0, deliveries: 0, rejections: 0 }
 
-async function remove(outbox: OutboxMaintenance, filter: PruneFilter, matched: Prunable): Promise<Removed> {
-  const progress = createProgress(matched.events + matched.rejections)
+function remove(outbox: OutboxMaintenance, filter: PruneFilter, matched: Prunable): Promise<Removed> {
+  return withProgress(matched.events + matched.rejections, (advance) => removeInSteps(outbox, filter, advance))
+}
+
+async function removeInSteps(
+  outbox: OutboxMaintenance,
+  filter: PruneFilter,
+  advance: (count: number) => void,
+): Promise<Removed> {
   const removed = { ...NOTHING }
   for (let after: number | undefined = 0; after !== undefined; ) {
     const from: number = after
     const step = await inTurn(() => outbox.pruneEvents(filter, from, STEP))
     removed.events += step?.events ?? 0
     removed.deliveries += step?.deliveries ?? 0
-    progress.advance(step?.events ?? 0)
+    advance(step?.events ?? 0)
     after = step?.after
   }
   for (let count = STEP; count === STEP; ) {
     count = await inTurn(() => outbox.pruneRejections(filter.before, STEP))
     removed.rejections += count
-    progress.advance(count)
+    advance(count)
   }
-  progress.end()
   return removed
 }
 
@@ -130,7 +136,7 @@ async function inTurn<T>(step: () => Promise<T>): Promise<T> {
 
 function phrase({ events, rejections }: Removed | Prunable, bodiesOnly: boolean, bodyBytes?: number): string {
   const size = bodyBytes === undefined || events === 0 ? '' : ` (${bytes(bodyBytes)})`
-  const refused = `${rejections} ${rejections === 1 ? 'rejection' : 'rejections'}`
+  const refused = counted(rejections, 'rejection')
   const some = `${counted(events, 'event')}${size}`
   return bodiesOnly ? `${refused} and the bodies of ${some}` : `${some} and ${refused}`
 }

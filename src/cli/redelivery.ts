@@ -14,8 +14,9 @@ import {
   parseDeliveryId,
 } from './filters.ts'
 import { tellOfUnknown } from './known-target.ts'
+import { refuseMissing } from './missing.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, named, note, print } from './printing.ts'
+import { countEach, counted, examples, jsonOption, named, note, print } from './printing.ts'
 import { inSteps } from './progress.ts'
 
 /** So many deliveries a transaction: the daemon's own writes wait for no longer than that takes. */
@@ -107,9 +108,12 @@ function meant(ids: readonly number[], filter: DeliveryFilter, name: string, { u
 
 /** Throws `not_found` for an id that there is not, and tells of those that the filter leaves out. */
 async function tellOfOthers(operator: OutboxOperator, ids: readonly number[], found: readonly FoundDelivery[]) {
-  const there = new Set((await operator.findDeliveries({ deliveryIds: ids })).map(({ deliveryId }) => deliveryId))
-  const missing = ids.filter((id) => !there.has(id))
-  if (missing.length > 0) throw new RelayError('not_found', `there is no delivery ${missing.join(', ')}`)
+  const there = await operator.findDeliveries({ deliveryIds: ids })
+  refuseMissing(
+    'delivery',
+    ids,
+    there.map(({ deliveryId }) => deliveryId),
+  )
   const others = ids.length - found.length
   if (others > 0) note(`${counted(others, 'delivery')} named here cannot be changed so, or is not in the filter`)
 }
@@ -121,7 +125,7 @@ async function change(
   { yes, dryRun, json }: BulkOptions,
   { done, change }: Action,
 ): Promise<void> {
-  const targets = countByTarget(found)
+  const targets = countEach(found.map(({ target }) => target))
   const what = `${counted(found.length, 'delivery')}${named(targets)}`
   const would = `${what} would be ${done}`
   const document = { matched: found.length, targets: Object.fromEntries(targets), dryRun: dryRun === true }
@@ -135,10 +139,4 @@ async function change(
   })
   const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
   print(json, { ...document, [done]: changed }, `${text} ${done}\n`)
-}
-
-function countByTarget(found: readonly FoundDelivery[]): Map<string, number> {
-  const counts = new Map<string, number>()
-  for (const { target } of found) counts.set(target, (counts.get(target) ?? 0) + 1)
-  return counts
 }

@@ -1,8 +1,11 @@
-import { Option } from 'commander'
+import { Command, Option } from 'commander'
 import type { RefusalCode } from '../domain/errors.ts'
-import { RelayError } from '../domain/errors.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
+import { configOption } from './config-file.ts'
+import { type ConsentOptions, consentOptions } from './confirm.ts'
 import { given, idParser, receivedOptions } from './filters.ts'
+import { refuseMissing } from './missing.ts'
+import { jsonOption } from './printing.ts'
 import { REJECTION_REASONS } from './rejection-causes.ts'
 
 export interface RejectionFilterOptions {
@@ -33,9 +36,22 @@ export function rejectionFilter(options: RejectionFilterOptions): RejectionFilte
 
 export const parseRejectionId = idParser('rejection')
 
+export interface BulkOptions extends RejectionFilterOptions, ConsentOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+/** A command that does something to many rejections: those of these ids, or of a filter. */
+export function bulkCommand(name: string): Command {
+  const command = new Command(name)
+    .argument('[ids...]', 'rejection ids', parseRejectionId)
+    .addOption(configOption())
+    .addOption(jsonOption())
+  for (const option of [...rejectionFilterOptions(), ...consentOptions()]) command.addOption(option)
+  return command
+}
+
 /** Throws `not_found` for ids that there are not. */
 export async function refuseUnknownRejections(operator: OutboxOperator, rejectionIds: readonly number[]) {
-  const there = new Set(await operator.findRejections({ rejectionIds }))
-  const missing = rejectionIds.filter((id) => !there.has(id))
-  if (missing.length > 0) throw new RelayError('not_found', `there is no rejection ${missing.join(', ')}`)
+  refuseMissing('rejection', rejectionIds, await operator.findRejections({ rejectionIds }))
 }

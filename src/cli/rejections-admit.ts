@@ -1,22 +1,16 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { Admission, Admitted, OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
 import { admissionOf, type Refused } from './admission.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
-import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
+import { configFile, loadWithoutSecrets } from './config-file.ts'
+import { confirm } from './confirm.ts'
 import { isEmpty } from './filters.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, named, note, print } from './printing.ts'
+import { countEach, counted, examples, named, note, print } from './printing.ts'
 import { inSteps } from './progress.ts'
-import {
-  parseRejectionId,
-  type RejectionFilterOptions,
-  refuseUnknownRejections,
-  rejectionFilter,
-  rejectionFilterOptions,
-} from './rejection-filters.ts'
+import { type BulkOptions, bulkCommand, refuseUnknownRejections, rejectionFilter } from './rejection-filters.ts'
 import { todaysRoutes } from './todays-routes.ts'
 
 /** So many are read with their bodies, routed and recorded at once, in one transaction. */
@@ -24,11 +18,6 @@ const STEP = 50
 
 /** So many are told of one by one; of more, only how many there were. */
 const TOLD = 20
-
-interface AdmitOptions extends RejectionFilterOptions, ConsentOptions {
-  readonly config?: string
-  readonly json?: boolean
-}
 
 /** What has become of the rejections so far. */
 interface Tally {
@@ -40,20 +29,15 @@ interface Tally {
 }
 
 export function admitCommand(): Command {
-  const command = new Command('admit')
+  return bulkCommand('admit')
     .description('take kept requests in as if they had come in time: record their events and deliver them')
-    .argument('[ids...]', 'rejection ids', parseRejectionId)
-    .addOption(configOption())
-    .addOption(jsonOption())
-  for (const option of [...rejectionFilterOptions(), ...consentOptions()]) command.addOption(option)
-  return command
     .addHelpText(
       'after',
       `\nOnly what was validly signed is kept and can be admitted. It goes through the routes as they are today, and is no
 rejection any more. Without ids it takes at least one filter, and means timestamp_stale where no --reason is given.
 ${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'rejections admit --source ultravox --since 8h --yes')}`,
     )
-    .action(async (ids: number[] | undefined, options: AdmitOptions) => {
+    .action(async (ids: number[] | undefined, options: BulkOptions) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
@@ -81,7 +65,7 @@ async function admit(
   operator: OutboxOperator,
   config: Config,
   rejectionIds: readonly number[],
-  options: AdmitOptions,
+  options: BulkOptions,
 ): Promise<void> {
   const { yes, dryRun } = options
   const what = counted(rejectionIds.length, 'rejection')
@@ -115,10 +99,13 @@ function count(
   const deliveries = admissions
     .filter(({ rejectionId }) => recorded.has(rejectionId))
     .flatMap((each) => each.deliveries)
-  for (const { target } of deliveries) targets.set(target, (targets.get(target) ?? 0) + 1)
+  countEach(
+    deliveries.map(({ target }) => target),
+    targets,
+  )
 }
 
-function report(tally: Tally, matched: number, { dryRun, json }: AdmitOptions): void {
+function report(tally: Tally, matched: number, { dryRun, json }: BulkOptions): void {
   const { admitted, refused, targets } = tally
   const duplicates = admitted.filter(({ duplicate }) => duplicate).length
   const counts = dryRun === true ? { dryRun, admitted: 0 } : { dryRun: false, admitted: admitted.length - duplicates }

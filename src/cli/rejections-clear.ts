@@ -1,36 +1,20 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
-import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
+import { configFile, loadWithoutSecrets } from './config-file.ts'
+import { confirm } from './confirm.ts'
 import { isEmpty } from './filters.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, note, print } from './printing.ts'
+import { counted, examples, note, print } from './printing.ts'
 import { inSteps } from './progress.ts'
-import {
-  parseRejectionId,
-  type RejectionFilterOptions,
-  refuseUnknownRejections,
-  rejectionFilter,
-  rejectionFilterOptions,
-} from './rejection-filters.ts'
+import { type BulkOptions, bulkCommand, refuseUnknownRejections, rejectionFilter } from './rejection-filters.ts'
 
 /** So many are deleted in a transaction. */
 const STEP = 500
 
-interface ClearOptions extends RejectionFilterOptions, ConsentOptions {
-  readonly config?: string
-  readonly json?: boolean
-}
-
 export function clearCommand(): Command {
-  const command = new Command('clear')
+  return bulkCommand('clear')
     .description('delete refused requests; kept ones, which may hold genuine events, only by id or with --kept')
-    .argument('[ids...]', 'rejection ids', parseRejectionId)
-    .addOption(configOption())
-    .addOption(jsonOption())
-  for (const option of [...rejectionFilterOptions(), ...consentOptions()]) command.addOption(option)
-  return command
     .addHelpText(
       'after',
       `\nWithout ids it takes at least one filter.\n${examples(
@@ -39,7 +23,7 @@ export function clearCommand(): Command {
         'rejections clear --kept --until 30d --yes',
       )}`,
     )
-    .action(async (ids: number[] | undefined, options: ClearOptions) => {
+    .action(async (ids: number[] | undefined, options: BulkOptions) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
@@ -62,7 +46,7 @@ async function tellOfKept(operator: OutboxOperator, filter: RejectionFilter): Pr
     note(`not among them: ${counted(length, 'rejection')} with a valid signature (admit, or clear --kept)`)
 }
 
-async function clear(operator: OutboxOperator, filter: RejectionFilter, { yes, dryRun, json }: ClearOptions) {
+async function clear(operator: OutboxOperator, filter: RejectionFilter, { yes, dryRun, json }: BulkOptions) {
   const found = await operator.findRejections(filter)
   const matched = found.length
   const would = `${counted(matched, 'rejection')} would be deleted`

@@ -39,10 +39,7 @@ export function reloadCommand(): Command {
 async function running(operator: OutboxOperator): Promise<Running> {
   const daemon = await operator.daemon()
   if (daemon?.running === true) return daemon
-  throw new RelayError(
-    'daemon_unreachable',
-    'no relay is running on this outbox: start it, and it reads its configuration',
-  )
+  throw new RelayError('daemon_unreachable', NOT_RUNNING)
 }
 
 function signal(pid: number): void {

@@ -10,9 +10,10 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { type EventFilterOptions, eventFilter, eventFilterOptions, isEmpty } from './filters.ts'
 import { configuredTarget } from './known-target.ts'
+import { refuseMissing } from './missing.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, named, note, print } from './printing.ts'
-import { createProgress } from './progress.ts'
+import { countEach, counted, examples, jsonOption, named, note, print } from './printing.ts'
+import { withProgress } from './progress.ts'
 import { deliveriesTo, todaysRoutes } from './todays-routes.ts'
 
 /** So many events are read, routed and given their deliveries at once, in one transaction. */
@@ -67,9 +68,12 @@ function meant(ids: readonly string[], filter: EventFilter): EventFilter {
 
 async function refuseUnknown(operator: OutboxOperator, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
-  const there = new Set((await operator.listEvents({ eventIds: ids }, ids.length)).map(({ eventId }) => eventId))
-  const missing = ids.filter((id) => !there.has(id))
-  if (missing.length > 0) throw new RelayError('not_found', `there is no event ${missing.join(', ')}`)
+  const there = await operator.listEvents({ eventIds: ids }, ids.length)
+  refuseMissing(
+    'event',
+    ids,
+    there.map(({ eventId }) => eventId),
+  )
 }
 
 async function replay(
@@ -86,19 +90,19 @@ async function replay(
   if (dryRun !== true && matched > 0 && !(await confirm(would, yes))) return
   const route = to === undefined ? routerOf(config) : async () => [to]
   const targets = new Map<string, number>()
-  const progress = createProgress(matched)
   let replayed = 0
-  for await (const page of pages(operator, withBody, matched)) {
-    const replays: { eventSeq: number; deliveries: NewDelivery[] }[] = []
-    for (const event of page) {
-      const names = await route(event)
-      for (const name of names) targets.set(name, (targets.get(name) ?? 0) + 1)
-      replays.push({ eventSeq: event.eventSeq, deliveries: deliveriesTo(config, names) })
+  await withProgress(matched, async (advance) => {
+    for await (const page of pages(operator, withBody, matched)) {
+      const replays: { eventSeq: number; deliveries: NewDelivery[] }[] = []
+      for (const event of page) {
+        const names = await route(event)
+        countEach(names, targets)
+        replays.push({ eventSeq: event.eventSeq, deliveries: deliveriesTo(config, names) })
+      }
+      if (dryRun !== true) replayed += await operator.replay(replays, systemClock.now())
+      advance(page.length)
     }
-    if (dryRun !== true) replayed += await operator.replay(replays, systemClock.now())
-    progress.advance(page.length)
-  }
-  progress.end()
+  })
   const document = { matched, targets: Object.fromEntries(targets), dryRun: dryRun === true, replayed }
   if (dryRun === true) return print(json, document, `${would}${to === undefined ? named(targets) : ''}\n`)
   print(json, document, `${what} replayed${named(targets)}: ${counted(replayed, 'delivery')} made or tried anew\n`)

@@ -11,7 +11,7 @@ import {
   stateCell,
   targetDocument,
 } from './listed-targets.ts'
-import { shownTable } from './printing.ts'
+import { counted, shownTable } from './printing.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 
@@ -93,7 +93,7 @@ function outboxLine(config: Config, { events, storage }: OutboxStatus): string {
   const low = storage.freeBytes < reserveBytes
   return fact(
     'outbox',
-    `${path}: ${events} ${events === 1 ? 'event' : 'events'}, ${bytes(storage.bytes)}, WAL ${bytes(storage.walBytes)}, ` +
+    `${path}: ${counted(events, 'event')}, ${bytes(storage.bytes)}, WAL ${bytes(storage.walBytes)}, ` +
       (low ? styled('red', `${free}, less than outbox.reserve`) : free),
   )
 }

@@ -36,6 +36,11 @@ export class Lanes {
     this.#options = options
   }
 
+  /** The lane of a target, if it has one. */
+  lane(target: string): Lane | undefined {
+    return this.#lanes.get(target)?.lane
+  }
+
   /**
    * Takes up what the last run left: open breakers, paused targets, unfinished deliveries. Events may be recorded before;
    * nothing is sent before.

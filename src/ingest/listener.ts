@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errorMessage, RelayError } from '../domain/errors.ts'
+import { hostPort } from '../domain/host-port.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { BodyBudget } from './body-budget.ts'
 import { closeGently } from './closing.ts'
@@ -67,8 +68,4 @@ export class Listener {
   close(): Promise<void> {
     return this.#close()
   }
-}
-
-function hostPort(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

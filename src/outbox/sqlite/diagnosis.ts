@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { Diagnosis } from '../maintenance.ts'
+import { logBytes } from './space.ts'
 
 /** Looks at the storage itself. `deep`: the indexes too, entry by entry, which reads all of it several times. */
 export function diagnose(database: Database.Database, path: string, deep: boolean): Diagnosis {
@@ -10,7 +10,7 @@ export function diagnose(database: Database.Database, path: string, deep: boolea
     engine: `SQLite ${database.prepare('select sqlite_version()').pluck().get()}`,
     schemaVersion: database.pragma('user_version', { simple: true }) as number,
     damage,
-    logBytes: statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    logBytes: logBytes(path),
     keptRejections: database
       .prepare(`
       select reason, count(*) as count, max(received_at) as lastAt

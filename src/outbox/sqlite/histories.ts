@@ -9,6 +9,8 @@ export interface HistoryReader {
   event(eventId: string): (EventHistory & { readonly body: Uint8Array | null }) | null
   /** A call's events in the order in which they came. */
   call(callId: string): EventHistory[]
+  /** All attempts of a delivery, in their order. */
+  attempts(deliveryId: number): Attempt[]
   /** The ids of calls that begin so, in their order. */
   callIds(prefix: string, limit: number): string[]
 }
@@ -25,6 +27,21 @@ export function createHistoryReader(database: Database.Database): HistoryReader 
     left join event_bodies b on b.event_seq = e.event_seq`
   const OF_EVENT = 'where d.event_seq = @eventSeq'
 
+  const selectAttempts = database.prepare(`
+    select ${ATTEMPT}
+    from attempts
+    where delivery_id = @deliveryId
+    order by attempt`)
+  const selectWaitsFor = database
+    .prepare(`
+    select case when d.ready = 0 then 'order' when s.paused = 1 then 'resume' when s.probe_at is not null then 'breaker' end
+    from live_deliveries d
+    left join target_states s on s.target = d.target
+    where d.delivery_id = @deliveryId`)
+    .pluck()
+
+  const attempts = (deliveryId: number) => selectAttempts.all({ deliveryId }) as Attempt[]
+
   function history({ eventSeq, ...event }: EventRow): EventHistory {
     const deliveries = database
       .prepare(`${UNFINISHED} ${OF_EVENT} union all ${FINISHED} ${OF_EVENT} order by deliveryId`)
@@ -33,18 +50,8 @@ export function createHistoryReader(database: Database.Database): HistoryReader 
   }
 
   function fateOf({ deliveryId }: DeliverySummary): Pick<DeliveryHistory, 'history' | 'waitsFor'> {
-    const history = database
-      .prepare(`select ${ATTEMPT} from attempts where delivery_id = @deliveryId order by attempt`)
-      .all({ deliveryId }) as Attempt[]
-    const waitsFor = database
-      .prepare(`
-      select case when d.ready = 0 then 'order' when s.paused = 1 then 'resume' when s.probe_at is not null then 'breaker' end
-      from live_deliveries d
-      left join target_states s on s.target = d.target
-      where d.delivery_id = @deliveryId`)
-      .pluck()
-      .get({ deliveryId }) as WaitsFor | null | undefined
-    return { history, waitsFor: waitsFor ?? null }
+    const waitsFor = selectWaitsFor.get({ deliveryId }) as WaitsFor | null | undefined
+    return { history: attempts(deliveryId), waitsFor: waitsFor ?? null }
   }
 
   return {
@@ -64,6 +71,8 @@ export function createHistoryReader(database: Database.Database): HistoryReader 
         .all({ callId }) as EventRow[]
       return rows.map(history)
     },
+
+    attempts,
 
     callIds: (prefix, limit) =>
       database

@@ -1,8 +1,13 @@
-import { realpathSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { Space } from '../maintenance.ts'
 import { fromFault, toFault } from './faults.ts'
 import { lockOutbox } from './lock.ts'
+
+/** The size of the write-ahead log, in bytes. SQLite keeps it where a link leads to. */
+export function logBytes(path: string): number {
+  return statSync(`${realpathSync(path)}-wal`, { throwIfNoEntry: false })?.size ?? 0
+}
 
 export function spaceOf(database: Database.Database): Space {
   const pragma = (name: string) => database.pragma(name, { simple: true }) as number

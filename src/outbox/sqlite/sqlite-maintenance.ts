@@ -12,15 +12,16 @@ import type {
 import { copyDatabase } from './backup.ts'
 import { diagnose } from './diagnosis.ts'
 import { openExisting } from './existing.ts'
-import { fromFault, toFault } from './faults.ts'
 import { isLocked } from './lock.ts'
-import { createPruning } from './pruning.ts'
+import { createPruning, type Pruning } from './pruning.ts'
 import { spaceOf, vacuum } from './space.ts'
+import { inTransaction } from './transaction.ts'
 
 /** The upkeep of a SQLite outbox, over a connection of its own. */
 export class SqliteMaintenance implements OutboxMaintenance {
   readonly #path: string
   readonly #database: Database.Database
+  readonly #pruning: Pruning
 
   /** Throws as `openExisting`. */
   static open(path: string): SqliteMaintenance {
@@ -30,6 +31,7 @@ export class SqliteMaintenance implements OutboxMaintenance {
   private constructor(path: string, database: Database.Database) {
     this.#path = path
     this.#database = database
+    this.#pruning = createPruning(database)
   }
 
   async backup(to: string, options: BackupOptions): Promise<BackupReport> {
@@ -37,18 +39,19 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async countPrunable(filter: PruneFilter): Promise<Prunable> {
-    return createPruning(this.#database).count(filter)
+    return this.#pruning.count(filter)
   }
 
   async pruneEvents(filter: PruneFilter, after: number, limit: number): Promise<PruneStep | null> {
-    const pruning = createPruning(this.#database)
-    const found = pruning.find(filter, after, limit)
+    const found = this.#pruning.find(filter, after, limit)
     const last = found.at(-1)
-    return last === undefined ? null : { ...this.#transaction(() => pruning.remove(filter, found)), after: last }
+    return last === undefined
+      ? null
+      : { ...inTransaction(this.#database, () => this.#pruning.remove(filter, found)), after: last }
   }
 
   async pruneRejections(before: number, limit: number): Promise<number> {
-    return this.#transaction(() => createPruning(this.#database).removeRejections(before, limit))
+    return inTransaction(this.#database, () => this.#pruning.removeRejections(before, limit))
   }
 
   async space(): Promise<Space> {
@@ -69,13 +72,5 @@ export class SqliteMaintenance implements OutboxMaintenance {
 
   async close(): Promise<void> {
     this.#database.close()
-  }
-
-  #transaction<T>(work: () => T): T {
-    try {
-      return this.#database.transaction(work).immediate()
-    } catch (error) {
-      throw fromFault(toFault(error))
-    }
   }
 }

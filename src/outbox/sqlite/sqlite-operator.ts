@@ -25,7 +25,6 @@ import type { DaemonState } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
 import { openExisting } from './existing.ts'
-import { fromFault, toFault } from './faults.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader, type HistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
@@ -33,9 +32,10 @@ import { isLocked } from './lock.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
 import { createRejectionDesk, type RejectionDesk } from './rejection-desk.ts'
 import { outboxStatus } from './status.ts'
-import { ATTEMPT, EVENT, FINISHED, UNFINISHED } from './summaries.ts'
+import { EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 import { createTargetStateStore } from './target-states.ts'
 import { targetSummaries } from './target-summaries.ts'
+import { inTransaction } from './transaction.ts'
 
 /** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
 export class SqliteOperator implements OutboxOperator {
@@ -72,14 +72,7 @@ export class SqliteOperator implements OutboxOperator {
   async showDelivery(deliveryId: number): Promise<(DeliverySummary & { history: Attempt[] }) | null> {
     const [summary] = await this.listDeliveries({ deliveryIds: [deliveryId] }, 1)
     if (summary === undefined) return null
-    const history = this.#database
-      .prepare(`
-      select ${ATTEMPT}
-      from attempts
-      where delivery_id = @deliveryId
-      order by attempt`)
-      .all({ deliveryId }) as Attempt[]
-    return { ...summary, history }
+    return { ...summary, history: this.#histories.attempts(deliveryId) }
   }
 
   async retryDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
@@ -213,10 +206,6 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   #transaction<T>(work: () => T): T {
-    try {
-      return this.#database.transaction(work).immediate()
-    } catch (error) {
-      throw fromFault(toFault(error))
-    }
+    return inTransaction(this.#database, work)
   }
 }

@@ -1,6 +1,7 @@
-import { realpathSync, statfsSync, statSync } from 'node:fs'
+import { statfsSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { OutboxStatus, SourceActivity, StorageStatus } from '../operator.ts'
+import { logBytes } from './space.ts'
 import { targetSummaries } from './target-summaries.ts'
 
 const HOUR_MS = 3_600_000
@@ -53,13 +54,11 @@ export const REFUSALS = `
   group by source, reason
   order by count desc, reason`
 
-function storageStatus(configured: string): StorageStatus {
-  // SQLite keeps its side files where a link leads to.
-  const path = realpathSync(configured)
+function storageStatus(path: string): StorageStatus {
   const { bavail, bsize } = statfsSync(path)
   return {
     bytes: statSync(path).size,
-    walBytes: statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    walBytes: logBytes(path),
     freeBytes: bavail * bsize,
   }
 }

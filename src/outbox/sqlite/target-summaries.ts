@@ -1,7 +1,5 @@
 import type Database from 'better-sqlite3'
 import type { TargetError, TargetSummary } from '../operator.ts'
-import { createCallOrder } from './call-order.ts'
-import { createDeliveryStore } from './deliveries.ts'
 import { createTargetStateStore } from './target-states.ts'
 
 const LATELY_MS = 5 * 60_000
@@ -10,16 +8,16 @@ interface Counts {
   readonly target: string
   readonly pending: number
   readonly due: number
+  readonly oldestDueAt: number | null
   readonly retrying: number
   readonly dead: number
   readonly delivered: number
 }
 
-const NO_COUNTS = { pending: 0, due: 0, retrying: 0, dead: 0, delivered: 0 }
+const NO_COUNTS = { pending: 0, due: 0, oldestDueAt: null, retrying: 0, dead: 0, delivered: 0 }
 
 /** Every target with deliveries that have not gone well or only just have, or with a state; by name. */
 export function targetSummaries(database: Database.Database, now: number): TargetSummary[] {
-  const { oldestDueAt } = createDeliveryStore(database, createCallOrder(database))
   const states = new Map(
     createTargetStateStore(database)
       .targetStates()
@@ -34,7 +32,6 @@ export function targetSummaries(database: Database.Database, now: number): Targe
     return {
       ...(states.get(target) ?? { paused: false, breaker: null }),
       ...counted,
-      oldestDueAt: oldestDueAt(target, now),
       deliveredPerMinute: delivered / (LATELY_MS / 60_000),
       lastError: (lastError.get({ target }) as TargetError | undefined) ?? null,
     }
@@ -43,20 +40,21 @@ export function targetSummaries(database: Database.Database, now: number): Targe
 
 /** What waits is read as a whole, for it is small as long as targets are well; of what has ended, indexes are. */
 export const TARGET_COUNTS = `
-  select target, sum(pending) as pending, sum(due) as due, sum(retrying) as retrying, sum(dead) as dead,
-    sum(delivered) as delivered
+  select target, sum(pending) as pending, sum(due) as due, min(oldestDueAt) as oldestDueAt, sum(retrying) as retrying,
+    sum(dead) as dead, sum(delivered) as delivered
   from (
     select target, count(*) as pending, sum(ready = 1 and due_at <= @now) as due,
+      min(iif(ready = 1 and due_at <= @now, due_at, null)) as oldestDueAt,
       sum(last_error is not null) as retrying, 0 as dead, 0 as delivered
     from live_deliveries
     group by target
     union all
-    select target, 0, 0, 0, count(*), 0
+    select target, 0, 0, null, 0, count(*), 0
     from finished_deliveries
     where state = 'dead'
     group by target
     union all
-    select target, 0, 0, 0, 0, count(*)
+    select target, 0, 0, null, 0, 0, count(*)
     from finished_deliveries
     where finished_at > @since and state = 'delivered'
     group by target)
