@@ -18,6 +18,7 @@ const OUTBOX = 'outbox/outbox.ts'
 const OPERATOR = 'outbox/operator.ts'
 const MAINTENANCE = 'outbox/maintenance.ts'
 const TARGET_CONNECTION = 'target-connection.ts'
+const RECONCILIATION = 'outbox/reconciliation.ts'
 /** The commands work on an outbox beside the daemon; which storage it is, only this file of theirs knows. */
 const OPEN_OUTBOX = 'cli/open-outbox.ts'
 const ALL_BUT_CLI = [
@@ -41,13 +42,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
   config: ['domain'],
   outbox: ['domain'],
-  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE],
+  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION],
   sources: ['domain'],
   targets: ['domain'],
   delivery: ['domain', OUTBOX, 'targets/target.ts'],
   ingest: ['domain', OUTBOX, 'sources/scheme.ts'],
   alerts: ['domain', OUTBOX],
-  ultravox: ['domain', OUTBOX],
+  ultravox: ['domain', OUTBOX, RECONCILIATION],
   admin: ['domain', OUTBOX],
   cli: [
     'domain',

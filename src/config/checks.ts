@@ -9,6 +9,7 @@ import { checkRoutes } from './checks/routes.ts'
 import { checkRunAs } from './checks/run-as.ts'
 import { checkSources } from './checks/sources.ts'
 import { checkCertificates, checkTls } from './checks/tls.ts'
+import { checkUltravox } from './checks/ultravox.ts'
 import type { Draft } from './draft.ts'
 import type { Finding } from './finding.ts'
 
@@ -24,6 +25,7 @@ export function* crossChecks(draft: Draft): Iterable<Finding> {
   yield* checkVariables(draft)
   yield* checkRetry(draft)
   yield* checkPacing(draft)
+  yield* checkUltravox(draft)
 }
 
 /** What only this machine, and the user the relay runs as, can tell. */

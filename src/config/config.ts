@@ -14,6 +14,32 @@ export interface Config {
   sources: Record<string, SourceConfig>
   targets: Record<string, TargetConfig>
   routes: RouteConfig[]
+  /** Null where nothing is said of the provider's side. */
+  ultravox: UltravoxConfig | null
+}
+
+export interface UltravoxConfig {
+  apiKey: Secret
+  /** Without a slash at its end. */
+  baseUrl: string
+  webhook: WebhookConfig | null
+  reconcile: ReconcileConfig | null
+}
+
+export interface ReconcileConfig {
+  everyMs: number
+  lookbackMs: number
+  graceMs: number
+  source: string
+}
+
+export interface WebhookConfig {
+  url: string
+  events: string[]
+  /** Null: all agents' calls. */
+  agentId: string | null
+  /** The name of a source with `scheme: ultravox`. */
+  source: string
 }
 
 export interface ServerConfig {

@@ -22,6 +22,7 @@ export function differences(before: Config, after: Config): string[] {
     ...membersOf('sources', before.sources, after.sources),
     ...membersOf('targets', before.targets, after.targets),
     ...(sameConfig(before.routes, after.routes) ? [] : ['routes changed']),
+    ...changedIn('ultravox', before.ultravox ?? {}, after.ultravox ?? {}),
   ]
 }
 

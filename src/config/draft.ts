@@ -5,6 +5,7 @@ import { routeSchema } from './schema/route-schema.ts'
 import { serverSchema } from './schema/server-schema.ts'
 import { noneSourceSchema, ultravoxSourceSchema } from './schema/source-schema.ts'
 import { targetSchemas } from './schema/target-schema.ts'
+import { ultravoxSchema } from './schema/ultravox-schema.ts'
 
 /** The keys of a part that are valid by themselves; what is not, or is missing without a default, is left out. */
 type Sound<Schema extends z.ZodType> = Partial<z.output<Schema>>
@@ -19,6 +20,8 @@ export interface Draft {
   readonly sources: ReadonlyMap<string, Sound<typeof ultravoxSourceSchema> | Sound<typeof noneSourceSchema>>
   readonly targets: ReadonlyMap<string, SoundTarget>
   readonly routes: readonly Sound<typeof routeSchema>[]
+  /** Absent where there is no such section. */
+  readonly ultravox: Sound<typeof ultravoxSchema> | undefined
   readonly surroundings: Surroundings
 }
 
@@ -47,6 +50,7 @@ export function draftOf(value: unknown, surroundings: Surroundings): Draft {
     }),
     targets: mapped(root.targets, soundTarget),
     routes: Array.isArray(root.routes) ? root.routes.map((route) => sound(routeSchema, route)) : [],
+    ultravox: root.ultravox === undefined ? undefined : sound(ultravoxSchema, root.ultravox),
     surroundings,
   }
 }

@@ -2,7 +2,16 @@ import { dirname, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { RetryPolicy } from '../domain/backoff.ts'
 import { findGroup, findUser } from './accounts.ts'
-import type { Config, ExecTargetConfig, Pacing, ServerConfig, SourceConfig, TargetConfig } from './config.ts'
+import type {
+  Config,
+  ExecTargetConfig,
+  Pacing,
+  ReconcileConfig,
+  ServerConfig,
+  SourceConfig,
+  TargetConfig,
+  UltravoxConfig,
+} from './config.ts'
 import { findExecutable } from './executable.ts'
 import { type FileTarget, httpTarget } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
@@ -25,7 +34,24 @@ export function resolveConfig(content: RelayFile, file: string, env: NodeJS.Proc
     sources: mapValues(content.sources, sourceConfig),
     targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
     routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
+    ultravox: content.ultravox === undefined ? null : ultravoxConfig(content.ultravox),
   }
+}
+
+function ultravoxConfig({ apiKey, baseUrl, webhook, reconcile }: NonNullable<RelayFile['ultravox']>): UltravoxConfig {
+  return {
+    apiKey,
+    baseUrl: baseUrl.replace(/\/+$/, ''),
+    webhook: webhook ?? null,
+    reconcile: reconcile === undefined ? null : reconcileConfig(reconcile, webhook?.source),
+  }
+}
+
+function reconcileConfig(
+  { every, lookback, grace, source }: NonNullable<NonNullable<RelayFile['ultravox']>['reconcile']>,
+  webhookSource = '',
+): ReconcileConfig {
+  return { everyMs: every, lookbackMs: lookback, graceMs: grace, source: source ?? webhookSource }
 }
 
 function serverConfig({

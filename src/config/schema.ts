@@ -6,6 +6,7 @@ import { name } from './schema/scalars.ts'
 import { deliverySchema, outboxSchema, serverSchema } from './schema/server-schema.ts'
 import { sourceSchema } from './schema/source-schema.ts'
 import { targetSchema } from './schema/target-schema.ts'
+import { ultravoxSchema } from './schema/ultravox-schema.ts'
 
 /**
  * The one declaration of `relay.yaml`: types, validation, defaults, the JSON Schema for editors, and (in the
@@ -28,6 +29,9 @@ export const relaySchema = z.strictObject({
   retry: retrySchema
     .prefault({})
     .meta({ description: 'When to try again. For all targets; each may override any key.' }),
+  ultravox: ultravoxSchema.optional().meta({
+    description: "The provider's side: its REST API, the webhook there, and the events that did not come.",
+  }),
 })
 
 function named<Schema extends z.ZodType>(schema: Schema, example: string) {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** How an event came in: from the provider, or made by the relay about itself. */
-export type Origin = 'webhook' | 'relay'
+export type Origin = 'webhook' | 'reconcile' | 'relay'
 
 /** A genuine event, before it is recorded. */
 export interface NewEvent {

@@ -38,6 +38,10 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.saveBreaker(...call.args)
       case 'saveDaemon':
         return store.saveDaemon(...call.args)
+      case 'saveSweep':
+        return store.saveSweep(...call.args)
+      case 'saveGaps':
+        return store.saveGaps(...call.args)
     }
   }
 
@@ -53,6 +57,10 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.oldestDueAt(...call.args)
       case 'targetsWithDeliveries':
         return store.targetsWithDeliveries()
+      case 'missingEvents':
+        return store.missingEvents(...call.args)
+      case 'sweep':
+        return store.sweep(...call.args)
     }
   }
 
@@ -120,7 +128,15 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
   }
 }
 
-const WRITES: ReadonlySet<Method> = new Set(['record', 'reject', 'settle', 'saveBreaker', 'saveDaemon'])
+const WRITES: ReadonlySet<Method> = new Set([
+  'record',
+  'reject',
+  'settle',
+  'saveBreaker',
+  'saveDaemon',
+  'saveSweep',
+  'saveGaps',
+])
 
 function isWrite(call: Call): boolean {
   return WRITES.has(call.method)

@@ -3,6 +3,7 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/de
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
+import type { ExpectedEvent, Sweep } from '../reconciliation.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -104,6 +105,22 @@ export class SqliteOutbox implements Outbox {
 
   saveDaemon(state: DaemonState): Promise<void> {
     return this.#call({ method: 'saveDaemon', args: [state] })
+  }
+
+  missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
+    return this.#call({ method: 'missingEvents', args: [source, events] })
+  }
+
+  sweep(source: string): Promise<Sweep | null> {
+    return this.#call({ method: 'sweep', args: [source] })
+  }
+
+  saveSweep(source: string, sweep: Sweep, now: number): Promise<void> {
+    return this.#call({ method: 'saveSweep', args: [source, sweep, now] })
+  }
+
+  saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]> {
+    return this.#call({ method: 'saveGaps', args: [source, events, now] })
   }
 
   /** Calls already made are still carried out; later ones are refused. */

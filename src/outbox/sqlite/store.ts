@@ -3,6 +3,7 @@ import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
 
@@ -10,7 +11,13 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
  * What the outbox does to its tables, synchronously and without transactions of its own: the batch that calls these
  * gives the transaction. Nothing here knows of leases.
  */
-export interface Store extends EventStore, DeliveryStore, RejectionStore, TargetStateStore, DaemonStateStore {}
+export interface Store
+  extends EventStore,
+    DeliveryStore,
+    RejectionStore,
+    TargetStateStore,
+    DaemonStateStore,
+    ReturnType<typeof createReconciliationStore> {}
 
 export function createStore(database: Database.Database): Store {
   const order = createCallOrder(database)
@@ -20,5 +27,6 @@ export function createStore(database: Database.Database): Store {
     ...createRejectionStore(database),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
+    ...createReconciliationStore(database),
   }
 }

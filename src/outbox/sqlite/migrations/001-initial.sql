@@ -121,6 +121,28 @@ create table daemon_state (
   reload_problem text
 ) strict;
 
+-- How far the look for events that did not come has got, per source. from_at to to_at: the sweep under way, by when calls
+-- were created; page: where the provider's list goes on.
+create table sweeps (
+  source          text    primary key,
+  completed_until integer,
+  from_at         integer,
+  to_at           integer,
+  phase           text    check (phase in ('calls', 'deleted')),
+  page            text,
+  updated_at      integer not null,
+  check ((from_at is null) = (to_at is null) and (from_at is null) = (phase is null))
+) strict, without rowid;
+
+-- Events that should have come and never can: their calls were deleted at the provider.
+create table gaps (
+  source   text    not null,
+  call_id  text    not null,
+  event    text    not null,
+  found_at integer not null,
+  primary key (source, call_id, event)
+) strict, without rowid;
+
 -- Every attempt in the order in which they ended: rows are only ever added at the end. Each tells by itself which event
 -- it was for and where it went, whatever becomes of its delivery.
 create table attempts (

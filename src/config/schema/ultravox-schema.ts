@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { requiredAs } from '../plain-words.ts'
+import { urlProblem } from './http-rules.ts'
+import { duration, secret, text } from './scalars.ts'
+
+/** The events that a webhook can be registered for, as the provider's API lists them. */
+export const WEBHOOK_EVENTS = ['call.started', 'call.joined', 'call.ended', 'call.billed'] as const
+
+function webhookUrlProblem(written: string): string | undefined {
+  return written.length > 200 ? 'is longer than 200 characters, the most Ultravox takes' : urlProblem(written)
+}
+
+const events = z
+  .array(z.enum(WEBHOOK_EVENTS))
+  .min(1, 'has nothing in it: leave it out for all events')
+  .prefault([...WEBHOOK_EVENTS])
+  .meta({ description: 'The events it is registered for, and the ones that reconciliation looks for.' })
+
+const webhookSchema = z.strictObject({
+  url: text({ example: 'url: https://relay.example.com/webhooks/ultravox', problemWith: webhookUrlProblem }).meta({
+    description:
+      'Where Ultravox is to send its webhooks: the address under which the source can be reached from there.',
+  }),
+  events,
+  agentId: text()
+    .nullable()
+    .prefault(null)
+    .meta({ description: 'The agent whose calls it is limited to; null: all calls.' }),
+  source: text({ example: 'source: ultravox' }).meta({
+    description: 'The source that it leads to, whose secrets sign it.',
+  }),
+})
+
+const reconcileSchema = z.strictObject({
+  every: duration('10s', '1d')
+    .prefault('10m')
+    .meta({ description: 'How often to look for events that have not come.' }),
+  lookback: duration('1m', '90d').prefault('26h').meta({
+    description:
+      'How far back calls are looked at again, by when they were created; billing can come long after a call.',
+  }),
+  source: text().optional().meta({
+    description: 'The source that fetched events are given to. Default: that of the webhook.',
+  }),
+  grace: duration('0s', '1d').prefault('20m').meta({
+    description: 'How long an event may be late before it is fetched: the provider tries again by itself first.',
+  }),
+})
+
+export const ultravoxSchema = z.strictObject(
+  {
+    apiKey: secret({ example: 'apiKey: ${ULTRAVOX_API_KEY}' }).meta({ description: 'The key of the REST API.' }),
+    baseUrl: text({ problemWith: urlProblem }).prefault('https://api.ultravox.ai').meta({
+      description: 'Where the REST API is.',
+    }),
+    webhook: webhookSchema.optional().meta({ description: 'The webhook that is to exist there.' }),
+    reconcile: reconcileSchema.optional().meta({
+      description: 'Fetches events that should have come and have not. Absent: only by hand, with backfill.',
+    }),
+  },
+  { error: requiredAs('ultravox: { apiKey: ${ULTRAVOX_API_KEY} }') },
+)
