@@ -1,11 +1,7 @@
-import { dirname } from 'node:path'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
 import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
-import { freeBytesAt, watchSpace } from './alerts/low-space.ts'
-import { watchBacklog } from './alerts/old-backlog.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
-import { startWatches, type Watch } from './alerts/watches.ts'
 import type { Config, TargetConfig } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { Lane, type LaneLog } from './delivery/lane.ts'
@@ -28,6 +24,7 @@ import { createUltravoxScheme } from './sources/ultravox.ts'
 import { createTarget } from './target-factory.ts'
 import { Launcher } from './targets/launcher.ts'
 import { VERSION } from './version.ts'
+import { startWatching, watched } from './watching.ts'
 
 /** A relay that is running. */
 export interface Daemon {
@@ -92,6 +89,7 @@ class Relay implements Daemon {
   readonly #launcher = new Launcher()
   readonly #listener = new Listener()
   readonly #receive: Receiver
+  readonly #entry: Entry
   #config: Config
   #route: Entry['route']
   #endWatches: () => Promise<void> = async () => {}
@@ -107,12 +105,12 @@ class Relay implements Daemon {
     this.#clock = clock
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#route = this.#routing(config)
-    const entry: Entry = {
+    this.#entry = {
       newEventId,
       route: (payload) => this.#route(payload),
       record: (event, targets) => this.#lanes.record(event, targets),
     }
-    this.#alerts = createAlerts({ ...entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
+    this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
     this.#laneLog = alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise))
     this.#lanes = new Lanes(
@@ -120,7 +118,7 @@ class Relay implements Daemon {
       { outbox, log: this.#laneLog },
     )
     this.#receive = createReceiver({
-      ...heardBy(this.#silence, entry),
+      ...heardBy(this.#silence, this.#entry),
       reject: (rejection) => outbox.reject(rejection),
       clock,
     })
@@ -243,15 +241,16 @@ class Relay implements Daemon {
   }
 
   #watch(): void {
-    const { raise } = this.#alerts
-    const { targets, alertAfterMs, outboxPath, reserveBytes, expectWithinMs } = watched(this.#config)
-    this.#silence.expect(new Map(expectWithinMs))
-    const watches: Watch[] = [
-      this.#silence,
-      watchBacklog({ targets, alertAfterMs, outbox: this.#outbox, clock: this.#steady, raise }),
-      watchSpace({ reserveBytes, freeBytes: () => freeBytesAt(dirname(outboxPath)), raise }),
-    ]
-    this.#endWatches = startWatches(watches, systemSchedule, alertsLog(this.#logger).unwatched)
+    this.#endWatches = startWatching(this.#config, {
+      ...this.#entry,
+      outbox: this.#outbox,
+      silence: this.#silence,
+      raise: this.#alerts.raise,
+      logger: this.#logger,
+      random: Math.random,
+      clock: this.#clock,
+      steady: this.#steady,
+    })
   }
 
   #saveReload(reloadProblem: string | null): Promise<void> {
@@ -267,19 +266,6 @@ class Relay implements Daemon {
       // The commands know less; nothing else hangs on it.
       this.#logger.warn({ error: errorMessage(error) }, 'state of the relay not recorded')
     }
-  }
-}
-
-/** What the watches go by. */
-function watched({ sources, targets, delivery, outbox }: Config) {
-  return {
-    targets: Object.keys(targets),
-    alertAfterMs: delivery.alertAfterMs,
-    outboxPath: outbox.path,
-    reserveBytes: outbox.reserveBytes,
-    expectWithinMs: Object.entries(sources).flatMap(([name, { expectWithinMs }]): [string, number][] =>
-      expectWithinMs === null ? [] : [[name, expectWithinMs]],
-    ),
   }
 }
 

@@ -5,6 +5,7 @@ import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { AppLog } from './ingest/app.ts'
+import type { ProviderNews } from './ultravox/provider-watch.ts'
 
 export type { Logger }
 
@@ -66,6 +67,9 @@ export function appLog(logger: Logger): AppLog {
   }
 }
 
+/** Longest list of events in a line. */
+const LISTED = 20
+
 /** One line per attempt. Answers are not in it; they are in the outbox, for those who may read it. */
 export function laneLog(logger: Logger): LaneLog & LanesLog {
   return {
@@ -115,6 +119,40 @@ export function alertsLog(logger: Logger): AlertsLog {
     },
     unwatched(watch, error) {
       logger.warn({ watch, error: errorMessage(error) }, 'watch failed')
+    },
+  }
+}
+
+/** What is heard of the provider's side, for one source. */
+export function providerLog(logger: Logger, source: string): ProviderNews {
+  return {
+    swept({ calls, counts, recorded, gaps }) {
+      const missing = [...counts.values()].reduce((sum, count) => sum + count.missing, 0)
+      const fields = { source, calls, missing, recorded: recorded.length, gaps: gaps.length }
+      if (missing > 0) logger.info(fields, 'calls reconciled')
+      else logger.debug(fields, 'calls reconciled')
+    },
+    gaps(events) {
+      logger.warn(
+        { source, count: events.length, events: events.slice(0, LISTED) },
+        'events lost: their calls were deleted',
+      )
+    },
+    silent(since, missed) {
+      const fields = { source, since: new Date(since).toISOString(), missed: missed.length }
+      logger.warn(fields, 'no webhooks come, though there are calls')
+    },
+    webhookProblem({ kind, message }) {
+      logger.warn({ source, kind, problem: message }, 'webhook at Ultravox not as it should be')
+    },
+    webhookRestored() {
+      logger.info({ source }, 'webhook at Ultravox as it should be again')
+    },
+    failed(error) {
+      logger.warn({ source, error: errorMessage(error) }, 'Ultravox could not be asked')
+    },
+    unsaved(error) {
+      logger.warn({ source, error: errorMessage(error) }, 'state of the provider not recorded')
     },
   }
 }

@@ -47,13 +47,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   targets: ['domain'],
   delivery: ['domain', OUTBOX, 'targets/target.ts'],
   ingest: ['domain', OUTBOX, 'sources/scheme.ts'],
-  alerts: ['domain', OUTBOX],
+  alerts: ['domain', OUTBOX, RECONCILIATION],
   ultravox: ['domain', OUTBOX, RECONCILIATION],
   admin: ['domain', OUTBOX],
   cli: [
     'domain',
     'config',
     'sources',
+    'ultravox',
     OPERATOR,
     MAINTENANCE,
     OPEN_OUTBOX,
@@ -64,7 +65,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     TARGET_CONNECTION,
   ],
   [OPEN_OUTBOX]: ['domain', OPERATOR, MAINTENANCE, 'outbox/sqlite'],
-  'daemon.ts': [...ALL_BUT_CLI, 'event-id.ts', 'logging.ts', 'target-factory.ts'],
+  'daemon.ts': [...ALL_BUT_CLI, 'event-id.ts', 'logging.ts', 'target-factory.ts', 'watching.ts'],
+  'watching.ts': ['domain', 'config', 'alerts', OUTBOX, 'logging.ts', 'provider-side.ts'],
+  'provider-side.ts': ['domain', 'config', 'alerts', OUTBOX, RECONCILIATION, 'ultravox', 'logging.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
   [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
   'logging.ts': ALL_BUT_CLI,
@@ -205,10 +208,10 @@ t.test('the machine’s clock is read in one place', async (t) => {
   )
 })
 
-t.test('chance comes in at one place', async (t) => {
+t.test('chance comes in where things are put together', async (t) => {
   t.same(
     filesWith('Math.random', (node) => isAccess(node, 'Math.random')),
-    ['daemon.ts'],
+    ['cli/provider-client.ts', 'daemon.ts'],
   )
 })
 

@@ -16,6 +16,8 @@ export interface SilentSources extends Watch {
   expect(withinMs: ReadonlyMap<string, number>): void
   /** A genuine event has come in, new or seen before. */
   heard(source: string): void
+  /** When the last came, in epoch milliseconds; where none has, when the listening began. */
+  heardAt(source: string): number
 }
 
 /**
@@ -23,6 +25,8 @@ export interface SilentSources extends Watch {
  * until one comes again. The silence is measured with the stopwatch: a wall clock that is moved makes none.
  */
 export function watchSilence({ clock, stopwatch, raise }: SilentSourcesOptions): SilentSources {
+  const startedAt = clock.now()
+  const lastEvents = new Map<string, number>()
   let sources = new Map<string, { limitMs: number; heardAt: number; lastEventAt: number | null; told: boolean }>()
   return {
     name: 'silent sources',
@@ -33,7 +37,9 @@ export function watchSilence({ clock, stopwatch, raise }: SilentSourcesOptions):
       const unheard = { heardAt: stopwatch(), lastEventAt: null, told: false }
       sources = new Map([...withinMs].map(([name, limitMs]) => [name, { ...(sources.get(name) ?? unheard), limitMs }]))
     },
+    heardAt: (name) => lastEvents.get(name) ?? startedAt,
     heard(name) {
+      lastEvents.set(name, clock.now())
       const source = sources.get(name)
       if (source === undefined) return
       source.heardAt = stopwatch()

@@ -7,6 +7,7 @@ import { clockCheck } from './doctor/clock.ts'
 import { daemonCheck } from './doctor/daemon.ts'
 import { fileChecks } from './doctor/files.ts'
 import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
+import { providerChecks, reconciliationResults } from './doctor/provider.ts'
 import { targetChecks } from './doctor/targets.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { type Style, styled } from './style.ts'
@@ -35,7 +36,7 @@ export function doctorCommand(): Command {
     .addHelpText(
       'after',
       `\nRun it as the user that the relay runs as, and with its environment. Targets are connected to, TLS included, but nothing
-is sent to them. A warning is no problem to the exit status.
+is sent to them. Ultravox is asked about the webhook where the configuration has its API key. A warning is no problem to the exit status.
 ${examples('doctor', 'doctor --deep --json', 'doctor --clock https://api.ultravox.ai')}`,
     )
     .action(async (options: DoctorOptions) => {
@@ -61,12 +62,14 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
       daemonCheck(facts, file, TIMEOUT_MS),
       ...(clock === undefined ? [] : [clockCheck(config, clock, TIMEOUT_MS)]),
       ...targetChecks(config, now, TIMEOUT_MS),
+      ...providerChecks(config, TIMEOUT_MS),
     ],
     // The checks give up by themselves, and say more about it.
     TIMEOUT_MS + 1_000,
   )
   const deliveries = facts.targets === null ? [] : deliveryResults(config, facts.targets, now)
-  return [...results, ...facts.results, ...checked, ...deliveries]
+  const reconciled = reconciliationResults(config, facts.provider, facts.running, now)
+  return [...results, ...facts.results, ...checked, ...deliveries, ...reconciled]
 }
 
 function load(file: string) {

@@ -5,6 +5,7 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { eventDocument } from './documents.ts'
 import { showCommand } from './events-show.ts'
 import { type EventListOptions, eventFilterOptions, eventListFilter, eventStateOption } from './filters.ts'
+import { gapsCommand } from './gaps.ts'
 import { ago } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
@@ -22,6 +23,7 @@ export function eventsCommand(): Command {
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(replayCommand())
+    .addCommand(gapsCommand())
 }
 
 function listCommand(): Command {

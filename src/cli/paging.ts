@@ -26,7 +26,7 @@ export async function readPage<T>(limit: number, read: (limit: number) => Promis
 /** Prints a page under its name: a document with `more` for scripts, else its table; what is missing goes to stderr. */
 export function printPage<T>(
   { json, limit }: PageOptions,
-  name: 'deliveries' | 'events' | 'rejections',
+  name: 'deliveries' | 'events' | 'gaps' | 'rejections',
   { rows, more }: Page<T>,
   documentOf: (row: T) => object,
   listed: (rows: readonly T[]) => string,

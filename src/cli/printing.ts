@@ -23,9 +23,9 @@ export function note(text: string): void {
 }
 
 /** `1 delivery`, `17 deliveries`. */
-export function counted(count: number, one: 'delivery' | 'event' | 'rejection'): string {
-  const many = { delivery: 'deliveries', event: 'events', rejection: 'rejections' }
-  return `${count} ${count === 1 ? one : many[one]}`
+export function counted(count: number, one: 'call' | 'delivery' | 'event' | 'rejection' | 'webhook'): string {
+  const many = one === 'delivery' ? 'deliveries' : `${one}s`
+  return `${count} ${count === 1 ? one : many}`
 }
 
 /** Counts how often each name comes, on top of what was counted before. */

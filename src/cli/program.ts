@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
+import { backfillCommand } from './backfill.ts'
 import { backupCommand } from './backup.ts'
 import { callsCommand } from './calls.ts'
 import { checkCommand } from './check.ts'
@@ -41,6 +42,7 @@ export function createProgram(): Command {
     .addCommand(deliveriesCommand())
     .addCommand(rejectionsCommand())
     .addCommand(targetsCommand())
+    .addCommand(backfillCommand())
     .addCommand(backupCommand())
     .addCommand(pruneCommand())
     .addCommand(doctorCommand())

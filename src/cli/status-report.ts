@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
-import type { OutboxOperator, OutboxStatus, SourceActivity } from '../outbox/operator.ts'
+import type { OutboxOperator, OutboxStatus, ProviderReport, SourceActivity } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
 import { ago, duration, iso, isoOrNull } from './instant.ts'
 import {
@@ -12,6 +12,7 @@ import {
   targetDocument,
 } from './listed-targets.ts'
 import { counted, shownTable } from './printing.ts'
+import { providerDocument, providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 
@@ -20,6 +21,7 @@ export interface Status {
   readonly config: Config
   readonly outbox: OutboxStatus
   readonly daemon: Daemon
+  readonly provider: readonly ProviderReport[]
 }
 
 type Daemon = Awaited<ReturnType<OutboxOperator['daemon']>>
@@ -29,7 +31,7 @@ interface ListedSource extends SourceActivity {
 }
 
 /** Everything, for scripts: instants in ISO. */
-export function statusDocument({ now, config, outbox, daemon }: Status): object {
+export function statusDocument({ now, config, outbox, daemon, provider }: Status): object {
   return {
     at: iso(now),
     version: VERSION,
@@ -42,13 +44,15 @@ export function statusDocument({ now, config, outbox, daemon }: Status): object 
     },
     sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
     targets: listedTargets(config, outbox.targets).map(targetDocument),
+    provider: provider.map(providerDocument),
   }
 }
 
-export function statusText({ now, config, outbox, daemon }: Status): string {
+export function statusText({ now, config, outbox, daemon, provider }: Status): string {
   return [
     daemonLines(daemon, now),
     outboxLine(config, outbox),
+    ...providerLines(provider, now).map((line, index) => fact(index === 0 ? 'provider' : '', line)),
     '\n',
     sourceTable(listedSources(config, outbox), now),
     '\n',

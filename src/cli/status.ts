@@ -47,7 +47,13 @@ export function statusCommand(): Command {
 
 async function statusOf(config: Config, operator: OutboxOperator): Promise<Status> {
   const now = systemClock.now()
-  return { now, config, outbox: await operator.status(now), daemon: await operator.daemon() }
+  return {
+    now,
+    config,
+    outbox: await operator.status(now),
+    daemon: await operator.daemon(),
+    provider: await operator.provider(),
+  }
 }
 
 /** One of many: on a terminal in the place of the one before, else after it. */

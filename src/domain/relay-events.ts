@@ -9,6 +9,14 @@ export const RELAY_EVENTS = [
   'relay.source.silent',
   'relay.backlog.old',
   'relay.outbox.low_space',
+  'relay.reconcile.gap',
+  'relay.reconcile.failing',
+  'relay.webhook.missing',
+  'relay.webhook.moved',
+  'relay.webhook.unhealthy',
+  'relay.webhook.events_missing',
+  'relay.webhook.secrets_unknown',
+  'relay.webhook.restored',
 ] as const
 
 export type RelayEventName = (typeof RELAY_EVENTS)[number]

@@ -1,10 +1,12 @@
 import type { Attempt, NewDelivery } from '../domain/delivery.ts'
-import type { Origin } from '../domain/event.ts'
+import type { NewEvent, Origin } from '../domain/event.ts'
 import type { JournalReader } from './journal.ts'
-import type { DaemonState, TargetState } from './outbox.ts'
+import type { DaemonState, Recorded, TargetState } from './outbox.ts'
+import type { ReconciliationReader, ReconciliationStore } from './reconciliation.ts'
 import type { RejectionDesk } from './rejections.ts'
 
 export type * from './journal.ts'
+export type * from './reconciliation.ts'
 export type * from './rejections.ts'
 
 /**
@@ -12,7 +14,7 @@ export type * from './rejections.ts'
  * daemon's `Outbox`, for it needs no lease and may run beside it. Every method is one transaction; all instants are
  * epoch milliseconds.
  */
-export interface OutboxOperator extends JournalReader, RejectionDesk {
+export interface OutboxOperator extends JournalReader, RejectionDesk, ReconciliationStore, ReconciliationReader {
   /** The deliveries that are meant, in ascending order of their ids. */
   findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]>
 
@@ -58,6 +60,9 @@ export interface OutboxOperator extends JournalReader, RejectionDesk {
    * at a time.
    */
   replay(replays: readonly Replay[], now: number): Promise<number>
+
+  /** Records an event as the daemon does; a duplicate only counts. What is due, a running daemon sees by itself. */
+  record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Omit<Recorded, 'leased'>>
 
   setPaused(target: string, paused: boolean, now: number): Promise<void>
 

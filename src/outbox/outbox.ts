@@ -1,7 +1,7 @@
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/delivery.ts'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
-import type { ReconciliationStore } from './reconciliation.ts'
+import type { ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
 
 /**
  * The durable store of events and deliveries. Every method is one transaction, and what it reports as done is on disk.
@@ -11,7 +11,7 @@ import type { ReconciliationStore } from './reconciliation.ts'
  * makes sense (disk full, database locked by somebody), `outbox_failed` when the storage can no longer be trusted: the
  * process should end.
  */
-export interface Outbox extends ReconciliationStore {
+export interface Outbox extends ReconciliationStore, ProviderStateStore {
   /**
    * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same source, name
    * and call id is there already, counts a duplicate and changes nothing else.

@@ -3,13 +3,29 @@ export interface ReconciliationStore {
   /** Those of these events of a source that are not on record. */
   missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]>
 
-  /** Null where none was ever begun. */
-  sweep(source: string): Promise<Sweep | null>
+  /** How far a sweep of this name has come; null where none was ever begun. */
+  sweep(name: string): Promise<Sweep | null>
 
-  saveSweep(source: string, sweep: Sweep, now: number): Promise<void>
+  /** One that has nothing done and nothing under way is forgotten. */
+  saveSweep(name: string, sweep: Sweep, now: number): Promise<void>
 
   /** Puts events on record that can never come. Returns those that were not known to be so. */
   saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]>
+}
+
+/** What the daemon tells of the provider's side, for the commands. */
+export interface ProviderStateStore {
+  /** Replaces what was told of this source before. */
+  saveProviderState(source: string, state: ProviderState, now: number): Promise<void>
+}
+
+/** What an operator sees of it. */
+export interface ReconciliationReader {
+  /** Each source that was ever reconciled, or whose webhook was looked at, in the order of their names. */
+  provider(): Promise<ProviderReport[]>
+
+  /** Events that can never be had, the newest found first. */
+  listGaps(limit: number): Promise<Gap[]>
 }
 
 /** An event that a call must have had. */
@@ -18,16 +34,49 @@ export interface ExpectedEvent {
   readonly callId: string
 }
 
+export interface Gap extends ExpectedEvent {
+  readonly source: string
+  readonly foundAt: number
+}
+
 /** How far the looking has come. All instants are epoch milliseconds, and about when calls were created. */
 export interface Sweep {
   /** All calls created before have been looked at; null before the first sweep is done. */
   readonly completedUntil: number | null
-  /** What is under way, or was when the relay ended. */
-  readonly current: {
-    readonly from: number
-    readonly to: number
-    readonly phase: 'calls' | 'deleted'
-    /** Where the provider's list goes on; null at its beginning. */
-    readonly page: string | null
-  } | null
+  /** What is under way, or was when the process ended. */
+  readonly current: SweepPlace | null
+}
+
+export interface SweepPlace {
+  readonly from: number
+  readonly to: number
+  readonly phase: 'calls' | 'deleted'
+  /** Where the provider's list goes on; null at its beginning. */
+  readonly page: string | null
+}
+
+/** How it went the last time. Instants in epoch milliseconds; null for what has not been. */
+export interface ProviderState {
+  /** The last sweep that came to its end: when, how many calls it looked at, how many events it had to fetch. */
+  readonly swept: { readonly at: number; readonly calls: number; readonly recorded: number } | null
+  /** Why the provider could not be asked, the last time it was. */
+  readonly problem: { readonly at: number; readonly message: string } | null
+  /** What was wrong with the webhook when it was last looked at. */
+  readonly webhook: { readonly at: number; readonly problems: readonly WebhookProblem[] } | null
+}
+
+export interface WebhookProblem {
+  readonly kind: 'missing' | 'moved' | 'unhealthy' | 'events' | 'secrets'
+  /** One plain sentence with what to do. */
+  readonly message: string
+}
+
+export interface ProviderReport extends ProviderState {
+  readonly source: string
+  /** All calls created before have been looked at. */
+  readonly completedUntil: number | null
+  /** Events on record that had to be fetched. */
+  readonly fetched: number
+  /** Events that can never be had. */
+  readonly gaps: number
 }

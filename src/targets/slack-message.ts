@@ -12,6 +12,14 @@ const TITLES: Readonly<Record<string, string>> = {
   'relay.source.silent': 'Source silent',
   'relay.backlog.old': 'Backlog old',
   'relay.outbox.low_space': 'Disk nearly full',
+  'relay.reconcile.gap': 'Events lost',
+  'relay.reconcile.failing': 'Ultravox cannot be asked',
+  'relay.webhook.missing': 'Webhook missing at Ultravox',
+  'relay.webhook.moved': 'Webhook at Ultravox leads elsewhere',
+  'relay.webhook.unhealthy': 'Webhook unhealthy',
+  'relay.webhook.events_missing': 'Webhook lacks events',
+  'relay.webhook.secrets_unknown': 'Webhook has a secret we do not know',
+  'relay.webhook.restored': 'Webhook well again',
 }
 
 const END_REASONS: Readonly<Record<string, string>> = {

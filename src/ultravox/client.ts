@@ -1,12 +1,12 @@
 import type { z } from 'zod'
-import { pagesOf, type WithText } from './pages.ts'
+import { type ListRequest, type Page, pagesOf, type WithText } from './pages.ts'
 import { ProviderError } from './provider-error.ts'
 import { type Recording, recordingOf } from './recording.ts'
 import { createRequests, type RequestsOptions } from './requests.ts'
 import { CALL, DELETED_CALL, MESSAGE, parseAnswer, WEBHOOK } from './shapes.ts'
 import { type NewWebhook, webhookBody } from './webhook-body.ts'
 
-export type { NewWebhook, Recording }
+export type { NewWebhook, Page, Recording }
 
 /** A call as the REST API has it: what we read of it, and in `raw` the JSON text of the whole, byte for byte. */
 export type Call = WithText<z.infer<typeof CALL>>
@@ -16,10 +16,15 @@ export type DeletedCall = WithText<z.infer<typeof DELETED_CALL>>
 export type Message = WithText<z.infer<typeof MESSAGE>>
 export type Webhook = z.infer<typeof WEBHOOK>
 
-/** When calls were created: epoch milliseconds, both inclusive. */
-export interface CreatedBetween {
+/** Which calls are listed. */
+export interface CallList {
+  /** Created from then to then: epoch milliseconds, both inclusive. */
   readonly from?: number
   readonly to?: number
+  /** Of this agent only; null: of all. */
+  readonly agentId?: string | null
+  /** Where to go on: the `next` of a page of the same list. */
+  readonly after?: string | null
   readonly signal?: AbortSignal
 }
 
@@ -32,14 +37,14 @@ export interface UltravoxClient {
    * Page by page, in the provider's order: `sort` takes the name of a field, and which ones, and which way, is not
    * documented. What happens to a call after its page was fetched is not in it.
    */
-  listCalls(options?: CreatedBetween): AsyncGenerator<readonly Call[], void, undefined>
+  listCalls(options?: CallList): AsyncGenerator<Page<Call>, void, undefined>
   /** Null where the provider has no such call (404): deleted, or never there. */
   getCall(callId: string, signal?: AbortSignal): Promise<Call | null>
   /** The whole transcript of a call's last stage. */
   listMessages(callId: string, signal?: AbortSignal): Promise<readonly Message[]>
   /** Null where there is none (404). */
   recording(callId: string, signal?: AbortSignal): Promise<Recording | null>
-  listDeletedCalls(options?: CreatedBetween): AsyncGenerator<readonly DeletedCall[], void, undefined>
+  listDeletedCalls(options?: CallList): AsyncGenerator<Page<DeletedCall>, void, undefined>
   listWebhooks(signal?: AbortSignal): Promise<readonly Webhook[]>
   /**
    * With no `secrets` the provider makes one up. Never sent twice where the first may have been taken; the error then
@@ -54,6 +59,9 @@ export interface UltravoxClient {
   close(): Promise<void>
 }
 
+/** Calls asked for at once: few requests for many calls, and no page too large for memory. */
+const PAGE_SIZE = 100
+
 /** A client of the API at `baseUrl`. Throws `config_invalid` for a URL or key that cannot be one. */
 export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
   const requests = createRequests(options)
@@ -62,20 +70,20 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
   const ofWebhook = (webhookId: string) => at(`/api/webhooks/${encodeURIComponent(webhookId)}`)
 
   return {
-    listCalls: ({ signal, ...between } = {}) =>
-      pagesOf(requests, at('/api/calls'), createdQuery(between), CALL, signal),
+    listCalls: (list = {}) => pagesOf(requests, listRequest(at('/api/calls'), list), CALL, list.signal),
     getCall: (callId, signal) =>
       nullIfAbsent(async () => {
         const name = ofCall(callId)
         const { body } = await requests.send({ method: 'GET', path: name, name }, signal)
         return { ...parseAnswer(CALL, body, `GET ${name}`), raw: body }
       }),
-    listMessages: (callId, signal) => all(pagesOf(requests, `${ofCall(callId)}/messages`, '', MESSAGE, signal)),
+    listMessages: (callId, signal) =>
+      all(pagesOf(requests, { name: `${ofCall(callId)}/messages`, query: '' }, MESSAGE, signal)),
     recording: (callId, signal) => nullIfAbsent(() => recordingOf(requests, `${ofCall(callId)}/recording`, signal)),
-    listDeletedCalls: ({ signal, ...between } = {}) =>
-      pagesOf(requests, at('/api/deleted_calls'), createdQuery(between), DELETED_CALL, signal),
+    listDeletedCalls: (list = {}) =>
+      pagesOf(requests, listRequest(at('/api/deleted_calls'), list), DELETED_CALL, list.signal),
     async listWebhooks(signal) {
-      const webhooks = await all(pagesOf(requests, at('/api/webhooks'), '', WEBHOOK, signal))
+      const webhooks = await all(pagesOf(requests, { name: at('/api/webhooks'), query: '' }, WEBHOOK, signal))
       // Its text has the secrets in it.
       return webhooks.map(({ raw: _, ...webhook }) => webhook)
     },
@@ -101,16 +109,17 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
  * The provider's times are finer than ours: `to` takes in the whole of its last millisecond. A time with no zone, or a
  * date alone, would be the provider's to interpret.
  */
-function createdQuery({ from, to }: Omit<CreatedBetween, 'signal'>): string {
-  const query = new URLSearchParams()
+function listRequest(name: string, { from, to, agentId, after }: CallList): ListRequest {
+  const query = new URLSearchParams({ pageSize: String(PAGE_SIZE) })
   if (from !== undefined) query.set('fromDate', new Date(from).toISOString())
   if (to !== undefined) query.set('toDate', new Date(to).toISOString().replace('Z', '999Z'))
-  return query.toString()
+  if (agentId != null) query.set('agentIds', agentId)
+  return { name, query: query.toString(), after }
 }
 
-async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+async function all<T>(pages: AsyncIterable<Page<T>>): Promise<T[]> {
   const found: T[] = []
-  for await (const page of pages) found.push(...page)
+  for await (const { items } of pages) found.push(...items)
   return found
 }
 

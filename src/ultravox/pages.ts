@@ -7,29 +7,48 @@ import { PAGE, parseAnswer, readShape } from './shapes.ts'
 /** The bytes of an object as the provider wrote it, in one with what is read of it. */
 export type WithText<T> = T & { readonly raw: Uint8Array }
 
+/** A piece of a list. */
+export interface Page<T> {
+  readonly items: readonly T[]
+  /** Where the list goes on: path and query, to be given back as `after`; null at its end. */
+  readonly next: string | null
+  /** How many there are in the whole list, where the provider says so. */
+  readonly total: number | null
+}
+
+/** Which list, and where in it to begin: at `after` of a page fetched before, or null at its beginning. */
+export interface ListRequest {
+  readonly name: string
+  readonly query: string
+  readonly after?: string | null | undefined
+}
+
 /**
- * The pages of a list, from `path` along each page's `next` until there is none. What is asked for next is only asked of
+ * The pages of a list along each page's `next` until there is none. What is asked for next is only asked of
  * the origin we are configured with, for the key goes along; a `next` that was there before would never end.
  */
 export async function* pagesOf<T extends object>(
   requests: Requests,
-  name: string,
-  query: string,
+  { name, query, after }: ListRequest,
   shape: z.ZodType<T>,
   signal?: AbortSignal,
-): AsyncGenerator<readonly WithText<T>[], void, undefined> {
+): AsyncGenerator<Page<WithText<T>>, void, undefined> {
   const request = `GET ${name}`
   const seen = new Set<string>()
-  let path: string | null = `${name}${query === '' ? '' : `?${query}`}`
+  let path: string | null = after ?? `${name}${query === '' ? '' : `?${query}`}`
   while (path !== null) {
     if (seen.has(path))
       throw new ProviderError('provider_failed', `${request}: the pages go in a circle`, { repeat: 'never' })
     seen.add(path)
     const { body } = await requests.send({ method: 'GET', path, name }, signal)
-    const { next, results } = parseAnswer(PAGE, body, request)
+    const { next, results, total } = parseAnswer(PAGE, body, request)
     const texts = resultTexts(body)
-    yield results.map((value, index) => ({ ...readShape(shape, value, request), raw: texts[index]! }))
     path = next === null ? null : pathOf(next, requests.base, request)
+    yield {
+      items: results.map((value, index) => ({ ...readShape(shape, value, request), raw: texts[index]! })),
+      next: path,
+      total,
+    }
   }
 }
 

@@ -59,7 +59,7 @@ export const WEBHOOK = z.object({
   ),
 })
 
-export const PAGE = z.object({ next: optional(z.string()), results: z.array(z.unknown()) })
+export const PAGE = z.object({ next: optional(z.string()), results: z.array(z.unknown()), total: optional(z.int()) })
 
 /**
  * Parses an answer to `request`. Throws `ProviderError` with the path of what is wrong, never with what is there: that

@@ -1,5 +1,12 @@
 import t from 'tap'
 import {
+  reconcileFailing,
+  reconcileGap,
+  sourceSilentThough,
+  webhookRestored,
+  webhookTrouble,
+} from '../../src/alerts/provider-events.ts'
+import {
   type Alert,
   backlogOld,
   deadDelivery,
@@ -120,13 +127,41 @@ t.test('low space is told with what is left and what should be', async (t) => {
   })
 })
 
+const missed = [
+  { event: 'call.started', callId: 'call-1' },
+  { event: 'call.ended', callId: 'call-1' },
+]
+
+t.test('gaps, and silence while there are calls, are told with their events', async (t) => {
+  t.strictSame(payload(reconcileGap('ultravox', missed)), {
+    event: 'relay.reconcile.gap',
+    ...envelope,
+    message: '2 events of 1 call never came to source "ultravox" and cannot be fetched: deleted at Ultravox.',
+    gap: { source: 'ultravox', count: 2, events: missed },
+  })
+  t.strictSame(payload(sourceSilentThough('ultravox', noon, missed)), {
+    event: 'relay.source.silent',
+    ...envelope,
+    message:
+      'Source "ultravox" has had no webhook since 2026-01-15T12:00:00.000Z, while Ultravox tells of 2 events of 1 call ' +
+      'since then. They were fetched.',
+    source: { name: 'ultravox', lastEventAt: '2026-01-15T12:00:00.000Z' },
+    missed: { count: 2, events: missed },
+  })
+  const many = Array.from({ length: 1_000 }, (_, i) => ({ event: 'call.ended', callId: `call-${i}` }))
+  t.match(payload(reconcileGap('ultravox', many)), { gap: { count: 1_000, events: { length: 100 } } })
+})
+
 t.test('there is an alert for each of the names that a route may have', async (t) => {
-  t.strictSame(
-    Object.values(alerts)
-      .map(({ event }) => event)
-      .sort(),
-    [...RELAY_EVENTS].sort(),
-  )
+  const url = 'https://relay.example.com/webhooks/ultravox'
+  const kinds = ['missing', 'moved', 'unhealthy', 'events', 'secrets'] as const
+  const provider = [
+    reconcileGap('ultravox', missed),
+    reconcileFailing('ultravox', 'GET /api/calls: the API key was refused (401)'),
+    ...kinds.map((kind) => webhookTrouble('ultravox', url, { kind, message: 'Something is wrong.' })),
+    webhookRestored('ultravox', url),
+  ]
+  t.strictSame([...Object.values(alerts), ...provider].map(({ event }) => event).sort(), [...RELAY_EVENTS].sort())
 })
 
 t.test('a folded alert says of how many it is the last', async (t) => {

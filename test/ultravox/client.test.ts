@@ -51,7 +51,7 @@ t.test('times of creation are inclusive, to the last microsecond of theirs', asy
   const to = clock.now() - 1
   const { client } = trialClient(t, api.baseUrl)
   t.same((await pagesOf(client.listCalls({ from, to }))).map(idsOf), [[ids[1], ids[2]]])
-  t.same(api.requests[0]!.query, { fromDate: '2026-01-15T12:00:00.002Z', toDate: '2026-01-15T12:00:00.003999Z' })
+  t.match(api.requests[0]!.query, { fromDate: '2026-01-15T12:00:00.002Z', toDate: '2026-01-15T12:00:00.003999Z' })
 })
 
 t.test('calls that are created, ended and deleted while paging upset nothing', async (t) => {

@@ -93,7 +93,12 @@ export class FakeCalls {
       recordingEnabled,
     }
     this.#calls.delete(callId)
-    this.#tombstones.push({ sequence, created, text: JSON.stringify({ ...tombstone, hadSummary: true }) })
+    this.#tombstones.push({
+      sequence,
+      created,
+      agentId: String(fields.agentId),
+      text: JSON.stringify({ ...tombstone, hadSummary: true }),
+    })
   }
 
   addMessage(callId: string, message: Record<string, unknown>): void {
@@ -120,7 +125,12 @@ export class FakeCalls {
   }
 
   entries(): Entry[] {
-    return [...this.#calls].map(([callId, { sequence, created }]) => ({ sequence, created, text: this.text(callId) }))
+    return [...this.#calls].map(([callId, { sequence, created, fields }]) => ({
+      sequence,
+      created,
+      agentId: String(fields.agentId),
+      text: this.text(callId),
+    }))
   }
 
   deletedEntries(): Entry[] {

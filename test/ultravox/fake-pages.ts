@@ -4,6 +4,8 @@ export interface Entry {
   readonly sequence: number
   readonly created: string
   readonly text: string
+  /** Whose call it is, or was. */
+  readonly agentId?: string
 }
 
 export interface PageOptions {
@@ -22,11 +24,14 @@ export function pageOf(
   options: PageOptions,
 ): { next: string | null; text: string } {
   const { searchParams: query } = url
-  const size = Number(query.get('pageSize') ?? options.pageSize)
+  // As a limit that is not documented would be: more than it is not given.
+  const size = Math.min(Number(query.get('pageSize') ?? options.pageSize), options.pageSize)
+  const agents = query.getAll('agentIds')
   const direction = options.order === 'oldest first' ? 1 : -1
   const cursor = query.get('cursor')
   const after = cursor === null ? undefined : Number(Buffer.from(cursor, 'base64url').toString())
   const matching = entries
+    .filter(({ agentId }) => agents.length === 0 || agents.includes(agentId ?? ''))
     .filter(({ created }) => isBetween(created, query.get('fromDate'), query.get('toDate')))
     .sort((a, b) => direction * (a.sequence - b.sequence))
   const rest = matching.filter(({ sequence }) => after === undefined || direction * (sequence - after) > 0)

@@ -28,9 +28,9 @@ export function trialClient(t: Pick<TapTest, 'teardown'>, baseUrl: string, optio
 }
 
 /** The pages of a list, to the end. */
-export async function pagesOf<T>(pages: AsyncIterable<readonly T[]>): Promise<T[][]> {
+export async function pagesOf<T>(pages: AsyncIterable<{ readonly items: readonly T[] }>): Promise<T[][]> {
   const all: T[][] = []
-  for await (const page of pages) all.push([...page])
+  for await (const { items } of pages) all.push([...items])
   return all
 }
 

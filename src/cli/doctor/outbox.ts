@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import type { Config } from '../../config/config.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { Diagnosis } from '../../outbox/maintenance.ts'
-import type { OutboxOperator, TargetSummary } from '../../outbox/operator.ts'
+import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
 import { bytes } from '../bytes.ts'
 import { duration, iso } from '../instant.ts'
 import { withMaintenance, withOutbox } from '../open-outbox.ts'
@@ -19,11 +19,12 @@ export interface OutboxFacts {
   readonly running: boolean
   /** Null where nobody knows. */
   readonly targets: readonly TargetSummary[] | null
+  readonly provider: readonly ProviderReport[]
 }
 
 /** Looks into the outbox; one that is not there yet, or cannot be used, is told of and leaves the rest unknown. */
 export async function examineOutbox({ outbox: { path } }: Config, deep: boolean, now: number): Promise<OutboxFacts> {
-  const unknown = { daemon: null, running: false, targets: null }
+  const unknown = { daemon: null, running: false, targets: null, provider: [] }
   if (!existsSync(path)) {
     const message = `there is none at ${path} yet`
     return { ...unknown, results: [warning('outbox', message, 'the relay makes it when it is first started')] }
@@ -36,6 +37,7 @@ export async function examineOutbox({ outbox: { path } }: Config, deep: boolean,
     const facts = await withOutbox(path, async (outbox) => ({
       daemon: await outbox.daemon(),
       targets: await outbox.listTargets(now),
+      provider: await outbox.provider(),
     }))
     return { ...facts, running, results: [...storage(path, diagnosis, deep), ...rejections(diagnosis)] }
   } catch (error) {

@@ -32,9 +32,7 @@ const webhookSchema = z.strictObject({
 })
 
 const reconcileSchema = z.strictObject({
-  every: duration('10s', '1d')
-    .prefault('10m')
-    .meta({ description: 'How often to look for events that have not come.' }),
+  every: duration('1s', '1d').prefault('10m').meta({ description: 'How often to look for events that have not come.' }),
   lookback: duration('1m', '90d').prefault('26h').meta({
     description:
       'How far back calls are looked at again, by when they were created; billing can come long after a call.',

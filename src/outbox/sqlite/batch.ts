@@ -42,6 +42,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.saveSweep(...call.args)
       case 'saveGaps':
         return store.saveGaps(...call.args)
+      case 'saveProviderState':
+        return store.saveProviderState(...call.args)
     }
   }
 
@@ -136,6 +138,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveDaemon',
   'saveSweep',
   'saveGaps',
+  'saveProviderState',
 ])
 
 function isWrite(call: Call): boolean {

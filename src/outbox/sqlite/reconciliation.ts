@@ -1,5 +1,13 @@
 import type Database from 'better-sqlite3'
-import type { ExpectedEvent, ReconciliationStore, Sweep } from '../reconciliation.ts'
+import type {
+  Gap,
+  ProviderReport,
+  ProviderState,
+  ProviderStateStore,
+  ReconciliationReader,
+  ReconciliationStore,
+  Sweep,
+} from '../reconciliation.ts'
 
 type Synchronous<T> = {
   [K in keyof T]: T[K] extends (...args: infer A) => Promise<infer R> ? (...args: A) => R : never
@@ -13,34 +21,44 @@ interface SweepRow {
   readonly page: string | null
 }
 
-export function createReconciliationStore(database: Database.Database): Synchronous<ReconciliationStore> {
+export function createReconciliationStore(
+  database: Database.Database,
+): Synchronous<ReconciliationStore & ProviderStateStore> {
   const known = database
     .prepare('select 1 from events where call_id = @callId and event = @event and source = @source')
     .pluck()
   const select = database.prepare(`
     select completed_until as completedUntil, from_at as "from", to_at as "to", phase, page
     from sweeps
-    where source = ?`)
+    where name = ?`)
   const replace = database.prepare(`
-    insert or replace into sweeps (source, completed_until, from_at, to_at, phase, page, updated_at)
-    values (@source, @completedUntil, @from, @to, @phase, @page, @now)`)
+    insert or replace into sweeps (name, completed_until, from_at, to_at, phase, page, updated_at)
+    values (@name, @completedUntil, @from, @to, @phase, @page, @now)`)
+  const remove = database.prepare('delete from sweeps where name = ?')
   const insertGap = database.prepare(`
     insert into gaps (source, call_id, event, found_at)
     values (@source, @callId, @event, @now)
     on conflict do nothing`)
+  const replaceState = database.prepare(
+    'insert or replace into provider_states (source, state, updated_at) values (@source, @state, @now)',
+  )
 
   return {
     missingEvents: (source, events) => events.filter((event) => known.get({ ...event, source }) === undefined),
-    sweep(source) {
-      const row = select.get(source) as SweepRow | undefined
+    sweep(name) {
+      const row = select.get(name) as SweepRow | undefined
       return row === undefined ? null : sweepOf(row)
     },
-    saveSweep(source, { completedUntil, current }, now) {
+    saveSweep(name, { completedUntil, current }, now) {
+      if (completedUntil === null && current === null) return void remove.run(name)
       const nothing = { from: null, to: null, phase: null, page: null }
-      replace.run({ source, completedUntil, ...(current ?? nothing), now })
+      replace.run({ name, completedUntil, ...(current ?? nothing), now })
     },
     saveGaps: (source, events, now) => {
-      return events.filter((event: ExpectedEvent) => insertGap.run({ ...event, source, now }).changes === 1)
+      return events.filter((event) => insertGap.run({ ...event, source, now }).changes === 1)
+    },
+    saveProviderState(source, state, now) {
+      replaceState.run({ source, state: JSON.stringify(state), now })
     },
   }
 }
@@ -48,3 +66,39 @@ export function createReconciliationStore(database: Database.Database): Synchron
 function sweepOf({ completedUntil, from, to, phase, page }: SweepRow): Sweep {
   return { completedUntil, current: from === null || to === null || phase === null ? null : { from, to, phase, page } }
 }
+
+interface ReportRow {
+  readonly source: string
+  readonly state: string
+  readonly completedUntil: number | null
+  readonly fetched: number
+  readonly gaps: number
+}
+
+export function createReconciliationReader(database: Database.Database): Synchronous<ReconciliationReader> {
+  return {
+    provider() {
+      const rows = database.prepare(REPORTS).all() as ReportRow[]
+      return rows.map(({ state, ...row }): ProviderReport => ({ ...row, ...(JSON.parse(state) as ProviderState) }))
+    },
+    listGaps(limit) {
+      return database
+        .prepare(`
+        select source, call_id as callId, event, found_at as foundAt
+        from gaps
+        order by found_at desc, call_id, event
+        limit ?`)
+        .all(limit) as Gap[]
+    },
+  }
+}
+
+export const REPORTS = `
+  select
+    p.source,
+    p.state,
+    (select completed_until from sweeps where name = p.source) as completedUntil,
+    (select count(*) from events where source = p.source and origin = 'reconcile') as fetched,
+    (select count(*) from gaps where source = p.source) as gaps
+  from provider_states p
+  order by p.source`

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { Attempt } from '../../domain/delivery.ts'
+import type { Attempt, NewDelivery } from '../../domain/delivery.ts'
+import type { NewEvent } from '../../domain/event.ts'
 import type {
   Admission,
   Admitted,
@@ -8,27 +9,33 @@ import type {
   EventFilter,
   EventHistory,
   EventSummary,
+  ExpectedEvent,
   FoundDelivery,
+  Gap,
   JournalFilter,
   JournalPage,
   JournalPosition,
   OutboxOperator,
   OutboxStatus,
+  ProviderReport,
   RejectionFilter,
   RejectionSummary,
   Replay,
   StoredEvent,
   StoredRejection,
+  Sweep,
   TargetSummary,
 } from '../operator.ts'
 import type { DaemonState } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
+import { createEventStore } from './events.ts'
 import { openExisting } from './existing.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader, type HistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
+import { createReconciliationReader, createReconciliationStore } from './reconciliation.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
 import { createRejectionDesk, type RejectionDesk } from './rejection-desk.ts'
 import { outboxStatus } from './status.ts'
@@ -44,6 +51,7 @@ export class SqliteOperator implements OutboxOperator {
   readonly #redelivery: Redelivery
   readonly #histories: HistoryReader
   readonly #rejections: RejectionDesk
+  readonly #reconciliation: ReturnType<typeof createReconciliationStore>
 
   /** Throws `outbox_unusable` where there is no outbox at `path` (it makes none), or a newer version's. */
   static open(path: string): SqliteOperator {
@@ -56,6 +64,7 @@ export class SqliteOperator implements OutboxOperator {
     this.#redelivery = createRedelivery(database, createCallOrder(database))
     this.#histories = createHistoryReader(database)
     this.#rejections = createRejectionDesk(database)
+    this.#reconciliation = createReconciliationStore(database)
   }
 
   async findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]> {
@@ -150,6 +159,37 @@ export class SqliteOperator implements OutboxOperator {
 
   async clearRejections(filter: RejectionFilter): Promise<number> {
     return this.#transaction(() => this.#rejections.clear(filter))
+  }
+
+  async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<{ eventId: string; duplicate: boolean }> {
+    const { eventId, duplicate } = this.#transaction(() =>
+      createEventStore(this.#database, createCallOrder(this.#database)).record(event, deliveries),
+    )
+    return { eventId, duplicate }
+  }
+
+  async missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
+    return this.#snapshot(() => this.#reconciliation.missingEvents(source, events))
+  }
+
+  async sweep(name: string): Promise<Sweep | null> {
+    return this.#reconciliation.sweep(name)
+  }
+
+  async saveSweep(name: string, sweep: Sweep, now: number): Promise<void> {
+    this.#transaction(() => this.#reconciliation.saveSweep(name, sweep, now))
+  }
+
+  async saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]> {
+    return this.#transaction(() => this.#reconciliation.saveGaps(source, events, now))
+  }
+
+  async provider(): Promise<ProviderReport[]> {
+    return createReconciliationReader(this.#database).provider()
+  }
+
+  async listGaps(limit: number): Promise<Gap[]> {
+    return createReconciliationReader(this.#database).listGaps(limit)
   }
 
   async setPaused(target: string, paused: boolean, now: number): Promise<void> {

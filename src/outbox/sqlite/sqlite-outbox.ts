@@ -3,7 +3,7 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/de
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
-import type { ExpectedEvent, Sweep } from '../reconciliation.ts'
+import type { ExpectedEvent, ProviderState, Sweep } from '../reconciliation.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -111,16 +111,20 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'missingEvents', args: [source, events] })
   }
 
-  sweep(source: string): Promise<Sweep | null> {
-    return this.#call({ method: 'sweep', args: [source] })
+  sweep(name: string): Promise<Sweep | null> {
+    return this.#call({ method: 'sweep', args: [name] })
   }
 
-  saveSweep(source: string, sweep: Sweep, now: number): Promise<void> {
-    return this.#call({ method: 'saveSweep', args: [source, sweep, now] })
+  saveSweep(name: string, sweep: Sweep, now: number): Promise<void> {
+    return this.#call({ method: 'saveSweep', args: [name, sweep, now] })
   }
 
   saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]> {
     return this.#call({ method: 'saveGaps', args: [source, events, now] })
+  }
+
+  saveProviderState(source: string, state: ProviderState, now: number): Promise<void> {
+    return this.#call({ method: 'saveProviderState', args: [source, state, now] })
   }
 
   /** Calls already made are still carried out; later ones are refused. */

@@ -25,6 +25,8 @@ create unique index events_by_call on events (call_id, event, source) where call
 create unique index events_by_body on events (body_hash, event, source) where body_hash is not null;
 -- for the last event of each source and how many there were lately
 create index events_by_source on events (source, received_at);
+-- for how many had to be fetched
+create index events_fetched on events (source) where origin = 'reconcile';
 
 create table event_bodies (
   event_seq integer primary key,
@@ -121,10 +123,11 @@ create table daemon_state (
   reload_problem text
 ) strict;
 
--- How far the look for events that did not come has got, per source. from_at to to_at: the sweep under way, by when calls
--- were created; page: where the provider's list goes on.
+-- How far the look for events that did not come has got: the daemon's under the name of the source, an operator's under
+-- one of its own. from_at to to_at: the sweep under way, by when calls were created; page: where the provider's list
+-- goes on.
 create table sweeps (
-  source          text    primary key,
+  name            text    primary key,
   completed_until integer,
   from_at         integer,
   to_at           integer,
@@ -141,6 +144,13 @@ create table gaps (
   event    text    not null,
   found_at integer not null,
   primary key (source, call_id, event)
+) strict, without rowid;
+
+-- What the daemon last told of the provider's side: a JSON document, for it is only ever read as a whole.
+create table provider_states (
+  source     text    primary key,
+  state      text    not null check (json_valid(state)),
+  updated_at integer not null
 ) strict, without rowid;
 
 -- Every attempt in the order in which they ended: rows are only ever added at the end. Each tells by itself which event

@@ -1,0 +1,67 @@
+import type { RelayEventName } from '../domain/relay-events.ts'
+import type { ExpectedEvent, WebhookProblem } from '../outbox/reconciliation.ts'
+import type { Alert } from './relay-event.ts'
+
+/** Longest list of events in a payload. */
+const LISTED = 100
+
+/** Events that can never be had: their calls were deleted at the provider before the relay had seen them. */
+export function reconcileGap(source: string, events: readonly ExpectedEvent[]): Alert {
+  const calls = new Set(events.map(({ callId }) => callId)).size
+  return {
+    event: 'relay.reconcile.gap',
+    subject: source,
+    message: `${counted(events.length, 'event')} of ${counted(calls, 'call')} never came to source "${source}" and cannot be fetched: deleted at Ultravox.`,
+    facts: { gap: { source, count: events.length, events: events.slice(0, LISTED) } },
+  }
+}
+
+/** `problem`: what the client says of it. */
+export function reconcileFailing(source: string, problem: string): Alert {
+  return {
+    event: 'relay.reconcile.failing',
+    subject: source,
+    message: `Ultravox cannot be asked for what source "${source}" has missed: ${problem}`,
+    facts: { reconcile: { source, problem } },
+  }
+}
+
+const WEBHOOK_EVENTS: Readonly<Record<WebhookProblem['kind'], RelayEventName>> = {
+  missing: 'relay.webhook.missing',
+  moved: 'relay.webhook.moved',
+  unhealthy: 'relay.webhook.unhealthy',
+  events: 'relay.webhook.events_missing',
+  secrets: 'relay.webhook.secrets_unknown',
+}
+
+export function webhookTrouble(source: string, url: string, { kind, message }: WebhookProblem): Alert {
+  return { event: WEBHOOK_EVENTS[kind], subject: source, message, facts: { webhook: { source, url } } }
+}
+
+export function webhookRestored(source: string, url: string): Alert {
+  return {
+    event: 'relay.webhook.restored',
+    subject: source,
+    message: `The webhook to ${url} at Ultravox is as it should be again.`,
+    facts: { webhook: { source, url } },
+  }
+}
+
+/** Events have happened at the provider since a source last had a webhook (epoch milliseconds), and none has come. */
+export function sourceSilentThough(source: string, since: number, missed: readonly ExpectedEvent[]): Alert {
+  const calls = new Set(missed.map(({ callId }) => callId)).size
+  const from = new Date(since).toISOString()
+  return {
+    event: 'relay.source.silent',
+    subject: source,
+    message: `Source "${source}" has had no webhook since ${from}, while Ultravox tells of ${counted(missed.length, 'event')} of ${counted(calls, 'call')} since then. They were fetched.`,
+    facts: {
+      source: { name: source, lastEventAt: from },
+      missed: { count: missed.length, events: missed.slice(0, LISTED).map(({ event, callId }) => ({ event, callId })) },
+    },
+  }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}

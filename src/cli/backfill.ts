@@ -1,0 +1,225 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Config, UltravoxConfig } from '../config/config.ts'
+import { systemClock } from '../domain/clock.ts'
+import { RelayError } from '../domain/errors.ts'
+import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
+import { newEventId } from '../event-id.ts'
+import type { OutboxOperator, SweepPlace } from '../outbox/operator.ts'
+import type { EventCounts, Findings, Reconciler } from '../ultravox/reconciler.ts'
+import { configFile, configOption, loadTold } from './config-file.ts'
+import { iso, parseInstant } from './instant.ts'
+import { configuredTarget } from './known-target.ts'
+import { withOutbox } from './open-outbox.ts'
+import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { createProgress } from './progress.ts'
+import { withClient } from './provider-client.ts'
+import { deliveriesTo, todaysRoutes } from './todays-routes.ts'
+
+interface Options {
+  readonly config?: string
+  readonly json?: boolean
+  readonly from: number
+  readonly to?: number
+  readonly events?: string[]
+  readonly toTarget?: string[]
+  readonly dryRun?: boolean
+}
+
+/** As in the configuration, where that says nothing of reconciling. */
+const GRACE_MS = 20 * 60_000
+
+/** Reconciliation by hand, for a time of the operator's choice. Works whether the relay runs or not. */
+export function backfillCommand(): Command {
+  const instant = (text: string) => parseInstant(text, systemClock.now())
+  return new Command('backfill')
+    .description('fetch events that never came, of the calls that were created in a time')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addOption(
+      new Option('--from <time>', 'calls created at or after: an ISO time (UTC) or an age such as 3d')
+        .argParser(instant)
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--to <time>', 'calls created until then (default: now)').argParser(instant))
+    .addOption(
+      new Option(
+        '--events <names>',
+        'only these, such as call.ended,call.billed (default: all of the webhook)',
+      ).argParser(parseEvents),
+    )
+    .addOption(
+      new Option('--to-target <name>', 'to this target only, whatever the routes say; may be repeated').argParser(
+        (name: string, earlier: string[] = []) => [...earlier, name],
+      ),
+    )
+    .option('--dry-run', 'only say what is missing')
+    .addHelpText(
+      'after',
+      `\nAn event that is on record already is left alone, so it can be run again at any time; one that was cut off goes on
+where it was if --from and --to are the same times. What is recorded is delivered as if it had just come in.
+${examples(
+  'backfill --from 3d --dry-run',
+  'backfill --from 2026-01-15T08:00Z --to 2026-01-15T12:00Z --events call.ended',
+  'backfill --from 7d --to-target new-crm',
+)}`,
+    )
+    .action(async (options: Options) => {
+      const { config } = loadTold(configFile(options.config))
+      const { ultravox } = config
+      if (ultravox === null) {
+        const advice = 'add ultravox: { apiKey: "${ULTRAVOX_API_KEY}", reconcile: { source: NAME } }'
+        throw new RelayError('config_invalid', `the configuration says nothing of Ultravox's API: ${advice}`)
+      }
+      for (const target of options.toTarget ?? []) configuredTarget(config, target)
+      if (options.to !== undefined && options.to < options.from) {
+        throw new RelayError('usage', `--to ${iso(options.to)} is before --from ${iso(options.from)}`)
+      }
+      await withOutbox(config.outbox.path, (operator) => backfill(operator, config, ultravox, options))
+    })
+}
+
+async function backfill(
+  operator: OutboxOperator,
+  config: Config,
+  ultravox: UltravoxConfig,
+  options: Options,
+): Promise<void> {
+  const { noFindings, Reconciler } = await import('../ultravox/reconciler.ts')
+  const { webhook, reconcile } = ultravox
+  const source = sourceOf(config, ultravox)
+  const events = options.events ?? webhook?.events ?? LIFECYCLE_EVENTS
+  const take = options.dryRun === true ? null : await recorder(operator, config, source, options)
+  const findings = noFindings()
+  const start = await placeOf(operator, source, events, options)
+  try {
+    await withClient(ultravox, async (client) => {
+      const reconciler = new Reconciler({
+        client,
+        store: operator,
+        source,
+        events,
+        agentId: webhook?.agentId ?? null,
+        graceMs: reconcile?.graceMs ?? GRACE_MS,
+        take,
+        clock: systemClock,
+      })
+      await untilInterrupted((signal) => sweep(operator, reconciler, start, findings, options, signal))
+    })
+  } catch (error) {
+    const same = `--from ${iso(start.place.from)} --to ${iso(start.place.to)}`
+    note(`cut off after ${counted(findings.calls, 'call')}; what was recorded stays. To go on: backfill ${same}`)
+    throw error
+  }
+  report(findings, start.place, options)
+}
+
+/** The source that the events are for. */
+function sourceOf({ sources }: Config, { reconcile, webhook }: UltravoxConfig): string {
+  const named = reconcile?.source ?? webhook?.source
+  if (named !== undefined) return named
+  const [only, ...more] = Object.keys(sources)
+  if (only !== undefined && more.length === 0) return only
+  throw new RelayError('config_invalid', 'which source are the events for? Add ultravox.webhook, with its source')
+}
+
+async function recorder(operator: OutboxOperator, config: Config, source: string, { toTarget }: Options) {
+  const { fetchedEvent } = await import('../ultravox/fetched-event.ts')
+  const route = todaysRoutes(config)
+  return async (body: Buffer): Promise<boolean> => {
+    const { event, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
+    const targets = toTarget ?? (await route(payload, `${event.event} of call ${event.callId}`))
+    return !(await operator.record(event, deliveriesTo(config, targets))).duplicate
+  }
+}
+
+interface Start {
+  /** Under which its progress is kept. */
+  readonly name: string
+  readonly place: SweepPlace
+}
+
+async function placeOf(
+  operator: OutboxOperator,
+  source: string,
+  events: readonly string[],
+  { from, to, toTarget }: Options,
+): Promise<Start> {
+  const what = [source, iso(from), to === undefined ? '' : iso(to), events.join(','), toTarget?.join(',') ?? '']
+  const name = `backfill ${what.join(' ')}`
+  const kept = await operator.sweep(name)
+  const fresh = { from, to: to ?? systemClock.now(), phase: 'calls' as const, page: null }
+  if (kept?.current != null) note('going on where it was cut off; the counts are of the rest')
+  return { name, place: kept?.current ?? fresh }
+}
+
+async function sweep(
+  operator: OutboxOperator,
+  reconciler: Reconciler,
+  { name, place }: Start,
+  findings: Findings,
+  { dryRun }: Options,
+  signal: AbortSignal,
+): Promise<void> {
+  let progress: ReturnType<typeof createProgress> | undefined
+  let shown = 0
+  const arrived = async (current: SweepPlace, total: number | null) => {
+    if (total !== null) progress ??= createProgress(total)
+    progress?.advance(findings.calls - shown)
+    shown = findings.calls
+    if (dryRun !== true) await operator.saveSweep(name, { completedUntil: null, current }, systemClock.now())
+  }
+  try {
+    await reconciler.lookThrough(place, findings, arrived, signal)
+    if (dryRun !== true) await operator.saveSweep(name, { completedUntil: null, current: null }, systemClock.now())
+  } finally {
+    progress?.end()
+  }
+}
+
+/** Ctrl-C and SIGTERM end it after what is under way; where it was is on record. */
+async function untilInterrupted(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const interrupted = new AbortController()
+  const interrupt = () => interrupted.abort(new RelayError('provider_failed', 'interrupted'))
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  try {
+    await work(interrupted.signal)
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}
+
+function report({ calls, counts, gaps }: Findings, { from, to }: SweepPlace, { json, dryRun }: Options): void {
+  const rows = [...counts].sort(([a], [b]) => placeInLife(a) - placeInLife(b))
+  const document = {
+    from: iso(from),
+    to: iso(to),
+    dryRun: dryRun === true,
+    calls,
+    events: Object.fromEntries(rows),
+    unrecoverable: gaps,
+  }
+  const table = shownTable(
+    ['EVENT', 'THERE', 'MISSING', dryRun === true ? 'TO RECORD' : 'RECORDED', 'UNRECOVERABLE'],
+    rows.map(([event, each]) => [event, each.there, each.missing, recordedOf(each, dryRun), each.unrecoverable]),
+  )
+  const head = `${counted(calls, 'call')} created from ${iso(from)} to ${iso(to)}\n`
+  print(json, document, rows.length === 0 ? head : `${head}\n${table}`)
+}
+
+function recordedOf({ missing, recorded, unrecoverable }: EventCounts, dryRun: boolean | undefined): number {
+  return dryRun === true ? missing - unrecoverable : recorded
+}
+
+function placeInLife(event: string): number {
+  return (LIFECYCLE_EVENTS as readonly string[]).indexOf(event)
+}
+
+function parseEvents(text: string): string[] {
+  return text.split(',').map((name) => {
+    const event = LIFECYCLE_EVENTS.find((each) => each === name.trim())
+    if (event === undefined) throw new InvalidArgumentError(`write some of ${LIFECYCLE_EVENTS.join(', ')}`)
+    return event
+  })
+}

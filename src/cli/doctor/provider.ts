@@ -1,0 +1,62 @@
+import type { Config } from '../../config/config.ts'
+import { wantedWebhook } from '../../config/wanted-webhook.ts'
+import { errorMessage } from '../../domain/errors.ts'
+import type { ProviderReport } from '../../outbox/operator.ts'
+import { duration, iso } from '../instant.ts'
+import { counted } from '../printing.ts'
+import { withClient } from '../provider-client.ts'
+import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
+
+const NAME = 'ultravox'
+
+/** So many intervals may pass without a sweep before something must be wrong. */
+const PATIENCE = 3
+
+/** Asks the provider whether the key is good and the webhook as it should be. It changes nothing there. */
+export function providerChecks(config: Config, timeoutMs: number): Check[] {
+  const { ultravox } = config
+  if (ultravox === null) return []
+  const run = async () => {
+    const { webhookProblems } = await import('../../ultravox/webhook-health.ts')
+    const wanted = wantedWebhook(config)
+    try {
+      const signal = AbortSignal.timeout(timeoutMs)
+      const webhooks = await withClient(ultravox, (client) => client.listWebhooks(), signal)
+      if (wanted === null) return [ok(NAME, `${ultravox.baseUrl} takes the API key`)]
+      const problems = webhookProblems(wanted, webhooks)
+      if (problems.length === 0) return [ok(NAME, `the webhook to ${wanted.url} is as it should be`)]
+      return problems.map(({ message }) => problem(NAME, message, 'see: webhooks ensure --dry-run'))
+    } catch (error) {
+      return [problem(NAME, errorMessage(error), 'check ultravox.apiKey and ultravox.baseUrl, and the way there')]
+    }
+  }
+  return [{ name: NAME, run }]
+}
+
+/** What the relay has noted of its looks at the provider. */
+export function reconciliationResults(
+  { ultravox }: Config,
+  reports: readonly ProviderReport[],
+  running: boolean,
+  now: number,
+): CheckResult[] {
+  const every = ultravox?.reconcile?.everyMs
+  return reports.flatMap(({ source, swept, problem: trouble, gaps }) => {
+    const name = `source ${source}`
+    const since = swept === null ? null : now - swept.at
+    const late = running && every !== undefined && since !== null && since > PATIENCE * every
+    return [
+      ...(trouble === null
+        ? []
+        : [
+            problem(
+              name,
+              `could not be reconciled at ${iso(trouble.at)}: ${trouble.message}`,
+              'see the line on ultravox',
+            ),
+          ]),
+      ...(late ? [problem(name, `was last reconciled ${duration(since)} ago`, 'look at the log of the relay')] : []),
+      ...(gaps === 0 ? [] : [warning(name, `${counted(gaps, 'event')} can never be had`, 'see which: events gaps')]),
+    ]
+  })
+}

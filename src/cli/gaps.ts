@@ -1,0 +1,36 @@
+import { Command } from 'commander'
+import { systemClock } from '../domain/clock.ts'
+import type { Gap } from '../outbox/operator.ts'
+import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { ago, iso } from './instant.ts'
+import { withOutbox } from './open-outbox.ts'
+import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
+import { examples, jsonOption, shownTable } from './printing.ts'
+
+interface Options extends PageOptions {
+  readonly config?: string
+}
+
+export function gapsCommand(): Command {
+  return new Command('gaps')
+    .description('list events that can never be had: their calls were deleted at Ultravox before the relay saw them')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addOption(limitOption())
+    .addHelpText('after', examples('events gaps', 'events gaps --limit 1000 --json'))
+    .action(async (options: Options) => {
+      const { config } = loadWithoutSecrets(configFile(options.config))
+      const found = await withOutbox(config.outbox.path, (operator) =>
+        readPage(options.limit, (limit) => operator.listGaps(limit)),
+      )
+      const document = (gap: Gap) => ({ ...gap, foundAt: iso(gap.foundAt) })
+      printPage(options, 'gaps', found, document, (page) => listed(page, systemClock.now()))
+    })
+}
+
+function listed(gaps: readonly Gap[], now: number): string {
+  return shownTable(
+    ['FOUND', 'EVENT', 'CALL', 'SOURCE'],
+    gaps.map(({ foundAt, event, callId, source }) => [ago(foundAt, now), event, callId, source]),
+  )
+}

@@ -1,0 +1,115 @@
+import type { Alerts } from './alerts/alerts.ts'
+import {
+  reconcileFailing,
+  reconcileGap,
+  sourceSilentThough,
+  webhookRestored,
+  webhookTrouble,
+} from './alerts/provider-events.ts'
+import type { Config, UltravoxConfig } from './config/config.ts'
+import { wantedWebhook } from './config/wanted-webhook.ts'
+import type { Clock, Random } from './domain/clock.ts'
+import { errorMessage } from './domain/errors.ts'
+import type { NewEvent, Payload } from './domain/event.ts'
+import { LIFECYCLE_EVENTS } from './domain/sample-event.ts'
+import { type Logger, providerLog } from './logging.ts'
+import type { Recorded } from './outbox/outbox.ts'
+import type { ProviderStateStore, ReconciliationStore } from './outbox/reconciliation.ts'
+import { createUltravoxClient, type UltravoxClient } from './ultravox/client.ts'
+import { fetchedEvent } from './ultravox/fetched-event.ts'
+import { type ProviderNews, ProviderWatch } from './ultravox/provider-watch.ts'
+import { Reconciler } from './ultravox/reconciler.ts'
+
+export interface ProviderSideOptions {
+  readonly store: ReconciliationStore & ProviderStateStore
+  readonly newEventId: () => string
+  readonly route: (payload: Payload) => Promise<string[]>
+  readonly record: (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
+  readonly raise: Alerts['raise']
+  /** When a source last had a genuine webhook, or the listening began. */
+  readonly heardAt: (source: string) => number
+  readonly logger: Logger
+  readonly random: Random
+  readonly clock: Clock
+}
+
+/** How often the webhook is looked at where nothing is reconciled. */
+const WATCH_EVERY_MS = 10 * 60_000
+
+/** Watches the provider's side as far as the configuration wants it. What is returned ends it. */
+export function watchProvider(config: Config, options: ProviderSideOptions): () => Promise<void> {
+  const { ultravox } = config
+  const source = ultravox?.reconcile?.source ?? ultravox?.webhook?.source
+  if (ultravox === null || source === undefined) return async () => {}
+  const { apiKey, baseUrl, webhook, reconcile } = ultravox
+  const { store, heardAt, random, clock } = options
+  const client = createUltravoxClient({ baseUrl, apiKey, random })
+  const watch = new ProviderWatch({
+    source,
+    everyMs: reconcile?.everyMs ?? WATCH_EVERY_MS,
+    reconcile: reconcile && {
+      reconciler: reconcilerOf(ultravox, source, client, options),
+      lookbackMs: reconcile.lookbackMs,
+    },
+    webhook: wantedWebhook(config),
+    listWebhooks: (signal) => client.listWebhooks(signal),
+    store,
+    heardAt: () => heardAt(source),
+    news: newsOf(source, webhook?.url ?? '', options),
+    clock,
+  })
+  return async () => {
+    await watch.stop()
+    await client.close()
+  }
+}
+
+function reconcilerOf(
+  { webhook, reconcile }: UltravoxConfig,
+  source: string,
+  client: UltravoxClient,
+  { store, newEventId, route, record, clock }: ProviderSideOptions,
+): Reconciler {
+  return new Reconciler({
+    client,
+    store,
+    source,
+    events: webhook?.events ?? LIFECYCLE_EVENTS,
+    agentId: webhook?.agentId ?? null,
+    graceMs: reconcile?.graceMs ?? 0,
+    async take(body) {
+      const { event, payload } = fetchedEvent(source, body, newEventId(), clock.now())
+      const { duplicate } = await record(event, await route(payload))
+      return !duplicate
+    },
+    clock,
+  })
+}
+
+/** To the log all of it, and of that the troubles to the alerts as well. */
+function newsOf(source: string, url: string, { raise, logger }: ProviderSideOptions): ProviderNews {
+  const log = providerLog(logger, source)
+  return {
+    ...log,
+    gaps(events) {
+      log.gaps(events)
+      raise(reconcileGap(source, events))
+    },
+    silent(since, missed) {
+      log.silent(since, missed)
+      raise(sourceSilentThough(source, since, missed))
+    },
+    webhookProblem(problem) {
+      log.webhookProblem(problem)
+      raise(webhookTrouble(source, url, problem))
+    },
+    webhookRestored() {
+      log.webhookRestored()
+      raise(webhookRestored(source, url))
+    },
+    failed(error, first) {
+      log.failed(error, first)
+      if (first) raise(reconcileFailing(source, errorMessage(error)))
+    },
+  }
+}

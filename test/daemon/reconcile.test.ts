@@ -1,0 +1,252 @@
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { eventually } from '../eventually.ts'
+import { httpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
+import { API_KEY, createFakeApi, type FakeApi, type FakeOptions } from '../ultravox/fake-api.ts'
+import { commandsIn, type Row } from './operator-commands.ts'
+import { startRelay, writeConfig } from './relay-process.ts'
+import { SECRET } from './ultravox-sender.ts'
+
+const clock = { now: () => Date.now() }
+const LIFE = ['call.started', 'call.joined', 'call.ended', 'call.billed']
+
+/** A relay's configuration that reconciles every second with a fake provider, and delivers to a service. */
+async function surroundings(t: Test, options: Partial<FakeOptions> = {}, ultravox: Record<string, unknown> = {}) {
+  const api = await createFakeApi(t, { clock, ...options })
+  const sink = await httpServer(t, (response) => response.end())
+  const directory = scratch(t)
+  const config = writeConfig(directory, {
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+    targets: { crm: { type: 'http', url: `${sink.origin}/crm` }, ops: { type: 'http', url: `${sink.origin}/ops` } },
+    routes: [
+      { events: ['call.*'], to: ['crm'] },
+      { events: ['relay.*'], to: ['ops'] },
+    ],
+    ultravox: {
+      apiKey: API_KEY,
+      baseUrl: api.baseUrl,
+      reconcile: { every: '1s', lookback: '1h', grace: '0s', source: 'ultravox' },
+      ...ultravox,
+    },
+  })
+  const at = (path: string) =>
+    sink.received.filter(({ url }) => url === path).map(({ body }) => JSON.parse(body.toString()) as Row)
+  const delivered = () => at('/crm').map(({ event, call }) => `${event} ${(call as { callId: string }).callId}`)
+  return { api, config, delivered, alerts: () => at('/ops'), ...commandsIn(directory) }
+}
+
+function liveThrough({ calls }: FakeApi, callId: string): void {
+  calls.create({ callId })
+  calls.join(callId)
+  calls.end(callId)
+  calls.bill(callId)
+}
+
+const lifeOf = (callId: string) => LIFE.map((event) => `${event} ${callId}`)
+
+t.test('what was missed while the relay was not there is fetched, delivered and told of', async (t) => {
+  const { api, config, delivered, alerts, json, run } = await surroundings(t)
+  liveThrough(api, 'missed')
+  liveThrough(api, 'gone')
+  api.calls.delete('gone')
+  const relay = await startRelay(t, config)
+  await eventually(() => delivered().length === 4, 'the events are delivered')
+  t.same(delivered().sort(), lifeOf('missed').sort())
+  const { events } = await json('events list --call missed')
+  t.equal((events as Row[]).length, 4)
+  const shown = await json(`events show ${(events as Row[])[0]!.eventId}`)
+  t.equal(shown.origin, 'reconcile')
+
+  await eventually(() => alerts().some(({ event }) => event === 'relay.reconcile.gap'), 'the gap is told of')
+  const [gap] = alerts().filter(({ event }) => event === 'relay.reconcile.gap')
+  t.match(gap, { message: /^3 events of 1 call never came to source "ultravox"/, gap: { count: 3 } })
+  t.same(((await json('events gaps')).gaps as Row[]).map(({ event, callId }) => `${event} ${callId}`).sort(), [
+    'call.ended gone',
+    'call.joined gone',
+    'call.started gone',
+  ])
+
+  // From now on it is there, and no webhook comes.
+  api.calls.create({ callId: 'silent' })
+  await eventually(() => delivered().includes('call.started silent'), 'it is fetched')
+  await eventually(() => alerts().some(({ event }) => event === 'relay.source.silent'), 'the silence is told of')
+  const [silence] = alerts().filter(({ event }) => event === 'relay.source.silent')
+  t.match(silence, { missed: { count: 1, events: [{ event: 'call.started', callId: 'silent' }] } })
+
+  const { stdout } = await run('status')
+  t.match(
+    stdout,
+    /^provider source ultravox reconciled .+ ago: 2 calls looked at, \d events? fetched; 5 fetched in all$/m,
+  )
+  t.match(stdout, /^ +3 events can never be had: events gaps$/m)
+  t.match((await json('status')).provider, [{ source: 'ultravox', fetched: 5, gaps: 3, problem: null, webhook: null }])
+  await relay.end('SIGTERM')
+  t.notMatch(JSON.stringify(relay.log), new RegExp(API_KEY))
+})
+
+t.test('a webhook that comes late is a duplicate, and one that has come needs no fetching', async (t) => {
+  const { api, config, delivered, json } = await surroundings(t)
+  const relay = await startRelay(t, config)
+  api.webhooks.create({ url: `${relay.origin}/webhooks/ultravox`, secrets: [SECRET], events: LIFE })
+  liveThrough(api, 'late')
+  await eventually(() => delivered().length === 4, 'they are fetched')
+  t.same(
+    (await api.webhooks.sendAll()).map(({ status }) => status),
+    [204, 204, 204, 204],
+  )
+  const { events } = await json('events list --call late')
+  t.same(
+    (events as Row[]).map(({ duplicates }) => duplicates),
+    [1, 1, 1, 1],
+  )
+  t.equal(delivered().length, 4, 'nothing is delivered twice')
+})
+
+t.test('kill -9 at any moment of a sweep: nothing is missed, and nothing is there twice', async (t) => {
+  const { api, config, delivered, json } = await surroundings(t, { pageSize: 4 })
+  const calls = Array.from({ length: 60 }, (_, i) => `call-${i}`)
+  for (const callId of calls) liveThrough(api, callId)
+  let kill = () => {}
+  let requests = 0
+  let rounds = 0
+  while (rounds < 6) {
+    rounds += 1
+    const relay = await startRelay(t, config)
+    const dieAt = requests + 1 + Math.floor(Math.random() * 5)
+    const killed = new Promise<void>((resolve) => {
+      kill = () =>
+        void sleep(Math.random() * 10)
+          .then(() => relay.end('SIGKILL'))
+          .then(() => resolve())
+    })
+    api.beforeAnswer(() => {
+      requests += 1
+      if (requests === dieAt) kill()
+    })
+    await killed
+  }
+  api.beforeAnswer(() => {})
+  const pages = api.requests.filter(({ path }) => path === '/api/calls').length
+  const relay = await startRelay(t, config)
+  await eventually(() => new Set(delivered()).size === calls.length * 4, 'all are delivered', 30_000)
+  const { events } = await json('events list --limit 1000')
+  const stored = (events as Row[]).map(({ event, callId }) => `${event} ${callId}`)
+  t.same(stored.sort(), calls.flatMap(lifeOf).sort(), 'each once')
+  t.comment(`${rounds} kills; ${pages} pages asked for until the last of them, of 15`)
+  await relay.end('SIGTERM')
+})
+
+t.test('a webhook that is not as it should be is told of once, and when it is again', async (t) => {
+  const url = 'https://relay.example.com/webhooks/ultravox'
+  const webhook = { url, source: 'ultravox', events: ['call.ended', 'call.billed'] }
+  const { api, config, alerts, json, run } = await surroundings(t, {}, { webhook })
+  const told = () => alerts().map(({ event }) => event)
+  await startRelay(t, config)
+  await eventually(() => told().includes('relay.webhook.missing'), 'it is missing')
+  t.match(await run('doctor'), { code: 1, stdout: /problem +ultravox +Ultravox has no webhook to https:\/\/relay/ })
+
+  const { webhookId } = api.webhooks.create({ url, secrets: ['another'], events: ['call.ended'] })
+  api.webhooks.setStatus(webhookId, 'unhealthy')
+  const troubles = ['relay.webhook.unhealthy', 'relay.webhook.events_missing', 'relay.webhook.secrets_unknown']
+  await eventually(() => troubles.every((event) => told().includes(event)), 'it is wrong in three ways')
+  t.match((await run('status')).stdout, /is not registered for call\.billed: run webhooks ensure\.$/m)
+
+  api.webhooks.patch(webhookId, { secrets: [SECRET], events: ['call.ended', 'call.billed'] })
+  api.webhooks.setStatus(webhookId, 'normal')
+  await eventually(() => told().includes('relay.webhook.restored'), 'all is well')
+  t.same([...told()].sort(), ['relay.webhook.missing', 'relay.webhook.restored', ...troubles].sort(), 'each once')
+  t.match((await json('status')).provider, [{ webhook: { problems: [] } }])
+  t.match((await run('doctor')).stdout, /^ok +ultravox +the webhook to https:\/\/relay\S+ is as it should be$/m)
+})
+
+t.test('a provider that cannot be asked is told of once; deliveries go on', async (t) => {
+  const { api, config, alerts, run } = await surroundings(t)
+  api.misbehave({ kind: 'answer', status: 401 }, { times: 1_000 })
+  const relay = await startRelay(t, config)
+  await eventually(() => alerts().length === 1, 'it is told of')
+  t.match(alerts()[0], { event: 'relay.reconcile.failing', message: /the API key was refused \(401\)/ })
+  await eventually(
+    () => relay.log.filter(({ msg }) => msg === 'Ultravox could not be asked').length > 1,
+    'it is tried again',
+  )
+  t.equal(alerts().length, 1)
+  t.match((await run('status')).stdout, /not reached .+ ago: GET \/api\/calls: the API key was refused/)
+  t.match((await run('doctor')).stdout, /problem +ultravox +GET \/api\/webhooks: the API key was refused/)
+})
+
+t.test('backfill fetches what is missing of a time, once', async (t) => {
+  const { api, config, delivered, json, run } = await surroundings(t, { pageSize: 2 }, { reconcile: undefined })
+  for (const callId of ['a', 'b', 'c']) liveThrough(api, callId)
+  api.calls.delete('b')
+  const started = await startRelay(t, config)
+  await started.end('SIGTERM')
+  t.equal(api.requests.length, 0, 'without reconcile nothing is asked')
+  const from = new Date(Date.now() - 3_600_000).toISOString()
+  // The grace is over for calls of the time before it.
+  t.match(await run(`backfill --from ${from} --dry-run`), { code: 0, stdout: /^2 calls created from / })
+
+  writeConfig(dirname(config), {
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+    targets: { crm: { type: 'exec', command: ['cat'] }, other: { type: 'exec', command: ['cat'] } },
+    routes: [
+      { events: ['call.*'], to: ['crm'] },
+      { events: ['never.*'], to: ['other'] },
+    ],
+    ultravox: {
+      apiKey: API_KEY,
+      baseUrl: api.baseUrl,
+      reconcile: { every: '1d', grace: '0s', source: 'ultravox' },
+    },
+  })
+  const seen = { there: 0, missing: 2, recorded: 0, unrecoverable: 0 }
+  const gone = { there: 0, missing: 3, recorded: 0, unrecoverable: 1 }
+  t.match(await json(`backfill --from ${from} --dry-run`), {
+    calls: 2,
+    events: { 'call.started': gone, 'call.joined': gone, 'call.ended': gone, 'call.billed': seen },
+  })
+  t.same((await json('events list')).events, [], 'nothing was recorded')
+  t.match(await json(`backfill --from ${from} --events call.ended --to-target other`), {
+    events: { 'call.ended': { ...gone, recorded: 2 } },
+  })
+  const { stdout } = await run(`backfill --from ${from}`)
+  t.match(stdout, /^call\.ended +2 +1 +0 +1$/m)
+  t.match(stdout, /^call\.billed +0 +2 +2 +0$/m)
+  const { deliveries } = await json('deliveries list')
+  t.equal((deliveries as Row[]).filter(({ target }) => target === 'other').length, 2)
+  t.equal((deliveries as Row[]).filter(({ target }) => target === 'crm').length, 6)
+  t.equal(delivered().length, 0)
+  t.match(await json(`backfill --from ${from}`), { events: { 'call.billed': { there: 2, missing: 0, recorded: 0 } } })
+})
+
+t.test('a backfill that is cut off goes on where it was', async (t) => {
+  const { api, config, json, run } = await surroundings(t, { pageSize: 1, order: 'oldest first' })
+  const started = await startRelay(t, config)
+  await started.end('SIGTERM')
+  for (const callId of ['a', 'b', 'c', 'd']) liveThrough(api, callId)
+  const time = `--from ${new Date(Date.now() - 60_000).toISOString()} --to ${new Date().toISOString()}`
+  const before = api.requests.length
+  api.misbehave({ kind: 'answer', status: 403 }, { when: () => api.requests.length === before + 3 })
+  const cut = await run(`backfill ${time}`)
+  t.match(cut, { code: 1, stderr: /cut off after 2 calls; what was recorded stays\. To go on: backfill --from / })
+  const rest = await run(`backfill ${time}`)
+  t.match(rest, { code: 0, stderr: /going on where it was cut off/, stdout: /^2 calls created from / })
+  t.equal(((await json('events list')).events as Row[]).length, 16)
+})
+
+t.test('backfill says what is wrong with its words', async (t) => {
+  const { config, run } = await surroundings(t)
+  const started = await startRelay(t, config)
+  await started.end('SIGTERM')
+  t.match(await run('backfill'), { code: 2, stderr: /required option '--from <time>' not specified/ })
+  t.match(await run('backfill --from 1h --events call.bogus'), { code: 2, stderr: /write some of call\.started, / })
+  t.match(await run('backfill --from 1h --to 2h'), { code: 2, stderr: /--to .+ is before --from / })
+  t.match(await run('backfill --from 1h --to-target cmr'), { code: 3, stderr: /there is no target "cmr"/ })
+  writeConfig(dirname(config), {
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+    targets: { crm: { type: 'exec', command: ['cat'] } },
+    routes: [{ events: ['*'], to: ['crm'] }],
+  })
+  t.match(await run('backfill --from 1h'), { code: 2, stderr: /says nothing of Ultravox's API: add ultravox: / })
+})

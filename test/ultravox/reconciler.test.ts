@@ -1,0 +1,216 @@
+import t from 'tap'
+import type { SweepPlace } from '../../src/outbox/reconciliation.ts'
+import { eventBody } from '../../src/ultravox/lifecycle.ts'
+import { noFindings } from '../../src/ultravox/reconciler.ts'
+import { found, GRACE, MINUTE, trialReconciler } from './trial-reconciler.ts'
+
+const never = new AbortController().signal
+
+t.test('what a call must have had is recorded once the grace is over, and only once', async (t) => {
+  const { api, clock, sweep } = await trialReconciler(t)
+  api.calls.create({ callId: 'a' })
+  api.calls.join('a')
+  t.same(found((await sweep()).recorded), [], 'the provider may still send them')
+  clock.advance(GRACE)
+  t.same(found((await sweep()).recorded), ['call.started a', 'call.joined a'])
+  api.calls.end('a')
+  t.same(found((await sweep()).recorded), [])
+  clock.advance(GRACE)
+  t.same(found((await sweep()).recorded), ['call.ended a'])
+  t.same(found((await sweep()).recorded), [])
+})
+
+t.test('what is recorded is the event with the call byte for byte', async (t) => {
+  const bodies: string[] = []
+  const { api, clock, sweep } = await trialReconciler(t, {
+    events: ['call.ended'],
+    take: async (body) => bodies.push(body.toString()) > 0,
+  })
+  api.calls.create({ callId: 'a', moreText: '"initialState":{"n":12345678901234567890,"n":1.0}' })
+  api.calls.end('a')
+  clock.advance(GRACE)
+  await sweep()
+  t.same(bodies, [`{"event":"call.ended","call":${api.calls.text('a')}}`])
+})
+
+t.test('an event that came by webhook is there, and one that comes afterwards is a duplicate', async (t) => {
+  const { api, clock, sweep, arrive } = await trialReconciler(t)
+  api.calls.create({ callId: 'a' })
+  await arrive(eventBody('call.started', Buffer.from(api.calls.text('a'))))
+  clock.advance(GRACE)
+  const first = await sweep()
+  t.same(first.counts.get('call.started'), { there: 1, missing: 0, recorded: 0, unrecoverable: 0 })
+  api.calls.create({ callId: 'b' })
+  clock.advance(GRACE)
+  t.same(found((await sweep()).recorded), ['call.started b'])
+  t.equal((await arrive(eventBody('call.started', Buffer.from(api.calls.text('b'))))).duplicate, true)
+})
+
+t.test('a webhook that comes in the same moment makes no second event, and is not counted as fetched', async (t) => {
+  const trial = await trialReconciler(t, {
+    async take(body) {
+      // The webhook wins by a hair.
+      await trial.arrive(body)
+      return !(await trial.arrive(body)).duplicate
+    },
+  })
+  trial.api.calls.create({ callId: 'a' })
+  trial.clock.advance(GRACE)
+  const findings = await trial.sweep()
+  t.same(findings.recorded, [])
+  t.same(findings.counts.get('call.started'), { there: 0, missing: 1, recorded: 0, unrecoverable: 0 })
+})
+
+t.test('billing that is seen to come has its grace from then; of a call never seen before, from its end', async (t) => {
+  const { api, clock, sweep } = await trialReconciler(t, { events: ['call.billed'] })
+  api.calls.create({ callId: 'seen' })
+  api.calls.end('seen')
+  clock.advance(10 * GRACE)
+  await sweep()
+  api.calls.bill('seen')
+  t.same(found((await sweep()).recorded), [], 'its webhook is on the way')
+  clock.advance(GRACE)
+  t.same(found((await sweep()).recorded), ['call.billed seen'])
+
+  api.calls.create({ callId: 'unseen' })
+  api.calls.end('unseen')
+  api.calls.bill('unseen')
+  clock.advance(GRACE)
+  t.same(found((await sweep()).recorded), ['call.billed unseen'])
+})
+
+t.test('a call with an unknown billing status counts as billed; one that is pending does not', async (t) => {
+  const { api, clock, sweep } = await trialReconciler(t, { events: ['call.billed'] })
+  for (const status of ['BILLING_STATUS_FREE_CONSOLE', 'BILLING_STATUS_OF_TOMORROW', 'BILLING_STATUS_PENDING']) {
+    api.calls.create({ callId: status })
+    api.calls.end(status)
+    api.calls.bill(status, status)
+  }
+  clock.advance(GRACE)
+  t.same(found((await sweep()).recorded).sort(), [
+    'call.billed BILLING_STATUS_FREE_CONSOLE',
+    'call.billed BILLING_STATUS_OF_TOMORROW',
+  ])
+})
+
+t.test('events nobody subscribes to are not looked for, nor calls of other agents', async (t) => {
+  const { api, clock, sweep } = await trialReconciler(t, { events: ['call.ended'], agentId: 'agent-1' })
+  for (const agentId of ['agent-1', 'agent-2']) {
+    api.calls.create({ callId: agentId, agentId })
+    api.calls.end(agentId)
+    api.calls.create({ callId: `deleted ${agentId}`, agentId })
+    api.calls.end(`deleted ${agentId}`)
+    api.calls.delete(`deleted ${agentId}`)
+  }
+  clock.advance(GRACE)
+  const { recorded, gaps } = await sweep()
+  t.same(found(recorded), ['call.ended agent-1'])
+  t.same(found(gaps), ['call.ended deleted agent-1'])
+})
+
+t.test('events of deleted calls are gaps, told of once; those that had come before are not', async (t) => {
+  const { api, clock, sweep, arrive } = await trialReconciler(t)
+  api.calls.create({ callId: 'a' })
+  await arrive(eventBody('call.started', Buffer.from(api.calls.text('a'))))
+  api.calls.join('a')
+  api.calls.end('a')
+  api.calls.bill('a')
+  api.calls.delete('a')
+  t.same((await sweep()).gaps, [], 'they may still be on their way')
+  clock.advance(GRACE)
+  const { gaps, counts } = await sweep()
+  t.same(found(gaps), ['call.joined a', 'call.ended a'], 'whether it was billed, nothing tells')
+  t.equal(counts.get('call.joined')?.unrecoverable, 1)
+  t.same((await sweep()).gaps, [])
+})
+
+t.test('calls that change, come and go between two pages are all accounted for', async (t) => {
+  for (const order of ['oldest first', 'newest first'] as const) {
+    const { api, clock, sweep } = await trialReconciler(t, { graceMs: 0 }, { pageSize: 2, order })
+    for (const callId of ['a', 'b', 'c', 'd', 'e']) api.calls.create({ callId })
+    const steps = [() => {}, () => api.calls.end('a'), () => api.calls.delete('c'), () => api.calls.end('e')]
+    api.beforeAnswer(() => steps.shift()?.())
+    const events = ['a', 'b', 'c', 'd', 'e'].map((callId) => `call.started ${callId}`)
+    const first = await sweep()
+    clock.advance(1)
+    const second = await sweep()
+    const seen = [...first.recorded, ...first.gaps, ...second.recorded, ...second.gaps]
+    t.same(found(seen).sort(), ['call.ended a', 'call.ended e', ...events].sort(), order)
+  }
+})
+
+t.test('an empty hour takes one request for the calls and one for the deleted ones', async (t) => {
+  const { api, sweep } = await trialReconciler(t)
+  await sweep()
+  t.same(
+    api.requests.map(({ path }) => path),
+    ['/api/calls', '/api/deleted_calls'],
+  )
+})
+
+t.test('a sweep that is cut off goes on at its page', async (t) => {
+  const { api, clock, reconciler, place } = await trialReconciler(t, {}, { pageSize: 2, order: 'oldest first' })
+  for (const callId of ['a', 'b', 'c', 'd', 'e']) api.calls.create({ callId })
+  clock.advance(GRACE)
+  const places: SweepPlace[] = []
+  const cut = new Error('cut off')
+  const stop = async (next: SweepPlace) => {
+    places.push(next)
+    if (places.length === 2) throw cut
+  }
+  const start = { ...place, to: clock.now() }
+  await t.rejects(reconciler.lookThrough(start, noFindings(), stop, never), cut)
+  const rest = noFindings()
+  await reconciler.lookThrough(places[1]!, rest, async () => {}, never)
+  t.same(found(rest.recorded), ['call.started e'])
+  t.equal(rest.calls, 1)
+})
+
+t.test('where a kept page is one no more, the list is begun anew', async (t) => {
+  for (const status of [400, 404, 500]) {
+    const { api, clock, reconciler, place } = await trialReconciler(t, {}, { pageSize: 1 })
+    api.calls.create({ callId: 'a' })
+    clock.advance(GRACE)
+    api.misbehave({ kind: 'answer', status }, { times: 100, when: ({ query }) => query.cursor !== undefined })
+    const findings = noFindings()
+    const stale = { ...place, to: clock.now(), page: '/api/calls?cursor=c3RhbGU%3D' }
+    await reconciler.lookThrough(stale, findings, async () => {}, never)
+    t.same(found(findings.recorded), ['call.started a'], String(status))
+  }
+})
+
+t.test('without anything to record by it only counts', async (t) => {
+  const { api, clock, sweep, outbox } = await trialReconciler(t, { take: null })
+  api.calls.create({ callId: 'a' })
+  api.calls.create({ callId: 'b' })
+  api.calls.delete('b')
+  clock.advance(GRACE)
+  const { counts } = await sweep()
+  t.same(counts.get('call.started'), { there: 0, missing: 2, recorded: 0, unrecoverable: 1 })
+  const events = ['a', 'b'].map((callId) => ({ event: 'call.started', callId }))
+  t.same(found(await outbox.missingEvents('ultravox', events)), ['call.started a', 'call.started b'])
+  t.equal((await outbox.saveGaps('ultravox', events, clock.now())).length, 2, 'no gap was put on record')
+})
+
+t.test('10,000 calls are swept page by page, with one page in memory', async (t) => {
+  const { api, clock, sweep } = await trialReconciler(t, { events: ['call.started'] })
+  const weight = 'x'.repeat(5_000)
+  for (let i = 0; i < 10_000; i++) api.calls.create({ callId: `call-${i}`, fields: { systemPrompt: weight } })
+  clock.advance(MINUTE + GRACE)
+  let pages = 0
+  let most = 0
+  api.beforeAnswer(() => {
+    pages += 1
+    if (pages % 10 !== 0) return
+    global.gc?.()
+    most = Math.max(most, process.memoryUsage().arrayBuffers)
+  })
+  const before = process.memoryUsage().arrayBuffers
+  const { recorded } = await sweep()
+  t.equal(recorded.length, 10_000)
+  t.equal(pages, 101)
+  t.ok(
+    most - before < 100 * 1024 * 1024,
+    `${(most - before) / 1024 ** 2} MB, where all calls are ${(10_000 * 6) / 1024} MB`,
+  )
+})
