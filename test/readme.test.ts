@@ -48,15 +48,23 @@ t.test("the README's table of retries is what the default policy does", (t) => {
   t.end()
 })
 
+/** What a snippet of a single section goes with. */
+const REST = `
+sources: { ultravox: { scheme: ultravox, secrets: ["s"] } }
+targets: { crm: { type: exec, command: [cat] } }
+routes: [{ events: ["*"], to: [crm] }]
+`
+
 t.test('every configuration in the README loads', (t) => {
   const env = {
     ...process.env,
     ULTRAVOX_WEBHOOK_SECRET: 's',
+    ULTRAVOX_API_KEY: 'k',
     CRM_TOKEN: 't',
     CRM_SECRET: 'c',
     SLACK_WEBHOOK_URL: 'https://hooks.slack.com/services/T/B/x',
   }
-  const configs = snippets('yaml')
+  const configs = snippets('yaml').map((yaml) => (yaml.includes('sources:') ? yaml : `${REST}${yaml}`))
   t.ok(configs.length > 0)
   for (const yaml of configs) {
     // Beside config/hooks, which it names.

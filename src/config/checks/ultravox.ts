@@ -13,7 +13,8 @@ export function* checkUltravox({ ultravox, sources }: Draft): Iterable<Finding> 
     ['webhook', webhook?.source],
     ['reconcile', reconcile?.source],
   ] as const) {
-    if (name === undefined) continue
+    // Of sources that are missing altogether it is told elsewhere.
+    if (name === undefined || sources.size === 0) continue
     const path = ['ultravox', section, 'source']
     if (!sources.has(name)) {
       yield { path, message: `there is no such source: write ${[...sources.keys()].join(' or ')}` }

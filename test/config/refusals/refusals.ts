@@ -12,6 +12,7 @@ import { scalarRefusals } from './scalar-refusals.ts'
 import { serverRefusals } from './server-refusals.ts'
 import { slackTargetRefusals } from './slack-target-refusals.ts'
 import { sourceRefusals } from './source-refusals.ts'
+import { ultravoxRefusals } from './ultravox-refusals.ts'
 
 /** Every configuration with one mistake in it, by what the mistake is. */
 export const REFUSALS: Refusals = {
@@ -28,4 +29,5 @@ export const REFUSALS: Refusals = {
   ...execTargetRefusals,
   ...retryRefusals,
   ...pacingRefusals,
+  ...ultravoxRefusals,
 }

@@ -6,3 +6,4 @@ export const exec = (rest: string) => `targets:\n  crm: { type: exec, ${rest} }\
 export const source = (rest: string) => `sources:\n  ultravox: { scheme: ultravox, ${rest} }\n`
 export const route = (rest: string) => `routes:\n  - { ${rest} }\n`
 export const server = (rest: string) => `server:\n  ${rest}\n`
+export const ultravox = (rest: string) => `ultravox:\n  apiKey: test-key\n  ${rest}\n`

@@ -1,0 +1,47 @@
+import type { Refusals } from '../relay-yaml.ts'
+import { ultravox } from './section-text.ts'
+
+const url = 'url: "https://relay.example.com/webhooks/ultravox"'
+
+export const ultravoxRefusals: Refusals = {
+  'a webhook that leads to no source': {
+    yaml: ultravox(`webhook: { ${url}, source: ▸ultarvox }`),
+    path: 'ultravox.webhook.source',
+    words: /there is no such source: write ultravox/,
+  },
+  'reconciliation for a source that is not there': {
+    yaml: ultravox('reconcile: { source: ▸other }'),
+    path: 'ultravox.reconcile.source',
+    words: /there is no such source: write ultravox/,
+  },
+  'reconciliation for nobody': {
+    yaml: ultravox('▸reconcile: { every: 5m }'),
+    path: 'ultravox.reconcile',
+    words: /add source, or ultravox\.webhook/,
+  },
+  'a webhook for an event the provider does not have': {
+    yaml: ultravox(`webhook: { ${url}, source: ultravox, events: [▸call.finished] }`),
+    path: 'ultravox.webhook.events[0]',
+    words: /call\.started.+call\.billed/,
+  },
+  'a webhook for no event': {
+    yaml: ultravox(`webhook: { ${url}, source: ultravox, events: ▸[] }`),
+    path: 'ultravox.webhook.events',
+    words: /leave it out for all events/,
+  },
+  'a webhook with a URL longer than the provider takes': {
+    yaml: ultravox(`webhook: { url: ▸"https://relay.example.com/${'x'.repeat(200)}", source: ultravox }`),
+    path: 'ultravox.webhook.url',
+    words: /longer than 200 characters/,
+  },
+  'a base URL that is none': {
+    yaml: ultravox('baseUrl: ▸api.ultravox.ai'),
+    path: 'ultravox.baseUrl',
+    words: /https?:\/\//,
+  },
+  'a look every millisecond': {
+    yaml: ultravox('reconcile: { source: ultravox, every: ▸1ms }'),
+    path: 'ultravox.reconcile.every',
+    words: /must be from 1s to 1d/,
+  },
+}
