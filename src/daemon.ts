@@ -2,6 +2,7 @@ import { type Alerts, createAlerts } from './alerts/alerts.ts'
 import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
+import { type CallAttachments, createCallAttachments } from './call-attachments.ts'
 import type { Config, TargetConfig } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { Lane, type LaneLog } from './delivery/lane.ts'
@@ -86,6 +87,7 @@ class Relay implements Daemon {
   readonly #silence: SilentSources
   readonly #lanes: Lanes
   readonly #laneLog: LaneLog & LanesLog
+  readonly #attachments: CallAttachments
   readonly #launcher = new Launcher()
   readonly #listener = new Listener()
   readonly #receive: Receiver
@@ -112,6 +114,7 @@ class Relay implements Daemon {
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
+    this.#attachments = createCallAttachments(config, { store: outbox, clock, random: Math.random, logger })
     this.#laneLog = alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise))
     this.#lanes = new Lanes(
       this.#lanesOf(config, () => undefined),
@@ -152,6 +155,7 @@ class Relay implements Daemon {
       ])
       this.#config = config
       this.#route = this.#routing(config)
+      if (!sameConfig(before.ultravox, config.ultravox)) this.#attachments.use(config.ultravox)
       useListener()
       useLanes()
       if (!sameConfig(watched(before), watched(config))) {
@@ -179,7 +183,7 @@ class Relay implements Daemon {
     await this.#lanes.stop(graceMs)
     // What the lanes have told of up to their end is on disk before the outbox is closed.
     await this.#alerts.stop()
-    await Promise.all([this.#outbox.close(), this.#launcher.close()])
+    await Promise.all([this.#outbox.close(), this.#launcher.close(), this.#attachments.close()])
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -226,7 +230,7 @@ class Relay implements Daemon {
 
   #lane(name: string, target: TargetConfig, directory: string): Lane {
     return new Lane({
-      target: createTarget(name, target, directory, this.#steady, this.#launcher),
+      target: createTarget(name, target, directory, this.#steady, this.#launcher, this.#attachments),
       outbox: this.#outbox,
       concurrency: target.concurrency,
       rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),

@@ -5,6 +5,7 @@ import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { AppLog } from './ingest/app.ts'
+import type { AttachmentsLog } from './ultravox/attachments.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
 
 export type { Logger }
@@ -107,6 +108,18 @@ export function laneLog(logger: Logger): LaneLog & LanesLog {
     },
     outboxUnavailable(target, error) {
       logger.warn({ target, error: errorMessage(error) }, 'outbox unavailable to delivery')
+    },
+  }
+}
+
+/** What is told of attachments beside the attempts, which tell of those that could not be fetched. */
+export function attachmentsLog(logger: Logger): AttachmentsLog {
+  return {
+    callGone({ eventId, event, callId }) {
+      logger.warn({ eventId, event, callId }, 'provider has no such call, null attached as its transcript')
+    },
+    notRemoved(error) {
+      logger.warn({ error }, 'recordings not removed')
     },
   }
 }

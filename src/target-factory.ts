@@ -1,6 +1,8 @@
 import type { TargetConfig } from './config/config.ts'
+import type { Attachments } from './domain/attachments.ts'
 import type { Clock } from './domain/clock.ts'
 import type { Secret } from './domain/secret.ts'
+import { attaching } from './targets/attaching.ts'
 import { keysIn } from './targets/body-template.ts'
 import { concealer, concealing } from './targets/concealing.ts'
 import { createExecTarget } from './targets/exec.ts'
@@ -9,17 +11,23 @@ import type { Launcher } from './targets/launcher.ts'
 import { createSlackTarget } from './targets/slack.ts'
 import type { Target } from './targets/target.ts'
 
+export { withAttached } from './targets/attached-payload.ts'
 export { Launcher } from './targets/launcher.ts'
 
-/** A target as it is configured, whose own secrets are kept out of the outcomes it gives. `directory`: see `Config`. */
+/**
+ * A target as it is configured, whose own secrets are kept out of the outcomes it gives. `directory`: see `Config`;
+ * `attachments`: for one that has some attached.
+ */
 export function createTarget(
   name: string,
   target: TargetConfig,
   directory: string,
   clock: Clock,
   launcher: Launcher,
+  attachments: Attachments,
 ): Target {
-  return concealing(bareTarget(name, target, directory, clock, launcher), secretsOf(target))
+  const made = concealing(bareTarget(name, target, directory, clock, launcher), secretsOf(target))
+  return target.attach === null ? made : attaching(made, target.attach, attachments)
 }
 
 /** Takes a target's own secrets out of a text about it. */
@@ -30,7 +38,7 @@ export function concealerOf(target: TargetConfig): (text: string) => string {
 function bareTarget(name: string, target: TargetConfig, directory: string, clock: Clock, launcher: Launcher): Target {
   switch (target.type) {
     case 'http':
-      return createHttpTarget({ name, ...target }, clock)
+      return createHttpTarget({ name, ...target, multipart: target.attach?.recording === 'file' }, clock)
     case 'slack':
       return createSlackTarget({ name, ...target }, clock)
     case 'exec':

@@ -19,6 +19,7 @@ const OPERATOR = 'outbox/operator.ts'
 const MAINTENANCE = 'outbox/maintenance.ts'
 const TARGET_CONNECTION = 'target-connection.ts'
 const RECONCILIATION = 'outbox/reconciliation.ts'
+const ATTACHMENTS = 'outbox/attachments.ts'
 /** The commands work on an outbox beside the daemon; which storage it is, only this file of theirs knows. */
 const OPEN_OUTBOX = 'cli/open-outbox.ts'
 const ALL_BUT_CLI = [
@@ -42,13 +43,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
   config: ['domain'],
   outbox: ['domain'],
-  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION],
+  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION, ATTACHMENTS],
   sources: ['domain'],
   targets: ['domain'],
   delivery: ['domain', OUTBOX, 'targets/target.ts'],
   ingest: ['domain', OUTBOX, 'sources/scheme.ts'],
   alerts: ['domain', OUTBOX, RECONCILIATION],
-  ultravox: ['domain', OUTBOX, RECONCILIATION],
+  ultravox: ['domain', OUTBOX, RECONCILIATION, ATTACHMENTS],
   admin: ['domain', OUTBOX],
   cli: [
     'domain',
@@ -65,9 +66,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     TARGET_CONNECTION,
   ],
   [OPEN_OUTBOX]: ['domain', OPERATOR, MAINTENANCE, 'outbox/sqlite'],
-  'daemon.ts': [...ALL_BUT_CLI, 'event-id.ts', 'logging.ts', 'target-factory.ts', 'watching.ts'],
+  'daemon.ts': [...ALL_BUT_CLI, 'call-attachments.ts', 'event-id.ts', 'logging.ts', 'target-factory.ts', 'watching.ts'],
   'watching.ts': ['domain', 'config', 'alerts', OUTBOX, 'logging.ts', 'provider-side.ts'],
   'provider-side.ts': ['domain', 'config', 'alerts', OUTBOX, RECONCILIATION, 'ultravox', 'logging.ts'],
+  'call-attachments.ts': ['alerts', 'config', 'ultravox', 'logging.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
   [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
   'logging.ts': ALL_BUT_CLI,

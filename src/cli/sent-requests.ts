@@ -29,10 +29,18 @@ interface CreatedRequest {
   readonly method: string
   /** Name, value, … */
   readonly headers: readonly string[]
-  readonly body: Uint8Array | null
+  /** Something else where it is a stream. */
+  readonly body: unknown
 }
 
 function sentRequest({ method, headers, body }: CreatedRequest): SentRequest {
   const pairs = headers.flatMap((name, index) => (index % 2 === 0 ? [[name, headers[index + 1]!] as const] : []))
-  return { method, headers: pairs, body: Buffer.from(body ?? []).toString('utf8') }
+  return { method, headers: pairs, body: textOf(body) }
+}
+
+function textOf(body: unknown): string {
+  if (body === null) return ''
+  return body instanceof Uint8Array
+    ? Buffer.from(body).toString('utf8')
+    : '(the event as a part of multipart/form-data)'
 }

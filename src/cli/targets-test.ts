@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Config, TargetConfig } from '../config/config.ts'
+import type { Attached, Attachments, WantedAttachments } from '../domain/attachments.ts'
 import { systemClock } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
 import type { Outcome } from '../domain/outcome.ts'
@@ -34,7 +35,8 @@ export function targetsTestCommand(): Command {
     .addHelpText(
       'after',
       `\nThe event tells that it is a test: its webhook-id starts with evt_test_, its call id with test-, and call.metadata is
-{"test": "true"}. It is sent once, whether the target is paused or not.
+{"test": "true"}. It is sent once, whether the target is paused or not. What is attached is made up as well: two messages,
+and no recording.
 ${examples('targets test crm', 'targets test ops --event call.billed --json')}`,
     )
     .action(async (name: string, options: TestOptions) => {
@@ -46,7 +48,7 @@ ${examples('targets test crm', 'targets test ops --event call.billed --json')}`,
       const startedAt = systemClock.now()
       const { result: outcome, sent } = await watchingRequests(() => attempt(factory, name, target, config, event))
       const durationMs = systemClock.now() - startedAt
-      const request = requestOf(target, sent[0], event, factory.concealerOf(target))
+      const request = requestOf(target, sent[0], inputOf(target, event, factory), factory.concealerOf(target))
       const document = { target: name, type: target.type, eventId: event.eventId, request, outcome, durationMs }
       print(options.json, document, told(document))
       if (target.paused) note(`${name} is paused by its configuration: other events are queued`)
@@ -82,7 +84,7 @@ async function attempt(
 ): Promise<Outcome> {
   const launcher = new factory.Launcher()
   const delivery = { deliveryId: 0, target: name, attempts: 0, round: 1, roundAttempts: 0, firstAttemptAt: null, event }
-  const made = factory.createTarget(name, target, directory, systemClock, launcher)
+  const made = factory.createTarget(name, target, directory, systemClock, launcher, SAMPLE_ATTACHMENTS)
   try {
     return await made.send(delivery, new AbortController().signal)
   } finally {
@@ -91,20 +93,42 @@ async function attempt(
   }
 }
 
+/** The event's call is made up, so nothing can be fetched of it. */
+const SAMPLE_ATTACHMENTS: Attachments = { fetch: async (_, wanted) => sampleAttached(wanted) }
+
+function sampleAttached(wanted: WantedAttachments): Attached {
+  return {
+    kind: 'attached',
+    ...(wanted.transcript && { transcript: Buffer.from(JSON.stringify(SAMPLE_TRANSCRIPT)) }),
+    ...(wanted.recording !== null && { recording: null }),
+    release: async () => {},
+  }
+}
+
+const SAMPLE_TRANSCRIPT = [
+  { role: 'MESSAGE_ROLE_AGENT', text: 'Hello, how can I help?' },
+  { role: 'MESSAGE_ROLE_USER', text: 'This is a test.' },
+]
+
 /** What was sent, without secrets. Null where it never came to that. */
 type ShownRequest =
   | { readonly command: readonly string[]; readonly body: string }
   | { readonly method: string; readonly url: string; readonly headers: SentRequest['headers']; readonly body: string }
   | null
 
+/** What a program gets on its standard input. */
+function inputOf({ attach }: TargetConfig, { body }: DeliveredEvent, { withAttached }: Factory): Uint8Array {
+  return attach === null ? body : withAttached(body, sampleAttached(attach))
+}
+
 function requestOf(
   target: TargetConfig,
   sent: SentRequest | undefined,
-  event: DeliveredEvent,
+  input: Uint8Array,
   conceal: (text: string) => string,
 ): ShownRequest {
   if (target.type === 'exec') {
-    return { command: target.command.map(conceal), body: Buffer.from(event.body).toString('utf8') }
+    return { command: target.command.map(conceal), body: Buffer.from(input).toString('utf8') }
   }
   if (sent === undefined) return null
   const secretNames = target.type === 'http' ? Object.keys(target.headers).map((name) => name.toLowerCase()) : []

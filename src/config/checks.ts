@@ -1,3 +1,4 @@
+import { checkAttachments } from './checks/attachments.ts'
 import { checkConnections } from './checks/connections.ts'
 import { checkPrograms, checkVariables } from './checks/exec.ts'
 import { checkExpressions } from './checks/expressions.ts'
@@ -26,6 +27,7 @@ export function* crossChecks(draft: Draft): Iterable<Finding> {
   yield* checkRetry(draft)
   yield* checkPacing(draft)
   yield* checkUltravox(draft)
+  yield* checkAttachments(draft)
 }
 
 /** What only this machine, and the user the relay runs as, can tell. */

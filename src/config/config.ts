@@ -24,6 +24,17 @@ export interface UltravoxConfig {
   baseUrl: string
   webhook: WebhookConfig | null
   reconcile: ReconcileConfig | null
+  enrich: EnrichConfig
+}
+
+/** What may be fetched of calls for the targets that ask for it. */
+export interface EnrichConfig {
+  transcript: boolean
+  recording: boolean
+  maxTranscriptBytes: number
+  maxRecordingBytes: number
+  /** For one of them. */
+  timeoutMs: number
 }
 
 export interface ReconcileConfig {
@@ -74,8 +85,16 @@ export interface NoneSourceConfig extends SourceBasis {
 
 export type TargetConfig = HttpTargetConfig | SlackTargetConfig | ExecTargetConfig
 
+/** What is fetched of a call and sent along with its events. */
+export interface AttachConfig {
+  transcript: boolean
+  recording: 'url' | 'file' | null
+}
+
 /** What every target has. */
 export interface Pacing {
+  /** Null: nothing. */
+  attach: AttachConfig | null
   timeoutMs: number
   concurrency: number
   rateLimit: { max: number; perMs: number } | null

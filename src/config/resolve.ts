@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import type { RetryPolicy } from '../domain/backoff.ts'
 import { findGroup, findUser } from './accounts.ts'
 import type {
+  AttachConfig,
   Config,
   ExecTargetConfig,
   Pacing,
@@ -38,12 +39,20 @@ export function resolveConfig(content: RelayFile, file: string, env: NodeJS.Proc
   }
 }
 
-function ultravoxConfig({ apiKey, baseUrl, webhook, reconcile }: NonNullable<RelayFile['ultravox']>): UltravoxConfig {
+function ultravoxConfig(ultravox: NonNullable<RelayFile['ultravox']>): UltravoxConfig {
+  const { apiKey, baseUrl, webhook, reconcile, enrich } = ultravox
   return {
     apiKey,
     baseUrl: baseUrl.replace(/\/+$/, ''),
     webhook: webhook ?? null,
     reconcile: reconcile === undefined ? null : reconcileConfig(reconcile, webhook?.source),
+    enrich: {
+      transcript: enrich.transcript,
+      recording: enrich.recording,
+      maxTranscriptBytes: enrich.maxTranscript,
+      maxRecordingBytes: enrich.maxRecording,
+      timeoutMs: enrich.timeout,
+    },
   }
 }
 
@@ -83,6 +92,7 @@ function targetConfig(
   env: NodeJS.ProcessEnv,
 ): TargetConfig {
   const pacing: Pacing = {
+    attach: attachConfig(target),
     timeoutMs: target.timeout,
     concurrency: target.concurrency,
     rateLimit: target.rateLimit === undefined ? null : { max: target.rateLimit.max, perMs: target.rateLimit.per },
@@ -110,6 +120,13 @@ function targetConfig(
       return { type, command, env: variables, passEnv, runAs: runAs(target), ...pacing }
     }
   }
+}
+
+function attachConfig(target: RelayFile['targets'][string]): AttachConfig | null {
+  const asked: readonly string[] = target.attach
+  if (asked.length === 0) return null
+  const recordingAs = 'recordingAs' in target ? target.recordingAs : 'url'
+  return { transcript: asked.includes('transcript'), recording: asked.includes('recording') ? recordingAs : null }
 }
 
 /** The user and group that were found when this was checked. */

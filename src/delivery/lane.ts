@@ -221,11 +221,13 @@ export class Lane {
   }
 
   /** What an outcome says about the target's health. A refusal is an answer: the target is there. */
-  #judge({ kind }: CountedOutcome): void {
+  #judge(outcome: CountedOutcome): void {
     const { target, outbox, breaker, concurrency, clock, log } = this.#options
     const before = this.#breaker
     const now = clock.now()
-    this.#breaker = kind === 'failed' ? failed(before, breaker, now) : succeeded(before, concurrency)
+    if ('unsent' in outcome) this.#breaker = interrupted(before, now)
+    else if (outcome.kind === 'failed') this.#breaker = failed(before, breaker, now)
+    else this.#breaker = succeeded(before, concurrency)
     const after: BreakerState = this.#breaker
     if (after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
     if (after.kind === 'closed' && before.kind !== 'closed') log.closed(target.name)

@@ -11,6 +11,16 @@ export interface Delivery {
   /** When the round's first attempt began (epoch milliseconds), or null before it. */
   readonly firstAttemptAt: number | null
   readonly event: DeliveredEvent
+  /** The recording of its call, for the attempt at hand; absent where the target does not get it as a file. */
+  readonly recording?: RecordingFile
+}
+
+/** A call's recording, for one attempt. */
+export interface RecordingFile {
+  /** Absolute; it may be moved or removed, which nobody else notices. */
+  readonly path: string
+  readonly contentType: string
+  readonly bytes: number
 }
 
 /** A delivery to be made of a new event. */

@@ -11,8 +11,16 @@ export type Outcome =
       readonly response?: string
       /** How long the target asked us to wait, in milliseconds. */
       readonly retryAfterMs?: number
+      /** Ended before the target was asked: it counts as an attempt, and says nothing about the target. */
+      readonly unsent?: true
     }
-  | { readonly kind: 'refused'; readonly error: string; readonly status?: number; readonly response?: string }
+  | {
+      readonly kind: 'refused'
+      readonly error: string
+      readonly status?: number
+      readonly response?: string
+      readonly unsent?: true
+    }
   | { readonly kind: 'interrupted' }
 
 /** An outcome that counts as an attempt. */

@@ -1,6 +1,7 @@
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/delivery.ts'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
+import type { AttachmentStore } from './attachments.ts'
 import type { ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
 
 /**
@@ -11,7 +12,7 @@ import type { ProviderStateStore, ReconciliationStore } from './reconciliation.t
  * makes sense (disk full, database locked by somebody), `outbox_failed` when the storage can no longer be trusted: the
  * process should end.
  */
-export interface Outbox extends ReconciliationStore, ProviderStateStore {
+export interface Outbox extends ReconciliationStore, ProviderStateStore, AttachmentStore {
   /**
    * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same source, name
    * and call id is there already, counts a duplicate and changes nothing else.

@@ -30,7 +30,8 @@ function piecesOf(secret: Secret): string[] {
   return [text, ...text.split(/\{\{.*?\}\}|\s+/)].filter((piece) => piece.length >= LEAST_LENGTH)
 }
 
-function concealed(outcome: Outcome, conceal: (text: string) => string): Outcome {
+/** An outcome without what `conceal` takes out of texts. */
+export function concealed(outcome: Outcome, conceal: (text: string) => string): Outcome {
   if (outcome.kind === 'interrupted') return outcome
   return {
     ...outcome,

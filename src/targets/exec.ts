@@ -85,6 +85,7 @@ function identityEnv(delivery: Delivery): Record<string, string> {
     RELAY_TARGET: identity.target,
     RELAY_ATTEMPT: identity.attempt,
     RELAY_RECEIVED_AT: new Date(delivery.event.receivedAt).toISOString(),
+    ...(delivery.recording !== undefined && { RELAY_RECORDING_FILE: delivery.recording.path }),
   }
 }
 

@@ -74,11 +74,12 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
 }
 
 /** What templates see. `event` is the relay's view of it; the payload's own `event` is its name as text. */
-function contextOf(event: DeliveredEvent, payload: { call?: unknown }): object {
+function contextOf(event: DeliveredEvent, payload: { call?: unknown; attached?: unknown }): object {
   const { eventId: id, event: name, source, receivedAt } = event
   return {
     event: { id, name, source, receivedAt: new Date(receivedAt).toISOString() },
     call: payload.call,
+    attached: payload.attached,
     payload,
   }
 }

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import { describeNetworkError } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
@@ -23,8 +24,11 @@ export interface Answer {
 export type ExchangeResult = Answer | Extract<Outcome, { kind: 'failed' | 'interrupted' }>
 
 export interface HttpExchanges {
-  /** Sends one request with these headers (name, value, name, value, …) and waits for its answer. Never throws. */
-  send(headers: string[], body: Uint8Array, signal: AbortSignal): Promise<ExchangeResult>
+  /**
+   * Sends one request with these headers (name, value, name, value, …) and waits for its answer. Never throws. The length
+   * of a stream has to be among the headers.
+   */
+  send(headers: string[], body: Uint8Array | Readable, signal: AbortSignal): Promise<ExchangeResult>
   close(): Promise<void>
 }
 

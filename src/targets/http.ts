@@ -7,6 +7,7 @@ import type { WayOptions } from './http-connector.ts'
 import { createContentComposer } from './http-content.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
 import { identityValues } from './identity-values.ts'
+import { multipart } from './multipart.ts'
 import { createSigner, type SignOptions } from './signing.ts'
 import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
@@ -29,6 +30,8 @@ export interface HttpTargetOptions extends WayOptions {
   readonly redact?: readonly string[]
   /** What to send instead of the body: a mapping, list or text with `{{ JSONata }}` in its strings. */
   readonly body?: unknown
+  /** Sends multipart/form-data, with the delivery's recording as a part of its own where it has one. Not with `sign`. */
+  readonly multipart?: boolean
 }
 
 /** 4xx that say "not now" rather than "not this": timeout, too early, too many. */
@@ -51,15 +54,17 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
       if (content?.kind === 'refused') return content
       const body = content?.body ?? event.body
       const contentType = own.contentType === null ? (content ?? event).contentType : null
+      const parts = options.multipart ? multipart(body, contentType, delivery.recording) : null
       const headers = [
         ...own.headers,
         ...(content?.headers ?? []),
-        ...(contentType === null ? [] : ['content-type', contentType]),
+        ...(parts?.headers ?? (contentType === null ? [] : ['content-type', contentType])),
         ...identityHeaders(delivery),
         // Over what is sent, so that the receiver can verify it.
         ...sign(event.eventId, body, clock.now()),
       ]
-      const result = await exchanges.send(headers, body, signal)
+      const result = await exchanges.send(headers, parts?.body ?? body, signal)
+      parts?.body.destroy()
       return result.kind === 'answered' ? outcomeOf(result, retried, clock) : result
     },
     close: exchanges.close,

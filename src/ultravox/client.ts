@@ -40,8 +40,8 @@ export interface UltravoxClient {
   listCalls(options?: CallList): AsyncGenerator<Page<Call>, void, undefined>
   /** Null where the provider has no such call (404): deleted, or never there. */
   getCall(callId: string, signal?: AbortSignal): Promise<Call | null>
-  /** The whole transcript of a call's last stage. */
-  listMessages(callId: string, signal?: AbortSignal): Promise<readonly Message[]>
+  /** The transcript of a call's last stage, page by page. */
+  listMessages(callId: string, signal?: AbortSignal): AsyncGenerator<Page<Message>, void, undefined>
   /** Null where there is none (404). */
   recording(callId: string, signal?: AbortSignal): Promise<Recording | null>
   listDeletedCalls(options?: CallList): AsyncGenerator<Page<DeletedCall>, void, undefined>
@@ -78,7 +78,7 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
         return { ...parseAnswer(CALL, body, `GET ${name}`), raw: body }
       }),
     listMessages: (callId, signal) =>
-      all(pagesOf(requests, { name: `${ofCall(callId)}/messages`, query: '' }, MESSAGE, signal)),
+      pagesOf(requests, { name: `${ofCall(callId)}/messages`, query: '' }, MESSAGE, signal),
     recording: (callId, signal) => nullIfAbsent(() => recordingOf(requests, `${ofCall(callId)}/recording`, signal)),
     listDeletedCalls: (list = {}) =>
       pagesOf(requests, listRequest(at('/api/deleted_calls'), list), DELETED_CALL, list.signal),

@@ -39,6 +39,7 @@ t.test('a short file gets good defaults for all else', async (t) => {
 
 /** What no kind has a default of its own for. */
 const PACE = {
+  attach: null,
   breaker: { failures: 10, cooldownMs: 30_000, maxCooldownMs: 600_000 },
   ordered: false,
   holdOnDead: false,

@@ -235,6 +235,27 @@ t.test('a target that keeps failing is left alone, probed once, and comes back o
   }
 })
 
+t.test('an attempt that fails before the target is asked says nothing about the target', async (t) => {
+  const told: string[] = []
+  const { outbox, sent, record } = await setUp(t, { log: { ...silent, opened: () => told.push('opened') } })
+  await record(6)
+  const outcomes: Outcome[] = [
+    { kind: 'failed', error: 'transcript: timeout', unsent: true },
+    { kind: 'refused', error: 'transcript: larger than 5mb', unsent: true },
+    { kind: 'failed', error: 'http 503' },
+    { kind: 'failed', error: 'transcript: timeout', unsent: true },
+    { kind: 'failed', error: 'http 503' },
+    { kind: 'failed', error: 'http 503' },
+  ]
+  for (const [n, outcome] of outcomes.entries()) {
+    await eventually(() => sent.length > n, `attempt ${n}`)
+    t.same(told, [], 'neither opens the breaker')
+    sent[n]!.end(outcome)
+  }
+  await eventually(() => told.length === 1, 'the failures in between count on')
+  t.match(await outbox.targetStates(), [{ target: 'crm' }])
+})
+
 t.test('an open breaker of the last run is taken up', async (t) => {
   const { outbox, sent, lane, record } = await setUp(t)
   const probeAt = Date.now() + 100

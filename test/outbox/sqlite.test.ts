@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
-import { outboxContract } from './contract.ts'
+import { attachmentContract } from './attachment-contract.ts'
+import { type OpenOutbox, outboxContract } from './contract.ts'
 
-outboxContract('sqlite', (directory) =>
-  SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message)),
-)
+const open: OpenOutbox = (directory) => SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
+
+outboxContract('sqlite', open)
+attachmentContract('sqlite', open)

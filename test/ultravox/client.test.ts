@@ -108,7 +108,7 @@ t.test('a transcript comes whole', async (t) => {
   for (const message of said) api.calls.addMessage(callId, message)
   api.calls.addMessage(callId, {})
   const { client } = trialClient(t, api.baseUrl)
-  const messages = await client.listMessages(callId)
+  const messages = (await pagesOf(client.listMessages(callId))).flat()
   t.same(
     messages.map(({ role, text }) => ({ role, text })),
     [...said, { role: null, text: null }],

@@ -18,7 +18,7 @@ t.test('each request of the client is allowed by the API description, and each a
       t.equal((await pagesOf<object>(list)).length, 2)
     }
     t.ok(await client.getCall(ID))
-    t.ok(await client.listMessages(ID))
+    t.ok(await pagesOf<object>(client.listMessages(ID)))
     t.ok(await client.recording(ID))
     t.ok(await client.listWebhooks())
     t.ok(await client.createWebhook(mock.seed % 2 === 0 ? WEBHOOK : { ...WEBHOOK, agentId: ID, secrets }))

@@ -99,10 +99,19 @@ function answerTo(account: Account, request: FakeRequest, url: URL): FakeAnswer 
   if (request.headers['x-api-key'] !== API_KEY) return { status: 401, body: '{"detail":"Invalid API key."}' }
   const [, , kind, id, part] = request.path.split('/')
   if (kind === 'webhooks') return answerOfWebhooks(account, request, url, id)
+  if (request.method === 'DELETE' && kind === 'calls' && id !== undefined && part === undefined) {
+    return answerOfDeletion(account, id)
+  }
   if (request.method !== 'GET') return { status: 405 }
   if (kind === 'deleted_calls')
     return { status: 200, body: pageOf(account.calls.deletedEntries(), url, account.page).text }
   return kind === 'calls' ? answerOfCalls(account, url, id, part) : NOT_FOUND
+}
+
+function answerOfDeletion({ calls }: Account, id: string): FakeAnswer {
+  if (!calls.has(id)) return NOT_FOUND
+  calls.delete(id)
+  return { status: 204 }
 }
 
 function answerOfCalls({ calls, page }: Account, url: URL, id?: string, part?: string): FakeAnswer {

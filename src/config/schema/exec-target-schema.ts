@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { attachable } from './attach-schema.ts'
 import { pacing } from './pacing-schema.ts'
 import { orReference, secretOf, text } from './scalars.ts'
 
@@ -57,5 +58,6 @@ export const execTargetSchema = z.strictObject({
       'the relay is started as root.',
   }),
   group: account.optional().meta({ description: 'The group to run it with, where it is not that of user.' }),
+  ...attachable,
   ...pacing({ timeout: '30s', concurrency: 2 }),
 })

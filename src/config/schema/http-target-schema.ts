@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { fieldPathProblem } from '../../domain/field-path.ts'
 import { requiredAs } from '../plain-words.ts'
+import { attachable } from './attach-schema.ts'
 import {
   headerNameProblem,
   headerValueProblem,
@@ -74,6 +75,7 @@ export const httpTargetSchema = z.strictObject({
         'What to send instead of the payload: {{ JSONata }} in any string, over event (id, name, source, receivedAt), ' +
         'call and payload. A string that is one expression becomes its value. Sent as JSON.',
     }),
+  ...attachable,
   sign: signSchema.optional().meta({ description: 'How to sign each request. Absent: requests are not signed.' }),
   retryOn: z.array(integer(400, 499)).prefault([]).meta({
     description: 'Further 4xx statuses to try again after. 408, 425, 429 and 5xx always are; other 4xx are final.',

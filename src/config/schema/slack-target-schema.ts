@@ -22,5 +22,15 @@ export const slackTargetSchema = z.strictObject({
     .max(MAX_BLOCKS, `has more than ${MAX_BLOCKS} blocks, the most Slack takes`)
     .optional()
     .meta({ description: 'Block Kit blocks, with {{ JSONata }} over the payload in any string.' }),
+  attach: z
+    .array(
+      z.literal('transcript', { error: () => 'must be transcript: a recording cannot be attached to a Slack message' }),
+    )
+    .prefault([])
+    .meta({
+      description:
+        "With transcript, the call's is fetched for the templates, as in {{ attached.transcript[-1].text }}. Needs the " +
+        'ultravox section.',
+    }),
   ...pacing({ timeout: '10s', concurrency: 1, rateLimit: { max: 1, per: '1s' } }),
 })

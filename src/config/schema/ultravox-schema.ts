@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { requiredAs } from '../plain-words.ts'
 import { urlProblem } from './http-rules.ts'
-import { duration, secret, text } from './scalars.ts'
+import { duration, flag, secret, size, text } from './scalars.ts'
 
 /** The events that a webhook can be registered for, as the provider's API lists them. */
 export const WEBHOOK_EVENTS = ['call.started', 'call.joined', 'call.ended', 'call.billed'] as const
@@ -45,6 +45,20 @@ const reconcileSchema = z.strictObject({
   }),
 })
 
+const enrichSchema = z.strictObject({
+  transcript: flag().prefault(true).meta({ description: 'Whether targets may have transcripts attached.' }),
+  recording: flag().prefault(true).meta({ description: 'Whether targets may have recordings attached.' }),
+  maxTranscript: size('1kb', '64mb').prefault('5mb').meta({
+    description: 'The largest transcript; a delivery that is to have a larger one is dead.',
+  }),
+  maxRecording: size('1kb', '10gb').prefault('200mb').meta({
+    description: 'The largest recording fetched as a file; a delivery that is to have a larger one is dead.',
+  }),
+  timeout: duration('1s', '1h').prefault('5m').meta({
+    description: 'How long fetching one of them may take. It fails the attempt, which is made again like any other.',
+  }),
+})
+
 export const ultravoxSchema = z.strictObject(
   {
     apiKey: secret({ example: 'apiKey: ${ULTRAVOX_API_KEY}' }).meta({ description: 'The key of the REST API.' }),
@@ -52,6 +66,9 @@ export const ultravoxSchema = z.strictObject(
       description: 'Where the REST API is.',
     }),
     webhook: webhookSchema.optional().meta({ description: 'The webhook that is to exist there.' }),
+    enrich: enrichSchema.prefault({}).meta({
+      description: 'What may be fetched of calls for the targets that ask for it with attach.',
+    }),
     reconcile: reconcileSchema.optional().meta({
       description: 'Fetches events that should have come and have not. Absent: only by hand, with backfill.',
     }),

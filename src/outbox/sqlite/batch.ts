@@ -44,6 +44,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.saveGaps(...call.args)
       case 'saveProviderState':
         return store.saveProviderState(...call.args)
+      case 'saveAttachment':
+        return store.saveAttachment(...call.args)
     }
   }
 
@@ -63,6 +65,10 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.missingEvents(...call.args)
       case 'sweep':
         return store.sweep(...call.args)
+      case 'attachment':
+        return store.attachment(...call.args)
+      case 'eventsWithRecording':
+        return store.eventsWithRecording()
     }
   }
 
@@ -139,6 +145,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveSweep',
   'saveGaps',
   'saveProviderState',
+  'saveAttachment',
 ])
 
 function isWrite(call: Call): boolean {

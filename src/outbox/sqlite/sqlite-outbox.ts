@@ -1,7 +1,9 @@
 import { Worker } from 'node:worker_threads'
+import type { AttachmentKind } from '../../domain/attachments.ts'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/delivery.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
+import type { KeptAttachment } from '../attachments.ts'
 import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
 import type { ExpectedEvent, ProviderState, Sweep } from '../reconciliation.ts'
 import type { Call, Reply } from './batch.ts'
@@ -125,6 +127,18 @@ export class SqliteOutbox implements Outbox {
 
   saveProviderState(source: string, state: ProviderState, now: number): Promise<void> {
     return this.#call({ method: 'saveProviderState', args: [source, state, now] })
+  }
+
+  attachment(eventId: string, kind: AttachmentKind): Promise<KeptAttachment | null> {
+    return this.#call({ method: 'attachment', args: [eventId, kind] })
+  }
+
+  saveAttachment(eventId: string, kind: AttachmentKind, attachment: KeptAttachment): Promise<void> {
+    return this.#call({ method: 'saveAttachment', args: [eventId, kind, attachment] })
+  }
+
+  eventsWithRecording(): Promise<string[]> {
+    return this.#call({ method: 'eventsWithRecording', args: [] })
   }
 
   /** Calls already made are still carried out; later ones are refused. */

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
@@ -17,6 +18,7 @@ export interface Store
     RejectionStore,
     TargetStateStore,
     DaemonStateStore,
+    SqliteAttachmentStore,
     ReturnType<typeof createReconciliationStore> {}
 
 export function createStore(database: Database.Database): Store {
@@ -28,5 +30,6 @@ export function createStore(database: Database.Database): Store {
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createReconciliationStore(database),
+    ...createAttachmentStore(database),
   }
 }

@@ -1,4 +1,5 @@
 import type { Refusals } from '../relay-yaml.ts'
+import { attachmentRefusals } from './attachment-refusals.ts'
 import { execTargetRefusals } from './exec-target-refusals.ts'
 import { formRefusals } from './form-refusals.ts'
 import { httpContentRefusals } from './http-content-refusals.ts'
@@ -30,4 +31,5 @@ export const REFUSALS: Refusals = {
   ...retryRefusals,
   ...pacingRefusals,
   ...ultravoxRefusals,
+  ...attachmentRefusals,
 }

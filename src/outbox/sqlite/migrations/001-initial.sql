@@ -25,8 +25,6 @@ create unique index events_by_call on events (call_id, event, source) where call
 create unique index events_by_body on events (body_hash, event, source) where body_hash is not null;
 -- for the last event of each source and how many there were lately
 create index events_by_source on events (source, received_at);
--- for how many had to be fetched
-create index events_fetched on events (source) where origin = 'reconcile';
 
 create table event_bodies (
   event_seq integer primary key,
@@ -122,36 +120,6 @@ create table daemon_state (
   reloaded_at    integer,
   reload_problem text
 ) strict;
-
--- How far the look for events that did not come has got: the daemon's under the name of the source, an operator's under
--- one of its own. from_at to to_at: the sweep under way, by when calls were created; page: where the provider's list
--- goes on.
-create table sweeps (
-  name            text    primary key,
-  completed_until integer,
-  from_at         integer,
-  to_at           integer,
-  phase           text    check (phase in ('calls', 'deleted')),
-  page            text,
-  updated_at      integer not null,
-  check ((from_at is null) = (to_at is null) and (from_at is null) = (phase is null))
-) strict, without rowid;
-
--- Events that should have come and never can: their calls were deleted at the provider.
-create table gaps (
-  source   text    not null,
-  call_id  text    not null,
-  event    text    not null,
-  found_at integer not null,
-  primary key (source, call_id, event)
-) strict, without rowid;
-
--- What the daemon last told of the provider's side: a JSON document, for it is only ever read as a whole.
-create table provider_states (
-  source     text    primary key,
-  state      text    not null check (json_valid(state)),
-  updated_at integer not null
-) strict, without rowid;
 
 -- Every attempt in the order in which they ended: rows are only ever added at the end. Each tells by itself which event
 -- it was for and where it went, whatever becomes of its delivery.

@@ -1,0 +1,216 @@
+import { Agent } from 'undici'
+import type {
+  Attached,
+  AttachmentKind,
+  Attachments,
+  NotAttached,
+  RecordingUrl,
+  WantedAttachments,
+} from '../domain/attachments.ts'
+import type { Clock, Random } from '../domain/clock.ts'
+import type { DeliveredEvent } from '../domain/delivery.ts'
+import { errorMessage } from '../domain/errors.ts'
+import type { Secret } from '../domain/secret.ts'
+import type { AttachmentStore } from '../outbox/attachments.ts'
+import { createUltravoxClient, type UltravoxClient } from './client.ts'
+import { withLinkedSignal } from './linked-signal.ts'
+import { ProviderError } from './provider-error.ts'
+import { download } from './recording-download.ts'
+import { RecordingFiles } from './recording-files.ts'
+import { SingleFlight } from './single-flight.ts'
+import { TooLarge } from './too-large.ts'
+import { fetchTranscript } from './transcript.ts'
+
+/** Where attachments are fetched from, and within which bounds. */
+export interface AttachmentSettings {
+  readonly apiKey: Secret
+  readonly baseUrl: string
+  readonly enrich: {
+    readonly maxTranscriptBytes: number
+    readonly maxRecordingBytes: number
+    /** For one transcript or recording. */
+    readonly timeoutMs: number
+  }
+}
+
+export interface CallAttachmentsOptions {
+  readonly store: AttachmentStore
+  /** Where recordings are kept while they are needed. */
+  readonly directory: string
+  /** Throws where a file of so many bytes would take what the outbox keeps for itself. */
+  readonly assertRoom: (bytes: number) => Promise<void>
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: AttachmentsLog
+}
+
+export interface AttachmentsLog {
+  /** The provider has no such call, so there is no transcript to attach: deleted, or not of this account. */
+  callGone(event: DeliveredEvent): void
+  /** Recordings that are not needed any more could not be removed; it is tried again. */
+  notRemoved(error: string): void
+}
+
+/** The provider as it is configured at a time. Connections are made when something is fetched. */
+interface Provider extends AttachmentSettings {
+  readonly client: UltravoxClient
+}
+
+/**
+ * Transcripts and recordings from the provider's API, fetched when a delivery is due that wants them. A transcript is kept
+ * in the outbox and a recording in a file beside it until the event's last delivery is finished; the URL of a recording
+ * may expire, so it is asked for before each attempt.
+ */
+export class CallAttachments implements Attachments {
+  readonly #options: CallAttachmentsOptions
+  readonly #transcripts = new SingleFlight<Uint8Array | null>()
+  readonly #urls = new SingleFlight<RecordingUrl | null>()
+  /** Give the content type of what is then in the file. */
+  readonly #recordings = new SingleFlight<string | null>()
+  readonly #files: RecordingFiles
+  readonly #agent = new Agent()
+  readonly #clients: UltravoxClient[] = []
+  #provider: Provider | undefined
+
+  constructor(options: CallAttachmentsOptions) {
+    const { directory, store, log } = options
+    this.#options = options
+    this.#files = new RecordingFiles({
+      directory,
+      needed: () => store.eventsWithRecording(),
+      notRemoved: (error) => log.notRemoved(error),
+    })
+  }
+
+  /** Fetches by these settings from now on; null: not at all. What is under way ends by those it began with. */
+  use(settings: AttachmentSettings | null): void {
+    if (settings === null) {
+      this.#provider = undefined
+      return
+    }
+    const { clock, random } = this.#options
+    const client = createUltravoxClient({ ...settings, clock, random })
+    // The earlier ones are closed in the end: without requests, they soon hold no connection.
+    this.#clients.push(client)
+    this.#provider = { ...settings, client }
+  }
+
+  /** Removes the recordings that an earlier run has left and nobody needs. */
+  cleanUp(): Promise<void> {
+    return this.#files.sweep()
+  }
+
+  async fetch(event: DeliveredEvent, wanted: WantedAttachments, signal: AbortSignal): Promise<Attached | NotAttached> {
+    const provider = this.#provider
+    // The configuration has just changed: this attempt is for the lane that comes in this one's place.
+    if (provider === undefined) return { kind: 'interrupted' }
+    let kind: AttachmentKind = 'transcript'
+    try {
+      const transcript = wanted.transcript ? { transcript: await this.#transcript(provider, event, signal) } : {}
+      kind = 'recording'
+      if (wanted.recording === null) return { kind: 'attached', ...transcript, release: async () => {} }
+      if (wanted.recording === 'file') return { ...transcript, ...(await this.#file(provider, event, signal)) }
+      const recording = await this.#url(provider, event, signal)
+      return { kind: 'attached', ...transcript, recording, release: async () => {} }
+    } catch (error) {
+      return signal.aborted ? { kind: 'interrupted' } : notAttached(kind, error)
+    }
+  }
+
+  /** Nothing is being fetched or attached when it is called. */
+  async close(): Promise<void> {
+    this.#files.close()
+    await Promise.all([this.#agent.destroy(), ...this.#clients.map((client) => client.close())])
+  }
+
+  async #transcript(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<Uint8Array | null> {
+    const { store, log } = this.#options
+    const kept = await store.attachment(event.eventId, 'transcript')
+    if (kept !== null) return kept.body
+    return this.#transcripts.run(event.eventId, signal, (joint) =>
+      inTime(provider, joint, async (timed) => {
+        const { client, enrich } = provider
+        const transcript = await fetchTranscript(client, event.callId!, enrich.maxTranscriptBytes, timed)
+        if (transcript === null) log.callGone(event)
+        else await store.saveAttachment(event.eventId, 'transcript', { contentType: JSON_TYPE, body: transcript })
+        return transcript
+      }),
+    )
+  }
+
+  #url(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<RecordingUrl | null> {
+    return this.#urls.run(event.eventId, signal, (joint) =>
+      inTime(provider, joint, (timed) => provider.client.recording(event.callId!, timed)),
+    )
+  }
+
+  async #file(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<Attached> {
+    const { eventId } = event
+    const kept = await this.#options.store.attachment(eventId, 'recording')
+    const before = kept === null ? null : await this.#lent(eventId, kept.contentType)
+    if (before !== null) return before
+    const contentType = await this.#recordings.run(eventId, signal, (joint) =>
+      inTime(provider, joint, (timed) => this.#receive(provider, event, timed)),
+    )
+    if (contentType === null) return { kind: 'attached', recording: null, release: async () => {} }
+    const lent = await this.#lent(eventId, contentType)
+    if (lent === null) throw new Error('its file was removed')
+    return lent
+  }
+
+  async #lent(eventId: string, contentType: string): Promise<Attached | null> {
+    const lent = await this.#files.lend(eventId, contentType)
+    if (lent === null) return null
+    const { path, bytes, giveBack } = lent
+    return { kind: 'attached', recording: { path, contentType, bytes }, release: giveBack }
+  }
+
+  /** Gives the content type of what is then in the file; null where there is no recording. */
+  async #receive(provider: Provider, { eventId, callId }: DeliveredEvent, signal: AbortSignal): Promise<string | null> {
+    const { clock, store, assertRoom } = this.#options
+    const { client, apiKey, enrich } = provider
+    const recording = await client.recording(callId!, signal)
+    if (recording === null) return null
+    const { contentType, bytes, chunks, cancel } = await download(recording, {
+      agent: this.#agent,
+      apiKey,
+      clock,
+      signal,
+    })
+    try {
+      if (bytes > enrich.maxRecordingBytes) throw new TooLarge('ultravox.enrich.maxRecording', enrich.maxRecordingBytes)
+      await assertRoom(bytes)
+      await this.#files.receive(eventId, chunks, enrich.maxRecordingBytes, () =>
+        store.saveAttachment(eventId, 'recording', { contentType, body: null }),
+      )
+      return contentType
+    } finally {
+      cancel()
+    }
+  }
+}
+
+const JSON_TYPE = 'application/json'
+
+function inTime<T>(
+  { enrich: { timeoutMs } }: Provider,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new ProviderError('provider_failed', `timeout: not fetched within ${timeoutMs / 1000}s`, {
+    repeat: 'idempotent',
+  })
+  return withLinkedSignal([signal], (linked, abort) => {
+    timer = setTimeout(() => abort(late), timeoutMs)
+    return work(linked)
+  }).finally(() => clearTimeout(timer))
+}
+
+/** The attempt failed before the target was asked: it counts as one, and says nothing about the target. */
+function notAttached(kind: AttachmentKind, error: unknown): NotAttached {
+  const told = { error: `${kind}: ${errorMessage(error)}`, unsent: true } as const
+  if (error instanceof TooLarge) return { kind: 'refused', ...told }
+  const wait = error instanceof ProviderError ? error.retryAfterMs : undefined
+  return { kind: 'failed', ...told, ...(wait !== undefined && { retryAfterMs: wait }) }
+}
