@@ -1,6 +1,5 @@
 import type { Config } from '../config/config.ts'
 import { callIdOf, type NewEvent, parsePayload } from '../domain/event.ts'
-import { newEventId } from '../event-id.ts'
 import type { Admission, StoredRejection } from '../outbox/operator.ts'
 import { deliveriesTo, type Router } from './todays-routes.ts'
 
@@ -20,6 +19,8 @@ export async function admissionOf(
   const parsed = parsePayload(body)
   if ('problem' in parsed) return { rejectionId, problem: parsed.problem }
   const { payload } = parsed
+  // Loaded here only: few commands make an event's id, and all would wait for it.
+  const { newEventId } = await import('../event-id.ts')
   const event: NewEvent = {
     eventId: newEventId(),
     source,

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { stringify } from 'yaml'
 import { runRelay, startRelay, writeConfig } from '../daemon/relay-process.ts'
+import { runCommand } from '../daemon/run-command.ts'
 import { bodyOf } from '../daemon/ultravox-sender.ts'
 
 const [FIRST, SECOND] = ['whsec_first_marked', 'whsec_second_marked']
@@ -104,7 +105,7 @@ t.test('what cannot be signed with or verified is told with what to do', async (
   ]
   await Promise.all(
     cases.map(async ([line, code, stderr]) =>
-      t.match(await runRelay(line.split(' '), directory), { code, stdout: '', stderr }, line),
+      t.match(await runCommand(line.split(' '), directory), { code, stdout: '', stderr }, line),
     ),
   )
 })

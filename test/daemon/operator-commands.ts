@@ -4,7 +4,7 @@ import type { NewEvent } from '../../src/domain/event.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { httpServer } from '../local-server.ts'
 import { attemptAt, newEvent, to } from '../outbox/samples.ts'
-import { runRelay } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 import { SECRET } from './ultravox-sender.ts'
 
 /** A JSON object that a command has printed. */
@@ -23,9 +23,9 @@ export async function service(t: Test, up: boolean) {
   return { target: { type: 'http', url: origin }, received, ids, state }
 }
 
-/** Commands of the real binary in a configuration's directory. */
+/** Commands in a configuration's directory. */
 export function commandsIn(directory: string) {
-  const run = (line: string, ...more: string[]) => runRelay([...line.split(' '), ...more], directory)
+  const run = (line: string, ...more: string[]) => runCommand([...line.split(' '), ...more], directory)
   async function json(line: string, ...more: string[]): Promise<Row> {
     const { code, stdout, stderr } = await run(line, ...more, '--json')
     if (code !== 0) throw new Error(`${line} ended with ${code}: ${stderr}`)

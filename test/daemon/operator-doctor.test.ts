@@ -10,14 +10,15 @@ import { VERSION } from '../../src/version.ts'
 import { httpServer, listening } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { commandsIn, fill, type Row, service, sink, sources } from './operator-commands.ts'
-import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { startRelay, writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 
 const HOUR = 3_600_000
 const toCrm = { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] }
 
 /** What doctor says, by what it is about, and what it ends with. */
 async function examined(directory: string, ...more: string[]) {
-  const { code, stdout, stderr } = await runRelay(['doctor', '--json', ...more], directory)
+  const { code, stdout, stderr } = await runCommand(['doctor', '--json', ...more], directory)
   if (stdout === '') throw new Error(stderr)
   const { checks, ...counts } = JSON.parse(stdout) as { checks: Row[]; ok: boolean; problems: number; warnings: number }
   const about = (name: string) => checks.filter((each) => each.name === name)
@@ -148,7 +149,7 @@ t.test('doctor tells of targets that cannot be reached', async (t) => {
   t.match(about('target plain'), [{ level: 'problem', message: /^tls: /, advice: /certificate/ }])
   t.match(about('target socket'), [{ level: 'problem', message: 'connect: ENOENT /tmp/no-such.sock' }])
   t.match(about('target proxied'), [{ level: 'problem', message: /^proxy: connect: ECONNREFUSED/, advice: /proxy/ }])
-  const { stdout, stderr } = await runRelay(['doctor'], directory)
+  const { stdout, stderr } = await runCommand(['doctor'], directory)
   t.notMatch(stdout + stderr, 'hush')
 })
 
@@ -216,5 +217,5 @@ t.test("doctor compares the machine's clock with a server's", async (t) => {
   t.match(await clock(), [{ level: 'problem', message: /^(1h|59m 59s|1h \ds) ahead of .*too old/ }])
   const unreachable = await examined(directory, '--clock', 'http://127.0.0.1:1')
   t.match(unreachable.about('clock'), [{ level: 'warning', message: /no time from 127\.0\.0\.1:1/ }])
-  t.match(await runRelay(['doctor', '--clock', 'time'], directory), { code: 2, stderr: /write an http or https URL/ })
+  t.match(await runCommand(['doctor', '--clock', 'time'], directory), { code: 2, stderr: /write an http or https URL/ })
 })

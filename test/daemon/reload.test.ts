@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
-import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { type LogLine, type RelayProcess, runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
 const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
@@ -16,9 +17,16 @@ async function running(t: Test) {
   const file = write({ targets: { crm: to('old') }, routes: [{ events: ['*'], to: ['crm'] }] })
   const relay = await startRelay(t, file)
   const post = (options = {}) => send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'), options)
-  const reload = (...args: string[]) => runRelay(['reload', '--config', file, ...args], directory)
+  const reload = (...args: string[]) => runCommand(['reload', '--config', file, ...args], directory)
   const arrived = (path: string) => sink.received.filter(({ url }) => url === `/${path}`).length
   return { directory, file, relay, to, write, post, reload, arrived }
+}
+
+/** The n-th line of the log with a message: a command may have its answer before the line has come through the pipe. */
+async function logged(relay: RelayProcess, message: string, count = 1): Promise<LogLine> {
+  const lines = () => relay.log.filter(({ msg }) => msg === message)
+  await eventually(() => lines().length >= count, `logged ${count} times: ${message}`)
+  return lines()[count - 1]!
 }
 
 t.test('a changed configuration is taken over, and what has changed is logged by name', async (t) => {
@@ -31,17 +39,16 @@ t.test('a changed configuration is taken over, and what has changed is logged by
     routes: [{ events: ['call.*'], to: ['crm', 'ops'] }],
   })
   t.match(await reload(), { code: 0, stdout: `${file} is reloaded\n`, stderr: '' })
-  t.match(
-    relay.log.find(({ msg }) => msg === 'configuration reloaded'),
-    { changed: ['targets.crm changed: url, timeout', 'targets.ops added', 'routes changed'] },
-  )
+  t.match(await logged(relay, 'configuration reloaded'), {
+    changed: ['targets.crm changed: url, timeout', 'targets.ops added', 'routes changed'],
+  })
   t.equal((await post()).status, 204)
   await eventually(() => arrived('new') === 1 && arrived('ops') === 1, 'it goes where it is to go now')
   t.equal(arrived('old'), 1)
 
   const again = JSON.parse((await reload('--json')).stdout)
   t.match(again, { configFile: file, reloadedAt: /^\d{4}-.*Z$/ })
-  t.same(relay.log.filter(({ msg }) => msg === 'configuration reloaded').at(-1)!.changed, [])
+  t.same((await logged(relay, 'configuration reloaded', 2)).changed, [])
 })
 
 t.test('an invalid one is told of, and the old one stays', async (t) => {
@@ -82,10 +89,7 @@ t.test('what takes a restart is said, and the rest is taken over', async (t) => 
     routes: [{ events: ['*'], to: ['crm'] }],
   })
   t.equal((await reload()).code, 0)
-  t.match(
-    relay.log.find(({ msg }) => msg === 'changes that take a restart'),
-    { keys: ['server.listen'] },
-  )
+  t.match(await logged(relay, 'changes that take a restart'), { keys: ['server.listen'] })
   t.equal((await post()).status, 204)
   await eventually(() => arrived('new') === 1, 'the new target has it')
 })
@@ -102,7 +106,7 @@ t.test('a secret that is replaced holds from the next request on', async (t) => 
   const post = (secret: string) => send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'), { secret })
   t.equal((await post(SECRET)).status, 204)
   writeFileSync(join(directory, 'secret'), 'whsec_another_one_entirely\n')
-  t.equal((await runRelay(['reload', '--config', file], directory)).code, 0)
+  t.equal((await runCommand(['reload', '--config', file], directory)).code, 0)
   t.equal((await post(SECRET)).status, 401)
   t.equal((await post('whsec_another_one_entirely')).status, 204)
 })
@@ -125,7 +129,7 @@ t.test('an attempt under way ends under the old configuration, and its retry goe
   await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))
   await eventually(() => pending.length === 1, 'it is under way')
   write('fast')
-  t.equal((await runRelay(['reload', '--config', file], directory)).code, 0)
+  t.equal((await runCommand(['reload', '--config', file], directory)).code, 0)
   pending[0]!()
   await eventually(() => sink.received.some(({ url }) => url === '/fast'), 'tried again at the new address')
 })
