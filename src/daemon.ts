@@ -5,6 +5,7 @@ import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
 import { type CallAttachments, createCallAttachments } from './call-attachments.ts'
 import type { Config, TargetConfig } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
+import { knownSecrets } from './config/known-secrets.ts'
 import { Lane, type LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
@@ -17,6 +18,7 @@ import { newEventId } from './event-id.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver, type ReceiverOptions } from './ingest/receiver.ts'
+import { createSecretUses } from './ingest/secret-uses.ts'
 import { alertsLog, appLog, type Logger, laneLog } from './logging.ts'
 import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
@@ -123,6 +125,7 @@ class Relay implements Daemon {
     this.#receive = createReceiver({
       ...heardBy(this.#silence, this.#entry),
       reject: (rejection) => outbox.reject(rejection),
+      secretsUsed: createSecretUses((...use) => outbox.saveSecretUse(...use)),
       clock,
     })
   }
@@ -262,7 +265,8 @@ class Relay implements Daemon {
     return this.#save({ ...state, reloads: state.reloads + 1, reloadedAt: this.#clock.now(), reloadProblem })
   }
 
-  async #save(state: DaemonState): Promise<void> {
+  async #save(told: Omit<DaemonState, 'secrets'>): Promise<void> {
+    const state = { ...told, secrets: knownSecrets(this.#config) }
     this.#state = state
     try {
       await this.#outbox.saveDaemon(state)

@@ -8,6 +8,7 @@ import type { OutboxOperator, SweepPlace } from '../outbox/operator.ts'
 import type { EventCounts, Findings, Reconciler } from '../ultravox/reconciler.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { iso, parseInstant } from './instant.ts'
+import { Interrupted, interruptible } from './interruption.ts'
 import { configuredTarget } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
@@ -103,12 +104,14 @@ async function backfill(
         take,
         clock: systemClock,
       })
-      await untilInterrupted((signal) => sweep(operator, reconciler, start, findings, options, signal))
+      await interruptible((signal) => sweep(operator, reconciler, start, findings, options, signal))
     })
   } catch (error) {
     const same = `--from ${iso(start.place.from)} --to ${iso(start.place.to)}`
     note(`cut off after ${counted(findings.calls, 'call')}; what was recorded stays. To go on: backfill ${same}`)
-    throw error
+    if (!(error instanceof Interrupted)) throw error
+    process.exitCode = 1
+    return
   }
   report(findings, start.place, options)
 }
@@ -173,20 +176,6 @@ async function sweep(
     if (dryRun !== true) await operator.saveSweep(name, { completedUntil: null, current: null }, systemClock.now())
   } finally {
     progress?.end()
-  }
-}
-
-/** Ctrl-C and SIGTERM end it after what is under way; where it was is on record. */
-async function untilInterrupted(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const interrupted = new AbortController()
-  const interrupt = () => interrupted.abort(new RelayError('provider_failed', 'interrupted'))
-  process.once('SIGINT', interrupt)
-  process.once('SIGTERM', interrupt)
-  try {
-    await work(interrupted.signal)
-  } finally {
-    process.off('SIGINT', interrupt)
-    process.off('SIGTERM', interrupt)
   }
 }
 

@@ -18,6 +18,13 @@ export function parseInstant(text: string, now: number): number {
   throw new InvalidArgumentError('write an age such as 2h or 1.5d, or an ISO time such as 2026-01-15T12:00Z')
 }
 
+/** A stretch of time such as `10m`, in milliseconds. Throws `InvalidArgumentError`. */
+export function parseDuration(text: string): number {
+  const [, amount, unit] = AGE.exec(text) ?? []
+  if (amount === undefined) throw new InvalidArgumentError('write a time such as 30s, 10m or 2h')
+  return Math.round(Number(amount) * UNITS[unit as keyof typeof UNITS])
+}
+
 export function iso(instant: number): string {
   return new Date(instant).toISOString()
 }

@@ -22,6 +22,7 @@ import { tailCommand } from './tail.ts'
 import { targetsCommand } from './targets.ts'
 import { triggerCommand } from './trigger.ts'
 import { verifyCommand } from './verify.ts'
+import { webhooksCommand } from './webhooks.ts'
 
 const USAGE_STATUS = 2
 
@@ -43,6 +44,7 @@ export function createProgram(): Command {
     .addCommand(rejectionsCommand())
     .addCommand(targetsCommand())
     .addCommand(backfillCommand())
+    .addCommand(webhooksCommand())
     .addCommand(backupCommand())
     .addCommand(pruneCommand())
     .addCommand(doctorCommand())

@@ -25,15 +25,19 @@ export function reloadCommand(): Command {
     .action(async (options: { config?: string; json?: boolean }) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
-        const before = await running(operator)
-        signal(before.pid)
-        const { configFile: file, reloadedAt, reloadProblem } = await reloaded(operator, before)
-        if (reloadProblem !== null) {
-          throw new RelayError('config_invalid', `not reloaded, the old configuration stays:\n${reloadProblem}`)
-        }
+        const { configFile: file, reloadedAt } = await reloadRunning(operator)
         print(options.json, { configFile: file, reloadedAt: iso(reloadedAt!) }, `${file} is reloaded\n`)
       })
     })
+}
+
+/** Throws `daemon_unreachable` where none runs or answers, `config_invalid` where it keeps its old configuration. */
+export async function reloadRunning(operator: OutboxOperator): Promise<Running> {
+  const before = await running(operator)
+  signal(before.pid)
+  const after = await reloaded(operator, before)
+  if (after.reloadProblem === null) return after
+  throw new RelayError('config_invalid', `not reloaded, the old configuration stays:\n${after.reloadProblem}`)
 }
 
 async function running(operator: OutboxOperator): Promise<Running> {

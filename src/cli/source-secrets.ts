@@ -43,12 +43,17 @@ export function signingSecrets({ config: asked, source: wanted, secretFile }: Se
   if (source.scheme === 'none') {
     throw new RelayError('usage', `source ${name} has no secrets (scheme: none): give one with --secret-file`)
   }
-  const told = missing.filter(({ path }) => path.startsWith(`sources.${name}.secrets[`)).map(formatProblem)
+  const told = missing.filter(({ path }) => isOfSecrets(path, name)).map(formatProblem)
   if (source.secrets.every(({ isMissing }) => isMissing)) {
     throw new RelayError('usage', `${told.join('\n')}\nor give the secret in a file with --secret-file`)
   }
   for (const line of told) note(`warning: left out: ${line}`)
   return { origin: `source ${name}`, secrets: source.secrets, toleranceMs: source.toleranceMs }
+}
+
+/** Whether something stands where the secrets of a source are said, or the file they are in. */
+export function isOfSecrets(path: string, source: string): boolean {
+  return path.startsWith(`sources.${source}.secrets[`) || path === `sources.${source}.secretsFile`
 }
 
 /** What `ultravox.tolerance` is by default. */

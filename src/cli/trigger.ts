@@ -53,8 +53,11 @@ export function triggerCommand(): Command {
 }
 
 async function send(url: string, body: Buffer, source: SourceConfig): Promise<{ status: number; text: string }> {
+  // With the first alone: a sample must not pass for proof that Ultravox signs with the new secret of a rotation.
   const signature =
-    source.scheme === 'none' ? [] : ultravoxHeaders(source.secrets.map(ultravoxKey), body, systemClock.now())
+    source.scheme === 'none'
+      ? []
+      : ultravoxHeaders(source.secrets.slice(0, 1).map(ultravoxKey), body, systemClock.now())
   const { request } = await import('undici')
   try {
     const answer = await request(url, {

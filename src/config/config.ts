@@ -74,8 +74,10 @@ interface SourceBasis {
 
 export interface UltravoxSourceConfig extends SourceBasis {
   scheme: 'ultravox'
-  /** At least one. */
+  /** Those of the configuration, then those of the file: at least one for the daemon. */
   secrets: Secret[]
+  /** Absolute; null where there is none, or its name cannot be had here. */
+  secretsFile: string | null
   toleranceMs: number
 }
 

@@ -5,6 +5,7 @@ import { draftOf } from './draft.ts'
 import { type Finding, formatPath, type Path } from './finding.ts'
 import { resolveReferences } from './references.ts'
 import type { RelayFile } from './schema.ts'
+import { readSecretsFiles, type SecretsFiles } from './secrets-files.ts'
 import { isForDaemonOnly, validateWithout } from './without-secrets.ts'
 
 /**
@@ -18,9 +19,10 @@ export interface Examined {
   /** What was looked at, its references resolved. */
   readonly resolved: unknown
   readonly content: RelayFile | undefined
+  readonly secretsFiles: SecretsFiles['secrets']
   readonly errors: readonly Finding[]
   readonly warnings: readonly Finding[]
-  /** References that cannot be had and are not needed for the purpose. */
+  /** References and files that cannot be had and are not needed for the purpose. */
   readonly missing: readonly Finding[]
 }
 
@@ -32,7 +34,11 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
   const missingPaths = missing.map(({ path }) => path)
   const { content, findings } = validateWithout(references.value, missingPaths)
   const draft = draftOf(references.value, { env, directory, written: (path) => valueAt(raw, path) })
-  const checks = [...crossChecks(draft), ...(purpose === 'daemon' ? machineChecks(draft) : [])]
+  const secretsFiles = readSecretsFiles(draft)
+  const checks = [
+    ...crossChecks(draft),
+    ...(purpose === 'daemon' ? [...machineChecks(draft), ...secretsFiles.findings] : []),
+  ]
 
   // A value that could not be had is missing to the schema too; that is said already, and better.
   const unresolved = new Set(references.findings.map(({ path }) => formatPath(path)))
@@ -43,9 +49,11 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
   return {
     resolved: references.value,
     content,
+    secretsFiles: secretsFiles.secrets,
     errors: [...references.findings.filter(isNeeded), ...invalid, ...checks.filter(({ level }) => level === undefined)],
     warnings: checks.filter(({ level }) => level === 'warning'),
-    missing,
+    missing:
+      purpose === 'daemon' ? [] : [...missing, ...secretsFiles.findings.filter(({ level }) => level === undefined)],
   }
 }
 

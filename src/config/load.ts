@@ -14,7 +14,7 @@ export interface LoadedConfig {
   config: Config
   /** What the relay starts in spite of. */
   warnings: Problem[]
-  /** References that cannot be had here and do not matter for the purpose. What they stand for is missing or a default. */
+  /** References and files that cannot be had here and do not matter for the purpose. What they stand for is missing or a default. */
   missing: Problem[]
   /** The file as it is understood: references resolved, defaults filled in, secrets masked. */
   shown: () => object
@@ -41,12 +41,12 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpos
   }
 
   const absolute = resolve(file)
-  const { resolved, content, errors, warnings, missing } = examine(yaml.value, absolute, env, purpose)
+  const { resolved, content, secretsFiles, errors, warnings, missing } = examine(yaml.value, absolute, env, purpose)
   const placed = (finding: Finding): Fault => ({ ...finding, offset: offsetOf(finding, yaml) })
   const problems = told([...yaml.faults, ...errors.map(placed)])
   if (problems.length > 0 || content === undefined) throw new ConfigError(problems)
   return {
-    config: resolveConfig(content, absolute, env),
+    config: resolveConfig(content, absolute, env, secretsFiles),
     warnings: told(warnings.map(placed)),
     missing: told(missing.map(placed)),
     shown: () => shownContent(yaml.value, resolved),

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { RetryPolicy } from '../domain/backoff.ts'
+import type { Secret } from '../domain/secret.ts'
 import { findGroup, findUser } from './accounts.ts'
 import type {
   AttachConfig,
@@ -16,7 +17,9 @@ import type {
 import { findExecutable } from './executable.ts'
 import { type FileTarget, httpTarget } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
+import { MISSING } from './schema/scalars.ts'
 import type { RelayFile } from './schema.ts'
+import type { SecretsFiles } from './secrets-files.ts'
 
 /** Where a source is found that does not say where. */
 export function defaultSourcePath(name: string): string {
@@ -24,7 +27,12 @@ export function defaultSourcePath(name: string): string {
 }
 
 /** Turns a valid, checked file into what the relay uses. `file` is absolute. */
-export function resolveConfig(content: RelayFile, file: string, env: NodeJS.ProcessEnv): Config {
+export function resolveConfig(
+  content: RelayFile,
+  file: string,
+  env: NodeJS.ProcessEnv,
+  secretsFiles: SecretsFiles['secrets'],
+): Config {
   const directory = dirname(file)
   return {
     file,
@@ -32,7 +40,9 @@ export function resolveConfig(content: RelayFile, file: string, env: NodeJS.Proc
     server: serverConfig(content.server),
     outbox: { path: resolve(directory, content.outbox.path), reserveBytes: content.outbox.reserve },
     delivery: { alertAfterMs: content.delivery.alertAfter },
-    sources: mapValues(content.sources, sourceConfig),
+    sources: mapValues(content.sources, (source, name) =>
+      sourceConfig(source, name, directory, secretsFiles.get(name)),
+    ),
     targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
     routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
     ultravox: content.ultravox === undefined ? null : ultravoxConfig(content.ultravox),
@@ -79,10 +89,18 @@ function serverConfig({
   }
 }
 
-function sourceConfig(source: RelayFile['sources'][string], name: string): SourceConfig {
+function sourceConfig(
+  source: RelayFile['sources'][string],
+  name: string,
+  directory: string,
+  inFile: readonly Secret[] = [],
+): SourceConfig {
   const basis = { path: source.path ?? defaultSourcePath(name), expectWithinMs: source.expectWithin ?? null }
   if (source.scheme === 'none') return { ...basis, scheme: 'none' }
-  return { ...basis, scheme: 'ultravox', secrets: source.secrets, toleranceMs: source.tolerance }
+  const written = source.secretsFile === MISSING ? undefined : source.secretsFile
+  const secretsFile = written === undefined ? null : resolve(directory, written)
+  const secrets = [...(source.secrets ?? []), ...inFile]
+  return { ...basis, scheme: 'ultravox', secrets, secretsFile, toleranceMs: source.tolerance }
 }
 
 function targetConfig(

@@ -29,8 +29,9 @@ export function secretPlaces(file: string): SecretPlaces {
   }
 }
 
-/** `tls.key` is a path, unless it is the key itself. */
+/** `secretsFile` is a path, and `tls.key`, unless it is the key itself. */
 function isKeyFile(path: Path, text: string): boolean {
+  if (path.at(-1) === 'secretsFile') return !hasReference(text)
   return path.at(-1) === 'key' && path.at(-2) === 'tls' && !hasReference(text) && !text.includes('-----BEGIN ')
 }
 

@@ -28,13 +28,15 @@ export interface ReceiverOptions {
   readonly newEventId: () => string
   /** Names the targets an event goes to. */
   readonly route: (payload: Payload) => Promise<string[]>
+  /** Hears which secrets an event on record was signed with; nothing waits for it. */
+  readonly secretsUsed: (source: string, fingerprints: readonly string[], at: number) => void
 }
 
 /** Takes a request all the way: verify, route, record. What it reports as recorded is on disk. Never throws `RelayError`. */
 export type Receiver = (source: Source, request: IncomingRequest) => Promise<Receipt>
 
 export function createReceiver(options: ReceiverOptions): Receiver {
-  const { record, reject, clock, newEventId, route } = options
+  const { record, reject, clock, newEventId, route, secretsUsed } = options
 
   async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
     const receivedAt = clock.now()
@@ -55,6 +57,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     }
     const targets = await route(payload)
     const { eventId, duplicate } = await record(event, targets)
+    secretsUsed(source.name, verdict.signedWith, receivedAt)
     return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets }
   }
 

@@ -77,7 +77,17 @@ export interface OutboxOperator extends JournalReader, RejectionDesk, Reconcilia
   /** The daemon of this outbox: what it last said of itself and whether it runs now. Null where none ever did. */
   daemon(): Promise<(DaemonState & { readonly running: boolean }) | null>
 
+  /** The secrets of a source that genuine events were signed with, in the order of their first use. */
+  secretUses(source: string): Promise<SecretUse[]>
+
   close(): Promise<void>
+}
+
+/** When a secret signed genuine events; what is newer than a minute may not be on record yet. */
+export interface SecretUse {
+  readonly fingerprint: string
+  readonly firstUsedAt: number
+  readonly lastUsedAt: number
 }
 
 /** Which deliveries are meant; what is absent does not matter. */

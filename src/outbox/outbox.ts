@@ -49,6 +49,9 @@ export interface Outbox extends ReconciliationStore, ProviderStateStore, Attachm
   /** The names of all targets that have unfinished deliveries. */
   targetsWithDeliveries(): Promise<string[]>
 
+  /** Takes down that a secret of a source has signed a genuine event; the fingerprint is that of `domain/secret-fingerprint.ts`. */
+  saveSecretUse(source: string, fingerprint: string, at: number): Promise<void>
+
   /** Says who runs and how, for the commands; replaces what was said before. */
   saveDaemon(state: DaemonState): Promise<void>
 
@@ -98,6 +101,8 @@ export interface DaemonState {
   readonly reloadedAt: number | null
   /** Why the last time changed nothing; null where it worked. */
   readonly reloadProblem: string | null
+  /** Fingerprints of the secrets that each source goes by now. */
+  readonly secrets: Readonly<Record<string, readonly string[]>>
 }
 
 /** A request that was not taken. */

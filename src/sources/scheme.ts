@@ -11,7 +11,13 @@ export interface SignedRequest {
 }
 
 /** Whether a request is genuine. */
-export type Verdict = { readonly genuine: true } | RefusedVerdict
+export type Verdict = GenuineVerdict | RefusedVerdict
+
+export interface GenuineVerdict {
+  readonly genuine: true
+  /** Fingerprints of all the secrets that it was signed with. */
+  readonly signedWith: readonly string[]
+}
 
 export interface RefusedVerdict {
   readonly genuine: false

@@ -1,6 +1,7 @@
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
+import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import { parseTimestamp } from '../domain/timestamp.ts'
 import { SIGNATURE_HEADER, TIMESTAMP_HEADER, ultravoxDigest, ultravoxKey } from '../domain/ultravox-signature.ts'
 import type { RefusedVerdict, Scheme, SignedRequest } from './scheme.ts'
@@ -12,7 +13,7 @@ const DIGEST = /^[0-9a-f]{64}$/
  * rotation). A request further than `toleranceMs` from now, either way, is refused, but known to be signed.
  */
 export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: number): Scheme {
-  const keys = secrets.map(ultravoxKey)
+  const keys = secrets.map((secret) => ({ key: ultravoxKey(secret), fingerprint: secretFingerprint(secret) }))
 
   return {
     evidence: [TIMESTAMP_HEADER, SIGNATURE_HEADER],
@@ -26,7 +27,8 @@ export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: nu
       const read = readHeaders(request)
       if ('genuine' in read) return read
       const { timestamp, sentAt, candidates } = read
-      if (!keys.some((key) => isSigned(key, request, timestamp, candidates))) {
+      const signers = keys.filter(({ key }) => isSigned(key, request, timestamp, candidates))
+      if (signers.length === 0) {
         return refused('signature_mismatch', 'no signature matches: the secret differs, or the body was altered')
       }
       if (Math.abs(now - sentAt) > toleranceMs) {
@@ -34,7 +36,7 @@ export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: nu
         const age = seconds >= 0 ? `${seconds} s old` : `${-seconds} s in the future`
         return { ...refused('timestamp_stale', `validly signed, but ${age}`), signed: true }
       }
-      return { genuine: true }
+      return { genuine: true, signedWith: signers.map(({ fingerprint }) => fingerprint) }
     },
   }
 }

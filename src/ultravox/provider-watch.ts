@@ -9,7 +9,8 @@ import type {
 } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
 import { type Findings, type MissedEvent, noFindings, type Reconciler } from './reconciler.ts'
-import { type WantedWebhook, webhookProblems } from './webhook-health.ts'
+import type { WantedWebhook } from './webhook-difference.ts'
+import { webhookProblems } from './webhook-health.ts'
 
 export interface ProviderWatchOptions {
   readonly source: string

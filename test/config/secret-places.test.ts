@@ -7,7 +7,10 @@ t.test('the files that hold secrets, and those that stand in the configuration i
   const directory = t.testdir({
     'relay.yaml': stringify({
       sources: {
-        a: { secrets: ['${file:a.secret}', '${ULTRAVOX}', 'inline', '${NAME:-default}', '$${file:literal}'] },
+        a: {
+          secrets: ['${file:a.secret}', '${ULTRAVOX}', 'inline', '${NAME:-default}', '$${file:literal}'],
+          secretsFile: './ultravox.secrets',
+        },
       },
       targets: {
         crm: {
@@ -22,7 +25,7 @@ t.test('the files that hold secrets, and those that stand in the configuration i
     }),
   })
   t.same(secretPlaces(join(directory, 'relay.yaml')), {
-    files: [join(directory, 'a.secret'), '/run/crm', join(directory, 'crm.key')],
+    files: [join(directory, 'a.secret'), '/run/crm', join(directory, 'ultravox.secrets'), join(directory, 'crm.key')],
     inline: [
       'sources.a.secrets[2]',
       'sources.a.secrets[4]',

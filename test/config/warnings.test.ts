@@ -9,6 +9,12 @@ t.test('a source that verifies nothing is warned about', async (t) => {
   })
 })
 
+t.test('a secrets file that others may read is warned about', async (t) => {
+  const yaml = 'sources:\n  a: { scheme: ultravox, secretsFile: ▸./ultravox.secrets }'
+  const files = { 'ultravox.secrets': 'one\n' }
+  warns(t, { yaml, files, path: 'sources.a.secretsFile', words: /chmod 600/ })
+})
+
 t.test('a server whose certificate is not looked at is warned about', async (t) => {
   warns(t, {
     yaml: 'targets:\n  crm: { type: http, url: "https://x/", tls: { insecure: ▸true } }',

@@ -97,6 +97,7 @@ export class TrialListener {
         { name: 'open', path: OPEN_PATH, scheme: noVerification },
       ],
       receive: createReceiver({
+        secretsUsed() {},
         record: admission === undefined ? record : admit(record, admission),
         reject: outbox.reject.bind(outbox),
         clock,

@@ -382,6 +382,19 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     t.same(await outbox.targetStates(), [{ target: 'crm', paused: false, breaker: { probeAt: 9_000, cooldownMs: 30 } }])
   })
 
+  contract('the uses of a source’s secrets are told from the first to the last', async (t, { outbox, operator }) => {
+    t.same(await operator.secretUses('ultravox'), [])
+    await outbox.saveSecretUse('ultravox', 'aaaaaaaa', 2_000)
+    await outbox.saveSecretUse('ultravox', 'bbbbbbbb', 1_000)
+    await outbox.saveSecretUse('ultravox', 'aaaaaaaa', 3_000)
+    await outbox.saveSecretUse('ultravox', 'aaaaaaaa', 1_500)
+    await outbox.saveSecretUse('other', 'cccccccc', 1_000)
+    t.same(await operator.secretUses('ultravox'), [
+      { fingerprint: 'bbbbbbbb', firstUsedAt: 1_000, lastUsedAt: 1_000 },
+      { fingerprint: 'aaaaaaaa', firstUsedAt: 2_000, lastUsedAt: 3_000 },
+    ])
+  })
+
   contract('targets are listed with what waits for them', async (t, { outbox, operator }) => {
     await outbox.record(newEvent({ receivedAt: 4_000 }), to('crm'))
     await outbox.record(newEvent({ receivedAt: 3_000 }), to('crm', 'ops'))

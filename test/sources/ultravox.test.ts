@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
+import { secretFingerprint } from '../../src/domain/secret-fingerprint.ts'
 import { createUltravoxScheme } from '../../src/sources/ultravox.ts'
 import { SIGNATURE, sign, signedRequest, TIMESTAMP } from './signed-request.ts'
 
@@ -109,6 +110,15 @@ t.test('any of several secrets is enough, in any order', async (t) => {
   }
   t.equal(verdictOf([TIME], [GENUINE], { by: scheme(['s0', 's2']) }), 'signature_mismatch')
   t.equal(verdictOf([TIME], [`${sign('new', BODY, TIME)},${OTHER}`], { by: scheme(['old', 'new']) }), 'genuine')
+})
+
+t.test('all the secrets that a request is signed with are named, and no other', async (t) => {
+  const [one, two, three] = ['s1', 's2', 's3'].map((secret) => secretFingerprint(new Secret(secret)))
+  const by = scheme(['s1', 's2', 's3'])
+  const signedWith = (...signers: string[]) =>
+    by.verify(signedRequest(BODY, [TIME], [signers.map((secret) => sign(secret, BODY, TIME)).join(',')]), NOW)
+  t.same(signedWith('s3', 'x', 's1'), { genuine: true, signedWith: [one, three] })
+  t.same(signedWith('s2'), { genuine: true, signedWith: [two] })
 })
 
 t.test('without any secret nothing is genuine', async (t) => {

@@ -14,6 +14,7 @@ export function* checkSources(draft: Draft): Iterable<Finding> {
   }
   yield* checkPaths(draft)
   yield* checkExampleSecret(draft)
+  yield* checkSecretsGiven(draft)
   for (const [name, source] of draft.sources) {
     if (source.scheme !== 'none') continue
     const message = 'takes anything anyone sends; write scheme: ultravox to take only what Ultravox has signed'
@@ -30,6 +31,15 @@ function* checkPaths({ sources }: Draft): Iterable<Finding> {
     const owner = owners.get(path)
     if (owner === undefined) owners.set(path, name)
     else yield { path: ['sources', name, 'path'], message: `is the path of sources.${owner} too: give each its own` }
+  }
+}
+
+function* checkSecretsGiven({ sources, surroundings: { written } }: Draft): Iterable<Finding> {
+  for (const [name, { scheme }] of sources) {
+    const isGiven = ['secrets', 'secretsFile'].some((key) => written(['sources', name, key]) !== undefined)
+    if (scheme !== 'ultravox' || isGiven) continue
+    const ways = 'secrets: ["${ULTRAVOX_WEBHOOK_SECRET}"], or secretsFile: ./ultravox.secrets'
+    yield { path: ['sources', name, 'secrets'], message: `is missing: write ${ways}` }
   }
 }
 

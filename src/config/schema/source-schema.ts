@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { requiredAs } from '../plain-words.ts'
 import { duration, orReference, secret, text } from './scalars.ts'
 
 const path = text({ problemWith: pathProblem })
@@ -34,11 +33,16 @@ export const ultravoxSourceSchema = z.strictObject({
     .literal('ultravox')
     .meta({ description: 'Verify the HMAC-SHA256 signature that Ultravox puts on each webhook.' }),
   secrets: z
-    .array(secret({ problemWith: secretProblem }), { error: requiredAs('secrets: ["${ULTRAVOX_WEBHOOK_SECRET}"]') })
+    .array(secret({ problemWith: secretProblem }))
     .min(1, 'has nothing in it: write the secret of the webhook, as in ["${ULTRAVOX_WEBHOOK_SECRET}"]')
+    .optional()
     .meta({
       description: 'Secrets of the webhook; a signature made with any of them is good, so that they can be rotated.',
     }),
+  secretsFile: text().optional().meta({
+    description:
+      'A file with more of them, one a line (# starts a comment), that only its owner may read. The webhooks command keeps the secrets that it makes there.',
+  }),
   tolerance: duration('1s', '1d').prefault('60s').meta({
     description: 'How far the signed timestamp may be from now. An older request may be a replay and is refused.',
   }),
@@ -50,6 +54,10 @@ export const noneSourceSchema = z.strictObject({
   scheme: z.literal('none').meta({ description: 'Verify nothing. For tests, or behind something that does verify.' }),
   secrets: z
     .never({ error: unsigned('secrets') })
+    .optional()
+    .meta({ description: 'Not used with scheme none.' }),
+  secretsFile: z
+    .never({ error: unsigned('secretsFile') })
     .optional()
     .meta({ description: 'Not used with scheme none.' }),
   tolerance: z

@@ -36,6 +36,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.settle(...call.args)
       case 'saveBreaker':
         return store.saveBreaker(...call.args)
+      case 'saveSecretUse':
+        return store.saveSecretUse(...call.args)
       case 'saveDaemon':
         return store.saveDaemon(...call.args)
       case 'saveSweep':
@@ -141,6 +143,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'reject',
   'settle',
   'saveBreaker',
+  'saveSecretUse',
   'saveDaemon',
   'saveSweep',
   'saveGaps',

@@ -21,6 +21,7 @@ import type {
   RejectionFilter,
   RejectionSummary,
   Replay,
+  SecretUse,
   StoredEvent,
   StoredRejection,
   Sweep,
@@ -38,6 +39,7 @@ import { isLocked } from './lock.ts'
 import { createReconciliationReader, createReconciliationStore } from './reconciliation.ts'
 import { createRedelivery, type Redelivery } from './redelivery.ts'
 import { createRejectionDesk, type RejectionDesk } from './rejection-desk.ts'
+import { createSecretUseStore } from './secret-uses.ts'
 import { outboxStatus } from './status.ts'
 import { EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 import { createTargetStateStore } from './target-states.ts'
@@ -215,6 +217,10 @@ export class SqliteOperator implements OutboxOperator {
   async daemon(): Promise<(DaemonState & { running: boolean }) | null> {
     const state = createDaemonStateStore(this.#database).daemonState()
     return state && { ...state, running: isLocked(this.#path) }
+  }
+
+  async secretUses(source: string): Promise<SecretUse[]> {
+    return createSecretUseStore(this.#database).secretUses(source)
   }
 
   async close(): Promise<void> {

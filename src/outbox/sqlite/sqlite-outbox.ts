@@ -109,6 +109,10 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'saveDaemon', args: [state] })
   }
 
+  saveSecretUse(source: string, fingerprint: string, at: number): Promise<void> {
+    return this.#call({ method: 'saveSecretUse', args: [source, fingerprint, at] })
+  }
+
   missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
     return this.#call({ method: 'missingEvents', args: [source, events] })
   }

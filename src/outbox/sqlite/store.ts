@@ -6,6 +6,7 @@ import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
+import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
 
 /**
@@ -19,6 +20,7 @@ export interface Store
     TargetStateStore,
     DaemonStateStore,
     SqliteAttachmentStore,
+    SecretUseStore,
     ReturnType<typeof createReconciliationStore> {}
 
 export function createStore(database: Database.Database): Store {
@@ -29,6 +31,7 @@ export function createStore(database: Database.Database): Store {
     ...createRejectionStore(database),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
+    ...createSecretUseStore(database),
     ...createReconciliationStore(database),
     ...createAttachmentStore(database),
   }

@@ -55,7 +55,7 @@ export const sourceRefusals: Refusals = {
   'a source with its secrets missing': {
     yaml: 'sources:\n  ▸a: { scheme: ultravox }',
     path: 'sources.a.secrets',
-    words: /is missing: write secrets:/,
+    words: /is missing: write secrets: .*, or secretsFile:/,
   },
   'an empty secret': {
     yaml: source('secrets: [▸"${EMPTY}"]'),
@@ -67,6 +67,28 @@ export const sourceRefusals: Refusals = {
     yaml: source(`secrets: [▸${'x'.repeat(121)}]`),
     path: 'sources.ultravox.secrets[0]',
     words: /120 characters/,
+  },
+  'a secrets file that is not there': {
+    yaml: source('secretsFile: ▸./ultravox.secrets'),
+    path: 'sources.ultravox.secretsFile',
+    words: /there is no such file: .*webhooks ensure/,
+  },
+  'a secrets file with nothing but comments in it': {
+    yaml: source('secrets: [a], secretsFile: ▸./ultravox.secrets'),
+    files: { 'ultravox.secrets': '# none yet\n\n' },
+    path: 'sources.ultravox.secretsFile',
+    words: /has no secret in it: .*webhooks ensure/,
+  },
+  'a secrets file with a line that is too long': {
+    yaml: source('secretsFile: ▸./ultravox.secrets'),
+    files: { 'ultravox.secrets': `short\n${'x'.repeat(121)}\n` },
+    path: 'sources.ultravox.secretsFile',
+    words: /line 2 of .* is longer than 120 characters/,
+  },
+  'a secrets file with scheme none': {
+    yaml: 'sources:\n  a: { scheme: none, secretsFile: ▸x }',
+    path: 'sources.a.secretsFile',
+    words: /remove secretsFile, or write scheme: ultravox/,
   },
   'secrets with scheme none': {
     yaml: 'sources:\n  a: { scheme: none, secrets: ▸[x] }',

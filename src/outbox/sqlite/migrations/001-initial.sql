@@ -118,7 +118,8 @@ create table daemon_state (
   started_at     integer not null,
   reloads        integer not null default 0,
   reloaded_at    integer,
-  reload_problem text
+  reload_problem text,
+  secrets        text    not null check (json_valid(secrets))
 ) strict;
 
 -- Every attempt in the order in which they ended: rows are only ever added at the end. Each tells by itself which event

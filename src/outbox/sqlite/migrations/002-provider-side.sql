@@ -3,6 +3,15 @@
 -- for how many had to be fetched
 create index events_fetched on events (source) where origin = 'reconcile';
 
+-- Which secrets genuine events were signed with, by fingerprint: during a rotation the new one shows here.
+create table secret_uses (
+  source        text    not null,
+  fingerprint   text    not null,
+  first_used_at integer not null,
+  last_used_at  integer not null check (last_used_at >= first_used_at),
+  primary key (source, fingerprint)
+) strict, without rowid;
+
 -- How far the look for events that did not come has got: the daemon's under the name of the source, an operator's under
 -- one of its own. from_at to to_at: the sweep under way, by when calls were created; page: where the provider's list
 -- goes on.

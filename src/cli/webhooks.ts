@@ -1,0 +1,104 @@
+import { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import { WEBHOOK_EVENTS } from '../config/schema/ultravox-schema.ts'
+import { systemClock } from '../domain/clock.ts'
+import { secretFingerprint } from '../domain/secret-fingerprint.ts'
+import type { Webhook } from '../ultravox/client.ts'
+import { shownUrl } from '../ultravox/shown-url.ts'
+import { candidatesFor } from '../ultravox/webhook-difference.ts'
+import { configOption } from './config-file.ts'
+import { ago, iso } from './instant.ts'
+import { examples, jsonOption, print, shownTable } from './printing.ts'
+import { cell } from './table.ts'
+import { withAccount } from './webhook-account.ts'
+import { deleteCommand } from './webhooks-delete.ts'
+import { ensureCommand } from './webhooks-ensure.ts'
+import { rotateSecretCommand } from './webhooks-rotate-secret.ts'
+
+/** The webhooks at Ultravox. Works whether the relay runs or not. */
+export function webhooksCommand(): Command {
+  return new Command('webhooks')
+    .description('look at the webhooks registered at Ultravox, make them as configured, rotate their secret')
+    .addCommand(listCommand())
+    .addCommand(ensureCommand())
+    .addCommand(deleteCommand())
+    .addCommand(rotateSecretCommand())
+}
+
+function listCommand(): Command {
+  return new Command('list')
+    .description("list the account's webhooks; * marks the configured one")
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('webhooks list', 'webhooks list --json'))
+    .action((options: { config?: string; json?: boolean }) =>
+      withAccount(options, 'not needed', async ({ config, client, configured }) => {
+        const registered = await client.listWebhooks()
+        const candidates = configured === null ? [] : candidatesFor(configured.wanted, registered)
+        const ours = fingerprintsOf(config)
+        const listed = registered.map((webhook) => listedWebhook(webhook, candidates.includes(webhook), ours))
+        print(options.json, { webhooks: listed.map(documentOf) }, tableOf(listed, systemClock.now()))
+      }),
+    )
+}
+
+type ListedWebhook = ReturnType<typeof listedWebhook>
+
+function listedWebhook(webhook: Webhook, configured: boolean, ours: readonly string[]) {
+  const fingerprints = webhook.secrets.map(secretFingerprint)
+  return {
+    ...webhook,
+    configured,
+    url: shownUrl(webhook.url),
+    secrets: fingerprints.map((fingerprint) => ({ fingerprint, ours: ours.includes(fingerprint) })),
+    failures: webhook.recentFailures.toSorted((a, b) => a.at - b.at),
+  }
+}
+
+function documentOf({
+  webhookId,
+  configured,
+  url,
+  agentId,
+  events,
+  status,
+  secrets,
+  failures,
+  created,
+}: ListedWebhook) {
+  const recentFailures = failures.map(({ at, failure }) => ({ at: iso(at), failure }))
+  return { webhookId, configured, url, agentId, events, status, secrets, recentFailures, created: iso(created) }
+}
+
+function tableOf(webhooks: readonly ListedWebhook[], now: number): string {
+  return shownTable(
+    ['', 'ID', 'URL', 'AGENT', 'EVENTS', 'STATUS', 'SECRETS', 'LAST FAILURE'],
+    webhooks.map((each) => {
+      const last = each.failures.at(-1)
+      return [
+        each.configured ? '*' : '',
+        each.webhookId,
+        each.url,
+        each.agentId ?? 'all',
+        WEBHOOK_EVENTS.every((event) => each.events.includes(event)) ? 'all' : each.events.join(','),
+        cell(each.status, each.status === 'normal' ? 'green' : 'red'),
+        secretsInWords(each),
+        last === undefined ? '' : `${each.failures.length}, ${ago(last.at, now)}: ${last.failure}`,
+      ]
+    }),
+  )
+}
+
+/** `2, ours 1a2b3c4d`: which of them the relay has. */
+function secretsInWords({ secrets }: ListedWebhook): string {
+  const ours = secrets.filter((secret) => secret.ours).map(({ fingerprint }) => fingerprint)
+  return `${secrets.length}, ${ours.length === 0 ? 'none ours' : `ours ${ours.join(' ')}`}`
+}
+
+/** Of all the secrets that can be had here. */
+function fingerprintsOf({ sources }: Config): string[] {
+  return Object.values(sources)
+    .flatMap((source) => (source.scheme === 'none' ? [] : source.secrets))
+    .filter(({ isMissing }) => !isMissing)
+    .map(secretFingerprint)
+}

@@ -1,0 +1,85 @@
+import type { Secret } from '../domain/secret.ts'
+import { secretFingerprint } from '../domain/secret-fingerprint.ts'
+import type { NewWebhook, Webhook } from './client.ts'
+
+/** A webhook as it should be. */
+export interface WantedWebhook {
+  readonly url: string
+  readonly agentId: string | null
+  readonly events: readonly string[]
+  /** Those of the source that it leads to. */
+  readonly secrets: readonly Secret[]
+}
+
+/** One line of what has to change for a webhook to be as it should be. */
+export interface WebhookChange {
+  readonly change: 'add' | 'remove'
+  readonly field: 'webhook' | 'url' | 'event' | 'secret'
+  /** Of a secret: its fingerprint. */
+  readonly value: string
+}
+
+/**
+ * The registered webhooks that may be the wanted one: those with its URL and agent; where there are none, those of its
+ * agent that are signed with one of its secrets, for then it has moved. Names of hosts count as browsers see them.
+ */
+export function candidatesFor(wanted: WantedWebhook, registered: readonly Webhook[]): Webhook[] {
+  const ofAgent = registered.filter(({ agentId }) => agentId === wanted.agentId)
+  const inPlace = ofAgent.filter(({ url }) => sameUrl(url, wanted.url))
+  return inPlace.length > 0 ? inPlace : ofAgent.filter((webhook) => sharedSecrets(wanted, webhook).length > 0)
+}
+
+/**
+ * What of a registered webhook is not as it should be, and the patch that makes it so. Events are a set. One secret of
+ * ours is enough; where there is none, all of ours are put beside those that are there, and none is taken away.
+ */
+export function webhookDifference(
+  wanted: WantedWebhook,
+  registered: Webhook,
+): { patch: Partial<NewWebhook>; changes: WebhookChange[] } {
+  const moved = !sameUrl(registered.url, wanted.url)
+  const absent = wanted.events.filter((event) => !registered.events.includes(event))
+  const unwanted = registered.events.filter((event) => !wanted.events.includes(event))
+  const unknown = sharedSecrets(wanted, registered).length === 0 ? wanted.secrets : []
+  return {
+    patch: {
+      ...(moved && { url: wanted.url }),
+      ...(absent.length + unwanted.length > 0 && { events: wanted.events }),
+      ...(unknown.length > 0 && { secrets: [...registered.secrets, ...unknown] }),
+    },
+    changes: [
+      ...(moved ? [removed('url', registered.url), added('url', wanted.url)] : []),
+      ...unwanted.map((event) => removed('event', event)),
+      ...absent.map((event) => added('event', event)),
+      ...unknown.map((secret) => added('secret', secretFingerprint(secret))),
+    ],
+  }
+}
+
+/** All there is to say of a webhook that is not there yet. */
+export function newWebhookChanges({ url, events, secrets }: WantedWebhook): WebhookChange[] {
+  return [
+    added('webhook', url),
+    ...events.map((event) => added('event', event)),
+    ...secrets.map((secret) => added('secret', secretFingerprint(secret))),
+  ]
+}
+
+/** Fingerprints of the registered secrets that are among the wanted ones. */
+export function sharedSecrets({ secrets }: Pick<WantedWebhook, 'secrets'>, registered: Webhook): string[] {
+  const ours = secrets.map(secretFingerprint)
+  return registered.secrets.map(secretFingerprint).filter((fingerprint) => ours.includes(fingerprint))
+}
+
+function added(field: WebhookChange['field'], value: string): WebhookChange {
+  return { change: 'add', field, value }
+}
+
+function removed(field: WebhookChange['field'], value: string): WebhookChange {
+  return { change: 'remove', field, value }
+}
+
+/** `https://Relay.example.com` and `https://relay.example.com/` lead to the same place. */
+export function sameUrl(a: string, b: string): boolean {
+  return a === b || (URL.canParse(a) && URL.canParse(b) && new URL(a).href === new URL(b).href)
+}

@@ -1,0 +1,202 @@
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { retriesEndAt } from '../../src/cli/rotation-wait.ts'
+import { startRelay } from '../daemon/relay-process.ts'
+import { startCommand } from '../daemon/terminal.ts'
+import { eventually } from '../eventually.ts'
+import type { FakeRequest } from './fake-api.ts'
+import { EVENTS, fingerprint, start, URL_WANTED, webhookRelay } from './webhook-relay.ts'
+
+/** A webhook that is signed with the old secret, which the relay has in its file. */
+async function rotatable(t: Test, options = {}) {
+  const relay = await webhookRelay(t, { secrets: ['old-secret'], ...options })
+  const { webhookId } = relay.api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['old-secret'] })
+  const state = `${relay.secretsFile}.rotation`
+  const rotated = (t: Test) => {
+    const [fresh] = relay.inFile()
+    t.match(relay.inFile(), [/^whsec_[\w-]{43}$/], 'the file has the new secret alone')
+    t.same(relay.api.webhooks.get(webhookId)!.secrets, [fresh], 'and Ultravox too')
+    t.equal(statSync(relay.secretsFile).mode & 0o777, 0o600)
+    t.notOk(existsSync(state), 'nothing is left of the rotation')
+    t.same(relay.told('old-secret'), [], 'no secret was told')
+  }
+  return { ...relay, webhookId, state, rotated }
+}
+
+t.test('a rotation under a stream of webhooks loses none, and none is refused', async (t) => {
+  const { api, run, json, write, webhookId, rotated, state } = await rotatable(t)
+  const relay = await startRelay(t, write(URL_WANTED))
+  const url = `${relay.origin}/webhooks/ultravox`
+  write(url)
+  api.webhooks.patch(webhookId, { url })
+  const modes: number[] = []
+  api.beforeAnswer(() => {
+    if (existsSync(state)) modes.push(statSync(state).mode & 0o777)
+  })
+  let ended = false
+  const rotation = run('webhooks rotate-secret --yes').finally(() => {
+    ended = true
+  })
+  const statuses: (number | null)[] = []
+  while (!ended) {
+    api.calls.end(api.calls.create())
+    statuses.push(...(await api.webhooks.sendAll()).map(({ status }) => status))
+  }
+  const { code, stdout, stderr } = await rotation
+  t.equal(code, 0, stderr)
+  t.match(stdout, new RegExp(`^webhook ${webhookId} is signed with [0-9a-f]{8} only\n$`))
+  const steps = stderr.split('\n').filter((line) => / of 6: /.test(line))
+  t.match(steps, [/^1.*is in/, /^2.*running relay/, /^3/, /^4.*(waiting|has come)/])
+  t.match(steps.at(-1), /^6/)
+  api.calls.end(api.calls.create())
+  statuses.push(...(await api.webhooks.sendAll()).map(({ status }) => status))
+  t.ok(statuses.length > 10)
+  t.same(new Set(statuses), new Set([204]))
+  t.same((await json('rejections list')).rejections, [])
+  t.same(new Set(modes), new Set([0o600]))
+  t.match((await json('status')).daemon.secrets, { ultravox: [/^[0-9a-f]{8}$/] })
+  rotated(t)
+})
+
+t.test('without an event it waits, Ctrl-C loses nothing, and --after goes on', async (t) => {
+  const { directory, run, inFile, registered, rotated, state } = await rotatable(t)
+  const waiting = startCommand(t, 'webhooks rotate-secret --yes', directory)
+  await eventually(() => waiting.output().includes('4 of 6: waiting for an event signed'), 'it waits', 15_000)
+  t.match(waiting.output(), /2 of 6: no relay is running/)
+  t.equal(await waiting.interrupt(), 1)
+  t.match(waiting.output(), /interrupted: both secrets are good.*run rotate-secret again/)
+  t.equal(inFile().length, 2)
+  t.same(registered()[0].secrets, inFile())
+  t.ok(existsSync(state))
+  t.match(await run('webhooks rotate-secret --dry-run'), {
+    code: 0,
+    stdout: '',
+    stderr: new RegExp(
+      `goes on: ${fingerprint(inFile()[1]!)} \\(registered since .*takes the place of ${fingerprint('old-secret')}`,
+    ),
+  })
+  t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 0, stderr: /4 of 6: 0s are over/ })
+  rotated(t)
+})
+
+t.test('--abort leads back to the old secret, and only as long as that is possible', async (t) => {
+  const { directory, run, inFile, registered, state, api, webhookId } = await rotatable(t)
+  t.match(await run('webhooks rotate-secret --abort --yes'), { code: 3, stderr: /no rotation is under way/ })
+  const waiting = startCommand(t, 'webhooks rotate-secret --yes', directory)
+  await eventually(() => waiting.output().includes('4 of 6'), 'it waits', 15_000)
+  await waiting.interrupt()
+  const [, fresh] = inFile()
+  api.webhooks.patch(webhookId, { secrets: [fresh!] })
+  t.match(await run('webhooks rotate-secret --abort --yes'), { code: 2, stderr: /gone at Ultravox already/ })
+  t.equal(inFile().length, 2)
+  api.webhooks.patch(webhookId, { secrets: ['old-secret', fresh!] })
+  t.match(await run('webhooks rotate-secret --abort --yes'), { code: 0, stdout: 'the rotation is undone\n' })
+  t.same(inFile(), ['old-secret'])
+  t.same(registered()[0].secrets, ['old-secret'])
+  t.notOk(existsSync(state))
+})
+
+t.test('killed at any request, before or after its effect, it ends right when it is run again', async (t) => {
+  const isPatch = ({ method }: FakeRequest) => method === 'PATCH'
+  const points = [
+    ...[3, 4, 5, 6, 7].map((request) => ({ request, effect: false })),
+    ...[4, 6].map((request) => ({ request, effect: true })),
+  ]
+  for (const { request, effect } of points) {
+    await t.test(`request ${request}, ${effect ? 'after' : 'before'} its effect`, async (t) => {
+      const { api, directory, run, inFile, registered, rotated } = await rotatable(t)
+      /** Whatever Ultravox signs with, the relay can check. */
+      const unknown = () => registered().filter(({ secrets }) => !inFile().some((each) => secrets.includes(each)))
+      const { child, ended } = start(t, 'webhooks rotate-secret --yes --after 0s', directory)
+      const first = api.requests.length
+      let at: FakeRequest | undefined
+      api.beforeAnswer((now) => {
+        t.same(unknown(), [])
+        if (api.requests.length - first !== request) return
+        at = now
+        if (!effect) child.kill('SIGKILL')
+      })
+      // The effect is there, its answer is not.
+      if (effect)
+        api.misbehave({ kind: 'stall' }, { when: (each) => isPatch(each) && api.requests.length - first === request })
+      await eventually(() => at !== undefined, 'it has come so far', 15_000)
+      child.kill('SIGKILL')
+      await ended
+      t.equal(isPatch(at!), request === 4 || request === 6)
+      await eventually(() => !effect || registered()[0].secrets.length === (request === 4 ? 2 : 1), 'the effect')
+      t.same(unknown(), [])
+      const again = await run('webhooks rotate-secret --yes --after 0s')
+      t.equal(again.code, 0, again.stderr)
+      t.same(unknown(), [])
+      rotated(t)
+    })
+  }
+})
+
+t.test(
+  'killed between the state and the file, it makes another secret; a file put back gets its own again',
+  async (t) => {
+    const { run, state, rotated, webhookId, api, inFile, secretsFile, directory } = await rotatable(t)
+    const written = {
+      webhookId,
+      newSecret: '0badf00d',
+      oldSecrets: [fingerprint('old-secret')],
+      startedAt: '2026-01-01T00:00:00.000Z',
+      registeredAt: null,
+    }
+    writeFileSync(state, JSON.stringify(written))
+    const waiting = startCommand(t, 'webhooks rotate-secret --yes', directory)
+    await eventually(() => waiting.output().includes('4 of 6'), 'it waits', 15_000)
+    await waiting.interrupt()
+    const fresh = inFile()[1]!
+    t.not(fingerprint(fresh), '0badf00d')
+    writeFileSync(secretsFile, 'old-secret\n')
+    t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 0 })
+    t.same(api.webhooks.get(webhookId)!.secrets, [fresh])
+    rotated(t)
+
+    writeFileSync(state, '{"webhookId":')
+    t.match(await run('webhooks rotate-secret --yes'), { code: 2, stderr: /is no state of a rotation: remove it/ })
+  },
+)
+
+t.test('what is not ours stays, and what cannot be removed here is told', async (t) => {
+  const { run, api, webhookId, inFile, registered } = await webhookRelay(t, {
+    secrets: ['in-file', 'shared', 'of-callbacks'],
+    source: { secrets: ['in-config'] },
+  }).then((relay) => {
+    const secrets = ['in-file', 'shared', 'in-config', 'foreign']
+    const { webhookId } = relay.api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets })
+    return { ...relay, webhookId }
+  })
+  api.webhooks.create({ url: 'https://other.test/', events: EVENTS, secrets: ['shared'] })
+  const { code, stderr } = await run('webhooks rotate-secret --yes --after 0s')
+  t.equal(code, 0, stderr)
+  t.match(stderr, new RegExp(`kept at Ultravox.*${fingerprint('foreign')}\n`))
+  t.match(stderr, new RegExp(`now remove ${fingerprint('in-config')} from sources\\.ultravox\\.secrets`))
+  t.match(stderr, new RegExp(`still takes ${fingerprint('shared')}, for another webhook`))
+  t.match(inFile(), ['shared', 'of-callbacks', /^whsec_/])
+  t.same(registered()[0].secrets, ['foreign', inFile()[2]])
+  t.equal(registered()[0].webhookId, webhookId)
+})
+
+t.test('a relay that cannot take the new secret keeps the rotation from going on', async (t) => {
+  const { run, write, registered, rotated } = await rotatable(t)
+  await startRelay(t, write(URL_WANTED))
+  write(URL_WANTED, {
+    delivery: { alertAfter: '1 day' },
+  })
+  t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 2, stderr: /alertAfter/ })
+  write(URL_WANTED)
+  t.same(registered()[0].secrets, ['old-secret'])
+  t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 0 })
+  rotated(t)
+})
+
+t.test('what failed before the new secret was registered may come again for nine hours', async (t) => {
+  const at = (hours: number) => ({ at: hours * 3_600_000, failure: 'HTTP 503' })
+  const webhook = (...recentFailures: { at: number; failure: string }[]) => ({ recentFailures }) as never
+  t.equal(retriesEndAt(webhook(), 0), 0)
+  t.equal(retriesEndAt(webhook(at(3), at(5), at(12)), at(10).at), at(14).at)
+  t.equal(retriesEndAt(webhook(at(12)), at(10).at), 0)
+})

@@ -1,0 +1,190 @@
+import { existsSync, statSync } from 'node:fs'
+import t from 'tap'
+import { startRelay } from '../daemon/relay-process.ts'
+import { EVENTS, fingerprint, URL_WANTED, webhookRelay } from './webhook-relay.ts'
+
+t.test('ensure makes a secret and the webhook, and a second time finds nothing to do', async (t) => {
+  const { run, registered, inFile, secretsFile, told, changes } = await webhookRelay(t)
+  t.match(await run('check'), { code: 2, stderr: /no such file: .*webhooks ensure/ })
+  t.match(await run('webhooks ensure --dry-run'), {
+    code: 0,
+    stdout:
+      /^\+ webhook https:\/\/relay\.test\/webhooks\/ultravox, calls of all agents\n\+ {3}event call\.started\n.*\+ {3}secret new\n/s,
+  })
+  t.notOk(existsSync(secretsFile))
+  t.match(await run('webhooks ensure'), { code: 2, stdout: /\+ webhook/, stderr: /say --yes/ })
+  t.same(changes(), [])
+
+  t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /\nwebhook 2222\S+ is created\n$/ })
+  const [webhook] = registered()
+  t.match(webhook, { url: URL_WANTED, agentId: null, events: EVENTS, secrets: inFile() })
+  t.match(inFile(), [/^whsec_[\w-]{43}$/])
+  t.equal(statSync(secretsFile).mode & 0o777, 0o600)
+  t.match(await run('check'), { code: 0, stderr: '' })
+
+  t.match(await run('webhooks ensure'), {
+    code: 0,
+    stdout: /^nothing to do: webhook 2222\S+ is as configured\n$/,
+    stderr: '',
+  })
+  t.same(changes(), ['POST'])
+  t.same(told(), [])
+})
+
+t.test('ensure changes what differs and nothing else', async (t) => {
+  const { api, run, json, registered, told } = await webhookRelay(t, { secrets: ['ours-1', 'ours-2'] })
+  const other = { url: 'https://other.test/', events: ['call.ended'], secrets: ['theirs'] }
+  api.webhooks.create(other)
+  api.webhooks.create({ url: URL_WANTED, events: ['call.ended', 'call.other'], secrets: ['foreign'] })
+  t.match((await run('webhooks ensure --yes')).stdout.split('\n'), [
+    /^~ webhook 2222\S+002$/,
+    '-   event call.other',
+    '+   event call.started',
+    '+   event call.joined',
+    '+   event call.billed',
+    `+   secret ${fingerprint('ours-1')}`,
+    `+   secret ${fingerprint('ours-2')}`,
+    /is changed$/,
+  ])
+  t.match(registered(), [other, { url: URL_WANTED, events: EVENTS, secrets: ['foreign', 'ours-1', 'ours-2'] }])
+  t.same(JSON.parse(api.requests.at(-1)!.body), { events: EVENTS, secrets: ['foreign', 'ours-1', 'ours-2'] })
+  t.match(await json('webhooks ensure --yes'), { action: 'none', changes: [] })
+  t.same(told(), [])
+})
+
+t.test('a webhook that has moved is known again by its secret', async (t) => {
+  const { api, run, registered } = await webhookRelay(t, { secrets: ['ours'] })
+  api.webhooks.create({ url: 'https://old.test/?key=hidden', events: EVENTS, secrets: ['ours'] })
+  const moved = await run('webhooks ensure --yes')
+  t.match(moved.stdout, /\n- {3}url https:\/\/old\.test\/\?…\n\+ {3}url https:\/\/relay\.test/)
+  t.notMatch(moved.stdout, 'hidden')
+  t.match(registered(), [{ url: URL_WANTED }])
+  t.same(JSON.parse(api.requests.at(-1)!.body), { url: URL_WANTED })
+})
+
+t.test('where several webhooks may be meant, it is asked which', async (t) => {
+  const { api, run } = await webhookRelay(t, { secrets: ['ours'] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  t.match(await run('webhooks ensure --yes'), {
+    code: 2,
+    stderr: new RegExp(`(${webhookId}, 2222|2222\\S+, ${webhookId}).*--id`),
+  })
+  t.match(await run('webhooks delete --configured --yes'), { code: 2, stderr: /several webhooks/ })
+  t.match(await run('webhooks ensure --yes --id', webhookId), { code: 0, stdout: /nothing to do/ })
+  t.match(await run('webhooks ensure --yes --id nowhere'), { code: 3, stderr: /no webhook nowhere/ })
+})
+
+t.test('a creation whose answer got lost is not done twice', async (t) => {
+  const { api, run, registered, inFile } = await webhookRelay(t)
+  api.misbehave({ kind: 'cut' }, { when: ({ method }) => method === 'POST' })
+  t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /is created/ })
+  t.equal(registered().length, 1)
+  api.webhooks.delete(registered()[0].webhookId)
+  api.misbehave({ kind: 'drop' }, { when: ({ method }) => method === 'POST' })
+  t.match(await run('webhooks ensure --yes'), { code: 1, stderr: /may have been done/ })
+  t.equal(registered().length, 0)
+  t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /is created/ })
+  t.match(registered(), [{ secrets: inFile() }])
+})
+
+t.test('the running relay is given the secret before Ultravox is', async (t) => {
+  const { api, run, write, inFile } = await webhookRelay(t, { source: { secrets: ['first'] } })
+  api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['first'] })
+  // So that the relay can start; then the configuration goes over to the file.
+  const inline = { sources: { ultravox: { scheme: 'ultravox', secrets: ['first'] } } }
+  const relay = await startRelay(t, write(URL_WANTED, inline))
+  write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secretsFile: './ultravox.secrets' } } })
+  let known = false
+  api.beforeAnswer(({ method }) => {
+    if (method === 'PATCH') known = relay.log.some(({ msg }) => msg === 'configuration reloaded')
+  })
+  t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /is changed/ })
+  t.ok(known)
+  t.equal(inFile().length, 1)
+
+  write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['second'] } } })
+  api.webhooks.patch(JSON.parse(api.webhooks.entries()[0]!.text).webhookId, { secrets: ['second'] })
+  t.match(await run('webhooks ensure'), {
+    code: 0,
+    stdout: /nothing to do/,
+    stderr: /^warning: the running relay has none/,
+  })
+})
+
+t.test('list tells of each webhook what it is, and of secrets only which are ours', async (t) => {
+  const { api, run, json, told } = await webhookRelay(t, { secrets: ['key-1'] })
+  t.match(await run('webhooks list'), { code: 0, stdout: /^ +ID +URL/ })
+  const { webhookId } = api.webhooks.create({
+    url: `${URL_WANTED}?k=hidden`,
+    events: EVENTS,
+    secrets: ['key-1', 'key-2'],
+  })
+  api.webhooks.setStatus(webhookId, 'unhealthy')
+  api.webhooks.create({ url: 'https://other.test/', events: ['call.ended'], agentId: 'a\u001b[2J' })
+  Object.assign(api.webhooks.get(webhookId)!, {
+    recentFailures: [{ timestamp: '2026-01-01T00:00:00Z', failure: 'HTTP 500\n\u001b[2J' }],
+  })
+  const { stdout } = await run('webhooks list')
+  t.match(stdout, new RegExp(`\\n\\* +${webhookId} .* unhealthy +2, ours ${fingerprint('key-1')} +1, .* ago: HTTP 500`))
+  t.match(stdout, /\n +2222\S+ +https:\/\/other\.test\/ .*call\.ended +normal +1, none ours\n/)
+  t.notMatch(stdout, 'hidden')
+  t.notMatch(stdout, '\u001b')
+  t.match((await json('webhooks list')).webhooks, [
+    { configured: false, status: 'normal' },
+    {
+      webhookId,
+      configured: true,
+      url: `${URL_WANTED}?…`,
+      secrets: [
+        { fingerprint: fingerprint('key-1'), ours: true },
+        { fingerprint: fingerprint('key-2'), ours: false },
+      ],
+      recentFailures: [{ at: '2026-01-01T00:00:00.000Z' }],
+    },
+  ])
+  t.same(told(), [])
+})
+
+t.test('delete shows what it is, and ends with 3 where there is none', async (t) => {
+  const { api, run, registered, changes } = await webhookRelay(t, { secrets: ['ours'] })
+  const { webhookId } = api.webhooks.create({ url: 'https://other.test/', events: EVENTS })
+  t.match(await run('webhooks delete', webhookId), {
+    code: 2,
+    stderr: /2222\S+ to https:\/\/other\.test\/ \(call\.started.*say --yes/,
+  })
+  t.match(await run('webhooks delete --dry-run', webhookId), { code: 0, stdout: '', stderr: /would be deleted/ })
+  t.same(changes(), [])
+  t.match(await run('webhooks delete --dry-run 22222222-'), { code: 0, stderr: new RegExp(webhookId) })
+  t.match(await run('webhooks delete --dry-run 2222'), { code: 3 })
+  api.webhooks.create({ url: 'https://more.test/', events: EVENTS })
+  t.match(await run('webhooks delete --yes 22222222-'), { code: 2, stderr: /ids of 2 webhooks begin/ })
+  t.match(await run('webhooks delete --yes', webhookId), { code: 0, stdout: `${webhookId} is deleted\n` })
+  t.match(await run('webhooks delete --yes', webhookId), { code: 3, stderr: /has no webhook 2222/ })
+  t.match(await run('webhooks delete --configured --yes'), { code: 3, stderr: /no webhook to https:\/\/relay\.test/ })
+  t.match(await run('webhooks delete --yes'), { code: 2, stderr: /its id, or --configured/ })
+  t.match(registered(), [{ url: 'https://more.test/' }])
+})
+
+t.test('what is not configured, or cannot be had, is said with what to write', async (t) => {
+  const none = await webhookRelay(t, { webhook: null, secrets: ['ours'] })
+  for (const command of ['ensure --yes', 'rotate-secret --yes', 'delete --configured --yes']) {
+    t.match(await none.run(`webhooks ${command}`), {
+      code: 2,
+      stdout: '',
+      stderr: /webhook: \{ url: .*source: ultravox/,
+    })
+  }
+  t.match(await none.run('webhooks list'), { code: 0 })
+  const { run, write, changes } = await webhookRelay(t)
+  write(URL_WANTED, { ultravox: undefined })
+  t.match(await run('webhooks list'), { code: 2, stderr: /says nothing of Ultravox's side.*apiKey:/s })
+  write(URL_WANTED, { ultravox: { apiKey: '$' + '{NO_KEY}' } })
+  t.match(await run('webhooks list'), { code: 2, stderr: /^relay\.yaml:\d+:\d+: ultravox\.apiKey: .*not set/ })
+  write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['$' + '{NO_SECRET}'] } } })
+  t.match(await run('webhooks ensure --yes'), { code: 2, stderr: /secrets\[0\]: .*not set/ })
+  write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['whsec_example_do_not_use'] } } })
+  t.match(await run('webhooks ensure --yes'), { code: 2, stderr: /example secret/ })
+  t.match(await run('webhooks rotate-secret --yes'), { code: 2, stderr: /write secretsFile: \.\/ultravox\.secrets/ })
+  t.same(changes(), [])
+})
