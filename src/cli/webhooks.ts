@@ -8,7 +8,7 @@ import { shownUrl } from '../ultravox/shown-url.ts'
 import { candidatesFor } from '../ultravox/webhook-difference.ts'
 import { configOption } from './config-file.ts'
 import { ago, iso } from './instant.ts'
-import { examples, jsonOption, print, shownTable } from './printing.ts'
+import { examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { cell } from './table.ts'
 import { withAccount } from './webhook-account.ts'
 import { deleteCommand } from './webhooks-delete.ts'
@@ -37,7 +37,9 @@ function listCommand(): Command {
         const candidates = configured === null ? [] : candidatesFor(configured.wanted, registered)
         const ours = fingerprintsOf(config)
         const listed = registered.map((webhook) => listedWebhook(webhook, candidates.includes(webhook), ours))
-        print(options.json, { webhooks: listed.map(documentOf) }, tableOf(listed, systemClock.now()))
+        const text = listed.length === 0 ? '' : tableOf(listed, systemClock.now())
+        print(options.json, { webhooks: listed.map(documentOf) }, text)
+        if (listed.length === 0) note('no webhooks')
       }),
     )
 }

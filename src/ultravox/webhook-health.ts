@@ -22,7 +22,8 @@ function* problemsOf(wanted: WantedWebhook, own: Webhook): Iterable<WebhookProbl
     yield { kind: 'moved', message }
   }
   if (own.status === 'unhealthy') {
-    const last = own.recentFailures.at(-1)
+    // In which order they are listed is not documented.
+    const last = own.recentFailures.toSorted((a, b) => a.at - b.at).at(-1)
     const why = last === undefined ? '' : `; its last failure at ${iso(last.at)}: ${last.failure.slice(0, TOLD)}`
     yield { kind: 'unhealthy', message: `Ultravox calls the webhook to ${url} unhealthy${why}` }
   }

@@ -85,7 +85,8 @@ export function createReconciliationReader(database: Database.Database): Synchro
       return database
         .prepare(`
         select source, call_id as callId, event, found_at as foundAt
-        from gaps
+        from gaps g
+        where ${UNFILLED}
         order by found_at desc, call_id, event
         limit ?`)
         .all(limit) as Gap[]
@@ -93,12 +94,16 @@ export function createReconciliationReader(database: Database.Database): Synchro
   }
 }
 
+/** Its webhook came after all, though the call was gone when it was looked for. */
+const UNFILLED =
+  'not exists (select 1 from events e where e.call_id = g.call_id and e.event = g.event and e.source = g.source)'
+
 export const REPORTS = `
   select
     p.source,
     p.state,
     (select completed_until from sweeps where name = p.source) as completedUntil,
     (select count(*) from events where source = p.source and origin = 'reconcile') as fetched,
-    (select count(*) from gaps where source = p.source) as gaps
+    (select count(*) from gaps g where source = p.source and ${UNFILLED}) as gaps
   from provider_states p
   order by p.source`
