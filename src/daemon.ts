@@ -91,7 +91,7 @@ class Relay implements Daemon {
   readonly #laneLog: LaneLog & LanesLog
   readonly #attachments: CallAttachments
   readonly #launcher = new Launcher()
-  readonly #listener = new Listener()
+  readonly #listener: Listener
   readonly #receive: Receiver
   readonly #entry: Entry
   #config: Config
@@ -108,6 +108,7 @@ class Relay implements Daemon {
     this.#logger = logger
     this.#clock = clock
     this.#steady = createSteadyClock(clock, systemStopwatch)
+    this.#listener = new Listener(config.server.tls)
     this.#route = this.#routing(config)
     this.#entry = {
       newEventId,
@@ -160,6 +161,7 @@ class Relay implements Daemon {
       this.#route = this.#routing(config)
       if (!sameConfig(before.ultravox, config.ultravox)) this.#attachments.use(config.ultravox)
       useListener()
+      if (config.server.tls !== null) this.#listener.show(config.server.tls)
       useLanes()
       if (!sameConfig(watched(before), watched(config))) {
         await this.#endWatches()
@@ -252,6 +254,7 @@ class Relay implements Daemon {
       ...this.#entry,
       outbox: this.#outbox,
       silence: this.#silence,
+      listener: this.#listener,
       raise: this.#alerts.raise,
       logger: this.#logger,
       random: Math.random,

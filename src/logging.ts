@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Logger, pino, stdTimeFunctions } from 'pino'
 import type { AlertsLog } from './alerts/alerts.ts'
+import type { CertificateLog } from './certificate-watch.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
@@ -166,6 +167,17 @@ export function providerLog(logger: Logger, source: string): ProviderNews {
     },
     unsaved(error) {
       logger.warn({ source, error: errorMessage(error) }, 'state of the provider not recorded')
+    },
+  }
+}
+
+export function certificateLog(logger: Logger): CertificateLog {
+  return {
+    renewed() {
+      logger.info('certificate renewed')
+    },
+    unusable(problem) {
+      logger.error({ problem }, 'renewed certificate cannot be used, the one before is shown further')
     },
   }
 }

@@ -3,7 +3,7 @@ import type { Config, SourceConfig, TargetConfig } from '../config/config.ts'
 
 /** What a person who has just started the relay wants to know. Never a secret: of a URL, only where it leads. */
 export function banner(config: Config, file: string, address: string): string {
-  const base = `http://${address}`
+  const base = `${config.server.tls === null ? 'http' : 'https'}://${address}`
   const sources = Object.entries(config.sources).map(([name, source]) => [
     name,
     `${base}${source.path}`,

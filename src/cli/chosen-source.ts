@@ -1,7 +1,7 @@
 import type { Config, SourceConfig } from '../config/config.ts'
 import { RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
-import { reachableAt } from './reachable.ts'
+import { ownOrigin } from './own-listener.ts'
 
 /** The source of this name, or the first one configured. Throws `usage` where there is none of this name. */
 export function chosenSource(config: Config, asked: string | undefined): [string, SourceConfig] {
@@ -12,9 +12,10 @@ export function chosenSource(config: Config, asked: string | undefined): [string
 }
 
 /** Where a relay on this machine takes what comes for a source. Throws `usage` where that is any free port. */
-export function sourceUrl({ server: { listen } }: Config, { path }: SourceConfig): string {
+export function sourceUrl(config: Config, { path }: SourceConfig): string {
+  const { listen } = config.server
   if (listen.port === 0) {
     throw new RelayError('usage', 'server.listen has port 0, any free one: give it a port to find the relay on')
   }
-  return `http://${reachableAt(hostPort(listen.host, listen.port))}${path}`
+  return `${ownOrigin(config, hostPort(listen.host, listen.port))}${path}`
 }

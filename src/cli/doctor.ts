@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { formatProblem } from '../config/problem.ts'
 import { systemClock } from '../domain/clock.ts'
 import { configFile, configOption, loadOrProblems } from './config-file.ts'
+import { certificateChecks } from './doctor/certificate.ts'
 import { type CheckResult, ok, problem, runChecks, warning } from './doctor/check.ts'
 import { clockCheck } from './doctor/clock.ts'
 import { daemonCheck } from './doctor/daemon.ts'
@@ -59,7 +60,8 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
   const checked = await runChecks(
     [
       ...fileChecks(config, file),
-      daemonCheck(facts, file, TIMEOUT_MS),
+      daemonCheck(config, facts, file, TIMEOUT_MS),
+      ...certificateChecks(config, now),
       ...(clock === undefined ? [] : [clockCheck(config, clock, TIMEOUT_MS)]),
       ...targetChecks(config, now, TIMEOUT_MS),
       ...providerChecks(config, TIMEOUT_MS),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import type { SourceConfig } from '../config/config.ts'
+import type { Config, SourceConfig } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { callIdOf } from '../domain/event.ts'
@@ -8,6 +8,7 @@ import { LIFECYCLE_EVENTS, sampleEvent } from '../domain/sample-event.ts'
 import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
 import { chosenSource, sourceUrl } from './chosen-source.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { askOwn } from './own-listener.ts'
 import { examples, jsonOption, print } from './printing.ts'
 
 interface TriggerOptions {
@@ -43,7 +44,7 @@ export function triggerCommand(): Command {
       const payload = sampleEvent(event, options.callId ?? randomUUID(), systemClock.now())
       for (const { path, value } of options.set) setAt(payload, path, value)
       const url = sourceUrl(config, source)
-      const { status, text } = await send(url, Buffer.from(JSON.stringify(payload)), source)
+      const { status, text } = await send(config, url, Buffer.from(JSON.stringify(payload)), source)
       const callId = callIdOf(payload)
       const document = { event: payload.event, callId, source: name, url, status, answer: text }
       const call = `call ${callId ?? 'without id'}`
@@ -52,15 +53,19 @@ export function triggerCommand(): Command {
     })
 }
 
-async function send(url: string, body: Buffer, source: SourceConfig): Promise<{ status: number; text: string }> {
+async function send(
+  config: Config,
+  url: string,
+  body: Buffer,
+  source: SourceConfig,
+): Promise<{ status: number; text: string }> {
   // With the first alone: a sample must not pass for proof that Ultravox signs with the new secret of a rotation.
   const signature =
     source.scheme === 'none'
       ? []
       : ultravoxHeaders(source.secrets.slice(0, 1).map(ultravoxKey), body, systemClock.now())
-  const { request } = await import('undici')
   try {
-    const answer = await request(url, {
+    const answer = await askOwn(config, url, {
       method: 'POST',
       headers: ['content-type', 'application/json', ...signature],
       body,

@@ -60,7 +60,19 @@ export interface ServerConfig {
   trustProxy: string[]
   bodyLimitBytes: number
   rateLimit: { maxRefused: number; perMs: number }
+  /** Null: plain HTTP. */
+  tls: ServerTlsConfig | null
   shutdownTimeoutMs: number
+}
+
+export interface ServerTlsConfig {
+  /** PEM as it was when the configuration was loaded. */
+  cert: Secret
+  key: Secret
+  minVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** Where they come from, to be looked at for newer ones; null where they stand in the configuration itself. */
+  certFile: string | null
+  keyFile: string | null
 }
 
 export type SourceConfig = UltravoxSourceConfig | NoneSourceConfig

@@ -28,13 +28,20 @@ export function differences(before: Config, after: Config): string[] {
 
 /** A configuration as far as a running relay can take it over, and what of it takes a restart. */
 export function withoutRestart(before: Config, next: Config): { config: Config; needsRestart: string[] } {
-  const { listen } = before.server
+  const { listen, tls } = before.server
+  // One socket for the life of the relay speaks either HTTP or HTTPS; its certificate may be another.
+  const speaksTheSame = (tls === null) === (next.server.tls === null)
   const { path } = before.outbox
   const needsRestart = [
     ...(sameConfig(listen, next.server.listen) ? [] : ['server.listen']),
+    ...(speaksTheSame ? [] : ['server.tls']),
     ...(path === next.outbox.path ? [] : ['outbox.path']),
   ]
-  const config = { ...next, server: { ...next.server, listen }, outbox: { ...next.outbox, path } }
+  const config = {
+    ...next,
+    server: { ...next.server, listen, ...(!speaksTheSame && { tls }) },
+    outbox: { ...next.outbox, path },
+  }
   return { config, needsRestart }
 }
 

@@ -10,7 +10,7 @@ export type Pem = { readonly text: string } | { readonly problem: string }
 export function readPem(value: Secret, directory: string): Pem {
   if (value.isMissing) return { problem: 'cannot be had here' }
   const written = value.reveal()
-  if (written.includes('-----BEGIN ')) return { text: written }
+  if (isPem(value)) return { text: written }
   try {
     return { text: readFileSync(resolve(directory, written), 'utf8') }
   } catch (error) {
@@ -20,6 +20,11 @@ export function readPem(value: Secret, directory: string): Pem {
       problem: `the file cannot be read (${reason}): check the path, which is relative to the configuration file`,
     }
   }
+}
+
+/** Whether a value is PEM itself, and not the path of a file. */
+export function isPem(value: Secret): boolean {
+  return value.reveal().includes('-----BEGIN ')
 }
 
 /** The certificates in a PEM text; undefined where there are none, or one of them is broken. */

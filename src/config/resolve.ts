@@ -20,6 +20,7 @@ import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
 import { MISSING } from './schema/scalars.ts'
 import type { RelayFile } from './schema.ts'
 import type { SecretsFiles } from './secrets-files.ts'
+import { serverTls } from './server-tls.ts'
 
 /** Where a source is found that does not say where. */
 export function defaultSourcePath(name: string): string {
@@ -37,7 +38,7 @@ export function resolveConfig(
   return {
     file,
     directory,
-    server: serverConfig(content.server),
+    server: serverConfig(content.server, directory),
     outbox: { path: resolve(directory, content.outbox.path), reserveBytes: content.outbox.reserve },
     delivery: { alertAfterMs: content.delivery.alertAfter },
     sources: mapValues(content.sources, (source, name) =>
@@ -73,18 +74,16 @@ function reconcileConfig(
   return { everyMs: every, lookbackMs: lookback, graceMs: grace, source: source ?? webhookSource }
 }
 
-function serverConfig({
-  listen,
-  trustProxy,
-  bodyLimit,
-  rateLimit,
-  shutdownTimeout,
-}: RelayFile['server']): ServerConfig {
+function serverConfig(
+  { listen, trustProxy, bodyLimit, rateLimit, tls, shutdownTimeout }: RelayFile['server'],
+  directory: string,
+): ServerConfig {
   return {
     listen,
     trustProxy,
     bodyLimitBytes: bodyLimit,
     rateLimit: { maxRefused: rateLimit.maxRefused, perMs: rateLimit.per },
+    tls: tls === undefined ? null : serverTls(tls, directory),
     shutdownTimeoutMs: shutdownTimeout,
   }
 }

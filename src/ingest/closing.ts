@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 
 /** How long a request that has begun to come may still take to be there whole. */
@@ -15,6 +16,10 @@ export function closeGently(server: Server): () => Promise<void> {
   const sockets = new Set<Socket>()
   const unanswered = new Map<ServerResponse, IncomingMessage>()
   let closing: Promise<void> | undefined
+
+  // Below TLS, a connection and what reads requests from it are two sockets.
+  const peerOf = (socket: Socket) =>
+    server instanceof TlsServer ? `${socket.remoteAddress} ${socket.remotePort}` : socket
 
   server.on('connection', (socket) => {
     sockets.add(socket)
@@ -36,9 +41,9 @@ export function closeGently(server: Server): () => Promise<void> {
         remainingMs -= SWEEP_MS
         server.closeIdleConnections()
         const whole = [...unanswered.values()].filter(({ complete }) => complete)
-        const answering = new Set(whole.map(({ socket }) => socket))
+        const answering = new Set(whole.map(({ socket }) => peerOf(socket)))
         for (const socket of sockets) {
-          if (!answering.has(socket) && (socket.bytesRead === 0 || remainingMs <= 0)) socket.destroy()
+          if (!answering.has(peerOf(socket)) && (socket.bytesRead === 0 || remainingMs <= 0)) socket.destroy()
         }
       }, SWEEP_MS)
       server.close(() => {

@@ -1,14 +1,33 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
+import type { Secret } from '../domain/secret.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { BodyBudget } from './body-budget.ts'
 import { closeGently } from './closing.ts'
 import { FamiliarPeers } from './familiar-peers.ts'
+
+/** What an HTTPS listener shows: PEM texts. */
+export interface Certificate {
+  readonly cert: Secret
+  readonly key: Secret
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+}
+
+const TIMEOUTS = {
+  keepAliveTimeout: 10_000,
+  requestTimeout: 20_000,
+  // requestTimeout alone was seen to leave a slow body alone for up to 90 s.
+  headersTimeout: 10_000,
+  connectionsCheckingInterval: 1_000,
+}
+/** For a handshake, which Node would wait two minutes for. */
+const HANDSHAKE_TIMEOUT_MS = 10_000
 
 /**
  * The public listener: one socket for the whole life of the relay, in front of the app of the configuration that holds.
@@ -18,22 +37,25 @@ export class Listener {
   readonly server: Server
   readonly #memory = { familiar: new FamiliarPeers(), bodies: new BodyBudget() }
   readonly #close: () => Promise<void>
+  readonly #secure: TlsServer | undefined
   #app: FastifyInstance | undefined
 
-  constructor() {
-    this.server = createServer(
-      {
-        keepAliveTimeout: 10_000,
-        requestTimeout: 20_000,
-        // requestTimeout alone was seen to leave a slow body alone for up to 90 s.
-        headersTimeout: 10_000,
-        connectionsCheckingInterval: 1_000,
-      },
-      (request, response) => this.#app!.routing(request, response),
-    )
+  /** `certificate`: null for plain HTTP. Throws where it cannot be used. */
+  constructor(certificate: Certificate | null) {
+    const answer: RequestListener = (request, response) => this.#app!.routing(request, response)
+    if (certificate !== null) {
+      const options = { ...TIMEOUTS, ...shown(certificate), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }
+      this.#secure = createTlsServer(options, answer)
+    }
+    this.server = this.#secure ?? createServer(TIMEOUTS, answer)
     // What Node itself cannot read is answered by Fastify, on the server that it believes to have.
     this.server.on('clientError', (error, socket) => this.#app!.server.emit('clientError', error, socket as Socket))
     this.#close = closeGently(this.server)
+  }
+
+  /** For connections to come; those that are open keep what they were shown. Throws where it cannot be used. */
+  show(certificate: Certificate): void {
+    this.#secure?.setSecureContext(shown(certificate))
   }
 
   /**
@@ -68,4 +90,8 @@ export class Listener {
   close(): Promise<void> {
     return this.#close()
   }
+}
+
+function shown({ cert, key, minVersion }: Certificate) {
+  return { cert: cert.reveal(), key: key.reveal(), minVersion, ALPNProtocols: ['http/1.1'] }
 }

@@ -77,7 +77,7 @@ export class TrialListener {
   readonly clock = { at: Date.UTC(2026, 0, 15, 12), now: () => this.clock.at }
   readonly failures: unknown[] = []
   readonly answered: { readonly status: number; readonly path: string; readonly receipt: Receipt | null }[] = []
-  readonly listener = new Listener()
+  readonly listener = new Listener(null)
   port!: number
   #ids = 0
 

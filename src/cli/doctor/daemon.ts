@@ -1,8 +1,9 @@
 import { existsSync, realpathSync, statSync } from 'node:fs'
+import type { Config } from '../../config/config.ts'
 import { errorMessage } from '../../domain/errors.ts'
 import { VERSION } from '../../version.ts'
 import { iso } from '../instant.ts'
-import { reachableAt } from '../reachable.ts'
+import { askOwn, ownOrigin } from '../own-listener.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
 import type { OutboxFacts } from './outbox.ts'
 
@@ -11,23 +12,22 @@ const NAME = 'daemon'
 type Told = NonNullable<OutboxFacts['daemon']>
 
 /** Whether a relay runs on the outbox, answers, and is what is installed and configured now. `file`: the configuration. */
-export function daemonCheck({ daemon, running }: OutboxFacts, file: string, timeoutMs: number): Check {
+export function daemonCheck(config: Config, { daemon, running }: OutboxFacts, file: string, timeoutMs: number): Check {
   return {
     name: NAME,
     async run() {
       if (!running) return [warning(NAME, 'no relay is running on this outbox', 'start it: ultravox-relay serve')]
       if (daemon === null) return [warning(NAME, 'a relay is running, but has not told where', 'restart it')]
-      return [await health(daemon, timeoutMs), ...version(daemon), ...configuration(daemon, file)]
+      return [await health(config, daemon, timeoutMs), ...version(daemon), ...configuration(daemon, file)]
     },
   }
 }
 
-async function health({ pid, listen, startedAt }: Told, timeoutMs: number): Promise<CheckResult> {
-  const url = `http://${reachableAt(listen)}/healthz`
+async function health(config: Config, { pid, listen, startedAt }: Told, timeoutMs: number): Promise<CheckResult> {
+  const url = `${ownOrigin(config, listen)}/healthz`
   const advice = 'look at its log; if it hangs, restart it'
-  const { request } = await import('undici')
   try {
-    const { statusCode, body } = await request(url, { signal: AbortSignal.timeout(timeoutMs) })
+    const { statusCode, body } = await askOwn(config, url, { method: 'GET', signal: AbortSignal.timeout(timeoutMs) })
     await body.dump()
     if (statusCode === 200) return ok(NAME, `process ${pid} since ${iso(startedAt)}, answers on ${listen}`)
     return problem(NAME, `process ${pid} answers ${statusCode} on ${url}`, advice)

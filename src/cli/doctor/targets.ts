@@ -2,11 +2,8 @@ import { accessSync, constants } from 'node:fs'
 import type { Config, ExecTargetConfig, TargetConfig } from '../../config/config.ts'
 import { findExecutable } from '../../config/executable.ts'
 import { iso } from '../instant.ts'
+import { daysLeft, endsSoon } from './certificate.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
-
-const DAY_MS = 86_400_000
-/** A certificate is usually renewed a month before its end, so with this little left it was not. */
-const LITTLE_LEFT_MS = 14 * DAY_MS
 
 /** Whether each target can be reached: connected to, or started. Nothing is sent to it. */
 export function targetChecks(config: Config, now: number, timeoutMs: number): Check[] {
@@ -31,8 +28,8 @@ async function reach(
   if ('problem' in connection) return problem(name, connection.problem, advice(connection.problem))
   const { peer, certificateEndsAt: end } = connection
   if (end === null) return ok(name, `can be connected to at ${peer}`)
-  const left = Math.floor((end - now) / DAY_MS)
-  if (end - now < LITTLE_LEFT_MS) {
+  const left = daysLeft(end, now)
+  if (endsSoon(end, now)) {
     return warning(name, `the certificate of ${peer} ends at ${iso(end)}, in ${left} days`, 'have it renewed')
   }
   return ok(name, `can be connected to at ${peer}, whose certificate is good for ${left} days`)

@@ -10,8 +10,12 @@ export function checkTls(draft: Draft): Iterable<Finding> {
 }
 
 /** Certificates and keys that cannot be used are told now, and not by a handshake in the night. */
-export function checkCertificates(draft: Draft): Iterable<Finding> {
-  return findingsOf(draft, (tls) => unusable(tls, draft.surroundings.directory))
+export function* checkCertificates(draft: Draft): Iterable<Finding> {
+  const { directory } = draft.surroundings
+  yield* findingsOf(draft, (tls) => unusable(tls, directory))
+  const { tls } = draft.server
+  if (tls === undefined) return
+  for (const finding of unusable(tls, directory)) yield { ...finding, path: ['server', 'tls', ...finding.path] }
 }
 
 function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>): Iterable<Finding> {
@@ -21,7 +25,7 @@ function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>):
   }
 }
 
-function* unusable({ ca, cert, key }: Tls, directory: string): Iterable<Finding> {
+function* unusable({ ca, cert, key }: Pick<Tls, 'ca' | 'cert' | 'key'>, directory: string): Iterable<Finding> {
   const read = { ca: ca && readPem(ca, directory), cert: cert && readPem(cert, directory) }
   for (const [name, pem] of Object.entries(read)) {
     if (pem === undefined) continue

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { duration, integer, orReference, size, text } from './scalars.ts'
+import { duration, integer, orReference, secret, size, text } from './scalars.ts'
+import { PEM } from './tls-schema.ts'
 
 const LISTEN_FORM = 'must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080'
 const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
@@ -57,6 +58,24 @@ export const serverSchema = z.strictObject({
     .prefault({})
     .meta({
       description: 'When an address that sends refused requests is answered 429. Genuine traffic is not limited.',
+    }),
+  tls: z
+    .strictObject({
+      cert: secret({ example: 'cert: /etc/ultravox-relay/tls/fullchain.pem' }).meta({
+        description: `The certificate, with the ones between it and its authority. ${PEM}`,
+      }),
+      key: secret({ example: 'key: /etc/ultravox-relay/tls/privkey.pem' }).meta({
+        description: `Its private key, without a passphrase. ${PEM}`,
+      }),
+      minVersion: z
+        .enum(['TLSv1.2', 'TLSv1.3'])
+        .prefault('TLSv1.2')
+        .meta({ description: 'The oldest version of TLS that is spoken.' }),
+    })
+    .optional()
+    .meta({
+      description:
+        'Take webhooks over HTTPS. Files are read again when they change. Absent: HTTP, for a proxy in front.',
     }),
   shutdownTimeout: duration('0s', '1h').prefault('20s').meta({
     description: 'How long running attempts may go on after SIGTERM before they are given back to the outbox.',

@@ -2,7 +2,9 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { flag, secret, text } from './scalars.ts'
 
-const PEM = 'A PEM file relative to the configuration file, or PEM itself, as from ${file:...} or ${credential:...}.'
+/** How certificates and keys are written. */
+export const PEM =
+  'A PEM file relative to the configuration file, or PEM itself, as from ${file:...} or ${credential:...}.'
 
 export const tlsSchema = z.strictObject({
   ca: secret()
