@@ -20,7 +20,7 @@ export function createCallAttachments(
       throw new Error('no room on the disk beside outbox.reserve')
     },
   })
-  attachments.use(ultravox)
+  attachments.prepare(ultravox)()
   void attachments.cleanUp()
   return attachments
 }

@@ -66,12 +66,12 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const { onFailure } = options
   const relay: { current?: Relay } = {}
   const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, () => void relay.current?.refresh())
-  relay.current = new Relay(config, outbox, options)
   try {
+    relay.current = new Relay(config, outbox, options)
     await relay.current.start()
     return relay.current
   } catch (error) {
-    await relay.current.end(0)
+    await (relay.current ?? { end: () => outbox.close() }).end(0)
     throw error
   }
 }
@@ -153,15 +153,17 @@ class Relay implements Daemon {
       const { config, needsRestart } = withoutRestart(before, next)
       const unchanged = (name: string) => (sameTarget(before, config, name) ? this.#lanes.lane(name) : undefined)
       const lanes = this.#lanesOf(config, unchanged)
+      const useProvider = sameConfig(before.ultravox, config.ultravox)
+        ? () => {}
+        : this.#attachments.prepare(config.ultravox)
       const [useListener, useLanes] = await Promise.all([
         this.#prepareListener(config),
         this.#lanes.prepare(lanes, this.#steady.now()),
       ])
       this.#config = config
       this.#route = this.#routing(config)
-      if (!sameConfig(before.ultravox, config.ultravox)) this.#attachments.use(config.ultravox)
+      useProvider()
       useListener()
-      if (config.server.tls !== null) this.#listener.show(config.server.tls)
       useLanes()
       if (!sameConfig(watched(before), watched(config))) {
         await this.#endWatches()
@@ -209,7 +211,7 @@ class Relay implements Daemon {
   }
 
   #prepareListener({ server, sources }: Config): Promise<() => void> {
-    return this.#listener.prepare({
+    return this.#listener.prepare(server.tls, {
       ...server,
       sources: Object.entries(sources).map(([name, source]) => ({
         name,

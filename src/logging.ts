@@ -7,6 +7,7 @@ import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { AppLog } from './ingest/app.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
+import { ProviderError } from './ultravox/provider-error.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
 
 export type { Logger }
@@ -140,20 +141,19 @@ export function alertsLog(logger: Logger): AlertsLog {
 /** What is heard of the provider's side, for one source. */
 export function providerLog(logger: Logger, source: string): ProviderNews {
   return {
-    swept({ calls, counts, recorded, gaps }) {
-      const missing = [...counts.values()].reduce((sum, count) => sum + count.missing, 0)
-      const fields = { source, calls, missing, recorded: recorded.length, gaps: gaps.length }
-      if (missing > 0) logger.info(fields, 'calls reconciled')
+    swept({ calls, counts, unreadable }) {
+      const sum = (of: 'missing' | 'recorded') => [...counts.values()].reduce((total, each) => total + each[of], 0)
+      const fields = { source, calls, missing: sum('missing'), recorded: sum('recorded') }
+      if (fields.missing > 0) logger.info(fields, 'calls reconciled')
       else logger.debug(fields, 'calls reconciled')
+      if (unreadable.count === 0) return
+      logger.warn({ source, count: unreadable.count, error: unreadable.first }, 'calls at Ultravox cannot be read')
     },
-    gaps(events) {
-      logger.warn(
-        { source, count: events.length, events: events.slice(0, LISTED) },
-        'events lost: their calls were deleted',
-      )
+    gaps({ count, events }) {
+      logger.warn({ source, count, events: events.slice(0, LISTED) }, 'events lost: their calls were deleted')
     },
-    silent(since, missed) {
-      const fields = { source, since: new Date(since).toISOString(), missed: missed.length }
+    silent(since, { count }) {
+      const fields = { source, since: new Date(since).toISOString(), missed: count }
       logger.warn(fields, 'no webhooks come, though there are calls')
     },
     webhookProblem({ kind, message }) {
@@ -163,10 +163,8 @@ export function providerLog(logger: Logger, source: string): ProviderNews {
       logger.info({ source }, 'webhook at Ultravox as it should be again')
     },
     failed(error) {
-      logger.warn({ source, error: errorMessage(error) }, 'Ultravox could not be asked')
-    },
-    unsaved(error) {
-      logger.warn({ source, error: errorMessage(error) }, 'state of the provider not recorded')
+      const what = error instanceof ProviderError ? 'Ultravox could not be asked' : 'reconciliation failed'
+      logger.warn({ source, error: errorMessage(error) }, what)
     },
   }
 }

@@ -7,7 +7,7 @@ import {
   webhookTrouble,
 } from './alerts/provider-events.ts'
 import type { Config, UltravoxConfig } from './config/config.ts'
-import { wantedWebhook } from './config/wanted-webhook.ts'
+import { wantedWebhook, watchedSource } from './config/wanted-webhook.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { NewEvent, Payload } from './domain/event.ts'
@@ -17,6 +17,7 @@ import type { Recorded } from './outbox/outbox.ts'
 import type { ProviderStateStore, ReconciliationStore } from './outbox/reconciliation.ts'
 import { createUltravoxClient, type UltravoxClient } from './ultravox/client.ts'
 import { fetchedEvent } from './ultravox/fetched-event.ts'
+import { ProviderError } from './ultravox/provider-error.ts'
 import { type ProviderNews, ProviderWatch } from './ultravox/provider-watch.ts'
 import { Reconciler } from './ultravox/reconciler.ts'
 
@@ -39,8 +40,8 @@ const WATCH_EVERY_MS = 10 * 60_000
 /** Watches the provider's side as far as the configuration wants it. What is returned ends it. */
 export function watchProvider(config: Config, options: ProviderSideOptions): () => Promise<void> {
   const { ultravox } = config
-  const source = ultravox?.reconcile?.source ?? ultravox?.webhook?.source
-  if (ultravox === null || source === undefined) return async () => {}
+  const source = watchedSource(config)
+  if (ultravox === null || source === null) return async () => {}
   const { apiKey, baseUrl, webhook, reconcile } = ultravox
   const { store, heardAt, random, clock } = options
   const client = createUltravoxClient({ baseUrl, apiKey, random })
@@ -91,9 +92,9 @@ function newsOf(source: string, url: string, { raise, logger }: ProviderSideOpti
   const log = providerLog(logger, source)
   return {
     ...log,
-    gaps(events) {
-      log.gaps(events)
-      raise(reconcileGap(source, events))
+    gaps(gaps) {
+      log.gaps(gaps)
+      raise(reconcileGap(source, gaps))
     },
     silent(since, missed) {
       log.silent(since, missed)
@@ -109,7 +110,8 @@ function newsOf(source: string, url: string, { raise, logger }: ProviderSideOpti
     },
     failed(error, first) {
       log.failed(error, first)
-      if (first) raise(reconcileFailing(source, errorMessage(error)))
+      // What the relay itself cannot do shows elsewhere.
+      if (first && error instanceof ProviderError) raise(reconcileFailing(source, errorMessage(error)))
     },
   }
 }

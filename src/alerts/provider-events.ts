@@ -2,17 +2,19 @@ import type { RelayEventName } from '../domain/relay-events.ts'
 import type { ExpectedEvent, WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Alert } from './relay-event.ts'
 
-/** Longest list of events in a payload. */
-const LISTED = 100
+/** How many events, and the first of them. */
+export interface ManyEvents {
+  readonly count: number
+  readonly events: readonly ExpectedEvent[]
+}
 
 /** Events that can never be had: their calls were deleted at the provider before the relay had seen them. */
-export function reconcileGap(source: string, events: readonly ExpectedEvent[]): Alert {
-  const calls = new Set(events.map(({ callId }) => callId)).size
+export function reconcileGap(source: string, { count, events }: ManyEvents): Alert {
   return {
     event: 'relay.reconcile.gap',
     subject: source,
-    message: `${counted(events.length, 'event')} of ${counted(calls, 'call')} never came to source "${source}" and cannot be fetched: deleted at Ultravox.`,
-    facts: { gap: { source, count: events.length, events: events.slice(0, LISTED) } },
+    message: `${counted(count)} never came to source "${source}" and cannot be fetched: their calls were deleted at Ultravox.`,
+    facts: { gap: { source, count, events } },
   }
 }
 
@@ -48,20 +50,19 @@ export function webhookRestored(source: string, url: string): Alert {
 }
 
 /** Events have happened at the provider since a source last had a webhook (epoch milliseconds), and none has come. */
-export function sourceSilentThough(source: string, since: number, missed: readonly ExpectedEvent[]): Alert {
-  const calls = new Set(missed.map(({ callId }) => callId)).size
+export function sourceSilentThough(source: string, since: number, { count, events }: ManyEvents): Alert {
   const from = new Date(since).toISOString()
   return {
     event: 'relay.source.silent',
     subject: source,
-    message: `Source "${source}" has had no webhook since ${from}, while Ultravox tells of ${counted(missed.length, 'event')} of ${counted(calls, 'call')} since then. They were fetched.`,
+    message: `Source "${source}" has had no webhook since ${from}, while Ultravox tells of ${counted(count)} since then; they were fetched.`,
     facts: {
       source: { name: source, lastEventAt: from },
-      missed: { count: missed.length, events: missed.slice(0, LISTED).map(({ event, callId }) => ({ event, callId })) },
+      missed: { count, events },
     },
   }
 }
 
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`
+function counted(events: number): string {
+  return events === 1 ? '1 event' : `${events} events`
 }

@@ -57,7 +57,7 @@ export function backfillCommand(): Command {
     .addHelpText(
       'after',
       `\nAn event that is on record already is left alone, so it can be run again at any time; one that was cut off goes on
-where it was if --from and --to are the same times. What is recorded is delivered as if it had just come in.
+where it was: it says with which words. What is recorded is delivered as if it had just come in.
 ${examples(
   'backfill --from 3d --dry-run',
   'backfill --from 2026-01-15T08:00Z --to 2026-01-15T12:00Z --events call.ended',
@@ -91,7 +91,7 @@ async function backfill(
   const events = options.events ?? webhook?.events ?? LIFECYCLE_EVENTS
   const take = options.dryRun === true ? null : await recorder(operator, config, source, options)
   const findings = noFindings()
-  const start = await placeOf(operator, source, events, options)
+  const start = startOf(source, events, options)
   try {
     await withClient(ultravox, async (client) => {
       const reconciler = new Reconciler({
@@ -107,13 +107,12 @@ async function backfill(
       await interruptible((signal) => sweep(operator, reconciler, start, findings, options, signal))
     })
   } catch (error) {
-    const same = `--from ${iso(start.place.from)} --to ${iso(start.place.to)}`
-    note(`cut off after ${counted(findings.calls, 'call')}; what was recorded stays. To go on: backfill ${same}`)
+    note(`cut off after ${counted(findings.calls, 'call')}. To go on: ${sameCommand(options, start)}`)
     if (!(error instanceof Interrupted)) throw error
     process.exitCode = 1
     return
   }
-  report(findings, start.place, options)
+  report(findings, start, options)
 }
 
 /** The source that the events are for. */
@@ -138,48 +137,80 @@ async function recorder(operator: OutboxOperator, config: Config, source: string
 interface Start {
   /** Under which its progress is kept. */
   readonly name: string
-  readonly place: SweepPlace
+  readonly from: number
+  readonly to: number
 }
 
-async function placeOf(
-  operator: OutboxOperator,
-  source: string,
-  events: readonly string[],
-  { from, to, toTarget }: Options,
-): Promise<Start> {
-  const what = [source, iso(from), to === undefined ? '' : iso(to), events.join(','), toTarget?.join(',') ?? '']
-  const name = `backfill ${what.join(' ')}`
-  const kept = await operator.sweep(name)
-  const fresh = { from, to: to ?? systemClock.now(), phase: 'calls' as const, page: null }
-  if (kept?.current != null) note('going on where it was cut off; the counts are of the rest')
-  return { name, place: kept?.current ?? fresh }
+function startOf(source: string, events: readonly string[], { from, to: until, toTarget }: Options): Start {
+  const to = until ?? systemClock.now()
+  const what = [source, iso(from), iso(to), events.join(','), ...(toTarget ?? [])]
+  return { name: `backfill ${what.join(' ')}`, from, to }
 }
 
+/** The command that goes on, whenever it is given. */
+function sameCommand({ config, events, toTarget, dryRun }: Options, { from, to }: Start): string {
+  return [
+    'backfill',
+    ...(config === undefined ? [] : ['--config', config]),
+    `--from ${iso(from)} --to ${iso(to)}`,
+    ...(events === undefined ? [] : ['--events', events.join(',')]),
+    ...(toTarget ?? []).map((name) => `--to-target ${name}`),
+    ...(dryRun === true ? ['--dry-run'] : []),
+  ].join(' ')
+}
+
+/** All calls, then the deleted ones; where one of these has come to is on record, unless nothing else is. */
 async function sweep(
   operator: OutboxOperator,
   reconciler: Reconciler,
-  { name, place }: Start,
+  { name, from, to }: Start,
   findings: Findings,
   { dryRun }: Options,
   signal: AbortSignal,
 ): Promise<void> {
-  let progress: ReturnType<typeof createProgress> | undefined
-  let shown = 0
-  const arrived = async (current: SweepPlace, total: number | null) => {
-    if (total !== null) progress ??= createProgress(total)
-    progress?.advance(findings.calls - shown)
-    shown = findings.calls
-    if (dryRun !== true) await operator.saveSweep(name, { completedUntil: null, current }, systemClock.now())
+  const fresh: SweepPlace = { from, to, page: null }
+  const save = async (of: string, current: SweepPlace | null) => {
+    if (dryRun !== true) await operator.saveSweep(of, { completedUntil: null, current }, systemClock.now())
   }
+  const [calls, deleted] = [name, `deleted ${name}`]
+  const kept = { calls: (await operator.sweep(calls))?.current, deleted: (await operator.sweep(deleted))?.current }
+  if (kept.calls != null || kept.deleted != null) note('going on where it was cut off; the counts are of the rest')
+  const progress = shownProgress(findings)
   try {
-    await reconciler.lookThrough(place, findings, arrived, signal)
-    if (dryRun !== true) await operator.saveSweep(name, { completedUntil: null, current: null }, systemClock.now())
+    if (kept.deleted == null) {
+      await reconciler.lookThroughCalls(
+        kept.calls ?? fresh,
+        findings,
+        async (place, total) => {
+          progress.show(total)
+          await save(calls, place)
+        },
+        signal,
+      )
+      await save(deleted, fresh)
+      await save(calls, null)
+    }
+    await reconciler.lookThroughDeleted(kept.deleted ?? fresh, findings, (place) => save(deleted, place), signal)
+    await save(deleted, null)
   } finally {
-    progress?.end()
+    progress.end()
   }
 }
 
-function report({ calls, counts, gaps }: Findings, { from, to }: SweepPlace, { json, dryRun }: Options): void {
+function shownProgress(findings: Findings) {
+  let progress: ReturnType<typeof createProgress> | undefined
+  let shown = 0
+  return {
+    show(total: number | null) {
+      if (total !== null) progress ??= createProgress(total)
+      progress?.advance(findings.calls - shown)
+      shown = findings.calls
+    },
+    end: () => progress?.end(),
+  }
+}
+
+function report({ calls, counts, unreadable }: Findings, { from, to }: Start, { json, dryRun }: Options): void {
   const rows = [...counts].sort(([a], [b]) => placeInLife(a) - placeInLife(b))
   const document = {
     from: iso(from),
@@ -187,7 +218,7 @@ function report({ calls, counts, gaps }: Findings, { from, to }: SweepPlace, { j
     dryRun: dryRun === true,
     calls,
     events: Object.fromEntries(rows),
-    unrecoverable: gaps,
+    unreadable: unreadable.count,
   }
   const table = shownTable(
     ['EVENT', 'THERE', 'MISSING', dryRun === true ? 'TO RECORD' : 'RECORDED', 'UNRECOVERABLE'],
@@ -195,6 +226,9 @@ function report({ calls, counts, gaps }: Findings, { from, to }: SweepPlace, { j
   )
   const head = `${counted(calls, 'call')} created from ${iso(from)} to ${iso(to)}\n`
   print(json, document, rows.length === 0 ? head : `${head}\n${table}`)
+  if (unreadable.count === 0) return
+  note(`${counted(unreadable.count, 'call')} could not be read: ${unreadable.first}`)
+  process.exitCode = 1
 }
 
 function recordedOf({ missing, recorded, unrecoverable }: EventCounts, dryRun: boolean | undefined): number {

@@ -11,6 +11,7 @@ import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
 import { providerChecks, reconciliationResults } from './doctor/provider.ts'
 import { targetChecks } from './doctor/targets.ts'
 import { examples, jsonOption, print } from './printing.ts'
+import { reportsOf } from './provider-report.ts'
 import { type Style, styled } from './style.ts'
 import { oneLine } from './table.ts'
 
@@ -70,7 +71,7 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
     TIMEOUT_MS + 1_000,
   )
   const deliveries = facts.targets === null ? [] : deliveryResults(config, facts.targets, now)
-  const reconciled = reconciliationResults(config, facts.provider, facts.running, now)
+  const reconciled = reconciliationResults(config, reportsOf(config, facts.provider), facts.running, now)
   return [...results, ...facts.results, ...checked, ...deliveries, ...reconciled]
 }
 

@@ -6,6 +6,7 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, print } from './printing.ts'
+import { reportsOf } from './provider-report.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
 import { screenful } from './screen.ts'
 import { type Status, statusDocument, statusText } from './status-report.ts'
@@ -52,7 +53,7 @@ async function statusOf(config: Config, operator: OutboxOperator): Promise<Statu
     config,
     outbox: await operator.status(now),
     daemon: await operator.daemon(),
-    provider: await operator.provider(),
+    provider: reportsOf(config, await operator.provider()),
   }
 }
 

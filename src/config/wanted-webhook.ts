@@ -8,3 +8,8 @@ export function wantedWebhook({ ultravox, sources }: Config): (WebhookConfig & {
   const source = sources[webhook.source]
   return { ...webhook, secrets: source?.scheme === 'ultravox' ? source.secrets : [] }
 }
+
+/** The source whose events are looked for at the provider, and whose webhook is watched; null where none is. */
+export function watchedSource({ ultravox }: Config): string | null {
+  return ultravox?.reconcile?.source ?? ultravox?.webhook?.source ?? null
+}

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
@@ -40,10 +41,11 @@ export class Listener {
   readonly #secure: TlsServer | undefined
   #app: FastifyInstance | undefined
 
-  /** `certificate`: null for plain HTTP. Throws where it cannot be used. */
+  /** `certificate`: null for plain HTTP. Throws `config_invalid` where it cannot be used. */
   constructor(certificate: Certificate | null) {
     const answer: RequestListener = (request, response) => this.#app!.routing(request, response)
     if (certificate !== null) {
+      prove(certificate)
       const options = { ...TIMEOUTS, ...shown(certificate), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }
       this.#secure = createTlsServer(options, answer)
     }
@@ -62,9 +64,11 @@ export class Listener {
    * Makes ready to answer by other options. From the call of what this returns, new requests are; those under way end
    * under the old ones.
    */
-  async prepare(options: AppOptions): Promise<() => void> {
+  async prepare(certificate: Certificate | null, options: AppOptions): Promise<() => void> {
+    if (certificate !== null) prove(certificate)
     const app = await createApp(options, this.#memory)
     return () => {
+      if (certificate !== null) this.show(certificate)
       this.#app = app
     }
   }
@@ -89,6 +93,15 @@ export class Listener {
   /** Takes no new connections, answers the requests in flight, and resolves when all connections are closed. */
   close(): Promise<void> {
     return this.#close()
+  }
+}
+
+/** What only TLS itself can tell, such as that a key is too short for it. */
+function prove(certificate: Certificate): void {
+  try {
+    createSecureContext(shown(certificate))
+  } catch (error) {
+    throw new RelayError('config_invalid', `server.tls cannot be used: ${errorMessage(error)}`)
   }
 }
 

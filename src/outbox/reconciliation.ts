@@ -9,14 +9,23 @@ export interface ReconciliationStore {
   /** One that has nothing done and nothing under way is forgotten. */
   saveSweep(name: string, sweep: Sweep, now: number): Promise<void>
 
-  /** Puts events on record that can never come. Returns those that were not known to be so. */
-  saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]>
+  /** Puts events on record that can never come. */
+  saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void>
 }
 
-/** What the daemon tells of the provider's side, for the commands. */
+/** What the daemon tells of the provider's side. */
 export interface ProviderStateStore {
+  /** What was told of a source last; null where nothing was. */
+  providerState(source: string): Promise<ProviderState | null>
+
   /** Replaces what was told of this source before. */
   saveProviderState(source: string, state: ProviderState, now: number): Promise<void>
+
+  /** Gaps that nobody has been told of: how many, the first of them, and when the last was found. */
+  untoldGaps(source: string, limit: number): Promise<UntoldGaps>
+
+  /** Those found until then have been told of. */
+  gapsTold(source: string, until: number): Promise<void>
 }
 
 /** What an operator sees of it. */
@@ -39,6 +48,13 @@ export interface Gap extends ExpectedEvent {
   readonly foundAt: number
 }
 
+export interface UntoldGaps {
+  readonly count: number
+  readonly events: readonly ExpectedEvent[]
+  /** 0 where there are none. */
+  readonly foundUntil: number
+}
+
 /** How far the looking has come. All instants are epoch milliseconds, and about when calls were created. */
 export interface Sweep {
   /** All calls created before have been looked at; null before the first sweep is done. */
@@ -50,7 +66,6 @@ export interface Sweep {
 export interface SweepPlace {
   readonly from: number
   readonly to: number
-  readonly phase: 'calls' | 'deleted'
   /** Where the provider's list goes on; null at its beginning. */
   readonly page: string | null
 }
@@ -59,7 +74,7 @@ export interface SweepPlace {
 export interface ProviderState {
   /** The last sweep that came to its end: when, how many calls it looked at, how many events it had to fetch. */
   readonly swept: { readonly at: number; readonly calls: number; readonly recorded: number } | null
-  /** Why the provider could not be asked, the last time it was. */
+  /** Why the last look did not come to its end. */
   readonly problem: { readonly at: number; readonly message: string } | null
   /** What was wrong with the webhook when it was last looked at. */
   readonly webhook: { readonly at: number; readonly problems: readonly WebhookProblem[] } | null

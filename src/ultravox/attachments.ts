@@ -82,17 +82,18 @@ export class CallAttachments implements Attachments {
     })
   }
 
-  /** Fetches by these settings from now on; null: not at all. What is under way ends by those it began with. */
-  use(settings: AttachmentSettings | null): void {
-    if (settings === null) {
-      this.#provider = undefined
-      return
-    }
+  /**
+   * Makes ready to fetch by these settings (null: not at all), which may fail. From the call of what this returns, it is
+   * done so; what is under way ends by the settings it began with.
+   */
+  prepare(settings: AttachmentSettings | null): () => void {
     const { clock, random } = this.#options
-    const client = createUltravoxClient({ ...settings, clock, random })
-    // The earlier ones are closed in the end: without requests, they soon hold no connection.
-    this.#clients.push(client)
-    this.#provider = { ...settings, client }
+    const provider = settings && { ...settings, client: createUltravoxClient({ ...settings, clock, random }) }
+    return () => {
+      // The earlier ones are closed in the end: without requests, they soon hold no connection.
+      if (provider !== null) this.#clients.push(provider.client)
+      this.#provider = provider ?? undefined
+    }
   }
 
   /** Removes the recordings that an earlier run has left and nobody needs. */

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { type ListRequest, type Page, pagesOf, type WithText } from './pages.ts'
+import { allOf, type ListRequest, type Page, pagesOf, type WithText } from './pages.ts'
 import { ProviderError } from './provider-error.ts'
 import { type Recording, recordingOf } from './recording.ts'
 import { createRequests, type RequestsOptions } from './requests.ts'
@@ -83,7 +83,7 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
     listDeletedCalls: (list = {}) =>
       pagesOf(requests, listRequest(at('/api/deleted_calls'), list), DELETED_CALL, list.signal),
     async listWebhooks(signal) {
-      const webhooks = await all(pagesOf(requests, { name: at('/api/webhooks'), query: '' }, WEBHOOK, signal))
+      const webhooks = await allOf(pagesOf(requests, { name: at('/api/webhooks'), query: '' }, WEBHOOK, signal))
       // Its text has the secrets in it.
       return webhooks.map(({ raw: _, ...webhook }) => webhook)
     },
@@ -115,12 +115,6 @@ function listRequest(name: string, { from, to, agentId, after }: CallList): List
   if (to !== undefined) query.set('toDate', new Date(to).toISOString().replace('Z', '999Z'))
   if (agentId != null) query.set('agentIds', agentId)
   return { name, query: query.toString(), after }
-}
-
-async function all<T>(pages: AsyncIterable<Page<T>>): Promise<T[]> {
-  const found: T[] = []
-  for await (const { items } of pages) found.push(...items)
-  return found
 }
 
 async function nullIfAbsent<T>(ask: () => Promise<T>): Promise<T | null> {

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import { ProviderError } from './provider-error.ts'
 import type { Requests } from './requests.ts'
 import { resultTexts } from './result-texts.ts'
-import { PAGE, parseAnswer, readShape } from './shapes.ts'
+import { PAGE, parseAnswer, shapeOf, unexpected } from './shapes.ts'
 
 /** The bytes of an object as the provider wrote it, in one with what is read of it. */
 export type WithText<T> = T & { readonly raw: Uint8Array }
@@ -10,6 +10,8 @@ export type WithText<T> = T & { readonly raw: Uint8Array }
 /** A piece of a list. */
 export interface Page<T> {
   readonly items: readonly T[]
+  /** Why each item that is not among them could not be read. */
+  readonly unreadable: readonly string[]
   /** Where the list goes on: path and query, to be given back as `after`; null at its end. */
   readonly next: string | null
   /** How many there are in the whole list, where the provider says so. */
@@ -44,11 +46,14 @@ export async function* pagesOf<T extends object>(
     const { next, results, total } = parseAnswer(PAGE, body, request)
     const texts = resultTexts(body)
     path = next === null ? null : pathOf(next, requests.base, request)
-    yield {
-      items: results.map((value, index) => ({ ...readShape(shape, value, request), raw: texts[index]! })),
-      next: path,
-      total,
+    const items: WithText<T>[] = []
+    const unreadable: string[] = []
+    for (const [index, value] of results.entries()) {
+      const read = shapeOf(shape, value)
+      if ('problem' in read) unreadable.push(`${request}: results.${index}.${read.problem}`)
+      else items.push({ ...read.value, raw: texts[index]! })
     }
+    yield { items, unreadable, next: path, total }
   }
 }
 
@@ -62,4 +67,19 @@ function pathOf(next: string, base: URL, request: string): string {
     `${request}: the next page is at ${elsewhere}, not at ${base.origin}, and is not followed: check the base URL`,
     { repeat: 'never' },
   )
+}
+
+/** All items of a list. Throws `ProviderError` where one cannot be read. */
+export async function allOf<T>(pages: AsyncIterable<Page<T>>): Promise<T[]> {
+  const found: T[] = []
+  for await (const page of pages) found.push(...readable(page))
+  return found
+}
+
+/** The items of a page, for those who need each of them. Throws `ProviderError` where one cannot be read. */
+export function readable<T>({ items, unreadable }: Page<T>): readonly T[] {
+  const [first] = unreadable
+  if (first === undefined) return items
+  const [request, ...problem] = first.split(': ')
+  throw unexpected(request!, problem.join(': '))
 }

@@ -5,6 +5,8 @@ import type {
   ProviderState,
   ProviderStateStore,
   ReconciliationStore,
+  SweepPlace,
+  UntoldGaps,
   WebhookProblem,
 } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
@@ -29,21 +31,31 @@ export interface ProviderWatchOptions {
 
 /** What is told of the provider's side. */
 export interface ProviderNews {
-  /** A sweep has come to its end. */
+  /** A look has come to its end. */
   swept(findings: Findings): void
-  /** Events that can never be had, and were not known to be so. */
-  gaps(events: readonly ExpectedEvent[]): void
+  /** Events that can never be had and were not told of. */
+  gaps(gaps: UntoldGaps): void
   /** Events have happened, and no webhook has come since (epoch milliseconds). */
-  silent(since: number, missed: readonly MissedEvent[]): void
+  silent(since: number, missed: MissedSince): void
   /** Something is wrong with the webhook that was not before. */
   webhookProblem(problem: WebhookProblem): void
   /** Nothing is wrong with it any more. */
   webhookRestored(): void
-  /** The provider could not be asked: `first` unless that was so the last time too. It is asked again at the next. */
+  /**
+   * Something could not be done: `first` unless that was so the last time too. It is tried again at the next. What the
+   * provider has to do with it is a `ProviderError`.
+   */
   failed(error: unknown, first: boolean): void
-  /** What was found could not be noted for the commands; nothing else hangs on it. */
-  unsaved(error: unknown): void
 }
+
+/** Events that a source has missed: how many, and the first of them. */
+export interface MissedSince {
+  readonly count: number
+  readonly events: readonly ExpectedEvent[]
+}
+
+/** So many events are named where there are many. */
+const NAMED = 100
 
 const NOTHING: ProviderState = { swept: null, problem: null, webhook: null }
 
@@ -68,79 +80,129 @@ export class ProviderWatch {
 
   async #run(): Promise<void> {
     const { signal } = this.#abort
+    const { store, source, everyMs } = this.#options
+    // What was told before the last start or reload is not news.
+    await this.#attempt(async () => {
+      this.#state = (await store.providerState(source)) ?? NOTHING
+    })
     while (!signal.aborted) {
       await this.#look()
-      await pause(this.#options.everyMs, signal)
+      await pause(everyMs, signal)
     }
   }
 
+  /** Each part by itself: where one fails, the others are looked at all the same. */
   async #look(): Promise<void> {
     const { signal } = this.#abort
     const { news, store, source, clock } = this.#options
-    const { problem: before } = this.#state
-    try {
-      await this.#sweep(signal)
-      await this.#lookAtWebhook(signal)
-      this.#state = { ...this.#state, problem: null }
-    } catch (error) {
+    const failures: unknown[] = []
+    for (const part of [() => this.#sweep(), () => this.#lookAtWebhook(), () => this.#tellOfGaps()]) {
+      const failure = await this.#attempt(part)
       if (signal.aborted) return
-      this.#state = { ...this.#state, problem: { at: clock.now(), message: errorMessage(error) } }
-      news.failed(error, before === null)
+      if (failure !== undefined) failures.push(failure.error)
     }
+    const first = this.#state.problem === null
+    for (const error of failures) news.failed(error, first)
+    const problem = failures.length === 0 ? null : { at: clock.now(), message: errorMessage(failures[0]) }
+    this.#state = { ...this.#state, problem }
+    const unsaved = await this.#attempt(() => store.saveProviderState(source, this.#state, clock.now()))
+    if (unsaved !== undefined) news.failed(unsaved.error, false)
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<{ error: unknown } | undefined> {
     try {
-      await store.saveProviderState(source, this.#state, clock.now())
+      await work()
+      return undefined
     } catch (error) {
-      news.unsaved(error)
+      return { error }
     }
   }
 
-  /** One sweep, or the rest of the one that was cut off. */
-  async #sweep(signal: AbortSignal): Promise<void> {
-    const { source, reconcile, store, news, clock } = this.#options
+  /** One sweep over the calls and one over the deleted ones, or the rest of those that were cut off. */
+  async #sweep(): Promise<void> {
+    const { source, reconcile, news, clock } = this.#options
     if (reconcile === null) return
-    const { reconciler, lookbackMs } = reconcile
-    const kept = await store.sweep(source)
+    const { reconciler } = reconcile
+    const missed = new Missed(this.#options.heardAt())
+    const findings = noFindings((event) => missed.add(event))
+    const [calls, deleted] = [
+      await this.#attempt(() =>
+        this.#sweepThrough(source, (start, save) =>
+          reconciler.lookThroughCalls(start, findings, save, this.#abort.signal),
+        ),
+      ),
+      await this.#attempt(() =>
+        this.#sweepThrough(`deleted ${source}`, (start, save) =>
+          reconciler.lookThroughDeleted(start, findings, save, this.#abort.signal),
+        ),
+      ),
+    ]
+    this.#tellOfSilence(missed)
+    news.swept(findings)
+    if (calls === undefined) {
+      const recorded = [...findings.counts.values()].reduce((sum, each) => sum + each.recorded, 0)
+      this.#state = { ...this.#state, swept: { at: clock.now(), calls: findings.calls, recorded } }
+    }
+    const failure = calls ?? deleted
+    if (failure !== undefined) throw failure.error
+  }
+
+  /** The calls since the last sweep of this name was done, and before that as far back as the lookback. */
+  async #sweepThrough(
+    name: string,
+    look: (start: SweepPlace, save: (current: SweepPlace) => Promise<void>) => Promise<void>,
+  ): Promise<void> {
+    const { reconcile, store, clock } = this.#options
+    const kept = await store.sweep(name)
     const completedUntil = kept?.completedUntil ?? null
     const now = clock.now()
-    const start = kept?.current ?? {
-      from: (completedUntil ?? now) - lookbackMs,
-      to: now,
-      phase: 'calls' as const,
-      page: null,
-    }
-    const findings = noFindings()
-    try {
-      const save = (current: typeof start) => store.saveSweep(source, { completedUntil, current }, clock.now())
-      await reconciler.lookThrough(start, findings, save, signal)
-      await store.saveSweep(source, { completedUntil: start.to, current: null }, clock.now())
-    } finally {
-      this.#tell(findings)
-    }
-    const { calls, recorded } = findings
-    this.#state = { ...this.#state, swept: { at: clock.now(), calls, recorded: recorded.length } }
-    news.swept(findings)
+    const start = kept?.current ?? { from: (completedUntil ?? now) - reconcile!.lookbackMs, to: now, page: null }
+    await look(start, (current) => store.saveSweep(name, { completedUntil, current }, clock.now()))
+    await store.saveSweep(name, { completedUntil: start.to, current: null }, clock.now())
   }
 
-  #tell({ gaps, recorded }: Findings): void {
-    const { news, heardAt } = this.#options
-    if (gaps.length > 0) news.gaps(gaps)
-    const since = heardAt()
-    const missed = recorded.filter(({ at }) => at !== null && at > since)
-    if (missed.length === 0 || since === this.#toldSilentSince) return
+  #tellOfSilence({ since, count, events }: Missed): void {
+    if (count === 0 || since === this.#toldSilentSince) return
     this.#toldSilentSince = since
-    news.silent(since, missed)
+    this.#options.news.silent(since, { count, events })
   }
 
-  async #lookAtWebhook(signal: AbortSignal): Promise<void> {
+  /** From the outbox, where backfill puts some too, and what was found before a crash waits. */
+  async #tellOfGaps(): Promise<void> {
+    const { store, source, news } = this.#options
+    const gaps = await store.untoldGaps(source, NAMED)
+    if (gaps.count === 0) return
+    news.gaps(gaps)
+    await store.gapsTold(source, gaps.foundUntil)
+  }
+
+  async #lookAtWebhook(): Promise<void> {
     const { webhook, listWebhooks, news, clock } = this.#options
     if (webhook === null) return
-    const problems = webhookProblems(webhook, await listWebhooks(signal))
+    const problems = webhookProblems(webhook, await listWebhooks(this.#abort.signal))
     const known = this.#state.webhook?.problems ?? []
     for (const problem of problems) {
       if (!known.some(({ kind }) => kind === problem.kind)) news.webhookProblem(problem)
     }
     if (known.length > 0 && problems.length === 0) news.webhookRestored()
     this.#state = { ...this.#state, webhook: { at: clock.now(), problems } }
+  }
+}
+
+/** Events that have happened since an instant and had to be fetched. */
+class Missed {
+  readonly since: number
+  readonly events: ExpectedEvent[] = []
+  count = 0
+
+  constructor(since: number) {
+    this.since = since
+  }
+
+  add({ event, callId, at }: MissedEvent): void {
+    if (at === null || at <= this.since) return
+    this.count += 1
+    if (this.events.length < NAMED) this.events.push({ event, callId })
   }
 }
 

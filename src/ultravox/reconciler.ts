@@ -25,12 +25,12 @@ export interface ReconcilerOptions {
 /** What came of looking, so far. */
 export interface Findings {
   calls: number
+  /** What could not be read of the provider's lists, and why: the first of it. */
+  unreadable: { count: number; first: string | null }
   /** By the names of events. */
   readonly counts: Map<string, EventCounts>
-  /** Events that were not there and are now, or would be. */
-  readonly recorded: MissedEvent[]
-  /** Events that can never be had and were not known to be so. */
-  readonly gaps: ExpectedEvent[]
+  /** Told of each event that was not there and is now. */
+  readonly onRecorded: (event: MissedEvent) => void
 }
 
 export interface EventCounts {
@@ -53,8 +53,12 @@ interface DueEvent extends MissedEvent {
   readonly raw: Uint8Array | null
 }
 
-export function noFindings(): Findings {
-  return { calls: 0, counts: new Map(), recorded: [], gaps: [] }
+export type Arrived = (place: SweepPlace, total: number | null) => Promise<void>
+
+type List<T> = (options: Parameters<UltravoxClient['listCalls']>[0]) => AsyncGenerator<Page<T>, void, undefined>
+
+export function noFindings(onRecorded: Findings['onRecorded'] = () => {}): Findings {
+  return { calls: 0, unreadable: { count: 0, first: null }, counts: new Map(), onRecorded }
 }
 
 /**
@@ -74,40 +78,45 @@ export class Reconciler {
   }
 
   /**
-   * Looks at all calls of a sweep from `place` on, page by page. `arrived` is told of the next place once all before it is
-   * on record, with how many calls there are in all, where the provider says so. Rejects as the provider or the outbox
-   * does; what it has found until then is in `findings`.
+   * Looks at all calls from `place` on, page by page. `arrived` is told of the next place once all before it is on record,
+   * with how many calls there are in all, where the provider says so. Rejects as the provider or the outbox does; what it
+   * has found until then is in `findings`.
    */
-  async lookThrough(
-    start: SweepPlace,
+  async lookThroughCalls(place: SweepPlace, findings: Findings, arrived: Arrived, signal: AbortSignal): Promise<void> {
+    this.#unbilledNow = new Set()
+    const { listCalls } = this.#options.client
+    await this.#lookThrough(listCalls, place, findings, arrived, signal, (calls) => this.#lookAt(calls, findings))
+    this.#unbilledBefore = this.#unbilledNow
+    this.#forgetOld()
+  }
+
+  /** The same of the calls that have been deleted: what has not come of them can never be had. */
+  lookThroughDeleted(place: SweepPlace, findings: Findings, arrived: Arrived, signal: AbortSignal): Promise<void> {
+    const { listDeletedCalls } = this.#options.client
+    return this.#lookThrough(listDeletedCalls, place, findings, arrived, signal, (calls) =>
+      this.#lookAtDeleted(calls, findings),
+    )
+  }
+
+  async #lookThrough<T>(
+    list: List<T>,
+    place: SweepPlace,
     findings: Findings,
-    arrived: (place: SweepPlace, total: number | null) => Promise<void>,
+    arrived: Arrived,
     signal: AbortSignal,
+    lookAt: (items: readonly T[]) => Promise<void>,
   ): Promise<void> {
-    const { client } = this.#options
-    const lookAtCalls = (calls: readonly Call[]) => this.#lookAt(calls, findings)
-    const lookAtDeleted = (calls: readonly DeletedCall[]) => this.#lookAtDeleted(calls, findings)
-    let place = start
-    if (place.phase === 'calls') {
-      this.#unbilledNow = new Set()
-      for await (const page of this.#pages(client.listCalls, place, signal)) {
-        await lookAtCalls(page.items)
-        if (page.next !== null) await arrived({ ...place, page: page.next }, page.total)
-      }
-      this.#unbilledBefore = this.#unbilledNow
-      this.#forgetOld()
-      place = { ...place, phase: 'deleted', page: null }
-      await arrived(place, null)
-    }
-    for await (const page of this.#pages(client.listDeletedCalls, place, signal)) {
-      await lookAtDeleted(page.items)
-      if (page.next !== null) await arrived({ ...place, page: page.next }, null)
+    for await (const { items, unreadable, next, total } of this.#pages(list, place, signal)) {
+      findings.unreadable.count += unreadable.length
+      findings.unreadable.first ??= unreadable[0] ?? null
+      await lookAt(items)
+      if (next !== null) await arrived({ ...place, page: next }, total)
     }
   }
 
   /** A place in a list that was kept for long may be one no more; then the list is begun anew. */
   async *#pages<T>(
-    list: (options: Parameters<UltravoxClient['listCalls']>[0]) => AsyncGenerator<Page<T>, void, undefined>,
+    list: List<T>,
     { from, to, page }: SweepPlace,
     signal: AbortSignal,
   ): AsyncGenerator<Page<T>, void, undefined> {
@@ -134,8 +143,8 @@ export class Reconciler {
     for (const { event, callId, at, raw } of await this.#missing(due, findings)) {
       if (take === null) continue
       if (!(await take(eventBody(event, raw!)))) continue
-      findings.recorded.push({ event, callId, at })
       countsOf(findings, event).recorded += 1
+      findings.onRecorded({ event, callId, at })
     }
   }
 
@@ -150,7 +159,7 @@ export class Reconciler {
     )
     for (const { event } of missing) countsOf(findings, event).unrecoverable += 1
     const gaps = missing.map(({ event, callId }) => ({ event, callId }))
-    findings.gaps.push(...(take === null ? gaps : await store.saveGaps(source, gaps, now)))
+    if (take !== null && gaps.length > 0) await store.saveGaps(source, gaps, now)
   }
 
   #dueOf(call: Call, now: number): DueEvent[] {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pRetry from 'p-retry'
 import { Pool } from 'undici'
+import { apiKeyProblem } from '../domain/api-key.ts'
 import { type RetryPolicy, retryDelayMs } from '../domain/backoff.ts'
 import { type Clock, type Random, systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
@@ -150,7 +151,6 @@ function parseBase(text: string): URL {
 
 /** undici would refuse it with each request; here it is told once, and why. */
 function checkKey(apiKey: Secret): void {
-  if (!/^[\x21-\x7e]+$/.test(apiKey.reveal())) {
-    throw new RelayError('config_invalid', 'the API key must be plain ASCII with no blanks: check ultravox.apiKey')
-  }
+  const problem = apiKeyProblem(apiKey.reveal())
+  if (problem !== undefined) throw new RelayError('config_invalid', `the API key ${problem}: check ultravox.apiKey`)
 }

@@ -70,10 +70,17 @@ export function parseAnswer<T>(shape: z.ZodType<T>, body: Uint8Array, request: s
 }
 
 export function readShape<T>(shape: z.ZodType<T>, value: unknown, request: string): T {
+  const read = shapeOf(shape, value)
+  if ('problem' in read) throw unexpected(request, read.problem)
+  return read.value
+}
+
+/** What is read of a value, or the path of what is wrong and why. */
+export function shapeOf<T>(shape: z.ZodType<T>, value: unknown): { readonly value: T } | { readonly problem: string } {
   const read = shape.safeParse(value)
-  if (read.success) return read.data
+  if (read.success) return { value: read.data }
   const [issue] = read.error.issues
-  throw unexpected(request, `${issue?.path.join('.') || 'the whole'}: ${issue?.message}`)
+  return { problem: `${issue?.path.join('.') || 'the whole'}: ${issue?.message}` }
 }
 
 function parseJson(body: Uint8Array, request: string): unknown {

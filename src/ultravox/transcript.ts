@@ -1,4 +1,5 @@
 import type { UltravoxClient } from './client.ts'
+import { readable } from './pages.ts'
 import { ProviderError } from './provider-error.ts'
 import { TooLarge } from './too-large.ts'
 
@@ -17,8 +18,8 @@ export async function fetchTranscript(
   const pieces: Uint8Array[] = []
   let bytes = 0
   try {
-    for await (const { items } of client.listMessages(callId, signal)) {
-      for (const { raw } of items) {
+    for await (const page of client.listMessages(callId, signal)) {
+      for (const { raw } of readable(page)) {
         pieces.push(pieces.length === 0 ? OPEN : COMMA, raw)
         bytes += raw.length + 1
       }

@@ -133,30 +133,28 @@ const missed = [
 ]
 
 t.test('gaps, and silence while there are calls, are told with their events', async (t) => {
-  t.strictSame(payload(reconcileGap('ultravox', missed)), {
+  t.strictSame(payload(reconcileGap('ultravox', { count: 2, events: missed })), {
     event: 'relay.reconcile.gap',
     ...envelope,
-    message: '2 events of 1 call never came to source "ultravox" and cannot be fetched: deleted at Ultravox.',
+    message: '2 events never came to source "ultravox" and cannot be fetched: their calls were deleted at Ultravox.',
     gap: { source: 'ultravox', count: 2, events: missed },
   })
-  t.strictSame(payload(sourceSilentThough('ultravox', noon, missed)), {
+  t.strictSame(payload(sourceSilentThough('ultravox', noon, { count: 2, events: missed })), {
     event: 'relay.source.silent',
     ...envelope,
     message:
-      'Source "ultravox" has had no webhook since 2026-01-15T12:00:00.000Z, while Ultravox tells of 2 events of 1 call ' +
-      'since then. They were fetched.',
+      'Source "ultravox" has had no webhook since 2026-01-15T12:00:00.000Z, while Ultravox tells of 2 events since ' +
+      'then; they were fetched.',
     source: { name: 'ultravox', lastEventAt: '2026-01-15T12:00:00.000Z' },
     missed: { count: 2, events: missed },
   })
-  const many = Array.from({ length: 1_000 }, (_, i) => ({ event: 'call.ended', callId: `call-${i}` }))
-  t.match(payload(reconcileGap('ultravox', many)), { gap: { count: 1_000, events: { length: 100 } } })
 })
 
 t.test('there is an alert for each of the names that a route may have', async (t) => {
   const url = 'https://relay.example.com/webhooks/ultravox'
   const kinds = ['missing', 'moved', 'unhealthy', 'events', 'secrets'] as const
   const provider = [
-    reconcileGap('ultravox', missed),
+    reconcileGap('ultravox', { count: 2, events: missed }),
     reconcileFailing('ultravox', 'GET /api/calls: the API key was refused (401)'),
     ...kinds.map((kind) => webhookTrouble('ultravox', url, { kind, message: 'Something is wrong.' })),
     webhookRestored('ultravox', url),

@@ -73,7 +73,7 @@ for (const proxy of [nginx, caddy]) {
     const port = await freePort()
     await start(t, proxy, { directory, port, relayPort: new URL(relay.origin).port }, port)
 
-    const agent = new Agent({ connect: { ca: SELF_SIGNED.cert, localAddress: CLIENT }, pipelining: 0 })
+    const agent = new Agent({ connect: { ca: SELF_SIGNED.cert }, localAddress: CLIENT, pipelining: 0 })
     t.teardown(() => agent.close())
     const send = async (body: Buffer, secret: string) => {
       const signature = ultravoxHeaders([ultravoxKey(new Secret(secret))], body, Date.now())

@@ -61,7 +61,7 @@ t.test('what was missed while the relay was not there is fetched, delivered and 
 
   await eventually(() => alerts().some(({ event }) => event === 'relay.reconcile.gap'), 'the gap is told of')
   const [gap] = alerts().filter(({ event }) => event === 'relay.reconcile.gap')
-  t.match(gap, { message: /^3 events of 1 call never came to source "ultravox"/, gap: { count: 3 } })
+  t.match(gap, { message: /^3 events never came to source "ultravox"/, gap: { count: 3 } })
   t.same(((await json('events gaps')).gaps as Row[]).map(({ event, callId }) => `${event} ${callId}`).sort(), [
     'call.ended gone',
     'call.joined gone',
@@ -172,12 +172,43 @@ t.test('a provider that cannot be asked is told of once; deliveries go on', asyn
   await eventually(() => alerts().length === 1, 'it is told of')
   t.match(alerts()[0], { event: 'relay.reconcile.failing', message: /the API key was refused \(401\)/ })
   await eventually(
-    () => relay.log.filter(({ msg }) => msg === 'Ultravox could not be asked').length > 1,
+    () => relay.log.filter(({ msg }) => msg === 'Ultravox could not be asked').length > 2,
     'it is tried again',
   )
   t.equal(alerts().length, 1)
-  t.match((await run('status')).stdout, /not reached .+ ago: GET \/api\/calls: the API key was refused/)
+  t.match((await run('status')).stdout, /the last look failed .+ ago: GET \/api\/calls: the API key was refused/)
   t.match((await run('doctor')).stdout, /problem +ultravox +GET \/api\/webhooks: the API key was refused/)
+})
+
+t.test(
+  'what goes wrong with the deleted calls stops neither the fetching nor the watch over the webhook',
+  async (t) => {
+    const webhook = { url: 'https://relay.example.com/webhooks/ultravox', source: 'ultravox' }
+    const { api, config, delivered, alerts } = await surroundings(t, {}, { webhook })
+    api.misbehave({ kind: 'answer', status: 403 }, { times: 1_000, when: ({ path }) => path === '/api/deleted_calls' })
+    const relay = await startRelay(t, config)
+    await eventually(() => relay.log.some(({ msg }) => msg === 'Ultravox could not be asked'), 'it fails')
+    liveThrough(api, 'later')
+    await eventually(() => delivered().length === 4, 'what has happened since is fetched')
+    await eventually(() => alerts().some(({ event }) => event === 'relay.webhook.missing'), 'the webhook is looked at')
+  },
+)
+
+t.test('what was told before a restart is not told again, and that all is well again is', async (t) => {
+  const url = 'https://relay.example.com/webhooks/ultravox'
+  const { api, config, alerts } = await surroundings(t, {}, { webhook: { url, source: 'ultravox' } })
+  const told = (name: string) => alerts().filter(({ event }) => event === name).length
+  const looks = () => api.requests.filter(({ path }) => path === '/api/webhooks').length
+  const first = await startRelay(t, config)
+  await eventually(() => told('relay.webhook.missing') === 1, 'it is missing')
+  await eventually(() => looks() > 1, 'that was noted')
+  await first.end('SIGTERM')
+  const before = looks()
+  await startRelay(t, config)
+  await eventually(() => looks() > before + 1, 'it is looked at anew')
+  t.equal(told('relay.webhook.missing'), 1)
+  api.webhooks.create({ url, secrets: [SECRET], events: LIFE })
+  await eventually(() => told('relay.webhook.restored') === 1, 'all is well')
 })
 
 t.test('backfill fetches what is missing of a time, once', async (t) => {
@@ -233,7 +264,7 @@ t.test('a backfill that is cut off goes on where it was', async (t) => {
   const before = api.requests.length
   api.misbehave({ kind: 'answer', status: 403 }, { when: () => api.requests.length === before + 3 })
   const cut = await run(`backfill ${time}`)
-  t.match(cut, { code: 1, stderr: /cut off after 2 calls; what was recorded stays\. To go on: backfill --from / })
+  t.match(cut, { code: 1, stderr: /cut off after 2 calls\. To go on: backfill --from \S+ --to \S+$/m })
   const rest = await run(`backfill ${time}`)
   t.match(rest, { code: 0, stderr: /going on where it was cut off/, stdout: /^2 calls created from / })
   t.equal(((await json('events list')).events as Row[]).length, 16)

@@ -91,7 +91,7 @@ export class TrialListener {
   async #listen({ route, admission, ...options }: TrialOptions): Promise<void> {
     const { outbox, clock } = this
     const record = outbox.record.bind(outbox)
-    const use = await this.listener.prepare({
+    const use = await this.listener.prepare(null, {
       sources: [
         { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([new Secret(SECRET)], 60_000) },
         { name: 'open', path: OPEN_PATH, scheme: noVerification },

@@ -112,7 +112,10 @@ t.test('what is no answer of the API is an error with a path in it and no value'
     await t.rejects(client.getCall(callId), { code: 'provider_failed', message })
   }
   api.misbehave({ kind: 'answer', status: 200, body: '{"results":[{"callId":null}]}' })
-  await t.rejects(pagesOf(client.listCalls()), { code: 'provider_failed', message: /: callId: Invalid input/ })
+  const { value } = await client.listCalls().next()
+  t.match(value, { items: [], unreadable: [/^GET \/api\/calls: results\.0\.callId: Invalid input/] })
+  api.misbehave({ kind: 'answer', status: 200, body: '{"results":[{"webhookId":7}]}' })
+  await t.rejects(client.listWebhooks(), { code: 'provider_failed', message: /results\.0\.webhookId: Invalid input/ })
 })
 
 t.test('a next page at another host, port or scheme is not asked for', async (t) => {

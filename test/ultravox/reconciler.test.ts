@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { SweepPlace } from '../../src/outbox/reconciliation.ts'
 import { eventBody } from '../../src/ultravox/lifecycle.ts'
-import { noFindings } from '../../src/ultravox/reconciler.ts'
+import { type MissedEvent, noFindings } from '../../src/ultravox/reconciler.ts'
 import { found, GRACE, MINUTE, trialReconciler } from './trial-reconciler.ts'
 
 const never = new AbortController().signal
@@ -159,10 +159,11 @@ t.test('a sweep that is cut off goes on at its page', async (t) => {
     if (places.length === 2) throw cut
   }
   const start = { ...place, to: clock.now() }
-  await t.rejects(reconciler.lookThrough(start, noFindings(), stop, never), cut)
-  const rest = noFindings()
-  await reconciler.lookThrough(places[1]!, rest, async () => {}, never)
-  t.same(found(rest.recorded), ['call.started e'])
+  await t.rejects(reconciler.lookThroughCalls(start, noFindings(), stop, never), cut)
+  const recorded: MissedEvent[] = []
+  const rest = noFindings((event) => recorded.push(event))
+  await reconciler.lookThroughCalls(places[1]!, rest, async () => {}, never)
+  t.same(found(recorded), ['call.started e'])
   t.equal(rest.calls, 1)
 })
 
@@ -172,10 +173,11 @@ t.test('where a kept page is one no more, the list is begun anew', async (t) => 
     api.calls.create({ callId: 'a' })
     clock.advance(GRACE)
     api.misbehave({ kind: 'answer', status }, { times: 100, when: ({ query }) => query.cursor !== undefined })
-    const findings = noFindings()
+    const recorded: MissedEvent[] = []
     const stale = { ...place, to: clock.now(), page: '/api/calls?cursor=c3RhbGU%3D' }
-    await reconciler.lookThrough(stale, findings, async () => {}, never)
-    t.same(found(findings.recorded), ['call.started a'], String(status))
+    const findings = noFindings((event) => recorded.push(event))
+    await reconciler.lookThroughCalls(stale, findings, async () => {}, never)
+    t.same(found(recorded), ['call.started a'], String(status))
   }
 })
 
@@ -189,7 +191,17 @@ t.test('without anything to record by it only counts', async (t) => {
   t.same(counts.get('call.started'), { there: 0, missing: 2, recorded: 0, unrecoverable: 1 })
   const events = ['a', 'b'].map((callId) => ({ event: 'call.started', callId }))
   t.same(found(await outbox.missingEvents('ultravox', events)), ['call.started a', 'call.started b'])
-  t.equal((await outbox.saveGaps('ultravox', events, clock.now())).length, 2, 'no gap was put on record')
+  t.equal((await outbox.untoldGaps('ultravox', 10)).count, 0, 'no gap was put on record')
+})
+
+t.test('a call that cannot be read is told of, and those beside it are looked at', async (t) => {
+  const { api, clock, sweep } = await trialReconciler(t)
+  api.calls.create({ callId: 'odd', fields: { billingStatus: 7 } })
+  api.calls.create({ callId: 'sound' })
+  clock.advance(GRACE)
+  const { recorded, unreadable } = await sweep()
+  t.same(found(recorded), ['call.started sound'])
+  t.match(unreadable, { count: 1, first: /^GET \/api\/calls: results\.1\.billingStatus: / })
 })
 
 t.test('10,000 calls are swept page by page, with one page in memory', async (t) => {

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { fetchedEvent } from '../../src/ultravox/fetched-event.ts'
-import { type Findings, noFindings, Reconciler, type ReconcilerOptions } from '../../src/ultravox/reconciler.ts'
+import { type MissedEvent, noFindings, Reconciler, type ReconcilerOptions } from '../../src/ultravox/reconciler.ts'
 import { scratch } from '../scratch.ts'
 import { createFakeApi, type FakeOptions } from './fake-api.ts'
 import { HandClock } from './hand-clock.ts'
@@ -39,20 +39,17 @@ export async function trialReconciler(
     clock,
     ...options,
   })
-  const startedAt = clock.now()
-  const place = {
-    from: startedAt - MINUTE,
-    get to() {
-      return clock.now()
-    },
-    phase: 'calls' as const,
-    page: null,
-  }
-  /** A sweep over all calls that the test has made. */
-  async function sweep(): Promise<Findings> {
-    const findings = noFindings()
-    await reconciler.lookThrough({ ...place, to: clock.now() }, findings, async () => {}, new AbortController().signal)
-    return findings
+  const place = { from: clock.now() - MINUTE, page: null }
+  /** A sweep over all calls that the test has made, and over those that were deleted. */
+  async function sweep() {
+    const recorded: MissedEvent[] = []
+    const findings = noFindings((event) => recorded.push(event))
+    const all = { ...place, to: clock.now() }
+    await reconciler.lookThroughCalls(all, findings, async () => {}, new AbortController().signal)
+    await reconciler.lookThroughDeleted(all, findings, async () => {}, new AbortController().signal)
+    const { events: gaps, foundUntil } = await outbox.untoldGaps('ultravox', 1_000)
+    await outbox.gapsTold('ultravox', foundUntil)
+    return { ...findings, recorded, gaps }
   }
   return { clock, api, client, outbox, reconciler, sweep, arrive, place }
 }

@@ -9,6 +9,10 @@ export function* checkUltravox({ ultravox, sources }: Draft): Iterable<Finding> 
     const message = 'does not say which source the events are for: add source, or ultravox.webhook with its source'
     yield { path: ['ultravox', 'reconcile'], message, at: 'key' }
   }
+  if (webhook?.source !== undefined && reconcile?.source !== undefined && webhook.source !== reconcile.source) {
+    const message = `is not the source that the webhook leads to, so every event would be recorded twice: write ${webhook.source}`
+    yield { path: ['ultravox', 'reconcile', 'source'], message }
+  }
   for (const [section, name] of [
     ['webhook', webhook?.source],
     ['reconcile', reconcile?.source],

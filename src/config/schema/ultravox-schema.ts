@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { apiKeyProblem } from '../../domain/api-key.ts'
 import { requiredAs } from '../plain-words.ts'
 import { urlProblem } from './http-rules.ts'
 import { duration, flag, secret, size, text } from './scalars.ts'
@@ -61,7 +62,9 @@ const enrichSchema = z.strictObject({
 
 export const ultravoxSchema = z.strictObject(
   {
-    apiKey: secret({ example: 'apiKey: ${ULTRAVOX_API_KEY}' }).meta({ description: 'The key of the REST API.' }),
+    apiKey: secret({ example: 'apiKey: ${ULTRAVOX_API_KEY}', problemWith: apiKeyProblem }).meta({
+      description: 'The key of the REST API.',
+    }),
     baseUrl: text({ problemWith: urlProblem }).prefault('https://api.ultravox.ai').meta({
       description: 'Where the REST API is.',
     }),

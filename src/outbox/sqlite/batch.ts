@@ -46,6 +46,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.saveGaps(...call.args)
       case 'saveProviderState':
         return store.saveProviderState(...call.args)
+      case 'gapsTold':
+        return store.gapsTold(...call.args)
       case 'saveAttachment':
         return store.saveAttachment(...call.args)
     }
@@ -67,6 +69,10 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.missingEvents(...call.args)
       case 'sweep':
         return store.sweep(...call.args)
+      case 'providerState':
+        return store.providerState(...call.args)
+      case 'untoldGaps':
+        return store.untoldGaps(...call.args)
       case 'attachment':
         return store.attachment(...call.args)
       case 'eventsWithRecording':
@@ -148,6 +154,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveSweep',
   'saveGaps',
   'saveProviderState',
+  'gapsTold',
   'saveAttachment',
 ])
 

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import type {
+  ExpectedEvent,
   Gap,
   ProviderReport,
   ProviderState,
@@ -7,6 +8,7 @@ import type {
   ReconciliationReader,
   ReconciliationStore,
   Sweep,
+  UntoldGaps,
 } from '../reconciliation.ts'
 
 type Synchronous<T> = {
@@ -17,7 +19,6 @@ interface SweepRow {
   readonly completedUntil: number | null
   readonly from: number | null
   readonly to: number | null
-  readonly phase: 'calls' | 'deleted' | null
   readonly page: string | null
 }
 
@@ -28,17 +29,29 @@ export function createReconciliationStore(
     .prepare('select 1 from events where call_id = @callId and event = @event and source = @source')
     .pluck()
   const select = database.prepare(`
-    select completed_until as completedUntil, from_at as "from", to_at as "to", phase, page
+    select completed_until as completedUntil, from_at as "from", to_at as "to", page
     from sweeps
     where name = ?`)
   const replace = database.prepare(`
-    insert or replace into sweeps (name, completed_until, from_at, to_at, phase, page, updated_at)
-    values (@name, @completedUntil, @from, @to, @phase, @page, @now)`)
+    insert or replace into sweeps (name, completed_until, from_at, to_at, page, updated_at)
+    values (@name, @completedUntil, @from, @to, @page, @now)`)
   const remove = database.prepare('delete from sweeps where name = ?')
   const insertGap = database.prepare(`
     insert into gaps (source, call_id, event, found_at)
     values (@source, @callId, @event, @now)
     on conflict do nothing`)
+  const untold = database.prepare(`
+    select event, call_id as callId
+    from gaps
+    where source = @source and told = 0
+    order by found_at
+    limit @limit`)
+  const countUntold = database.prepare(`
+    select count(*) as count, coalesce(max(found_at), 0) as foundUntil
+    from gaps
+    where source = ? and told = 0`)
+  const tell = database.prepare('update gaps set told = 1 where source = @source and told = 0 and found_at <= @until')
+  const selectState = database.prepare('select state from provider_states where source = ?').pluck()
   const replaceState = database.prepare(
     'insert or replace into provider_states (source, state, updated_at) values (@source, @state, @now)',
   )
@@ -51,11 +64,22 @@ export function createReconciliationStore(
     },
     saveSweep(name, { completedUntil, current }, now) {
       if (completedUntil === null && current === null) return void remove.run(name)
-      const nothing = { from: null, to: null, phase: null, page: null }
+      const nothing = { from: null, to: null, page: null }
       replace.run({ name, completedUntil, ...(current ?? nothing), now })
     },
-    saveGaps: (source, events, now) => {
-      return events.filter((event) => insertGap.run({ ...event, source, now }).changes === 1)
+    saveGaps(source, events, now) {
+      for (const event of events) insertGap.run({ ...event, source, now })
+    },
+    providerState(source) {
+      const state = selectState.get(source) as string | undefined
+      return state === undefined ? null : (JSON.parse(state) as ProviderState)
+    },
+    untoldGaps(source, limit) {
+      const events = untold.all({ source, limit }) as ExpectedEvent[]
+      return { ...(countUntold.get(source) as Omit<UntoldGaps, 'events'>), events }
+    },
+    gapsTold(source, until) {
+      tell.run({ source, until })
     },
     saveProviderState(source, state, now) {
       replaceState.run({ source, state: JSON.stringify(state), now })
@@ -63,8 +87,8 @@ export function createReconciliationStore(
   }
 }
 
-function sweepOf({ completedUntil, from, to, phase, page }: SweepRow): Sweep {
-  return { completedUntil, current: from === null || to === null || phase === null ? null : { from, to, phase, page } }
+function sweepOf({ completedUntil, from, to, page }: SweepRow): Sweep {
+  return { completedUntil, current: from === null || to === null ? null : { from, to, page } }
 }
 
 interface ReportRow {

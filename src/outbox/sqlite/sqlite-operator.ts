@@ -182,8 +182,8 @@ export class SqliteOperator implements OutboxOperator {
     this.#transaction(() => this.#reconciliation.saveSweep(name, sweep, now))
   }
 
-  async saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]> {
-    return this.#transaction(() => this.#reconciliation.saveGaps(source, events, now))
+  async saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void> {
+    this.#transaction(() => this.#reconciliation.saveGaps(source, events, now))
   }
 
   async provider(): Promise<ProviderReport[]> {

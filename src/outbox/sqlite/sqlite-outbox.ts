@@ -5,7 +5,7 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
-import type { ExpectedEvent, ProviderState, Sweep } from '../reconciliation.ts'
+import type { ExpectedEvent, ProviderState, Sweep, UntoldGaps } from '../reconciliation.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -125,8 +125,20 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'saveSweep', args: [name, sweep, now] })
   }
 
-  saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<ExpectedEvent[]> {
+  saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void> {
     return this.#call({ method: 'saveGaps', args: [source, events, now] })
+  }
+
+  providerState(source: string): Promise<ProviderState | null> {
+    return this.#call({ method: 'providerState', args: [source] })
+  }
+
+  untoldGaps(source: string, limit: number): Promise<UntoldGaps> {
+    return this.#call({ method: 'untoldGaps', args: [source, limit] })
+  }
+
+  gapsTold(source: string, until: number): Promise<void> {
+    return this.#call({ method: 'gapsTold', args: [source, until] })
   }
 
   saveProviderState(source: string, state: ProviderState, now: number): Promise<void> {

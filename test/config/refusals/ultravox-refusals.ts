@@ -34,6 +34,23 @@ export const ultravoxRefusals: Refusals = {
     path: 'ultravox.webhook.url',
     words: /longer than 200 characters/,
   },
+  'a key with a blank in it': {
+    yaml: 'ultravox:\n  apiKey: ▸"my key"\n',
+    path: 'ultravox.apiKey',
+    words: /plain ASCII with no blanks/,
+  },
+  'reconciliation for another source than the webhook leads to': {
+    yaml: `sources:
+  ultravox: { scheme: ultravox, secrets: [a-secret] }
+  other: { scheme: ultravox, secrets: [another] }
+ultravox:
+  apiKey: test-key
+  webhook: { ${url}, source: ultravox }
+  reconcile: { source: ▸other }
+`,
+    path: 'ultravox.reconcile.source',
+    words: /every event would be recorded twice.+write ultravox/,
+  },
   'a base URL that is none': {
     yaml: ultravox('baseUrl: ▸api.ultravox.ai'),
     path: 'ultravox.baseUrl',

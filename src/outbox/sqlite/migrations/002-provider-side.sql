@@ -20,10 +20,9 @@ create table sweeps (
   completed_until integer,
   from_at         integer,
   to_at           integer,
-  phase           text    check (phase in ('calls', 'deleted')),
   page            text,
   updated_at      integer not null,
-  check ((from_at is null) = (to_at is null) and (from_at is null) = (phase is null))
+  check ((from_at is null) = (to_at is null))
 ) strict, without rowid;
 
 -- Events that should have come and never can: their calls were deleted at the provider.
@@ -32,8 +31,11 @@ create table gaps (
   call_id  text    not null,
   event    text    not null,
   found_at integer not null,
+  -- whether relay.reconcile.gap was raised of it
+  told     integer not null default 0 check (told in (0, 1)),
   primary key (source, call_id, event)
 ) strict, without rowid;
+create index gaps_untold on gaps (source, found_at) where told = 0;
 
 -- What the daemon last told of the provider's side: a JSON document, for it is only ever read as a whole.
 create table provider_states (
