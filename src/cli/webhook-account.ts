@@ -5,7 +5,8 @@ import { readSecretsFile } from '../config/secrets-file.ts'
 import { RelayError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import type { UltravoxClient, Webhook } from '../ultravox/client.ts'
-import { candidatesFor, type WantedWebhook } from '../ultravox/webhook-difference.ts'
+import { shownUrl } from '../ultravox/shown-url.ts'
+import { type WantedWebhook, webhooksInPlace } from '../ultravox/webhook-difference.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { Interrupted, interruptible } from './interruption.ts'
 import { note } from './printing.ts'
@@ -74,15 +75,27 @@ export function needConfigured({ config, configured }: Account): ConfiguredWebho
 }
 
 /**
- * The one registered webhook that is the configured one, or null. `id` chooses among several. Throws `not_found` where
- * there is none of this id, `usage` where several might be meant.
+ * The one registered webhook to the configured URL, or null. Throws `usage` where there are several, with `howToChoose`
+ * one of them.
  */
-export function theConfigured(wanted: WantedWebhook, registered: readonly Webhook[], id?: string): Webhook | null {
-  if (id !== undefined) return webhookById(registered, id)
-  const candidates = candidatesFor(wanted, registered)
+export function theConfigured(
+  wanted: WantedWebhook,
+  registered: readonly Webhook[],
+  howToChoose: string,
+): Webhook | null {
+  const candidates = webhooksInPlace(wanted, registered)
   if (candidates.length <= 1) return candidates[0] ?? null
   const ids = candidates.map(({ webhookId }) => webhookId).join(', ')
-  throw new RelayError('usage', `several webhooks may be the configured one (${ids}): say which with --id`)
+  throw new RelayError('usage', `several webhooks lead to ${shownUrl(wanted.url)} (${ids}): say which ${howToChoose}`)
+}
+
+/** The one that `id` says, wherever it leads, or else the one to the configured URL, or null. Throws as these do. */
+export function chosenOrConfigured(
+  wanted: WantedWebhook,
+  registered: readonly Webhook[],
+  id: string | undefined,
+): Webhook | null {
+  return id === undefined ? theConfigured(wanted, registered, 'with --id') : webhookById(registered, id)
 }
 
 /** By its id, or the beginning of it where that is enough, as tables show it. Throws `not_found`. */

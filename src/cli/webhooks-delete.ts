@@ -19,7 +19,7 @@ export function deleteCommand(): Command {
     .argument('[id]', 'its id, or the beginning of it')
     .addOption(configOption())
     .addOption(jsonOption())
-    .addOption(new Option('--configured', 'the configured one'))
+    .addOption(new Option('--configured', 'the one to the configured URL'))
   for (const option of consentOptions()) command.addOption(option)
   return command
     .addHelpText('after', examples('webhooks delete 22222222-… --dry-run', 'webhooks delete --configured --yes'))
@@ -47,7 +47,7 @@ async function deleteWebhook(account: Account, id: string | undefined, options: 
 async function meant(account: Account, id: string | undefined) {
   if (id !== undefined) return webhookById(await account.client.listWebhooks(), id)
   const { wanted } = needConfigured(account)
-  const found = theConfigured(wanted, await account.client.listWebhooks())
+  const found = theConfigured(wanted, await account.client.listWebhooks(), 'by its id, in place of --configured')
   if (found !== null) return found
   throw new RelayError('not_found', `Ultravox has no webhook to ${shownUrl(wanted.url)}: see webhooks list`)
 }

@@ -7,11 +7,12 @@ import type { Webhook } from '../ultravox/client.ts'
 import { ProviderError } from '../ultravox/provider-error.ts'
 import { shownUrl } from '../ultravox/shown-url.ts'
 import {
-  candidatesFor,
   newWebhookChanges,
   type WantedWebhook,
   type WebhookChange,
   webhookDifference,
+  webhooksElsewhere,
+  webhooksInPlace,
 } from '../ultravox/webhook-difference.ts'
 import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
@@ -22,9 +23,9 @@ import { oneLine } from './table.ts'
 import {
   type Account,
   type ConfiguredWebhook,
+  chosenOrConfigured,
   needConfigured,
   newSecret,
-  theConfigured,
   withAccount,
 } from './webhook-account.ts'
 
@@ -50,7 +51,7 @@ export function ensureCommand(): Command {
     .description('create the configured webhook at Ultravox, or change what of it differs; nothing else is touched')
     .addOption(configOption())
     .addOption(jsonOption())
-    .addOption(new Option('--id <id>', 'which webhook it is, where several may be meant'))
+    .addOption(new Option('--id <id>', 'which webhook it is, where several lead to the URL or it led elsewhere'))
   for (const option of consentOptions()) command.addOption(option)
   return command
     .addHelpText('after', examples('webhooks ensure --dry-run', 'webhooks ensure --yes'))
@@ -59,7 +60,8 @@ export function ensureCommand(): Command {
 
 async function ensure(account: Account, options: Options): Promise<void> {
   const configured = needConfigured(account)
-  const plan = planFor(configured, await account.client.listWebhooks(), options.id)
+  const allRegistered = await account.client.listWebhooks()
+  const plan = planFor(configured, allRegistered, options.id)
   const dryRun = options.dryRun === true
   const tell = (webhookId: string | null, text: string) => {
     const { action, changes } = plan
@@ -72,6 +74,7 @@ async function ensure(account: Account, options: Options): Promise<void> {
   const shown = changesText(plan)
   if (options.json === true) note(shown)
   else process.stdout.write(`${shown}\n`)
+  if (plan.action === 'create') tellOfOthers(plan.wanted, allRegistered)
   if (dryRun) return tell(plan.registered?.webhookId ?? null, '')
   if (!(await confirm(`1 webhook will be ${done(plan)} at Ultravox`, options.yes))) return
   const webhook = await carryOut(account, configured, plan)
@@ -87,7 +90,7 @@ function planFor({ wanted: known }: ConfiguredWebhook, registered: readonly Webh
   }
   const freshSecret = known.secrets.length === 0
   const wanted = freshSecret ? { ...known, secrets: [newSecret()] } : known
-  const found = theConfigured(wanted, registered, id)
+  const found = chosenOrConfigured(wanted, registered, id)
   if (found === null)
     return { action: 'create', registered: null, wanted, freshSecret, changes: newWebhookChanges(wanted) }
   const { changes } = webhookDifference(wanted, found)
@@ -122,7 +125,7 @@ async function created({ client }: Pick<Account, 'client'>, wanted: WantedWebhoo
     return await client.createWebhook(wanted)
   } catch (error) {
     if (!(error instanceof ProviderError) || error.repeat !== 'idempotent') throw error
-    const [found] = candidatesFor(wanted, await client.listWebhooks())
+    const [found] = webhooksInPlace(wanted, await client.listWebhooks())
     if (found === undefined) throw error
     return found
   }
@@ -132,6 +135,14 @@ async function warnIfUnknown({ config }: Account, { sourceName }: ConfiguredWebh
   const known = await secretsOfRelay(config, sourceName)
   if (known === null || webhook.secrets.map(secretFingerprint).some((each) => known.includes(each))) return
   note('warning: the running relay has none of its secrets: have it read its configuration, by ultravox-relay reload')
+}
+
+/** Another's webhook must not be taken for one that has moved; two of ours do no harm, for an event is recorded once. */
+function tellOfOthers(wanted: WantedWebhook, registered: readonly Webhook[]): void {
+  for (const { webhookId, url } of webhooksElsewhere(wanted, registered)) {
+    const other = `webhook ${webhookId} to ${shownUrl(url)} is signed with the same secret and stays as it is`
+    note(oneLine(`${other}; if it is to lead here instead: webhooks ensure --id ${webhookId}`))
+  }
 }
 
 function done({ action }: Plan): string {

@@ -7,7 +7,13 @@ import { iso, parseDuration } from './instant.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 import { abort, begun, type Rotated, type Rotation, rotate } from './rotation.ts'
 import { type RotationState, readRotation } from './rotation-state.ts'
-import { type Account, type ConfiguredWebhook, needConfigured, theConfigured, withAccount } from './webhook-account.ts'
+import {
+  type Account,
+  type ConfiguredWebhook,
+  chosenOrConfigured,
+  needConfigured,
+  withAccount,
+} from './webhook-account.ts'
 
 interface Options extends ConsentOptions {
   readonly config?: string
@@ -77,7 +83,7 @@ async function beginning(
   { account, configured: { wanted } }: Rotation,
   id: string | undefined,
 ): Promise<RotationState> {
-  const webhook = theConfigured(wanted, await account.client.listWebhooks(), id)
+  const webhook = chosenOrConfigured(wanted, await account.client.listWebhooks(), id)
   if (webhook !== null) return begun(webhook, sharedSecrets(wanted, webhook))
   throw new RelayError('not_found', 'the configured webhook is not there at Ultravox: make it by webhooks ensure')
 }

@@ -5,7 +5,7 @@ import { systemClock } from '../domain/clock.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import type { Webhook } from '../ultravox/client.ts'
 import { shownUrl } from '../ultravox/shown-url.ts'
-import { candidatesFor } from '../ultravox/webhook-difference.ts'
+import { webhooksInPlace } from '../ultravox/webhook-difference.ts'
 import { configOption } from './config-file.ts'
 import { ago, iso } from './instant.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
@@ -34,7 +34,7 @@ function listCommand(): Command {
     .action((options: { config?: string; json?: boolean }) =>
       withAccount(options, 'not needed', async ({ config, client, configured }) => {
         const registered = await client.listWebhooks()
-        const candidates = configured === null ? [] : candidatesFor(configured.wanted, registered)
+        const candidates = configured === null ? [] : webhooksInPlace(configured.wanted, registered)
         const ours = fingerprintsOf(config)
         const listed = registered.map((webhook) => listedWebhook(webhook, candidates.includes(webhook), ours))
         const text = listed.length === 0 ? '' : tableOf(listed, systemClock.now())

@@ -15,8 +15,10 @@ import type { AttachmentStore } from '../outbox/attachments.ts'
 import { createUltravoxClient, type UltravoxClient } from './client.ts'
 import { withLinkedSignal } from './linked-signal.ts'
 import { ProviderError } from './provider-error.ts'
+import { isRecorded, type Recording } from './recording.ts'
 import { download } from './recording-download.ts'
 import { RecordingFiles } from './recording-files.ts'
+import { RecordingRoom } from './recording-room.ts'
 import { SingleFlight } from './single-flight.ts'
 import { TooLarge } from './too-large.ts'
 import { fetchTranscript } from './transcript.ts'
@@ -37,7 +39,7 @@ export interface CallAttachmentsOptions {
   readonly store: AttachmentStore
   /** Where recordings are kept while they are needed. */
   readonly directory: string
-  /** Throws where a file of so many bytes would take what the outbox keeps for itself. */
+  /** Throws where so many bytes more would take what the outbox keeps for itself. */
   readonly assertRoom: (bytes: number) => Promise<void>
   readonly clock: Clock
   readonly random: Random
@@ -68,13 +70,15 @@ export class CallAttachments implements Attachments {
   /** Give the content type of what is then in the file. */
   readonly #recordings = new SingleFlight<string | null>()
   readonly #files: RecordingFiles
+  readonly #room: RecordingRoom
   readonly #agent = new Agent()
   readonly #clients: UltravoxClient[] = []
   #provider: Provider | undefined
 
   constructor(options: CallAttachmentsOptions) {
-    const { directory, store, log } = options
+    const { directory, store, assertRoom, log } = options
     this.#options = options
+    this.#room = new RecordingRoom(assertRoom)
     this.#files = new RecordingFiles({
       directory,
       needed: () => store.eventsWithRecording(),
@@ -141,7 +145,7 @@ export class CallAttachments implements Attachments {
 
   #url(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<RecordingUrl | null> {
     return this.#urls.run(event.eventId, signal, (joint) =>
-      inTime(provider, joint, (timed) => provider.client.recording(event.callId!, timed)),
+      inTime(provider, joint, (timed) => recordingOfCall(provider, event, timed)),
     )
   }
 
@@ -167,10 +171,11 @@ export class CallAttachments implements Attachments {
   }
 
   /** Gives the content type of what is then in the file; null where there is no recording. */
-  async #receive(provider: Provider, { eventId, callId }: DeliveredEvent, signal: AbortSignal): Promise<string | null> {
-    const { clock, store, assertRoom } = this.#options
-    const { client, apiKey, enrich } = provider
-    const recording = await client.recording(callId!, signal)
+  async #receive(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<string | null> {
+    const { clock, store } = this.#options
+    const { apiKey, enrich } = provider
+    const { eventId } = event
+    const recording = await recordingOfCall(provider, event, signal)
     if (recording === null) return null
     const { contentType, bytes, chunks, cancel } = await download(recording, {
       agent: this.#agent,
@@ -180,8 +185,7 @@ export class CallAttachments implements Attachments {
     })
     try {
       if (bytes > enrich.maxRecordingBytes) throw new TooLarge('ultravox.enrich.maxRecording', enrich.maxRecordingBytes)
-      await assertRoom(bytes)
-      await this.#files.receive(eventId, chunks, enrich.maxRecordingBytes, () =>
+      await this.#files.receive(eventId, this.#room.fitting(bytes, chunks), enrich.maxRecordingBytes, () =>
         store.saveAttachment(eventId, 'recording', { contentType, body: null }),
       )
       return contentType
@@ -192,6 +196,20 @@ export class CallAttachments implements Attachments {
 }
 
 const JSON_TYPE = 'application/json'
+
+/** Null where there is none and will be none: one that must come is missing only now. */
+async function recordingOfCall(
+  { client }: Provider,
+  { callId, body }: DeliveredEvent,
+  signal: AbortSignal,
+): Promise<Recording | null> {
+  const recording = await client.recording(callId!, signal)
+  if (recording !== null || !isRecorded(body)) return recording
+  throw new ProviderError('provider_failed', 'the call is recorded, and Ultravox has no recording of it (404) yet', {
+    status: 404,
+    repeat: 'idempotent',
+  })
+}
 
 function inTime<T>(
   { enrich: { timeoutMs } }: Provider,

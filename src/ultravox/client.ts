@@ -42,7 +42,7 @@ export interface UltravoxClient {
   getCall(callId: string, signal?: AbortSignal): Promise<Call | null>
   /** The transcript of a call's last stage, page by page. */
   listMessages(callId: string, signal?: AbortSignal): AsyncGenerator<Page<Message>, void, undefined>
-  /** Null where there is none (404). */
+  /** Null where there is none, or none yet (404). */
   recording(callId: string, signal?: AbortSignal): Promise<Recording | null>
   listDeletedCalls(options?: CallList): AsyncGenerator<Page<DeletedCall>, void, undefined>
   listWebhooks(signal?: AbortSignal): Promise<readonly Webhook[]>

@@ -1,3 +1,4 @@
+import { parsePayload } from '../domain/event.ts'
 import { Secret } from '../domain/secret.ts'
 import { isRedirect } from './exchange.ts'
 import type { Requests } from './requests.ts'
@@ -21,4 +22,16 @@ export async function recordingOf(requests: Requests, path: string, signal?: Abo
   }
   const there = new URL(location, here)
   return { url: new Secret(there.href), needsApiKey: there.origin === here.origin }
+}
+
+/**
+ * Whether the event's call must have a recording sooner or later: recording was on, and it has not ended with nobody in it.
+ * It is not documented what a 404 for a recording means, nor when one is ready.
+ */
+export function isRecorded(body: Uint8Array): boolean {
+  const parsed = parsePayload(body)
+  if ('problem' in parsed) return false
+  const { recordingEnabled, joined, ended } = (parsed.payload.call ?? {}) as Record<string, unknown>
+  const unjoined = ended != null && joined == null
+  return recordingEnabled === true && !unjoined
 }

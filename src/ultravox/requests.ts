@@ -130,11 +130,12 @@ function withOutlook(error: ProviderError, request: ApiRequest, tries: number): 
     ...(tries > 1 ? [`tried ${tries} times`] : []),
     ...(unknown ? ['it may have been done nevertheless: look before doing it again'] : []),
   ]
-  const { code, message, status, repeat } = error
+  const { code, message, status, retryAfterMs, repeat } = error
   if (outlook.length === 0) return error
   return new ProviderError(code as 'provider_failed', `${message}; ${outlook.join('; ')}`, {
     repeat,
     ...(status !== undefined && { status }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
   })
 }
 

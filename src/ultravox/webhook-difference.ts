@@ -19,14 +19,22 @@ export interface WebhookChange {
   readonly value: string
 }
 
+/** The registered webhooks to the wanted URL, of its agent. Names of hosts count as browsers see them. */
+export function webhooksInPlace(wanted: WantedWebhook, registered: readonly Webhook[]): Webhook[] {
+  return registered.filter(({ agentId, url }) => agentId === wanted.agentId && sameUrl(url, wanted.url))
+}
+
 /**
- * The registered webhooks that may be the wanted one: those with its URL and agent; where there are none, those of its
- * agent that are signed with one of its secrets, for then it has moved. Names of hosts count as browsers see them.
+ * Those of its agent that lead elsewhere and are signed with one of its secrets. Such a one may be the wanted webhook
+ * before its URL was changed, and just as well that of another relay that shares the secret: only people can tell.
  */
-export function candidatesFor(wanted: WantedWebhook, registered: readonly Webhook[]): Webhook[] {
-  const ofAgent = registered.filter(({ agentId }) => agentId === wanted.agentId)
-  const inPlace = ofAgent.filter(({ url }) => sameUrl(url, wanted.url))
-  return inPlace.length > 0 ? inPlace : ofAgent.filter((webhook) => sharedSecrets(wanted, webhook).length > 0)
+export function webhooksElsewhere(wanted: WantedWebhook, registered: readonly Webhook[]): Webhook[] {
+  return registered.filter(
+    (webhook) =>
+      webhook.agentId === wanted.agentId &&
+      !sameUrl(webhook.url, wanted.url) &&
+      sharedSecrets(wanted, webhook).length > 0,
+  )
 }
 
 /**
@@ -80,6 +88,6 @@ function removed(field: WebhookChange['field'], value: string): WebhookChange {
 }
 
 /** `https://Relay.example.com` and `https://relay.example.com/` lead to the same place. */
-export function sameUrl(a: string, b: string): boolean {
+function sameUrl(a: string, b: string): boolean {
   return a === b || (URL.canParse(a) && URL.canParse(b) && new URL(a).href === new URL(b).href)
 }

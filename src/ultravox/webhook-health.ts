@@ -1,41 +1,49 @@
 import type { WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
 import { shownUrl } from './shown-url.ts'
-import { candidatesFor, sameUrl, sharedSecrets, type WantedWebhook } from './webhook-difference.ts'
+import { sharedSecrets, type WantedWebhook, webhooksElsewhere, webhooksInPlace } from './webhook-difference.ts'
 
 /** Characters of the provider's word for a failure that are told. */
 const TOLD = 200
 
-/** What is wrong with the webhook at the provider; nothing where it is as it should be. */
+/** What is wrong with the webhook at the provider, or with several to its URL; nothing where it is as it should be. */
 export function webhookProblems(wanted: WantedWebhook, registered: readonly Webhook[]): WebhookProblem[] {
-  const [own] = candidatesFor(wanted, registered)
-  if (own === undefined) {
-    return [{ kind: 'missing', message: `Ultravox has no webhook to ${wanted.url}: run webhooks ensure.` }]
-  }
-  return [...problemsOf(wanted, own)]
+  const inPlace = webhooksInPlace(wanted, registered)
+  if (inPlace.length === 0) return [absence(wanted, webhooksElsewhere(wanted, registered))]
+  return [
+    ...inPlace.filter(({ status }) => status === 'unhealthy').map(unhealthy),
+    ...absentEvents(wanted, inPlace),
+    ...inPlace.filter((webhook) => sharedSecrets(wanted, webhook).length === 0).map(unknownSecrets),
+  ]
 }
 
-function* problemsOf(wanted: WantedWebhook, own: Webhook): Iterable<WebhookProblem> {
-  const { url } = wanted
-  if (!sameUrl(own.url, url)) {
-    const message = `The webhook ${own.webhookId} leads to ${shownUrl(own.url)}, not to ${url}: run webhooks ensure.`
-    yield { kind: 'moved', message }
-  }
-  if (own.status === 'unhealthy') {
-    // In which order they are listed is not documented.
-    const last = own.recentFailures.toSorted((a, b) => a.at - b.at).at(-1)
-    const why = last === undefined ? '' : `; its last failure at ${iso(last.at)}: ${last.failure.slice(0, TOLD)}`
-    yield { kind: 'unhealthy', message: `Ultravox calls the webhook to ${url} unhealthy${why}` }
-  }
-  const absent = wanted.events.filter((event) => !own.events.includes(event))
-  if (absent.length > 0) {
-    const message = `The webhook to ${url} is not registered for ${absent.join(', ')}: run webhooks ensure.`
-    yield { kind: 'events', message }
-  }
-  if (sharedSecrets(wanted, own).length === 0) {
-    const message = `No secret of the webhook to ${url} is one of its source: all that it sends is refused. Run webhooks ensure.`
-    yield { kind: 'secrets', message }
-  }
+function absence({ url }: WantedWebhook, elsewhere: readonly Webhook[]): WebhookProblem {
+  const [moved] = elsewhere
+  const none = `Ultravox has no webhook to ${shownUrl(url)}`
+  if (moved === undefined) return { kind: 'missing', message: `${none}: run webhooks ensure.` }
+  const others = elsewhere.map((webhook) => `${webhook.webhookId} to ${shownUrl(webhook.url)}`).join(', ')
+  const how = `Run webhooks ensure to make one, or webhooks ensure --id ${moved.webhookId} to have it lead here.`
+  return { kind: 'moved', message: `${none}. Signed with a secret of its source is ${others}. ${how}` }
+}
+
+function unhealthy({ webhookId, url, recentFailures }: Webhook): WebhookProblem {
+  // In which order they are listed is not documented.
+  const last = recentFailures.toSorted((a, b) => a.at - b.at).at(-1)
+  const why = last === undefined ? '' : `; its last failure at ${iso(last.at)}: ${last.failure.slice(0, TOLD)}`
+  return { kind: 'unhealthy', message: `Ultravox calls the webhook ${webhookId} to ${shownUrl(url)} unhealthy${why}` }
+}
+
+/** An event needs only one of the webhooks. */
+function absentEvents({ url, events }: WantedWebhook, inPlace: readonly Webhook[]): WebhookProblem[] {
+  const absent = events.filter((event) => !inPlace.some((webhook) => webhook.events.includes(event)))
+  if (absent.length === 0) return []
+  const message = `The webhook to ${shownUrl(url)} is not registered for ${absent.join(', ')}: run webhooks ensure.`
+  return [{ kind: 'events', message }]
+}
+
+function unknownSecrets({ webhookId, url }: Webhook): WebhookProblem {
+  const message = `No secret of the webhook ${webhookId} to ${shownUrl(url)} is one of its source: all that it sends is refused. Run webhooks ensure.`
+  return { kind: 'secrets', message }
 }
 
 function iso(instant: number): string {

@@ -54,6 +54,7 @@ function statesIn(directory: string): { target: string; state: string; attempts:
 
 const finished = (directory: string) => () => statesIn(directory).every(({ state }) => state !== 'pending')
 const isMessages = ({ path }: FakeRequest) => path.endsWith('/messages')
+const isRecording = ({ path }: FakeRequest) => path.endsWith('/recording')
 
 t.test('each target gets what it asks for, fetched once for all of them, and the rest byte for byte', async (t) => {
   const { callId, directory, write, asked, recordings, body } = await provider(t)
@@ -257,12 +258,19 @@ t.test('config/examples/archive-calls.yaml archives a call, and then deletes it 
   Object.assign(content.targets.archive, { command: [join(ROOT, 'config/hooks/archive-call.sh')] })
   Object.assign(content.targets.archive.env, { DIR: 'calls', DELETE_AT: api.baseUrl })
   const env = { ULTRAVOX_WEBHOOK_SECRET: SECRET, ULTRAVOX_API_KEY: API_KEY }
+  Object.assign(content.targets.archive.retry, { initialDelay: '20ms', maxDelay: '50ms' })
   const relay = await startRelay(t, writeConfig(directory, content), env)
-  const { event: _, ...rest } = JSON.parse(body.toString())
-  const billed = Buffer.from(JSON.stringify({ event: 'call.billed', ...rest }))
-  await send(`${relay.origin}/webhooks/ultravox`, billed)
+  const { call } = JSON.parse(body.toString())
+  const billed = { event: 'call.billed', call: { ...call, recordingEnabled: true } }
+  api.misbehave({ kind: 'answer', status: 404 }, { times: 2, when: isRecording })
+  let inPart = false
+  api.beforeAnswer((request) => {
+    inPart ||= isRecording(request) && existsSync(join(directory, 'calls'))
+  })
+  await send(`${relay.origin}/webhooks/ultravox`, Buffer.from(JSON.stringify(billed)))
   await eventually(finished(directory), 'it is archived')
-  t.match(statesIn(directory), [{ state: 'delivered', attempts: 1 }])
+  t.match(statesIn(directory), [{ state: 'delivered', attempts: 3 }], 'once its recording is there')
+  t.notOk(inPart)
   const archived = join(directory, 'calls', callId)
   t.same(readdirSync(archived).sort(), ['event.json', 'recording.wav'])
   t.same(JSON.parse(readFileSync(join(archived, 'event.json'), 'utf8')).attached.transcript, SAID)

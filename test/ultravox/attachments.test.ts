@@ -111,10 +111,18 @@ t.test('what comes too slowly is a failure, and a full disk is', async (t) => {
   const late = { kind: 'failed', error: 'transcript: timeout: not fetched within 0.05s', unsent: true }
   t.same(await slow.attachments.fetch(slow.event, TEXT, running), late)
 
-  const assertRoom = () => Promise.reject(new Error('no room'))
+  const assertRoom = (bytes: number) => (bytes === 0 ? Promise.resolve() : Promise.reject(new Error('no room')))
   const full = await setUp(t, {}, { assertRoom })
+  const noRoom = { kind: 'failed', error: 'recording: no room' }
   full.api.calls.setRecording(full.callId, { wav: Buffer.from('sound') })
-  t.match(await full.attachments.fetch(full.event, FILE, running), { kind: 'failed', error: 'recording: no room' })
+  t.match(await full.attachments.fetch(full.event, FILE, running), noRoom)
+  const unannounced = await rawHttpServer(t, (_, response) => {
+    response.write('so')
+    response.end('und')
+  })
+  full.api.calls.setRecording(full.callId, { redirectTo: unannounced.origin })
+  t.match(await full.attachments.fetch(full.event, FILE, running), noRoom)
+  t.same(readdirSync(full.directory), [])
 })
 
 t.test('a call that nobody recorded has null; one that is gone has null for a transcript and is told of', async (t) => {
@@ -129,6 +137,29 @@ t.test('a call that nobody recorded has null; one that is gone has null for a tr
   const other = newEvent({ callId })
   t.match(await attachments.fetch(other, TEXT, running), { kind: 'attached', transcript: null })
   t.same(told, [`gone ${callId}`])
+})
+
+t.test('a recording that must come is waited for; of a call that nobody joined none comes', async (t) => {
+  const { api, callId, attachments } = await setUp(t)
+  const eventWith = (fields: object) =>
+    newEvent({ callId, body: Buffer.from(JSON.stringify({ event: 'call.ended', call: { callId, ...fields } })) })
+  const recorded = eventWith({ recordingEnabled: true, joined: '2026-01-01T00:00:00Z', ended: '2026-01-01T00:01:00Z' })
+  const url = { transcript: false, recording: 'url' } as const
+  for (const wanted of [FILE, url]) {
+    t.match(await attachments.fetch(recorded, wanted, running), {
+      kind: 'failed',
+      error: /^recording: the call is recorded, .* \(404\) yet$/,
+      unsent: true,
+    })
+  }
+  const unjoined = eventWith({ recordingEnabled: true, joined: null, ended: '2026-01-01T00:01:00Z' })
+  const unrecorded = eventWith({ recordingEnabled: false, joined: '2026-01-01T00:00:00Z' })
+  for (const event of [unjoined, unrecorded]) {
+    t.match(await attachments.fetch(event, FILE, running), { kind: 'attached', recording: null })
+  }
+  t.match(await attachments.fetch(eventWith({ recordingEnabled: true }), url, running), { kind: 'failed' })
+  api.calls.setRecording(callId, { wav: Buffer.from('sound') })
+  t.match(await attachments.fetch(recorded, url, running), { kind: 'attached', recording: { needsApiKey: true } })
 })
 
 t.test('an attempt that is cut short, or finds no settings, is interrupted', async (t) => {

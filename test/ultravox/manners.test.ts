@@ -56,6 +56,12 @@ t.test('a Retry-After is kept to, in seconds or as a date, and up to a minute', 
   t.same(pauses, [3_000, 20_000, 60_000])
 })
 
+t.test('a Retry-After is told also when it is given up, for whoever tries later', async (t) => {
+  const { api, client, callId } = await oneCall(t)
+  api.misbehave({ kind: 'answer', status: 429, headers: { 'retry-after': '30' } }, { times: 6 })
+  await t.rejects(client.getCall(callId), { status: 429, message: /tried 6 times/, retryAfterMs: 30_000 })
+})
+
 t.test('an answer that does not come, or does not end, is waited for no longer than the timeout', async (t) => {
   const { api, client, callId, pauses } = await oneCall(t, {}, { timeoutMs: 250 })
   api.misbehave({ kind: 'hang' })

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import t from 'tap'
 import { startRelay } from '../daemon/relay-process.ts'
+import { eventually } from '../eventually.ts'
 import { EVENTS, fingerprint, URL_WANTED, webhookRelay } from './webhook-relay.ts'
 
 t.test('ensure makes a secret and the webhook, and a second time finds nothing to do', async (t) => {
@@ -52,10 +53,22 @@ t.test('ensure changes what differs and nothing else', async (t) => {
   t.same(told(), [])
 })
 
-t.test('a webhook that has moved is known again by its secret', async (t) => {
-  const { api, run, registered } = await webhookRelay(t, { secrets: ['ours'] })
-  api.webhooks.create({ url: 'https://old.test/?key=hidden', events: EVENTS, secrets: ['ours'] })
-  const moved = await run('webhooks ensure --yes')
+t.test('a webhook elsewhere that shares the secret is another’s, unless its id is given', async (t) => {
+  const { api, run, registered, changes } = await webhookRelay(t, { secrets: ['ours'] })
+  const { webhookId } = api.webhooks.create({ url: 'https://old.test/?key=hidden', events: EVENTS, secrets: ['ours'] })
+  t.match(await run('webhooks delete --configured --yes'), { code: 3, stderr: /no webhook to https:\/\/relay\.test/ })
+  t.match(await run('webhooks rotate-secret --yes --after 1s'), { code: 3, stderr: /webhooks ensure/ })
+  t.notMatch((await run('webhooks list')).stdout, '*')
+  const shown = await run('webhooks ensure --dry-run')
+  t.match(shown.stderr, new RegExp(`${webhookId} to https://old\\.test/\\?… is .* webhooks ensure --id ${webhookId}\n`))
+  t.notMatch(shown.stderr, 'hidden')
+  t.same(changes(), [])
+  t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /is created/, stderr: new RegExp(webhookId) })
+  t.match(registered(), [{ url: 'https://old.test/?key=hidden' }, { url: URL_WANTED }])
+  t.match(await run('webhooks delete --configured --yes'), { code: 0, stdout: /is deleted/ })
+
+  const moved = await run('webhooks ensure --yes --id', webhookId)
+  t.equal(moved.stderr.includes('stays'), false)
   t.match(moved.stdout, /\n- {3}url https:\/\/old\.test\/\?…\n\+ {3}url https:\/\/relay\.test/)
   t.notMatch(moved.stdout, 'hidden')
   t.match(registered(), [{ url: URL_WANTED }])
@@ -70,7 +83,10 @@ t.test('where several webhooks may be meant, it is asked which', async (t) => {
     code: 2,
     stderr: new RegExp(`(${webhookId}, 2222|2222\\S+, ${webhookId}).*--id`),
   })
-  t.match(await run('webhooks delete --configured --yes'), { code: 2, stderr: /several webhooks/ })
+  t.match(await run('webhooks delete --configured --yes'), {
+    code: 2,
+    stderr: /several webhooks.*say which by its id, in place/,
+  })
   t.match(await run('webhooks ensure --yes --id', webhookId), { code: 0, stdout: /nothing to do/ })
   t.match(await run('webhooks ensure --yes --id nowhere'), { code: 3, stderr: /no webhook nowhere/ })
 })
@@ -95,12 +111,14 @@ t.test('the running relay is given the secret before Ultravox is', async (t) => 
   const inline = { sources: { ultravox: { scheme: 'ultravox', secrets: ['first'] } } }
   const relay = await startRelay(t, write(URL_WANTED, inline))
   write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secretsFile: './ultravox.secrets' } } })
-  let known = false
+  let patchedAt = 0
   api.beforeAnswer(({ method }) => {
-    if (method === 'PATCH') known = relay.log.some(({ msg }) => msg === 'configuration reloaded')
+    if (method === 'PATCH') patchedAt = Date.now()
   })
   t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /is changed/ })
-  t.ok(known)
+  const reloaded = () => relay.log.find(({ msg }) => msg === 'configuration reloaded')
+  await eventually(() => reloaded() !== undefined, 'its log has come')
+  t.ok(Date.parse(String(reloaded()!.time)) <= patchedAt)
   t.equal(inFile().length, 1)
 
   write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['second'] } } })
@@ -113,10 +131,11 @@ t.test('the running relay is given the secret before Ultravox is', async (t) => 
 })
 
 t.test('list tells of each webhook what it is, and of secrets only which are ours', async (t) => {
-  const { api, run, json, told } = await webhookRelay(t, { secrets: ['key-1'] })
-  t.match(await run('webhooks list'), { code: 0, stdout: /^ +ID +URL/ })
+  const url = `${URL_WANTED}?k=hidden`
+  const { api, run, json, told } = await webhookRelay(t, { secrets: ['key-1'], webhook: { url } })
+  t.match(await run('webhooks list'), { code: 0, stdout: '', stderr: 'no webhooks\n' })
   const { webhookId } = api.webhooks.create({
-    url: `${URL_WANTED}?k=hidden`,
+    url,
     events: EVENTS,
     secrets: ['key-1', 'key-2'],
   })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import type { Webhook } from '../../src/ultravox/client.ts'
-import { candidatesFor, webhookDifference } from '../../src/ultravox/webhook-difference.ts'
+import { webhookDifference, webhooksElsewhere, webhooksInPlace } from '../../src/ultravox/webhook-difference.ts'
 
 const secrets = (...texts: string[]) => texts.map((text) => new Secret(text))
 const wanted = { url: 'https://relay.test/in', agentId: null, events: ['a', 'b'], secrets: secrets('one', 'two') }
@@ -18,7 +18,8 @@ const webhook = (fields: Partial<Webhook>): Webhook => ({
 t.test('the order of events, a host in capitals and a secret too many are no differences', async (t) => {
   const registered = webhook({ url: 'https://RELAY.test/in', events: ['b', 'a'], secrets: secrets('x', 'two') })
   t.same(webhookDifference(wanted, registered), { patch: {}, changes: [] })
-  t.same(candidatesFor(wanted, [registered]), [registered])
+  t.same(webhooksInPlace(wanted, [registered]), [registered])
+  t.same(webhooksElsewhere(wanted, [registered]), [])
 })
 
 t.test('a patch holds only what differs, and every secret that was there', async (t) => {
@@ -31,11 +32,13 @@ t.test('a patch holds only what differs, and every secret that was there', async
   t.same(webhookDifference(wanted, webhook({ events: ['a'] })).patch, { events: ['a', 'b'] })
 })
 
-t.test('one in its place comes before one with its secret, and another agent’s is never it', async (t) => {
+t.test('only the URL and the agent say which webhook it is; one with its secret elsewhere may be it', async (t) => {
   const inPlace = webhook({ secrets: secrets('x') })
   const elsewhere = webhook({ url: 'https://other.test/' })
   const ofAgent = webhook({ agentId: 'agent' })
-  t.same(candidatesFor(wanted, [elsewhere, inPlace, ofAgent]), [inPlace])
-  t.same(candidatesFor(wanted, [elsewhere, ofAgent]), [elsewhere])
-  t.same(candidatesFor(wanted, [ofAgent, webhook({ url: 'https://other.test/', secrets: secrets('x') })]), [])
+  const foreign = webhook({ url: 'https://other.test/', secrets: secrets('x') })
+  const registered = [elsewhere, inPlace, ofAgent, { ...elsewhere, agentId: 'agent' }, foreign]
+  t.same(webhooksInPlace(wanted, registered), [inPlace])
+  t.same(webhooksElsewhere(wanted, registered), [elsewhere])
+  t.same(webhooksInPlace(wanted, [elsewhere, ofAgent]), [])
 })
