@@ -1,3 +1,5 @@
+import { Metrics } from './admin/metrics.ts'
+import { AdminSide } from './admin-side.ts'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
 import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
 import { systemSchedule } from './alerts/schedule.ts'
@@ -6,6 +8,7 @@ import { type CallAttachments, createCallAttachments } from './call-attachments.
 import type { Config, TargetConfig } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { knownSecrets } from './config/known-secrets.ts'
+import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import { Lane, type LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
@@ -14,10 +17,10 @@ import { evaluationProblem } from './domain/expression.ts'
 import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
+import { type Entry, heardBy } from './entry.ts'
 import { newEventId } from './event-id.ts'
-import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import { Listener } from './ingest/listener.ts'
-import { createReceiver, type Receiver, type ReceiverOptions } from './ingest/receiver.ts'
+import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { alertsLog, appLog, type Logger, laneLog } from './logging.ts'
 import type { DaemonState } from './outbox/outbox.ts'
@@ -65,9 +68,12 @@ export interface DaemonOptions {
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
   const { onFailure } = options
   const relay: { current?: Relay } = {}
-  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, () => void relay.current?.refresh())
+  const metrics = new Metrics()
+  const refresh = () => void relay.current?.refresh()
+  const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
+  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed)
   try {
-    relay.current = new Relay(config, outbox, options)
+    relay.current = new Relay(config, outbox, metrics, options)
     await relay.current.start()
     return relay.current
   } catch (error) {
@@ -75,9 +81,6 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
     throw error
   }
 }
-
-/** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
-type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
 
 class Relay implements Daemon {
   readonly #outbox: SqliteOutbox
@@ -90,6 +93,8 @@ class Relay implements Daemon {
   readonly #lanes: Lanes
   readonly #laneLog: LaneLog & LanesLog
   readonly #attachments: CallAttachments
+  readonly #metrics: Metrics
+  readonly #admin: AdminSide
   readonly #launcher = new Launcher()
   readonly #listener: Listener
   readonly #receive: Receiver
@@ -102,23 +107,25 @@ class Relay implements Daemon {
   #reloads: Promise<unknown> = Promise.resolve()
   address = ''
 
-  constructor(config: Config, outbox: SqliteOutbox, { logger, clock = systemClock }: DaemonOptions) {
+  constructor(config: Config, outbox: SqliteOutbox, metrics: Metrics, { logger, clock = systemClock }: DaemonOptions) {
     this.#config = config
     this.#outbox = outbox
     this.#logger = logger
     this.#clock = clock
+    this.#metrics = metrics
+    this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#route = this.#routing(config)
     this.#entry = {
       newEventId,
       route: (payload) => this.#route(payload),
-      record: (event, targets) => this.#lanes.record(event, targets),
+      record: countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts),
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
     this.#attachments = createCallAttachments(config, { store: outbox, clock, random: Math.random, logger })
-    this.#laneLog = alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise))
+    this.#laneLog = countedLanes(alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise)), metrics.counts)
     this.#lanes = new Lanes(
       this.#lanesOf(config, () => undefined),
       { outbox, log: this.#laneLog },
@@ -135,6 +142,8 @@ class Relay implements Daemon {
     const { server, file } = this.#config
     const use = await this.#prepareListener(this.#config)
     use()
+    const useAdmin = await this.#admin.prepare(this.#config)
+    useAdmin()
     this.address = await this.#listener.listen(server.listen)
     await this.#lanes.start()
     this.#watch()
@@ -160,11 +169,14 @@ class Relay implements Daemon {
         this.#prepareListener(config),
         this.#lanes.prepare(lanes, this.#steady.now()),
       ])
+      // The last that may fail: a socket that it has opened must come into use.
+      const useAdmin = await this.#admin.prepare(config)
       this.#config = config
       this.#route = this.#routing(config)
       useProvider()
       useListener()
       useLanes()
+      useAdmin()
       if (!sameConfig(watched(before), watched(config))) {
         await this.#endWatches()
         this.#watch()
@@ -179,6 +191,7 @@ class Relay implements Daemon {
   }
 
   async stop(): Promise<void> {
+    this.#admin.stopping()
     await this.#reloads
     await this.end(this.#config.server.shutdownTimeoutMs)
   }
@@ -190,6 +203,7 @@ class Relay implements Daemon {
     await this.#lanes.stop(graceMs)
     // What the lanes have told of up to their end is on disk before the outbox is closed.
     await this.#alerts.stop()
+    await this.#admin.close()
     await Promise.all([this.#outbox.close(), this.#launcher.close(), this.#attachments.close()])
   }
 
@@ -221,7 +235,7 @@ class Relay implements Daemon {
       receive: this.#receive,
       outbox: this.#outbox,
       clock: this.#clock,
-      log: appLog(this.#logger),
+      log: countedRequests(appLog(this.#logger), this.#metrics.counts),
     })
   }
 
@@ -258,6 +272,7 @@ class Relay implements Daemon {
       silence: this.#silence,
       listener: this.#listener,
       raise: this.#alerts.raise,
+      counts: this.#metrics.counts,
       logger: this.#logger,
       random: Math.random,
       clock: this.#clock,
@@ -270,6 +285,12 @@ class Relay implements Daemon {
     return this.#save({ ...state, reloads: state.reloads + 1, reloadedAt: this.#clock.now(), reloadProblem })
   }
 
+  /** Whether the outbox can be written to is known only by doing so. */
+  async #rewriteState(): Promise<void> {
+    if (this.#state === undefined) throw new Error('the relay is being started')
+    await this.#outbox.saveDaemon(this.#state)
+  }
+
   async #save(told: Omit<DaemonState, 'secrets'>): Promise<void> {
     const state = { ...told, secrets: knownSecrets(this.#config) }
     this.#state = state
@@ -279,17 +300,5 @@ class Relay implements Daemon {
       // The commands know less; nothing else hangs on it.
       this.#logger.warn({ error: errorMessage(error) }, 'state of the relay not recorded')
     }
-  }
-}
-
-/** For what sources bring: then they have been heard of, even if it cannot be stored now. */
-function heardBy(silence: SilentSources, entry: Entry): Entry {
-  const record = admit(entry.record, ADMISSION_LIMITS)
-  return {
-    ...entry,
-    record(event, targets) {
-      silence.heard(event.source)
-      return record(event, targets)
-    },
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Logger, pino, stdTimeFunctions } from 'pino'
+import type { AdminLog } from './admin/app.ts'
 import type { AlertsLog } from './alerts/alerts.ts'
 import type { CertificateLog } from './certificate-watch.ts'
 import type { LaneLog } from './delivery/lane.ts'
@@ -66,6 +67,27 @@ export function appLog(logger: Logger): AppLog {
     },
     failed(error) {
       logger.error({ err: error }, 'request failed')
+    },
+  }
+}
+
+/** What operators have done over HTTP; what they have only looked at is told to nobody who does not ask for it. */
+export function adminLog(logger: Logger): AdminLog {
+  return {
+    answered(request, reply) {
+      const { method } = request
+      const fields = {
+        method,
+        path: request.url.split('?', 1)[0],
+        status: reply.statusCode,
+        peer: request.ip,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+      }
+      if (reply.statusCode === 401 || reply.statusCode === 403) logger.warn(fields, 'admin request refused')
+      else logger[method === 'POST' ? 'info' : 'debug'](fields, 'admin request answered')
+    },
+    failed(error) {
+      logger.error({ err: error }, 'admin request failed')
     },
   }
 }

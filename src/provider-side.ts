@@ -1,3 +1,4 @@
+import type { Counts } from './admin/counts.ts'
 import type { Alerts } from './alerts/alerts.ts'
 import {
   reconcileFailing,
@@ -8,6 +9,7 @@ import {
 } from './alerts/provider-events.ts'
 import type { Config, UltravoxConfig } from './config/config.ts'
 import { wantedWebhook, watchedSource } from './config/wanted-webhook.ts'
+import { countedNews } from './counted.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { NewEvent, Payload } from './domain/event.ts'
@@ -27,6 +29,7 @@ export interface ProviderSideOptions {
   readonly route: (payload: Payload) => Promise<string[]>
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
   readonly raise: Alerts['raise']
+  readonly counts: Counts
   /** When a source last had a genuine webhook, or the listening began. */
   readonly heardAt: (source: string) => number
   readonly logger: Logger
@@ -87,9 +90,9 @@ function reconcilerOf(
   })
 }
 
-/** To the log all of it, and of that the troubles to the alerts as well. */
-function newsOf(source: string, url: string, { raise, logger }: ProviderSideOptions): ProviderNews {
-  const log = providerLog(logger, source)
+/** To the log all of it, counted, and of that the troubles to the alerts as well. */
+function newsOf(source: string, url: string, { raise, counts, logger }: ProviderSideOptions): ProviderNews {
+  const log = countedNews(providerLog(logger, source), source, counts)
   return {
     ...log,
     gaps(gaps) {

@@ -4,17 +4,17 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
 import { newEventId } from '../event-id.ts'
+import { configuredTarget } from '../operations/known-target.ts'
+import { deliveriesTo, todaysRoutes } from '../operations/todays-routes.ts'
 import type { OutboxOperator, SweepPlace } from '../outbox/operator.ts'
 import type { EventCounts, Findings, Reconciler } from '../ultravox/reconciler.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { iso, parseInstant } from './instant.ts'
 import { Interrupted, interruptible } from './interruption.ts'
-import { configuredTarget } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { createProgress } from './progress.ts'
 import { withClient } from './provider-client.ts'
-import { deliveriesTo, todaysRoutes } from './todays-routes.ts'
 
 interface Options {
   readonly config?: string
@@ -126,7 +126,7 @@ function sourceOf({ sources }: Config, { reconcile, webhook }: UltravoxConfig): 
 
 async function recorder(operator: OutboxOperator, config: Config, source: string, { toTarget }: Options) {
   const { fetchedEvent } = await import('../ultravox/fetched-event.ts')
-  const route = todaysRoutes(config)
+  const route = todaysRoutes(config, note)
   return async (body: Buffer): Promise<boolean> => {
     const { event, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
     const targets = toTarget ?? (await route(payload, `${event.event} of call ${event.callId}`))

@@ -1,20 +1,16 @@
 import { Command } from 'commander'
+import { attemptDocument, deliveryDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
+import { readPage } from '../operations/pages.ts'
 import type { DeliverySummary, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
-import { attemptDocument, deliveryDocument } from './documents.ts'
 import { factLines } from './facts.ts'
-import {
-  DELIVERY_STATES,
-  type DeliveryFilterOptions,
-  deliveryFilter,
-  deliveryFilterOptions,
-  parseDeliveryId,
-} from './filters.ts'
+import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { ago, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
-import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
+import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, retryCommand } from './redelivery.ts'
 import { outcomeCell, stateCell } from './states.ts'
@@ -25,7 +21,7 @@ interface ShowOptions {
   readonly json?: boolean
 }
 
-interface ListOptions extends DeliveryFilterOptions, PageOptions {
+interface ListOptions extends AskedDeliveries, PageOptions {
   readonly config?: string
 }
 

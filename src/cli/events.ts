@@ -1,18 +1,20 @@
 import { Command } from 'commander'
+import { eventDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
+import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
+import { readPage } from '../operations/pages.ts'
 import type { EventSummary } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
-import { eventDocument } from './documents.ts'
 import { showCommand } from './events-show.ts'
-import { type EventListOptions, eventFilterOptions, eventListFilter, eventStateOption } from './filters.ts'
+import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { gapsCommand } from './gaps.ts'
 import { ago } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
-import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
+import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
 
-interface ListOptions extends EventListOptions, PageOptions {
+interface ListOptions extends AskedEventList, PageOptions {
   readonly config?: string
 }
 

@@ -1,32 +1,8 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../domain/clock.ts'
-import type { DeliveryFilter, DeliveryState, EventFilter } from '../outbox/operator.ts'
+import { EVENT_STATES } from '../operations/filters.ts'
+import type { DeliveryState } from '../outbox/operator.ts'
 import { parseInstant } from './instant.ts'
-
-type EventState = NonNullable<EventFilter['deliveryStates']>[number]
-
-export interface EventFilterOptions {
-  readonly source?: string
-  readonly event?: string
-  readonly call?: string
-  readonly since?: number
-  readonly until?: number
-}
-
-export interface EventListOptions extends EventFilterOptions {
-  readonly state?: EventState[]
-}
-
-export interface DeliveryFilterOptions extends EventFilterOptions {
-  readonly target?: string
-  readonly state?: DeliveryState[]
-  readonly eventId?: string[]
-  readonly error?: string
-}
-
-export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered', 'dead', 'cancelled']
-
-const EVENT_STATES: readonly EventState[] = [...DELIVERY_STATES, 'none']
 
 /** `--event`, `--call` and `--source`: what an event is, whenever it came. */
 export function eventKindOptions(): Option[] {
@@ -69,25 +45,6 @@ export function deliveryFilterOptions(states: readonly DeliveryState[]): Option[
   ]
 }
 
-/** What is asked for; a key is there only where its option was given. */
-export function eventFilter({ source, event, call, since, until }: EventFilterOptions): EventFilter {
-  return given({ source, event, callId: call, since, until })
-}
-
-/** See `eventFilter`. */
-export function eventListFilter({ state, ...event }: EventListOptions): EventFilter {
-  return { ...given({ deliveryStates: state }), ...eventFilter(event) }
-}
-
-/** See `eventFilter`. */
-export function deliveryFilter({ target, state, eventId, error, ...event }: DeliveryFilterOptions): DeliveryFilter {
-  return { ...given({ target, states: state, eventIds: eventId, error }), ...eventFilter(event) }
-}
-
-export function isEmpty(filter: object): boolean {
-  return Object.keys(filter).length === 0
-}
-
 /** Parses one of several ids of deliveries or rejections. */
 export function idParser(what: 'delivery' | 'rejection'): (text: string, earlier?: readonly number[]) => number[] {
   return (text, earlier = []) => {
@@ -108,11 +65,4 @@ function oneOf<T extends string>(states: readonly T[], text: string): T {
   const state = states.find((each) => each === text)
   if (state === undefined) throw new InvalidArgumentError(`write ${states.join(' or ')}`)
   return state
-}
-
-/** Those of the values that are there. */
-type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
-
-export function given<T extends object>(values: T): Given<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>
 }

@@ -1,10 +1,12 @@
 import { Command } from 'commander'
+import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
+import { readPage } from '../operations/pages.ts'
 import type { Gap } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
-import { ago, iso } from './instant.ts'
+import { ago } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
-import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
+import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 
 interface Options extends PageOptions {
@@ -23,8 +25,7 @@ export function gapsCommand(): Command {
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listGaps(limit)),
       )
-      const document = (gap: Gap) => ({ ...gap, foundAt: iso(gap.foundAt) })
-      printPage(options, 'gaps', found, document, (page) => listed(page, systemClock.now()))
+      printPage(options, 'gaps', found, gapDocument, (page) => listed(page, systemClock.now()))
     })
 }
 

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander'
+import type { Page } from '../operations/pages.ts'
 import { note, print } from './printing.ts'
 
 export interface PageOptions {
@@ -6,21 +7,9 @@ export interface PageOptions {
   readonly limit: number
 }
 
-/** The newest of what a command lists, and whether there is more. */
-export interface Page<T> {
-  readonly rows: readonly T[]
-  readonly more: boolean
-}
-
 /** `--limit`, the same at every list. */
 export function limitOption(): Option {
   return new Option('--limit <count>', 'so many at most').argParser(parseLimit).default(50)
-}
-
-/** Reads a page; one row beyond it tells whether there is more. */
-export async function readPage<T>(limit: number, read: (limit: number) => Promise<T[]>): Promise<Page<T>> {
-  const found = await read(limit + 1)
-  return { rows: found.slice(0, limit), more: found.length > limit }
 }
 
 /** Prints a page under its name: a document with `more` for scripts, else its table; what is missing goes to stderr. */

@@ -28,12 +28,6 @@ export function counted(count: number, one: 'call' | 'delivery' | 'event' | 'rej
   return `${count} ${count === 1 ? one : many}`
 }
 
-/** Counts how often each name comes, on top of what was counted before. */
-export function countEach(names: readonly string[], counts = new Map<string, number>()): Map<string, number> {
-  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
-  return counts
-}
-
 /** How many for which target: ` to crm`, or ` (crm 12, ops 5)`. */
 export function named(targets: ReadonlyMap<string, number>): string {
   if (targets.size === 0) return ''

@@ -1,14 +1,3 @@
-/** Works through much in steps of `size`, telling how far it has come; what is on record then stays so if one fails. */
-export function inSteps<T>(all: readonly T[], size: number, work: (step: T[]) => Promise<void>): Promise<void> {
-  return withProgress(all.length, async (advance) => {
-    for (let start = 0; start < all.length; start += size) {
-      const step = all.slice(start, start + size)
-      await work(step)
-      advance(step.length)
-    }
-  })
-}
-
 /** Does a work of `total` pieces that tells how far it has come; however it ends, the line is taken away. */
 export async function withProgress<T>(total: number, work: (advance: Progress['advance']) => Promise<T>): Promise<T> {
   const progress = createProgress(total)

@@ -1,26 +1,8 @@
-import type { Config } from '../config/config.ts'
-import { watchedSource } from '../config/wanted-webhook.ts'
 import type { ProviderReport } from '../outbox/operator.ts'
-import { ago, iso, isoOrNull } from './instant.ts'
+import { ago } from './instant.ts'
 import { counted } from './printing.ts'
 import { styled } from './style.ts'
 import { oneLine } from './table.ts'
-
-/** For scripts: instants in ISO. */
-export function providerDocument({ completedUntil, swept, problem, webhook, ...rest }: ProviderReport): object {
-  return {
-    ...rest,
-    completedUntil: isoOrNull(completedUntil),
-    swept: swept && { ...swept, at: iso(swept.at) },
-    problem: problem && { ...problem, at: iso(problem.at) },
-    webhook: webhook && { ...webhook, at: iso(webhook.at) },
-  }
-}
-
-/** What is told of the source that is configured now; what was once found of others is of no use any more. */
-export function reportsOf(config: Config, reports: readonly ProviderReport[]): ProviderReport[] {
-  return reports.filter(({ source }) => source === watchedSource(config))
-}
 
 /** What the relay has found at the provider, a line each. */
 export function providerLines(reports: readonly ProviderReport[], now: number): string[] {

@@ -1,21 +1,10 @@
 import { Command, Option } from 'commander'
-import type { RefusalCode } from '../domain/errors.ts'
-import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
+import { REJECTION_REASONS } from '../documents/rejection-causes.ts'
+import type { AskedRejections } from '../operations/filters.ts'
 import { configOption } from './config-file.ts'
 import { type ConsentOptions, consentOptions } from './confirm.ts'
-import { given, idParser, receivedOptions } from './filters.ts'
-import { refuseMissing } from './missing.ts'
+import { idParser, receivedOptions } from './filters.ts'
 import { jsonOption } from './printing.ts'
-import { REJECTION_REASONS } from './rejection-causes.ts'
-
-export interface RejectionFilterOptions {
-  readonly reason?: RefusalCode
-  readonly source?: string
-  readonly peer?: string
-  readonly since?: number
-  readonly until?: number
-  readonly kept?: boolean
-}
 
 /** `--reason`, `--peer`, `--kept` and so on. */
 export function rejectionFilterOptions(): Option[] {
@@ -28,15 +17,9 @@ export function rejectionFilterOptions(): Option[] {
   ]
 }
 
-/** What is asked for; a key is there only where its option was given. */
-export function rejectionFilter(options: RejectionFilterOptions): RejectionFilter {
-  const { reason, source, peer, since, until, kept } = options
-  return given({ reason, source, peer, since, until, kept })
-}
-
 export const parseRejectionId = idParser('rejection')
 
-export interface BulkOptions extends RejectionFilterOptions, ConsentOptions {
+export interface BulkOptions extends AskedRejections, ConsentOptions {
   readonly config?: string
   readonly json?: boolean
 }
@@ -49,9 +32,4 @@ export function bulkCommand(name: string): Command {
     .addOption(jsonOption())
   for (const option of [...rejectionFilterOptions(), ...consentOptions()]) command.addOption(option)
   return command
-}
-
-/** Throws `not_found` for ids that there are not. */
-export async function refuseUnknownRejections(operator: OutboxOperator, rejectionIds: readonly number[]) {
-  refuseMissing('rejection', rejectionIds, await operator.findRejections({ rejectionIds }))
 }

@@ -2,31 +2,28 @@ import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import type { Admission, Admitted, OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
-import { admissionOf, type Refused } from './admission.ts'
+import {
+  type AdmissionTally,
+  admissionDocument,
+  admitRejections,
+  meantRejections,
+  type Refused,
+  refuseUnknownRejections,
+  refuseUnproven,
+} from '../operations/admission.ts'
+import { rejectionFilter } from '../operations/filters.ts'
+import type { Admitted, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
-import { isEmpty } from './filters.ts'
 import { withOutbox } from './open-outbox.ts'
-import { countEach, counted, examples, named, note, print } from './printing.ts'
-import { inSteps } from './progress.ts'
-import { type BulkOptions, bulkCommand, refuseUnknownRejections, rejectionFilter } from './rejection-filters.ts'
-import { todaysRoutes } from './todays-routes.ts'
-
-/** So many are read with their bodies, routed and recorded at once, in one transaction. */
-const STEP = 50
+import { counted, examples, named, note, print } from './printing.ts'
+import { withProgress } from './progress.ts'
+import { type BulkOptions, bulkCommand } from './rejection-filters.ts'
 
 /** So many are told of one by one; of more, only how many there were. */
 const TOLD = 20
 
-/** What has become of the rejections so far. */
-interface Tally {
-  readonly admitted: Admitted[]
-  /** Their bodies hold no event. */
-  readonly refused: Refused[]
-  /** New deliveries by their target. */
-  readonly targets: Map<string, number>
-}
+const NOTHING_NAMED = 'name rejections by their ids or by a filter, such as: rejections admit --since 8h'
 
 export function admitCommand(): Command {
   return bulkCommand('admit')
@@ -39,7 +36,8 @@ ${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'reje
     )
     .action(async (ids: number[] | undefined, options: BulkOptions) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
-      const filter = meant(ids ?? [], rejectionFilter(options))
+      const filter = meantRejections(ids ?? [], rejectionFilter(options))
+      if (filter === undefined) throw new RelayError('usage', NOTHING_NAMED)
       await withOutbox(config.outbox.path, async (operator) => {
         await refuseUnknownRejections(operator, ids ?? [])
         await refuseUnproven(operator, ids ?? [])
@@ -48,69 +46,25 @@ ${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'reje
     })
 }
 
-function meant(ids: readonly number[], filter: RejectionFilter): RejectionFilter {
-  if (ids.length > 0) return { ...filter, rejectionIds: ids, kept: true }
-  if (!isEmpty(filter)) return { reason: 'timestamp_stale', ...filter, kept: true }
-  throw new RelayError('usage', 'name rejections by their ids or by a filter, such as: rejections admit --since 8h')
-}
-
-async function refuseUnproven(operator: OutboxOperator, rejectionIds: readonly number[]): Promise<void> {
-  const [unproven] = await operator.listRejections({ rejectionIds, kept: false }, 1)
-  if (unproven === undefined) return
-  const { rejectionId, reason } = unproven
-  throw new RelayError(reason, `rejection ${rejectionId} (${reason}) cannot be admitted: nothing proves who sent it`)
-}
-
 async function admit(
   operator: OutboxOperator,
   config: Config,
   rejectionIds: readonly number[],
   options: BulkOptions,
 ): Promise<void> {
-  const { yes, dryRun } = options
+  const { yes, dryRun = false } = options
   const what = counted(rejectionIds.length, 'rejection')
-  if (dryRun !== true && rejectionIds.length > 0 && !(await confirm(`${what} would be admitted`, yes))) return
-  const route = todaysRoutes(config)
-  const tally: Tally = { admitted: [], refused: [], targets: new Map() }
-  await inSteps(rejectionIds, STEP, async (step) => {
-    const admissions: Admission[] = []
-    for (const rejection of await operator.readRejections(step)) {
-      const read = await admissionOf(rejection, config, route)
-      if ('problem' in read) tally.refused.push(read)
-      else admissions.push(read)
-    }
-    const admitted = dryRun === true ? admissions.map(asIfNew) : await operator.admit(admissions, systemClock.now())
-    count(tally, admissions, admitted)
-  })
-  report(tally, rejectionIds.length, options)
-}
-
-function asIfNew({ rejectionId, event: { eventId } }: Admission): Admitted {
-  return { rejectionId, eventId, duplicate: false }
-}
-
-function count(
-  { admitted: all, targets }: Tally,
-  admissions: readonly Admission[],
-  admitted: readonly Admitted[],
-): void {
-  all.push(...admitted)
-  const recorded = new Set(admitted.filter(({ duplicate }) => !duplicate).map(({ rejectionId }) => rejectionId))
-  const deliveries = admissions
-    .filter(({ rejectionId }) => recorded.has(rejectionId))
-    .flatMap((each) => each.deliveries)
-  countEach(
-    deliveries.map(({ target }) => target),
-    targets,
+  if (!dryRun && rejectionIds.length > 0 && !(await confirm(`${what} would be admitted`, yes))) return
+  const tally = await withProgress(rejectionIds.length, (advance) =>
+    admitRejections(operator, config, rejectionIds, { dryRun, clock: systemClock, warn: note, advance }),
   )
+  report(tally, rejectionIds.length, dryRun, options.json)
 }
 
-function report(tally: Tally, matched: number, { dryRun, json }: BulkOptions): void {
-  const { admitted, refused, targets } = tally
-  const duplicates = admitted.filter(({ duplicate }) => duplicate).length
-  const counts = dryRun === true ? { dryRun, admitted: 0 } : { dryRun: false, admitted: admitted.length - duplicates }
-  const events = dryRun === true ? [] : admitted
-  const document = { matched, ...counts, duplicates, targets: Object.fromEntries(targets), events, refused }
+function report(tally: AdmissionTally, matched: number, dryRun: boolean, json: boolean | undefined): void {
+  const { admitted, refused } = tally
+  const document = admissionDocument(tally, matched, dryRun)
+  const { duplicates, events } = document
   const lines = events.length > TOLD ? '' : events.map(inWords).join('')
   print(json, document, `${lines}${summary(tally, duplicates, dryRun)}\n`)
   const gone = matched - admitted.length - refused.length
@@ -118,9 +72,9 @@ function report(tally: Tally, matched: number, { dryRun, json }: BulkOptions): v
   tellOfRefused(refused)
 }
 
-function summary({ admitted, targets }: Tally, duplicates: number, dryRun: boolean | undefined): string {
+function summary({ admitted, targets }: AdmissionTally, duplicates: number, dryRun: boolean): string {
   const deliveries = [...targets.values()].reduce((sum, count) => sum + count, 0)
-  const events = `${counted(admitted.length - duplicates, 'event')} ${dryRun === true ? 'would be recorded' : 'recorded'}`
+  const events = `${counted(admitted.length - duplicates, 'event')} ${dryRun ? 'would be recorded' : 'recorded'}`
   const again = duplicates === 0 ? '' : `; ${counted(duplicates, 'event')} on record already`
   return `${events}, ${counted(deliveries, 'delivery')}${named(targets)}${again}`
 }

@@ -1,13 +1,15 @@
 import type { Command } from 'commander'
 import { RelayError } from '../domain/errors.ts'
+import { refuseUnknownRejections } from '../operations/admission.ts'
+import { isEmpty, rejectionFilter } from '../operations/filters.ts'
+import { inSteps } from '../operations/steps.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
-import { isEmpty } from './filters.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, note, print } from './printing.ts'
-import { inSteps } from './progress.ts'
-import { type BulkOptions, bulkCommand, refuseUnknownRejections, rejectionFilter } from './rejection-filters.ts'
+import { withProgress } from './progress.ts'
+import { type BulkOptions, bulkCommand } from './rejection-filters.ts'
 
 /** So many are deleted in a transaction. */
 const STEP = 500
@@ -53,8 +55,10 @@ async function clear(operator: OutboxOperator, filter: RejectionFilter, { yes, d
   if (dryRun === true) return print(json, { matched, dryRun, cleared: 0 }, `${would}\n`)
   if (matched > 0 && !(await confirm(would, yes))) return
   let cleared = 0
-  await inSteps(found, STEP, async (rejectionIds) => {
-    cleared += await operator.clearRejections({ ...filter, rejectionIds })
-  })
+  await withProgress(matched, (advance) =>
+    inSteps(found, STEP, advance, async (rejectionIds) => {
+      cleared += await operator.clearRejections({ ...filter, rejectionIds })
+    }),
+  )
   print(json, { matched, dryRun: false, cleared }, `${counted(cleared, 'rejection')} deleted\n`)
 }

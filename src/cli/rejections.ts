@@ -1,21 +1,20 @@
 import { Command } from 'commander'
+import { textOf } from '../documents/bodies.ts'
+import { REJECTION_CAUSES } from '../documents/rejection-causes.ts'
+import { rejectionDocument } from '../documents/rejections.ts'
 import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
+import { type AskedRejections, rejectionFilter } from '../operations/filters.ts'
+import { readPage } from '../operations/pages.ts'
 import type { RejectionSummary, StoredRejection } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
-import { limitOption, type PageOptions, printPage, readPage } from './paging.ts'
-import { payloadOption, shownPayload, textOf } from './payload.ts'
+import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
-import { REJECTION_CAUSES } from './rejection-causes.ts'
-import {
-  parseRejectionId,
-  type RejectionFilterOptions,
-  rejectionFilter,
-  rejectionFilterOptions,
-} from './rejection-filters.ts'
+import { parseRejectionId, rejectionFilterOptions } from './rejection-filters.ts'
 import { admitCommand } from './rejections-admit.ts'
 import { clearCommand } from './rejections-clear.ts'
 
@@ -25,7 +24,7 @@ interface ShowOptions {
   readonly payload?: boolean
 }
 
-interface ListOptions extends RejectionFilterOptions, PageOptions {
+interface ListOptions extends AskedRejections, PageOptions {
   readonly config?: string
 }
 
@@ -61,7 +60,7 @@ function listCommand(): Command {
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listRejections(filter, limit)),
       )
-      printPage(options, 'rejections', found, documentOf, listed)
+      printPage(options, 'rejections', found, rejectionDocument, listed)
     })
 }
 
@@ -79,7 +78,7 @@ function showCommand(): Command {
       if (rejection === undefined) throw new RelayError('not_found', `there is no rejection ${id}`)
       if (payload === true) return printBytes(rejection)
       const { body, ...rest } = rejection
-      const document = { ...documentOf(rest), cause: REJECTION_CAUSES[rest.reason], body: textOf(body) }
+      const document = { ...rejectionDocument(rest), cause: REJECTION_CAUSES[rest.reason], body: textOf(body) }
       print(json, document, shown(rejection))
     })
 }
@@ -88,11 +87,6 @@ function showCommand(): Command {
 function printBytes({ rejectionId, body }: StoredRejection): void {
   if (body === null) throw new RelayError('not_found', `the body of rejection ${rejectionId} was not kept`)
   process.stdout.write(body)
-}
-
-/** A rejection for scripts: instants in ISO. */
-function documentOf<T extends RejectionSummary>(rejection: T): object {
-  return { ...rejection, receivedAt: iso(rejection.receivedAt) }
 }
 
 function listed(rejections: readonly RejectionSummary[]): string {

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import type { Config } from '../config/config.ts'
 import { RelayError } from '../domain/errors.ts'
+import { reloadDaemon } from '../operations/reload.ts'
 import type { OutboxOperator, SecretUse } from '../outbox/operator.ts'
 import { withOutbox } from './open-outbox.ts'
-import { reloadRunning } from './reload.ts'
 
 /**
  * Fingerprints of the secrets that the running relay takes for a source, as it says itself; null where none runs, which
@@ -26,7 +26,7 @@ export function bringToRelay(
     const before = await secretsOf(operator, source)
     if (before === null) return false
     if (isRight(before)) return true
-    const { configFile } = await reloadRunning(operator)
+    const { configFile } = await reloadDaemon(operator)
     if (isRight((await secretsOf(operator, source)) ?? [])) return true
     const message = `the running relay works with ${configFile}, which has other secrets for ${source}`
     throw new RelayError('usage', `${message} than ${config.file}: name that one with --config`)

@@ -1,52 +1,15 @@
 import type { Config } from '../config/config.ts'
+import { type Daemon, type ListedSource, listedSources, type Status } from '../documents/status.ts'
+import { type ListedTarget, listedTargets } from '../documents/targets.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
-import type { OutboxOperator, OutboxStatus, ProviderReport, SourceActivity } from '../outbox/operator.ts'
+import type { OutboxStatus } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
-import { ago, duration, iso, isoOrNull } from './instant.ts'
-import {
-  breakerCell,
-  countCell,
-  type ListedTarget,
-  listedTargets,
-  stateCell,
-  targetDocument,
-} from './listed-targets.ts'
+import { ago, duration, iso } from './instant.ts'
+import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { counted, shownTable } from './printing.ts'
-import { providerDocument, providerLines } from './provider-report.ts'
+import { providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
-
-export interface Status {
-  readonly now: number
-  readonly config: Config
-  readonly outbox: OutboxStatus
-  readonly daemon: Daemon
-  readonly provider: readonly ProviderReport[]
-}
-
-type Daemon = Awaited<ReturnType<OutboxOperator['daemon']>>
-
-interface ListedSource extends SourceActivity {
-  readonly configured: boolean
-}
-
-/** Everything, for scripts: instants in ISO. */
-export function statusDocument({ now, config, outbox, daemon, provider }: Status): object {
-  return {
-    at: iso(now),
-    version: VERSION,
-    daemon: daemon && { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) },
-    outbox: {
-      path: config.outbox.path,
-      events: outbox.events,
-      ...outbox.storage,
-      reserveBytes: config.outbox.reserveBytes,
-    },
-    sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
-    targets: listedTargets(config, outbox.targets).map(targetDocument),
-    provider: provider.map(providerDocument),
-  }
-}
 
 export function statusText({ now, config, outbox, daemon, provider }: Status): string {
   return [
@@ -58,16 +21,6 @@ export function statusText({ now, config, outbox, daemon, provider }: Status): s
     '\n',
     targetTable(listedTargets(config, outbox.targets), now),
   ].join('')
-}
-
-/** The configured sources in the order of the configuration, then others that events or refusals tell of. */
-function listedSources({ sources }: Config, { sources: active }: OutboxStatus): ListedSource[] {
-  const byName = new Map(active.map((each) => [each.source, each]))
-  const others = active.map(({ source }) => source).filter((source) => !Object.hasOwn(sources, source))
-  return [...Object.keys(sources), ...others].map((source) => ({
-    ...(byName.get(source) ?? { source, lastEventAt: null, eventsLastHour: 0, refusedLastHour: [] }),
-    configured: Object.hasOwn(sources, source),
-  }))
 }
 
 function daemonLines(daemon: Daemon, now: number): string {

@@ -1,15 +1,13 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Config } from '../config/config.ts'
+import { type Status, statusDocument, statusOf } from '../documents/status.ts'
 import { systemClock } from '../domain/clock.ts'
-import type { OutboxOperator } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, print } from './printing.ts'
-import { reportsOf } from './provider-report.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
 import { screenful } from './screen.ts'
-import { type Status, statusDocument, statusText } from './status-report.ts'
+import { statusText } from './status-report.ts'
 import { styled } from './style.ts'
 
 interface Options {
@@ -36,7 +34,7 @@ export function statusCommand(): Command {
     .action(async (options: Options) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
-        const look = () => statusOf(config, operator)
+        const look = () => statusOf(config, operator, systemClock.now())
         if (options.watch !== true) {
           const status = await look()
           return print(options.json, statusDocument(status), statusText(status))
@@ -44,17 +42,6 @@ export function statusCommand(): Command {
         await repeatUntilInterrupted(async () => show(await look(), options.json), options.interval)
       })
     })
-}
-
-async function statusOf(config: Config, operator: OutboxOperator): Promise<Status> {
-  const now = systemClock.now()
-  return {
-    now,
-    config,
-    outbox: await operator.status(now),
-    daemon: await operator.daemon(),
-    provider: reportsOf(config, await operator.provider()),
-  }
 }
 
 /** One of many: on a terminal in the place of the one before, else after it. */

@@ -3,13 +3,6 @@ import { iso } from './instant.ts'
 import { type Style, styled } from './style.ts'
 import { oneLine } from './table.ts'
 
-/** An entry for scripts: instants in ISO. */
-export function entryDocument(entry: JournalEntry): object {
-  const { kind, at, ...rest } = entry
-  const more = entry.kind === 'attempt' ? { startedAt: iso(entry.startedAt) } : {}
-  return { kind, at: iso(at), ...rest, ...more }
-}
-
 /** An entry for people, in one line that begins with when and what, and ends with an error where there is one. */
 export function entryLine(entry: JournalEntry): string {
   const { result, style, about } = toldOf(entry)

@@ -1,14 +1,16 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { entryDocument } from '../documents/journal.ts'
 import { RelayError } from '../domain/errors.ts'
+import { type AskedEvents, eventFilter } from '../operations/filters.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
-import { type EventFilterOptions, eventFilter, eventKindOptions } from './filters.ts'
+import { eventKindOptions } from './filters.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { parseLimit } from './paging.ts'
 import { examples, note } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
-import { entryDocument, entryLine } from './tail-line.ts'
+import { entryLine } from './tail-line.ts'
 
 const POLL_MS = 300
 
@@ -16,7 +18,7 @@ type Kind = JournalEntry['kind']
 
 const KINDS: Readonly<Record<string, Kind>> = { events: 'event', attempts: 'attempt', refusals: 'refusal' }
 
-interface Options extends Pick<EventFilterOptions, 'event' | 'call' | 'source'> {
+interface Options extends Pick<AskedEvents, 'event' | 'call' | 'source'> {
   readonly config?: string
   readonly json?: boolean
   readonly follow?: boolean

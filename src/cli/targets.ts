@@ -1,16 +1,10 @@
 import { Command } from 'commander'
+import { type ListedTarget, listedTargets, targetDocument } from '../documents/targets.ts'
 import { systemClock } from '../domain/clock.ts'
+import { pauseTarget } from '../operations/pausing.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { ago } from './instant.ts'
-import { unknownTarget } from './known-target.ts'
-import {
-  breakerCell,
-  countCell,
-  type ListedTarget,
-  listedTargets,
-  stateCell,
-  targetDocument,
-} from './listed-targets.ts'
+import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { targetsTestCommand } from './targets-test.ts'
@@ -59,24 +53,14 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
     .addHelpText('after', examples(`targets ${name} crm`))
     .action(async (target: string, options: Options) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
-      await withOutbox(config.outbox.path, async (operator) => {
-        const targets = listedTargets(config, await operator.listTargets(systemClock.now()))
-        const known = targets.find((each) => each.target === target)
-        if (known === undefined)
-          throw unknownTarget(
-            target,
-            targets.map((each) => each.target),
-          )
-        await operator.setPaused(target, paused, systemClock.now())
-        const { pausedByConfig, pending } = known
-        const queued = `${counted(pending, 'delivery')} pending`
-        print(
-          options.json,
-          { target, pausedByCommand: paused, pausedByConfig, pending },
-          `${target} is ${paused ? 'paused' : 'resumed'}, ${queued}\n`,
-        )
-        if (!paused && pausedByConfig) note(`the configuration itself pauses ${target} (paused: true): nothing is sent`)
-      })
+      const now = systemClock.now()
+      const done = await withOutbox(config.outbox.path, (operator) =>
+        pauseTarget(operator, config, target, paused, now),
+      )
+      const queued = `${counted(done.pending, 'delivery')} pending`
+      print(options.json, done, `${target} is ${paused ? 'paused' : 'resumed'}, ${queued}\n`)
+      if (!paused && done.pausedByConfig)
+        note(`the configuration itself pauses ${target} (paused: true): nothing is sent`)
     })
 }
 

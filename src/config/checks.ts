@@ -1,3 +1,4 @@
+import { checkAdmin } from './checks/admin.ts'
 import { checkAttachments } from './checks/attachments.ts'
 import { checkConnections } from './checks/connections.ts'
 import { checkPrograms, checkVariables } from './checks/exec.ts'
@@ -28,6 +29,7 @@ export function* crossChecks(draft: Draft): Iterable<Finding> {
   yield* checkPacing(draft)
   yield* checkUltravox(draft)
   yield* checkAttachments(draft)
+  yield* checkAdmin(draft)
 }
 
 /** What only this machine, and the user the relay runs as, can tell. */

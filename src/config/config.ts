@@ -16,6 +16,18 @@ export interface Config {
   routes: RouteConfig[]
   /** Null where nothing is said of the provider's side. */
   ultravox: UltravoxConfig | null
+  /** Null: no admin listener. */
+  admin: AdminConfig | null
+}
+
+export interface AdminConfig {
+  /** `socketPath` is absolute; of `host` and `port`, see `ServerConfig`. */
+  listen: { host: string; port: number } | { socketPath: string }
+  /** Null: whoever can connect may do everything. */
+  token: Secret | null
+  hosts: string[]
+  /** Such as 0o600. */
+  socketMode: number
 }
 
 export interface UltravoxConfig {

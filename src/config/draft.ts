@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Path } from './finding.ts'
+import { adminSchema } from './schema/admin-schema.ts'
 import { retrySchema } from './schema/retry-schema.ts'
 import { routeSchema } from './schema/route-schema.ts'
 import { serverSchema } from './schema/server-schema.ts'
@@ -22,6 +23,8 @@ export interface Draft {
   readonly routes: readonly Sound<typeof routeSchema>[]
   /** Absent where there is no such section. */
   readonly ultravox: Sound<typeof ultravoxSchema> | undefined
+  /** Absent where there is no such section. */
+  readonly admin: Sound<typeof adminSchema> | undefined
   readonly surroundings: Surroundings
 }
 
@@ -51,6 +54,7 @@ export function draftOf(value: unknown, surroundings: Surroundings): Draft {
     targets: mapped(root.targets, soundTarget),
     routes: Array.isArray(root.routes) ? root.routes.map((route) => sound(routeSchema, route)) : [],
     ultravox: root.ultravox === undefined ? undefined : sound(ultravoxSchema, root.ultravox),
+    admin: root.admin === undefined ? undefined : sound(adminSchema, root.admin),
     surroundings,
   }
 }

@@ -47,6 +47,16 @@ export function resolveConfig(
     targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
     routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
     ultravox: content.ultravox === undefined ? null : ultravoxConfig(content.ultravox),
+    admin: content.admin === undefined ? null : adminConfig(content.admin, directory),
+  }
+}
+
+function adminConfig({ listen, token, hosts, socketMode }: NonNullable<RelayFile['admin']>, directory: string) {
+  return {
+    listen: 'socketPath' in listen ? { socketPath: resolve(directory, listen.socketPath) } : listen,
+    token: token ?? null,
+    hosts,
+    socketMode: Number.parseInt(socketMode, 8),
   }
 }
 

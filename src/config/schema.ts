@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { requiredAs } from './plain-words.ts'
+import { adminSchema } from './schema/admin-schema.ts'
 import { retrySchema } from './schema/retry-schema.ts'
 import { routeSchema } from './schema/route-schema.ts'
 import { name } from './schema/scalars.ts'
@@ -31,6 +32,9 @@ export const relaySchema = z.strictObject({
     .meta({ description: 'When to try again. For all targets; each may override any key.' }),
   ultravox: ultravoxSchema.optional().meta({
     description: "The provider's side: its REST API, the webhook there, and the events that did not come.",
+  }),
+  admin: adminSchema.optional().meta({
+    description: 'A second listener, for operators: health, metrics and an API. Absent: there is none.',
   }),
 })
 

@@ -1,7 +1,7 @@
-import { BlockList, isIP } from 'node:net'
 import { RELAY_SOURCE } from '../../domain/relay-events.ts'
 import type { Draft } from '../draft.ts'
 import type { Finding } from '../finding.ts'
+import { isLoopback } from '../loopback.ts'
 import { defaultSourcePath } from '../resolve.ts'
 
 /** The secret in `relay.example.yaml`. Everybody knows it: good for trying the relay out, and for nothing else. */
@@ -65,14 +65,4 @@ function* checkExampleSecret({ server, sources }: Draft): Iterable<Finding> {
         }
     }
   }
-}
-
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
-
-function isLoopback(host: string): boolean {
-  const version = isIP(host)
-  if (version === 0) return host.toLowerCase() === 'localhost'
-  return loopback.check(host, version === 4 ? 'ipv4' : 'ipv6')
 }

@@ -4,7 +4,8 @@ import { duration, integer, orReference, secret, size, text } from './scalars.ts
 import { PEM } from './tls-schema.ts'
 
 const LISTEN_FORM = 'must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080'
-const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
+export const HOST_NAME =
+  /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
 
 const listen = z
   .string({ error: ({ input }) => (typeof input === 'number' ? LISTEN_FORM : undefined) })
@@ -16,7 +17,7 @@ const listen = z
     return z.NEVER
   })
 
-function parseListen(written: string): { host: string; port: number } | undefined {
+export function parseListen(written: string): { host: string; port: number } | undefined {
   const [, ipv6, other, digits] = /^(?:\[(.*)\]|([^:[\]]*)):(\d{1,5})$/.exec(written) ?? []
   const port = Number(digits)
   if (digits === undefined || port > 65_535) return undefined

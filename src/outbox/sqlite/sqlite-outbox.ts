@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { AttachmentKind } from '../../domain/attachments.ts'
+import { systemStopwatch } from '../../domain/clock.ts'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/delivery.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
@@ -16,6 +17,9 @@ interface Waiting {
   readonly reject: (error: RelayError) => void
 }
 
+/** Is told how many calls a batch had, and how many milliseconds passed until it was on disk. */
+type OnBatch = (calls: number, ms: number) => void
+
 /**
  * The outbox on SQLite. Calls made while a batch is on its way wait and go together as the next one: the group commit.
  * The busier it is, the larger the batches and the fewer the fsyncs per call.
@@ -23,8 +27,10 @@ interface Waiting {
 export class SqliteOutbox implements Outbox {
   readonly #worker: Worker
   readonly #onFailure: (error: RelayError) => void
+  readonly #onBatch: OnBatch
   #waiting: Waiting[] = []
   #underway: readonly Waiting[] = []
+  #sentAt = 0
   #failure: RelayError | undefined
   /** Set once closing has begun. */
   #closing: Promise<void> | undefined
@@ -33,12 +39,13 @@ export class SqliteOutbox implements Outbox {
   /**
    * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
    * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `onChange` is called within
-   * two seconds after another process has written to the outbox.
+   * two seconds after another process has written to the outbox, `onBatch` after each batch.
    */
   static async open(
     path: string,
     onFailure: (error: RelayError) => void,
     onChange: () => void = () => {},
+    onBatch: OnBatch = () => {},
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: path, execArgv: [] })
@@ -50,12 +57,13 @@ export class SqliteOutbox implements Outbox {
         else resolve()
       })
     })
-    return new SqliteOutbox(worker, onFailure, onChange)
+    return new SqliteOutbox(worker, onFailure, onChange, onBatch)
   }
 
-  private constructor(worker: Worker, onFailure: (error: RelayError) => void, onChange: () => void) {
+  private constructor(worker: Worker, onFailure: (error: RelayError) => void, onChange: () => void, onBatch: OnBatch) {
     this.#worker = worker
     this.#onFailure = onFailure
+    this.#onBatch = onBatch
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'changed') onChange()
       else this.#receive(message)
@@ -184,6 +192,7 @@ export class SqliteOutbox implements Outbox {
     if (this.#waiting.length > 0) {
       this.#underway = this.#waiting
       this.#waiting = []
+      this.#sentAt = systemStopwatch()
       const calls = this.#underway.map(({ call }) => call)
       this.#post({ calls }, calls.flatMap(transferable))
     } else if (this.#closing !== undefined) {
@@ -205,6 +214,7 @@ export class SqliteOutbox implements Outbox {
   #answer(replies: readonly Reply[]): void {
     const answered = this.#underway
     this.#underway = []
+    this.#onBatch(answered.length, systemStopwatch() - this.#sentAt)
     for (const [index, { resolve, reject }] of answered.entries()) {
       const reply = replies[index]!
       if ('fault' in reply) reject(fromFault(reply.fault))

@@ -1,4 +1,5 @@
 import type { Refusals } from '../relay-yaml.ts'
+import { adminRefusals } from './admin-refusals.ts'
 import { attachmentRefusals } from './attachment-refusals.ts'
 import { execTargetRefusals } from './exec-target-refusals.ts'
 import { formRefusals } from './form-refusals.ts'
@@ -20,6 +21,7 @@ export const REFUSALS: Refusals = {
   ...formRefusals,
   ...scalarRefusals,
   ...serverRefusals,
+  ...adminRefusals,
   ...sourceRefusals,
   ...referenceRefusals,
   ...routeRefusals,

@@ -7,3 +7,4 @@ export const source = (rest: string) => `sources:\n  ultravox: { scheme: ultravo
 export const route = (rest: string) => `routes:\n  - { ${rest} }\n`
 export const server = (rest: string) => `server:\n  ${rest}\n`
 export const ultravox = (rest: string) => `ultravox:\n  apiKey: test-key\n  ${rest}\n`
+export const admin = (rest: string) => `admin:\n  ${rest}\n`

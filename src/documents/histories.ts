@@ -1,6 +1,6 @@
 import type { Attempt } from '../domain/delivery.ts'
 import type { DeliveryHistory, DeliverySummary, EventHistory, EventSummary } from '../outbox/operator.ts'
-import { iso, isoOrNull } from './instant.ts'
+import { iso, isoOrNull } from './instants.ts'
 
 /** An event for scripts: instants in ISO, here and in all that follow. */
 export function eventDocument<T extends EventSummary>(event: T): object {

@@ -1,0 +1,122 @@
+import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { createAdminApp } from './admin/app.ts'
+import type { Readings } from './admin/gauges.ts'
+import { AdminListener } from './admin/listener.ts'
+import type { Metrics } from './admin/metrics.ts'
+import { freeBytesAt } from './alerts/low-space.ts'
+import type { AdminConfig, Config } from './config/config.ts'
+import { sameConfig } from './config/difference.ts'
+import { listedTargets } from './documents/targets.ts'
+import { type Clock, systemStopwatch } from './domain/clock.ts'
+import { adminLog, type Logger } from './logging.ts'
+import { openOperatorThread, type ThreadedOperator } from './outbox/sqlite/operator-thread.ts'
+
+export interface AdminSideOptions {
+  readonly metrics: Metrics
+  /** Writes something to the outbox that changes nothing. */
+  readonly write: () => Promise<void>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** The admin listener and all that is behind it, as far as the configuration wants it. */
+export class AdminSide {
+  readonly #options: AdminSideOptions
+  #operator: ThreadedOperator | undefined
+  #listener: AdminListener | undefined
+  #isStopping = false
+
+  constructor(options: AdminSideOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Makes ready for a configuration; the call of what this returns puts it in place, and has to follow. Throws
+   * `listen_failed` or as the opening of an outbox; then nothing has changed.
+   */
+  async prepare(config: Config): Promise<() => void> {
+    const { metrics, logger } = this.#options
+    const { admin } = config
+    const before = this.#listener
+    const expect = () => metrics.counts.expect(expectedOf(config))
+    if (admin === null) {
+      return () => {
+        expect()
+        this.#listener = undefined
+        void before?.close()
+      }
+    }
+    this.#operator ??= await openOperatorThread(config.outbox.path)
+    const app = await this.#app(config, admin, this.#operator)
+    const stays = before !== undefined && sameConfig(before.listen, admin.listen)
+    const listener = stays ? before : await AdminListener.open(admin.listen, app)
+    return () => {
+      expect()
+      metrics.watchProcess()
+      listener.use(app, admin.socketMode)
+      this.#listener = listener
+      if (stays) return
+      logger.info({ listen: listener.address }, 'admin listener opened')
+      void before?.close()
+    }
+  }
+
+  /** From now on the relay is not ready. It goes on answering until it is closed. */
+  stopping(): void {
+    this.#isStopping = true
+  }
+
+  async close(): Promise<void> {
+    await this.#listener?.close()
+    await this.#operator?.close()
+  }
+
+  #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
+    const { metrics, write, clock, logger } = this.#options
+    const { path, reserveBytes } = config.outbox
+    const freeBytes = () => freeBytesAt(dirname(path))
+    return createAdminApp({
+      access: { host: 'host' in listen ? listen.host : null, hosts, token },
+      config,
+      operator,
+      readiness: { isStopping: () => this.#isStopping, write, freeBytes, reserveBytes },
+      metrics,
+      read: () => read(config, operator, freeBytes, clock),
+      clock,
+      stopwatch: systemStopwatch,
+      log: adminLog(logger),
+    })
+  }
+}
+
+/** What is counted under names is what the configuration names. */
+function expectedOf({ sources, targets, ultravox }: Config) {
+  return {
+    sources: Object.keys(sources),
+    targets: Object.keys(targets),
+    reconciled: ultravox?.reconcile?.source ?? null,
+  }
+}
+
+async function read(
+  config: Config,
+  operator: Pick<ThreadedOperator, 'listTargets'>,
+  freeBytes: () => Promise<number>,
+  clock: Clock,
+): Promise<Readings> {
+  const { path, reserveBytes } = config.outbox
+  const at = clock.now()
+  const [summaries, bytes, walBytes, free] = await Promise.all([
+    operator.listTargets(at).catch(() => null),
+    sizeOf(path),
+    sizeOf(`${path}-wal`),
+    freeBytes(),
+  ])
+  return { at, targets: summaries && listedTargets(config, summaries), bytes, walBytes, freeBytes: free, reserveBytes }
+}
+
+/** 0 for a file that is not there. */
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => null))?.size ?? 0
+}

@@ -1,0 +1,92 @@
+import { INSTANT_FORM, readInstant } from '../../documents/instants.ts'
+import { REJECTION_REASONS } from '../../documents/rejection-causes.ts'
+import { RelayError } from '../../domain/errors.ts'
+import { flag, type Schema, text } from './shapes.ts'
+
+/** Most rows of a list. */
+const MOST_ROWS = 1_000
+/** Most things that one request names. */
+const MOST_IDS = 1_000
+
+const time: Schema = { type: 'string', description: 'An ISO time (UTC) or an age such as 2h.' }
+const received = { since: time, until: time }
+
+export const eventKeys = {
+  source: text,
+  event: { type: 'string', description: 'A name; * stands for any run of characters.' },
+  call: { type: 'string', description: 'The id of a call.' },
+  ...received,
+} as const satisfies Record<string, Schema>
+
+/** `states`: those that it can be about. */
+export function deliveryKeys(states: Schema): Record<string, Schema> {
+  return {
+    target: text,
+    state: states,
+    ...eventKeys,
+    eventId: { type: 'array', maxItems: MOST_IDS, items: text },
+    error: { type: 'string', description: 'A piece of the last error.' },
+  }
+}
+
+export const rejectionKeys = {
+  reason: { type: 'string', enum: [...REJECTION_REASONS] },
+  source: text,
+  peer: text,
+  ...received,
+  kept: { type: 'boolean', description: 'On record with its body: it can be admitted.' },
+} as const satisfies Record<string, Schema>
+
+/** The query of a list. What it does not know is refused, for a slip in a filter would mean everything. */
+export function listQuery(keys: Readonly<Record<string, Schema>>): Schema {
+  const limit = { type: 'integer', minimum: 1, maximum: MOST_ROWS, default: 50 }
+  return { type: 'object', additionalProperties: false, properties: { ...keys, limit } }
+}
+
+/** The body of an action on many things. */
+export function actionBody(ids: Schema, keys: Readonly<Record<string, Schema>>): Schema {
+  return {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      ids: { type: 'array', minItems: 1, maxItems: MOST_IDS, uniqueItems: true, items: ids },
+      ...keys,
+      dryRun: { ...flag, default: false, description: 'Only say what would be done.' },
+    },
+  }
+}
+
+/** What every action can be asked for. */
+export interface Action<Id> {
+  readonly ids?: Id[]
+  readonly dryRun: boolean
+}
+
+/** Times as they are written. */
+type Written<T extends Times> = Omit<T, keyof Times> & { readonly since?: string; readonly until?: string }
+
+interface Times {
+  readonly since?: number
+  readonly until?: number
+}
+
+/** Reads the times in what is asked for. Throws `usage`. */
+export function asked<T extends Times>({ since, until, ...rest }: Written<T>, now: number): T {
+  const times = { since: readTime('since', since, now), until: readTime('until', until, now) }
+  return { ...rest, ...times } as unknown as T
+}
+
+export type AskedAs<T extends Times> = Written<T>
+
+function readTime(key: string, written: string | undefined, now: number): number | undefined {
+  if (written === undefined) return undefined
+  const instant = readInstant(written, now)
+  if (instant === undefined) throw new RelayError('usage', `${key}: ${INSTANT_FORM}`)
+  return instant
+}
+
+/** Throws `usage` where nothing is named that an action is to be done to. */
+export function named<T>(filter: T | undefined): T {
+  if (filter !== undefined) return filter
+  throw new RelayError('usage', 'say what is meant: ids, or at least one filter')
+}

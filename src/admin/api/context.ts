@@ -1,0 +1,48 @@
+import type { Config } from '../../config/config.ts'
+import type { Clock } from '../../domain/clock.ts'
+import { RelayError } from '../../domain/errors.ts'
+import type { OutboxOperator } from '../../outbox/operator.ts'
+import { listOf, object, type Schema, shape, text } from './shapes.ts'
+
+/** What the API works with. */
+export interface ApiContext {
+  readonly config: Config
+  readonly operator: AdminOperator
+  readonly clock: Clock
+}
+
+/** What the API needs of an operator: nothing that gives all there is at once, but for rejections, which are bounded. */
+export type AdminOperator = Omit<
+  OutboxOperator,
+  | 'findDeliveries'
+  | 'findCalls'
+  | 'record'
+  | 'clearRejections'
+  | 'entriesAfter'
+  | 'missingEvents'
+  | 'sweep'
+  | 'saveSweep'
+  | 'saveGaps'
+>
+
+/** So many things one action may change: it is to be over before whoever asked gives up. */
+export const MOST_CHANGED = 10_000
+
+export function refuseTooMany(matched: number, what: string): void {
+  if (matched <= MOST_CHANGED) return
+  const message = `more than ${MOST_CHANGED} ${what} are meant: narrow the filter, or use the command line`
+  throw new RelayError('usage', message)
+}
+
+/** What is said of a route besides its own: which errors there can be. */
+export function answers(ok: Schema, ...errors: (400 | 404 | 409 | 422)[]): Record<number, Schema> {
+  const failures = [...errors, 401, 403, 503].map((status) => [status, shape('Error')])
+  return { 200: ok, ...Object.fromEntries(failures) }
+}
+
+export function page(name: string, item: Schema): Schema {
+  return object({ [name]: listOf(item), more: { type: 'boolean', description: 'Whether there is more than this.' } })
+}
+
+/** What an operator should know of an action besides its result. */
+export const warnings = listOf(text)

@@ -1,0 +1,124 @@
+import type { FastifyInstance } from 'fastify'
+import { attemptDocument, deliveryDocument } from '../../documents/histories.ts'
+import { RelayError } from '../../domain/errors.ts'
+import { countEach } from '../../operations/counts.ts'
+import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../operations/filters.ts'
+import { refuseMissing } from '../../operations/missing.ts'
+import { readPage } from '../../operations/pages.ts'
+import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../../operations/redelivery.ts'
+import type { DeliveryFilter } from '../../outbox/operator.ts'
+import { type Action, type AskedAs, actionBody, asked, deliveryKeys, listQuery, named } from './asked.ts'
+import { type AdminOperator, type ApiContext, answers, MOST_CHANGED, page, refuseTooMany, warnings } from './context.ts'
+import { count, deliveryStates, flag, object, shape } from './shapes.ts'
+
+const tags = ['deliveries']
+
+/** See `ultravox-relay deliveries`. */
+export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
+  const { operator, clock } = context
+  const query = listQuery(deliveryKeys(deliveryStates(DELIVERY_STATES)))
+
+  app.get<{ Querystring: AskedAs<AskedDeliveries> & { limit: number } }>(
+    '/api/deliveries',
+    {
+      schema: {
+        tags,
+        operationId: 'listDeliveries',
+        summary: 'List deliveries, the newest first',
+        querystring: query,
+        response: answers(page('deliveries', shape('Delivery')), 400),
+      },
+    },
+    async ({ query: { limit, ...rest } }) => {
+      const filter = deliveryFilter(asked<AskedDeliveries>(rest, clock.now()))
+      const { rows, more } = await readPage(limit, (most) => operator.listDeliveries(filter, most))
+      return { deliveries: rows.map(deliveryDocument), more }
+    },
+  )
+
+  app.get<{ Params: { id: number } }>(
+    '/api/deliveries/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'getDelivery',
+        summary: 'One delivery with all of its attempts',
+        params: object({ id: { type: 'integer', minimum: 1 } }),
+        response: answers(shape('DeliveryHistory'), 400, 404),
+      },
+    },
+    async ({ params: { id } }) => {
+      const delivery = await operator.showDelivery(id)
+      if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
+      const { history, ...summary } = delivery
+      return { ...deliveryDocument(summary), history: history.map(attemptDocument) }
+    },
+  )
+
+  actionRoute(app, context, 'retry', RETRY, 'Have deliveries tried anew; dead ones unless said otherwise')
+  actionRoute(app, context, 'cancel', CANCEL, 'Give deliveries up; pending and dead ones unless said otherwise')
+}
+
+function actionRoute(
+  app: FastifyInstance,
+  { operator, clock }: ApiContext,
+  name: string,
+  action: Redelivery,
+  summary: string,
+): void {
+  const result = object({
+    matched: count,
+    targets: { type: 'object', additionalProperties: count },
+    dryRun: flag,
+    [action.done]: count,
+    warnings,
+  })
+  app.post<{ Body: AskedAs<AskedDeliveries> & Action<number> }>(
+    `/api/deliveries/${name}`,
+    {
+      schema: {
+        tags,
+        operationId: `${name}Deliveries`,
+        summary,
+        body: actionBody({ type: 'integer', minimum: 1 }, deliveryKeys(deliveryStates(action.possible))),
+        response: answers(result, 400, 404),
+      },
+    },
+    async ({ body: { ids = [], dryRun, ...rest } }) => {
+      const filter = named(meantDeliveries(ids, deliveryFilter(asked<AskedDeliveries>(rest, clock.now())), action))
+      await refuseUnknown(operator, ids)
+      const { found, bodiless } = await choose(operator, filter, action)
+      const changed = dryRun ? 0 : await redeliver(operator, filter, found, action, clock)
+      return {
+        matched: found.length,
+        targets: Object.fromEntries(countEach(found.map(({ target }) => target))),
+        dryRun,
+        [action.done]: changed,
+        warnings:
+          bodiless === 0 ? [] : [`${bodiless} of them cannot be sent again and were left out: the body is gone`],
+      }
+    },
+  )
+}
+
+/** Those that it can be done to, and how many others there would be if their events still had bodies. */
+async function choose(operator: AdminOperator, filter: DeliveryFilter, { sends }: Redelivery) {
+  const list = (more: DeliveryFilter) => operator.listDeliveries({ ...filter, ...more }, MOST_CHANGED + 1)
+  const found = await list(sends ? { hasBody: true } : {})
+  const bodiless = sends ? (await list({ hasBody: false })).length : 0
+  refuseTooMany(found.length, 'deliveries')
+  if (bodiless > 0 && filter.deliveryIds !== undefined) {
+    throw new RelayError('not_found', `${bodiless} of them cannot be sent again: the body is gone`)
+  }
+  return { found: found.toReversed(), bodiless }
+}
+
+async function refuseUnknown(operator: AdminOperator, deliveryIds: readonly number[]): Promise<void> {
+  if (deliveryIds.length === 0) return
+  const there = await operator.listDeliveries({ deliveryIds }, deliveryIds.length)
+  refuseMissing(
+    'delivery',
+    deliveryIds,
+    there.map(({ deliveryId }) => deliveryId),
+  )
+}

@@ -1,0 +1,131 @@
+import type { FastifyInstance } from 'fastify'
+import { textOf } from '../../documents/bodies.ts'
+import { eventDocument, eventHistoryDocument } from '../../documents/histories.ts'
+import { gapDocument } from '../../documents/provider.ts'
+import { RelayError } from '../../domain/errors.ts'
+import { type AskedEventList, type AskedEvents, eventFilter, eventListFilter } from '../../operations/filters.ts'
+import { configuredTarget } from '../../operations/known-target.ts'
+import { readPage } from '../../operations/pages.ts'
+import { meantEvents, refuseUnknownEvents, replayEvents } from '../../operations/replay.ts'
+import { type Action, type AskedAs, actionBody, asked, eventKeys, listQuery, named } from './asked.ts'
+import { type ApiContext, answers, page, refuseTooMany, warnings } from './context.ts'
+import { count, eventStates, flag, object, shape, text } from './shapes.ts'
+
+const tags = ['events']
+
+/** See `ultravox-relay events` and `calls`. */
+export function eventsApi(app: FastifyInstance, context: ApiContext): void {
+  const { operator, clock } = context
+
+  app.get<{ Querystring: AskedAs<AskedEventList> & { limit: number } }>(
+    '/api/events',
+    {
+      schema: {
+        tags,
+        operationId: 'listEvents',
+        summary: 'List events, the newest first',
+        querystring: listQuery({ ...eventKeys, state: eventStates }),
+        response: answers(page('events', shape('Event')), 400),
+      },
+    },
+    async ({ query: { limit, ...rest } }) => {
+      const filter = eventListFilter(asked<AskedEventList>(rest, clock.now()))
+      const { rows, more } = await readPage(limit, (most) => operator.listEvents(filter, most))
+      return { events: rows.map(eventDocument), more }
+    },
+  )
+
+  app.get<{ Params: { id: string } }>(
+    '/api/events/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'getEvent',
+        summary: 'One event: its deliveries, every attempt, and its body',
+        params: object({ id: text }),
+        response: answers(shape('EventHistory'), 404),
+      },
+    },
+    async ({ params: { id } }) => {
+      const found = await operator.showEvent(id)
+      if (found === null) throw new RelayError('not_found', 'there is no such event')
+      const { body, ...event } = found
+      return { ...eventHistoryDocument(event), body: textOf(body) }
+    },
+  )
+
+  app.get<{ Params: { id: string } }>(
+    '/api/calls/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'getCall',
+        summary: "A call's events with all that became of them",
+        params: object({ id: text }),
+        response: answers(shape('Call'), 404),
+      },
+    },
+    async ({ params: { id } }) => {
+      const events = await operator.showCall(id)
+      if (events.length === 0) throw new RelayError('not_found', 'nothing is known of such a call')
+      return { callId: id, events: events.map(eventHistoryDocument) }
+    },
+  )
+
+  app.get<{ Querystring: { limit: number } }>(
+    '/api/gaps',
+    {
+      schema: {
+        tags,
+        operationId: 'listGaps',
+        summary: 'List events that can never be had, the newest found first',
+        querystring: listQuery({}),
+        response: answers(page('gaps', shape('Gap')), 400),
+      },
+    },
+    async ({ query: { limit } }) => {
+      const { rows, more } = await readPage(limit, (most) => operator.listGaps(most))
+      return { gaps: rows.map(gapDocument), more }
+    },
+  )
+
+  replayRoute(app, context)
+}
+
+function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiContext): void {
+  const to = { ...text, description: 'To this target only, whatever the routes say.' }
+  const result = object({
+    matched: count,
+    targets: { type: 'object', additionalProperties: count },
+    dryRun: flag,
+    replayed: count,
+    warnings,
+  })
+  app.post<{ Body: AskedAs<AskedEvents> & Action<string> & { to?: string } }>(
+    '/api/events/replay',
+    {
+      schema: {
+        tags,
+        operationId: 'replayEvents',
+        summary: 'Send events once more',
+        body: actionBody(text, { ...eventKeys, to }),
+        response: answers(result, 400, 404),
+      },
+    },
+    async ({ body: { ids = [], dryRun, to, ...rest } }) => {
+      const filter = named(meantEvents(ids, eventFilter(asked<AskedEvents>(rest, clock.now()))))
+      if (to !== undefined) configuredTarget(config, to)
+      await refuseUnknownEvents(operator, ids)
+      const withBody = { ...filter, hasBody: true }
+      const matched = await operator.countEvents(withBody)
+      const bodiless = await operator.countEvents({ ...filter, hasBody: false })
+      refuseTooMany(matched, 'events')
+      const gone = `${bodiless} of them cannot be sent again: the body is gone`
+      if (bodiless > 0 && ids.length > 0) throw new RelayError('not_found', gone)
+      const told: string[] = bodiless > 0 ? [gone] : []
+      const warn = (warning: string) => void told.push(warning)
+      const { targets, replayed } = await replayEvents(operator, config, withBody, matched, { to, dryRun, clock, warn })
+      return { matched, targets: Object.fromEntries(targets), dryRun, replayed, warnings: told }
+    },
+  )
+}

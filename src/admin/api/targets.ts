@@ -1,0 +1,43 @@
+import type { FastifyInstance } from 'fastify'
+import { listedTargets, targetDocument } from '../../documents/targets.ts'
+import { pauseTarget } from '../../operations/pausing.ts'
+import { type ApiContext, answers } from './context.ts'
+import { count, flag, listOf, object, shape, text } from './shapes.ts'
+
+const tags = ['targets']
+
+/** See `ultravox-relay targets`. */
+export function targetsApi(app: FastifyInstance, { config, operator, clock }: ApiContext): void {
+  app.get(
+    '/api/targets',
+    {
+      schema: {
+        tags,
+        operationId: 'listTargets',
+        summary: 'List targets with what waits for them; orphaned ones are not configured',
+        response: answers(object({ targets: listOf(shape('Target')) })),
+      },
+    },
+    async () => {
+      const targets = listedTargets(config, await operator.listTargets(clock.now()))
+      return { targets: targets.map(targetDocument) }
+    },
+  )
+
+  for (const name of ['pause', 'resume'] as const) {
+    const result = object({ target: text, pausedByCommand: flag, pausedByConfig: flag, pending: count })
+    app.post<{ Params: { target: string } }>(
+      `/api/targets/:target/${name}`,
+      {
+        schema: {
+          tags,
+          operationId: `${name}Target`,
+          summary: name === 'pause' ? 'Send nothing more to a target' : 'Send to a paused target again',
+          params: object({ target: text }),
+          response: answers(result, 404),
+        },
+      },
+      async ({ params: { target } }) => pauseTarget(operator, config, target, name === 'pause', clock.now()),
+    )
+  }
+}

@@ -1,0 +1,72 @@
+import { Gauge, type Registry } from 'prom-client'
+import type { ListedTarget } from '../documents/targets.ts'
+import { VERSION } from '../version.ts'
+
+/** How things are at one moment. */
+export interface Readings {
+  readonly at: number
+  /** Null where the outbox could not be asked. */
+  readonly targets: readonly ListedTarget[] | null
+  readonly bytes: number
+  readonly walBytes: number
+  readonly freeBytes: number
+  readonly reserveBytes: number
+}
+
+type Count = 'pending' | 'due' | 'retrying' | 'dead'
+
+/** What is shown of how things are: set as a whole, just before somebody reads it. */
+export function createGauges(registry: Registry): (readings: Readings) => void {
+  const gauge = (name: string, help: string, ...labelNames: string[]) =>
+    new Gauge({ name: `ultravox_relay_${name}`, help, labelNames, registers: [registry] })
+  gauge('build_info', 'Which relay this is.', 'version').set({ version: VERSION }, 1)
+  const deliveries: Record<Count, Gauge> = {
+    pending: gauge('deliveries_pending', 'Deliveries that are not finished.', 'target'),
+    due: gauge(
+      'deliveries_due',
+      "Of them, those that nothing but the target's limits keeps from being sent.",
+      'target',
+    ),
+    retrying: gauge('deliveries_retrying', 'Of them, those whose last attempt failed.', 'target'),
+    dead: gauge('deliveries_dead', 'Deliveries that will not be tried again by themselves.', 'target'),
+  }
+  const oldestAge = gauge(
+    'oldest_due_age_seconds',
+    'For how long the oldest due delivery has been due; 0: none is.',
+    'target',
+  )
+  const breakerOpen = gauge(
+    'target_breaker_open',
+    '1 where the target keeps failing and is left alone for a time.',
+    'target',
+  )
+  const paused = gauge('target_paused', '1 where an operator has paused the target.', 'target')
+  const orphaned = gauge('deliveries_orphaned', 'Unfinished deliveries to targets that are not configured.')
+  const up = gauge('outbox_up', '1 where the outbox could be asked about all this.')
+  const bytes = gauge('outbox_bytes', 'Size of the database.')
+  const walBytes = gauge('outbox_wal_bytes', 'Size of its write-ahead log.')
+  const free = gauge('disk_free_bytes', 'What may still be written where the outbox is.')
+  const reserve = gauge('disk_reserve_bytes', 'What is to be left of that (outbox.reserve).')
+
+  return (readings) => {
+    bytes.set(readings.bytes)
+    walBytes.set(readings.walBytes)
+    free.set(readings.freeBytes)
+    reserve.set(readings.reserveBytes)
+    up.set(readings.targets === null ? 0 : 1)
+    for (const each of [...Object.values(deliveries), oldestAge, breakerOpen, paused]) each.reset()
+    // Nothing is better than what was once.
+    orphaned.remove()
+    if (readings.targets === null) return
+    for (const each of readings.targets.filter(({ configured }) => configured)) {
+      const { target, oldestDueAt, breaker, pausedByConfig, pausedByCommand } = each
+      for (const [name, gauge] of Object.entries(deliveries)) gauge.set({ target }, each[name as Count])
+      oldestAge.set({ target }, oldestDueAt === null ? 0 : Math.max(0, readings.at - oldestDueAt) / 1_000)
+      breakerOpen.set({ target }, breaker === null ? 0 : 1)
+      paused.set({ target }, pausedByConfig || pausedByCommand ? 1 : 0)
+    }
+    // Under no name: what was configured once is more than what is.
+    const others = readings.targets.filter(({ configured }) => !configured)
+    orphaned.set(others.reduce((sum, { pending }) => sum + pending, 0))
+  }
+}

@@ -1,0 +1,59 @@
+import type { Counts } from './admin/counts.ts'
+import type { LaneLog } from './delivery/lane.ts'
+import type { NewEvent } from './domain/event.ts'
+import type { AppLog } from './ingest/app.ts'
+import type { Recorded } from './outbox/outbox.ts'
+import type { ProviderNews } from './ultravox/provider-watch.ts'
+
+type Record = (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
+
+/** What records an event, and then counts it. */
+export function countedRecord(record: Record, counts: Counts): Record {
+  return async (event, targets) => {
+    const recorded = await record(event, targets)
+    counts.recorded(event, recorded.duplicate)
+    return recorded
+  }
+}
+
+/** What goes to a log, counted. */
+export function countedLanes<L extends Pick<LaneLog, 'attempted'>>(log: L, counts: Counts): L {
+  return {
+    ...log,
+    attempted(delivery, attempt, settlement) {
+      log.attempted(delivery, attempt, settlement)
+      counts.attempted(delivery, attempt)
+    },
+  }
+}
+
+/** See `countedLanes`. */
+export function countedRequests(log: AppLog, counts: Counts): AppLog {
+  return {
+    ...log,
+    answered(request, reply) {
+      log.answered(request, reply)
+      const { relayReceipt, relaySource } = request
+      if (relayReceipt?.kind === 'refused') counts.refused(relaySource?.name ?? null, relayReceipt.code)
+    },
+  }
+}
+
+/** See `countedLanes`. */
+export function countedNews(news: ProviderNews, source: string, counts: Counts): ProviderNews {
+  return {
+    ...news,
+    swept(findings) {
+      news.swept(findings)
+      counts.reconciled(source, 'completed')
+    },
+    failed(error, first) {
+      news.failed(error, first)
+      counts.reconciled(source, 'failed')
+    },
+    gaps(gaps) {
+      news.gaps(gaps)
+      counts.gaps(source, gaps.count)
+    },
+  }
+}

@@ -1,0 +1,61 @@
+import type { Config } from '../config/config.ts'
+import type { OutboxOperator, OutboxStatus, ProviderReport, SourceActivity } from '../outbox/operator.ts'
+import { VERSION } from '../version.ts'
+import { iso, isoOrNull } from './instants.ts'
+import { providerDocument, reportsOf } from './provider.ts'
+import { listedTargets, targetDocument } from './targets.ts'
+
+export interface Status {
+  readonly now: number
+  readonly config: Config
+  readonly outbox: OutboxStatus
+  readonly daemon: Daemon
+  readonly provider: readonly ProviderReport[]
+}
+
+export type Daemon = Awaited<ReturnType<OutboxOperator['daemon']>>
+
+export interface ListedSource extends SourceActivity {
+  readonly configured: boolean
+}
+
+/** How all is doing at one moment. */
+export async function statusOf(config: Config, operator: StatusReader, now: number): Promise<Status> {
+  return {
+    now,
+    config,
+    outbox: await operator.status(now),
+    daemon: await operator.daemon(),
+    provider: reportsOf(config, await operator.provider()),
+  }
+}
+
+export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider'>
+
+/** Everything, for scripts: instants in ISO. */
+export function statusDocument({ now, config, outbox, daemon, provider }: Status): object {
+  return {
+    at: iso(now),
+    version: VERSION,
+    daemon: daemon && { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) },
+    outbox: {
+      path: config.outbox.path,
+      events: outbox.events,
+      ...outbox.storage,
+      reserveBytes: config.outbox.reserveBytes,
+    },
+    sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
+    targets: listedTargets(config, outbox.targets).map(targetDocument),
+    provider: provider.map(providerDocument),
+  }
+}
+
+/** The configured sources in the order of the configuration, then others that events or refusals tell of. */
+export function listedSources({ sources }: Config, { sources: active }: OutboxStatus): ListedSource[] {
+  const byName = new Map(active.map((each) => [each.source, each]))
+  const others = active.map(({ source }) => source).filter((source) => !Object.hasOwn(sources, source))
+  return [...Object.keys(sources), ...others].map((source) => ({
+    ...(byName.get(source) ?? { source, lastEventAt: null, eventsLastHour: 0, refusedLastHour: [] }),
+    configured: Object.hasOwn(sources, source),
+  }))
+}

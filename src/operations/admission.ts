@@ -1,0 +1,146 @@
+import type { Config } from '../config/config.ts'
+import type { Clock } from '../domain/clock.ts'
+import { RelayError } from '../domain/errors.ts'
+import { callIdOf, type NewEvent, parsePayload } from '../domain/event.ts'
+import { newEventId } from '../event-id.ts'
+import type { Admission, Admitted, OutboxOperator, RejectionFilter, StoredRejection } from '../outbox/operator.ts'
+import { countEach } from './counts.ts'
+import { isEmpty } from './filters.ts'
+import { refuseMissing } from './missing.ts'
+import { type Advance, inSteps } from './steps.ts'
+import { deliveriesTo, type Router, todaysRoutes } from './todays-routes.ts'
+
+/** So many are read with their bodies, routed and recorded at once, in one transaction. */
+const STEP = 50
+
+/** A rejection that cannot be admitted, and why. */
+export interface Refused {
+  readonly rejectionId: number
+  readonly problem: string
+}
+
+/** What has become of rejections. */
+export interface AdmissionTally {
+  readonly admitted: Admitted[]
+  /** Their bodies hold no event. */
+  readonly refused: Refused[]
+  /** New deliveries by their target. */
+  readonly targets: Map<string, number>
+}
+
+export interface AdmissionOptions {
+  readonly dryRun: boolean
+  readonly clock: Clock
+  /** Is told what an operator should look at. */
+  readonly warn: (text: string) => void
+  readonly advance?: Advance
+}
+
+/** Which rejections an operator means; undefined where that would be all there are. */
+export function meantRejections(ids: readonly number[], filter: RejectionFilter): RejectionFilter | undefined {
+  if (ids.length > 0) return { ...filter, rejectionIds: ids, kept: true }
+  return isEmpty(filter) ? undefined : { reason: 'timestamp_stale', ...filter, kept: true }
+}
+
+/** Throws `not_found` for ids that there are not. */
+export async function refuseUnknownRejections(
+  operator: Pick<OutboxOperator, 'findRejections'>,
+  rejectionIds: readonly number[],
+) {
+  refuseMissing('rejection', rejectionIds, await operator.findRejections({ rejectionIds }))
+}
+
+/** Throws the reason of the rejection for one that was named and has no body on record. */
+export async function refuseUnproven(
+  operator: Pick<OutboxOperator, 'listRejections'>,
+  rejectionIds: readonly number[],
+): Promise<void> {
+  const [unproven] = await operator.listRejections({ rejectionIds, kept: false }, 1)
+  if (unproven === undefined) return
+  const { rejectionId, reason } = unproven
+  throw new RelayError(reason, `rejection ${rejectionId} (${reason}) cannot be admitted: nothing proves who sent it`)
+}
+
+/** Takes kept rejections in, or in a dry run only says what would come of it. */
+export async function admitRejections(
+  operator: Pick<OutboxOperator, 'readRejections' | 'admit'>,
+  config: Config,
+  rejectionIds: readonly number[],
+  { dryRun, clock, warn, advance = () => {} }: AdmissionOptions,
+): Promise<AdmissionTally> {
+  const route = todaysRoutes(config, warn)
+  const tally: AdmissionTally = { admitted: [], refused: [], targets: new Map() }
+  await inSteps(rejectionIds, STEP, advance, async (step) => {
+    const admissions: Admission[] = []
+    for (const rejection of await operator.readRejections(step)) {
+      const read = await admissionOf(rejection, config, route)
+      if ('problem' in read) tally.refused.push(read)
+      else admissions.push(read)
+    }
+    count(tally, admissions, dryRun ? admissions.map(asIfNew) : await operator.admit(admissions, clock.now()))
+  })
+  return tally
+}
+
+/** For scripts. `matched`: how many there were at first. */
+export function admissionDocument(tally: AdmissionTally, matched: number, dryRun: boolean) {
+  const { admitted, refused, targets } = tally
+  const duplicates = duplicatesIn(tally)
+  return {
+    matched,
+    dryRun,
+    admitted: dryRun ? 0 : admitted.length - duplicates,
+    duplicates,
+    targets: Object.fromEntries(targets),
+    events: dryRun ? [] : admitted,
+    refused,
+  }
+}
+
+export function duplicatesIn({ admitted }: AdmissionTally): number {
+  return admitted.filter(({ duplicate }) => duplicate).length
+}
+
+function asIfNew({ rejectionId, event: { eventId } }: Admission): Admitted {
+  return { rejectionId, eventId, duplicate: false }
+}
+
+function count(
+  { admitted: all, targets }: AdmissionTally,
+  admissions: readonly Admission[],
+  admitted: readonly Admitted[],
+): void {
+  all.push(...admitted)
+  const recorded = new Set(admitted.filter(({ duplicate }) => !duplicate).map(({ rejectionId }) => rejectionId))
+  const deliveries = admissions
+    .filter(({ rejectionId }) => recorded.has(rejectionId))
+    .flatMap((each) => each.deliveries)
+  countEach(
+    deliveries.map(({ target }) => target),
+    targets,
+  )
+}
+
+/** The event that a kept rejection holds, as it would have been recorded when it came, and where it goes today. */
+async function admissionOf(
+  { rejectionId, source, receivedAt, contentType, body }: StoredRejection,
+  config: Config,
+  route: Router,
+): Promise<Admission | Refused> {
+  if (body === null) return { rejectionId, problem: 'its body was not kept' }
+  const parsed = parsePayload(body)
+  if ('problem' in parsed) return { rejectionId, problem: parsed.problem }
+  const { payload } = parsed
+  const event: NewEvent = {
+    eventId: newEventId(),
+    source,
+    event: payload.event,
+    callId: callIdOf(payload),
+    receivedAt,
+    origin: 'webhook',
+    contentType,
+    body,
+  }
+  const targets = await route(payload, `rejection ${rejectionId}`)
+  return { rejectionId, event, deliveries: deliveriesTo(config, targets) }
+}

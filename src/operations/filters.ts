@@ -1,0 +1,68 @@
+import type { RefusalCode } from '../domain/errors.ts'
+import type { DeliveryFilter, DeliveryState, EventFilter, RejectionFilter } from '../outbox/operator.ts'
+
+type EventState = NonNullable<EventFilter['deliveryStates']>[number]
+
+/** What an operator asks for, by the names that it has in commands and in the admin API. Instants in epoch milliseconds. */
+export interface AskedEvents {
+  readonly source?: string
+  readonly event?: string
+  readonly call?: string
+  readonly since?: number
+  readonly until?: number
+}
+
+export interface AskedEventList extends AskedEvents {
+  readonly state?: EventState[]
+}
+
+export interface AskedDeliveries extends AskedEvents {
+  readonly target?: string
+  readonly state?: DeliveryState[]
+  readonly eventId?: string[]
+  readonly error?: string
+}
+
+export interface AskedRejections {
+  readonly reason?: RefusalCode
+  readonly source?: string
+  readonly peer?: string
+  readonly since?: number
+  readonly until?: number
+  readonly kept?: boolean
+}
+
+export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered', 'dead', 'cancelled']
+
+export const EVENT_STATES: readonly EventState[] = [...DELIVERY_STATES, 'none']
+
+/** What is asked for; a key is there only where it was given. */
+export function eventFilter({ source, event, call, since, until }: AskedEvents): EventFilter {
+  return given({ source, event, callId: call, since, until })
+}
+
+/** See `eventFilter`. */
+export function eventListFilter({ state, ...event }: AskedEventList): EventFilter {
+  return { ...given({ deliveryStates: state }), ...eventFilter(event) }
+}
+
+/** See `eventFilter`. */
+export function deliveryFilter({ target, state, eventId, error, ...event }: AskedDeliveries): DeliveryFilter {
+  return { ...given({ target, states: state, eventIds: eventId, error }), ...eventFilter(event) }
+}
+
+/** See `eventFilter`. */
+export function rejectionFilter({ reason, source, peer, since, until, kept }: AskedRejections): RejectionFilter {
+  return given({ reason, source, peer, since, until, kept })
+}
+
+export function isEmpty(filter: object): boolean {
+  return Object.keys(filter).length === 0
+}
+
+/** Those of the values that are there. */
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+function given<T extends object>(values: T): Given<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>
+}

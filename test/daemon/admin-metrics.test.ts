@@ -1,0 +1,67 @@
+import t from 'tap'
+import { parseExposition } from '../admin/exposition.ts'
+import { eventually } from '../eventually.ts'
+import { scratch } from '../scratch.ts'
+import { adminAddress, adminClient } from './admin-client.ts'
+import { service, sources } from './operator-commands.ts'
+import { startRelay, writeConfig } from './relay-process.ts'
+import { bodyOf, send } from './ultravox-sender.ts'
+
+t.test('what comes in, is refused, goes out and waits is measured, under no name that anybody sent', async (t) => {
+  const directory = scratch(t)
+  const [up, down] = [await service(t, true), await service(t, false)]
+  const targets = { up: up.target, down: down.target }
+  const config = { sources, targets, routes: [{ events: ['*'], to: ['up', 'down'] }], admin: { listen: '127.0.0.1:0' } }
+  const relay = await startRelay(t, writeConfig(directory, config))
+  const { get } = adminClient(adminAddress(relay))
+  const metrics = async () => parseExposition((await get('/metrics')).text)
+  const url = `${relay.origin}/webhooks/ultravox`
+
+  const body = bodyOf('call.ended')
+  for (const each of [body, body, bodyOf('hostile_name{}"\n')]) t.equal((await send(url, each)).status, 204)
+  await send(url, body, { secret: 'another' })
+  await send(`${relay.origin}/hostile_path`, body)
+  await eventually(
+    async () => (await metrics()).value('ultravox_relay_deliveries_dead', { target: 'down' }) === 2,
+    'all is over, and was read since',
+  )
+
+  const { value, samples, families } = await metrics()
+  const expected: [string, Record<string, string>, number][] = [
+    ['events_recorded_total', { source: 'ultravox', origin: 'webhook' }, 2],
+    ['events_duplicate_total', { source: 'ultravox' }, 1],
+    ['requests_refused_total', { source: 'ultravox', reason: 'signature_mismatch' }, 1],
+    ['requests_refused_total', { source: '', reason: 'not_found' }, 1],
+    ['attempts_total', { target: 'up', outcome: 'delivered' }, 2],
+    ['attempts_total', { target: 'down', outcome: 'refused' }, 2],
+    ['delivery_latency_seconds_count', { target: 'up' }, 2],
+    ['deliveries_pending', { target: 'up' }, 0],
+    ['deliveries_due', { target: 'down' }, 0],
+    ['deliveries_retrying', { target: 'down' }, 0],
+    ['oldest_due_age_seconds', { target: 'down' }, 0],
+    ['target_breaker_open', { target: 'down' }, 0],
+    ['target_paused', { target: 'down' }, 0],
+    ['deliveries_orphaned', {}, 0],
+    ['outbox_up', {}, 1],
+    ['disk_reserve_bytes', {}, 256 * 1024 ** 2],
+  ]
+  for (const [name, labels, count] of expected) {
+    t.equal(value(`ultravox_relay_${name}`, labels), count, `${name} ${JSON.stringify(labels)}`)
+  }
+  for (const name of [
+    'outbox_commit_duration_seconds_count',
+    'outbox_commit_calls_sum',
+    'outbox_bytes',
+    'disk_free_bytes',
+  ]) {
+    t.ok(value(`ultravox_relay_${name}`)! > 0, name)
+  }
+  for (const name of [
+    'nodejs_eventloop_lag_p99_seconds',
+    'process_cpu_seconds_total',
+    'process_resident_memory_bytes',
+  ]) {
+    t.ok(families.has(name), name)
+  }
+  t.notMatch(JSON.stringify(samples), 'hostile')
+})
