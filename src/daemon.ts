@@ -5,29 +5,29 @@ import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
 import { type CallAttachments, createCallAttachments } from './call-attachments.ts'
-import type { Config, TargetConfig } from './config/config.ts'
+import type { Config } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { knownSecrets } from './config/known-secrets.ts'
 import { countedLanes, countedRecord, countedRequests } from './counted.ts'
-import { Lane, type LaneLog } from './delivery/lane.ts'
+import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, type RelayError } from './domain/errors.ts'
 import { evaluationProblem } from './domain/expression.ts'
-import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
+import type { Vitals } from './domain/vitals.ts'
 import { type Entry, heardBy } from './entry.ts'
 import { newEventId } from './event-id.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
+import { lanesOf } from './lane-factory.ts'
 import { alertsLog, appLog, type Logger, laneLog } from './logging.ts'
 import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { noVerification } from './sources/none.ts'
 import { createUltravoxScheme } from './sources/ultravox.ts'
-import { createTarget } from './target-factory.ts'
 import { Launcher } from './targets/launcher.ts'
 import { VERSION } from './version.ts'
 import { startWatching, watched } from './watching.ts'
@@ -44,6 +44,8 @@ export interface Daemon {
   reload(next: Config): Promise<Reloaded>
   /** Puts on record that a configuration could not be taken over, for the commands. Nothing changes. */
   refuseReload(problem: string): Promise<void>
+  /** How it stands. What is stuck in it keeps it from answering, or shows in the answer. */
+  vitals(): Promise<Vitals>
   /** Ends it in good order: no new requests, requests in flight answered, running attempts ended or given back. */
   stop(): Promise<void>
 }
@@ -57,12 +59,14 @@ export interface DaemonOptions {
   readonly logger: Logger
   /** Called when the relay cannot go on: its storage can no longer be trusted. The process should end at once. */
   readonly onFailure: (error: RelayError) => void
+  /** A socket that somebody holds for the relay, to listen on in place of one of its own. */
+  readonly inheritedFd?: number | undefined
   readonly clock?: Clock
 }
 
 /**
  * Wires the relay together and starts it: outbox, lanes, listener; nothing is taken before everything behind it works.
- * Throws `outbox_locked`, `outbox_unusable`, `outbox_failed`, `runtime_unsupported` or `listen_failed`, with nothing
+ * Throws `config_invalid`, `outbox_locked`, `outbox_unusable`, `outbox_failed`, `runtime_unsupported` or `listen_failed`, with nothing
  * left running.
  */
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
@@ -74,7 +78,7 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed)
   try {
     relay.current = new Relay(config, outbox, metrics, options)
-    await relay.current.start()
+    await relay.current.start(options.inheritedFd)
     return relay.current
   } catch (error) {
     await (relay.current ?? { end: () => outbox.close() }).end(0)
@@ -138,13 +142,13 @@ class Relay implements Daemon {
     })
   }
 
-  async start(): Promise<void> {
+  async start(inheritedFd: number | undefined): Promise<void> {
     const { server, file } = this.#config
     const use = await this.#prepareListener(this.#config)
     use()
     const useAdmin = await this.#admin.prepare(this.#config)
     useAdmin()
-    this.address = await this.#listener.listen(server.listen)
+    this.address = await this.#listener.listen(server.listen, inheritedFd)
     await this.#lanes.start()
     this.#watch()
     const fresh = { startedAt: this.#clock.now(), reloads: 0, reloadedAt: null, reloadProblem: null }
@@ -188,6 +192,12 @@ class Relay implements Daemon {
 
   refuseReload(problem: string): Promise<void> {
     return this.#inTurn(() => this.#saveReload(problem))
+  }
+
+  async vitals(): Promise<Vitals> {
+    const targets = Object.keys(this.#config.targets)
+    const tally = await this.#outbox.tally(targets, this.#clock.now())
+    return { ...tally, targets: targets.length, unansweredMs: this.#lanes.unansweredMs(this.#steady.now()) }
   }
 
   async stop(): Promise<void> {
@@ -241,24 +251,10 @@ class Relay implements Daemon {
 
   /** The lanes of a configuration; `running` names those that go on as they are. */
   #lanesOf(config: Config, running: (name: string) => Lane | undefined): ReadonlyMap<string, ConfiguredLane> {
-    return new Map(
-      Object.entries(config.targets).map(([name, target]) => {
-        const { ordered, paused } = target
-        return [name, { lane: running(name) ?? this.#lane(name, target, config.directory), ordered, paused }]
-      }),
-    )
-  }
-
-  #lane(name: string, target: TargetConfig, directory: string): Lane {
-    return new Lane({
-      target: createTarget(name, target, directory, this.#steady, this.#launcher, this.#attachments),
+    return lanesOf(config, running, {
       outbox: this.#outbox,
-      concurrency: target.concurrency,
-      rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
-      policy: target.retry,
-      breaker: target.breaker,
-      ordered: target.ordered,
-      holdOnDead: target.holdOnDead,
+      launcher: this.#launcher,
+      attachments: this.#attachments,
       clock: this.#steady,
       random: Math.random,
       log: this.#laneLog,

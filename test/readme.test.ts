@@ -93,7 +93,7 @@ t.test('every query in the README runs on the outbox', async (t) => {
 t.test('the README names no script or command that does not exist', async (t) => {
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
   for (const [, name] of README.matchAll(/npm (?:run )?(\w+)/g)) {
-    if (name !== 'ci') t.ok(name! in scripts, `npm run ${name}`)
+    if (!['ci', 'install', 'pack', 'root'].includes(name!)) t.ok(name! in scripts, `npm run ${name}`)
   }
   const { stdout } = await runRelay(['--help'], t.testdir())
   for (const [, name] of README.matchAll(

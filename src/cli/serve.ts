@@ -4,6 +4,8 @@ import { formatProblem } from '../config/problem.ts'
 import type { Daemon } from '../daemon.ts'
 import { errorMessage, exitStatus } from '../domain/errors.ts'
 import type { Logger } from '../logging.ts'
+import { inheritedSocket } from '../systemd/listen-fds.ts'
+import { createService, type Service } from '../systemd/service.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
@@ -18,13 +20,16 @@ export function serveCommand(): Command {
     .action(async (options: { config?: string }) => {
       const file = configFile(options.config)
       const { config } = loadTold(file)
-      // From here on: what comes while the relay starts is done when it has, and does not end the process.
+      // From here on: what comes while the relay starts is done when it has. It may be answering requests already.
       const reloads = new Reloads()
+      const stop = stopSignal()
       // Loaded here, so that the other commands need not wait for all that the daemon is made of.
       const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
       const { logger, flush } = createLog()
+      const service = serviceOf(logger)
       const daemon = await startDaemon(config, {
         logger,
+        inheritedFd: inheritedSocket(process.env, process.pid),
         onFailure(error) {
           // Nothing can be saved by going on, and what is acknowledged is on disk. systemd starts it again.
           logger.fatal({ code: error.code, error: error.message }, 'outbox failed')
@@ -35,10 +40,12 @@ export function serveCommand(): Command {
         { version: VERSION, listen: daemon.address, outbox: config.outbox.path, config: config.file },
         'relay started',
       )
-      reloads.begin(() => reload(daemon, file, logger))
+      service.ready(daemon)
+      reloads.begin(() => service.reloading(() => reload(daemon, file, logger)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) process.stderr.write(banner(config, file, daemon.address))
-      await stopOnSignal(daemon, (signal) => logger.info({ signal }, 'relay stopping'))
+      logger.info({ signal: await stop }, 'relay stopping')
+      await Promise.all([service.stopping(), daemon.stop()])
       logger.info('relay stopped')
       await flush()
       // Not waiting for a stdout that is full.
@@ -46,18 +53,29 @@ export function serveCommand(): Command {
     })
 }
 
-/** Reads the configuration anew, at every SIGHUP (`systemctl reload`, `ultravox-relay reload`). */
-async function reload(daemon: Daemon, file: string, logger: Logger): Promise<void> {
+function serviceOf(logger: Logger): Service {
+  return createService({
+    env: process.env,
+    pid: process.pid,
+    unheard: (problem) => logger.warn({ problem }, 'systemd not notified'),
+    lifeless: (problem) => logger.error({ problem }, 'no sign of life for systemd'),
+  })
+}
+
+/** Reads the configuration anew, at every SIGHUP (`systemctl reload`, `ultravox-relay reload`). False: it is refused. */
+async function reload(daemon: Daemon, file: string, logger: Logger): Promise<boolean> {
   try {
     const { config, warnings } = loadConfig(file, process.env)
     for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')
     const { changed, needsRestart } = await daemon.reload(config)
     logger.info({ changed }, 'configuration reloaded')
     if (needsRestart.length > 0) logger.warn({ keys: needsRestart }, 'changes that take a restart')
+    return true
   } catch (error) {
     const problem = errorMessage(error)
     logger.error({ problem: problem.split('\n') }, 'configuration not reloaded, the old one stays')
     await daemon.refuseReload(problem)
+    return false
   }
 }
 
@@ -79,14 +97,13 @@ class Reloads {
   }
 }
 
-/** A second signal is for those who cannot wait: the default action, an end at once. */
-function stopOnSignal(daemon: Daemon, tell: (signal: NodeJS.Signals) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
+/** The first signal that asks for the end. A second is for those who cannot wait: the default action, an end at once. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
     const stop = (signal: NodeJS.Signals) => {
       process.off('SIGTERM', stop)
       process.off('SIGINT', stop)
-      tell(signal)
-      daemon.stop().then(resolve, reject)
+      resolve(signal)
     }
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)

@@ -19,6 +19,7 @@ import {
   started,
   succeeded,
 } from './breaker.ts'
+import { Questions } from './questions.ts'
 
 /**
  * Longest sleep. Timers run on the monotonic clock and due times on the wall clock: when that is moved, a lane is wrong
@@ -66,6 +67,8 @@ export class Lane {
   readonly #options: LaneOptions
   readonly #abort = new AbortController()
   readonly #running = new Set<Promise<void>>()
+  /** Claims and settlements under way. */
+  readonly #questions: Questions
   #sending = 0
   #settling = 0
   #reserved = 0
@@ -83,7 +86,13 @@ export class Lane {
 
   constructor(options: LaneOptions) {
     this.#options = options
+    this.#questions = new Questions(options.clock)
     setMaxListeners(0, this.#abort.signal)
+  }
+
+  /** For how long the outbox has owed it an answer; 0 where it owes none. */
+  unansweredMs(now: number): number {
+    return this.#questions.openMs(now)
   }
 
   /** Says that something may be due. Cheap, and may be called at any time. */
@@ -170,7 +179,7 @@ export class Lane {
   async #claim(limit: number): Promise<{ nextDueAt: number | null } | 'unavailable'> {
     const { outbox, target, clock, log } = this.#options
     try {
-      const { deliveries, nextDueAt } = await outbox.claim(target.name, limit, clock.now())
+      const { deliveries, nextDueAt } = await this.#questions.ask(outbox.claim(target.name, limit, clock.now()))
       for (const delivery of deliveries) {
         // Claimed in the moment the relay began to stop, the target was paused, or its breaker opened.
         if (this.#stopping || this.#paused || allowed(this.#breaker, this.#sending, clock.now()) <= 0) {
@@ -243,7 +252,7 @@ export class Lane {
     const finished = { startedAt, endedAt: clock.now(), outcome }
     const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
     const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
-    const settleNow = () => outbox.settle(delivery, attempt, settlement)
+    const settleNow = () => this.#questions.ask(outbox.settle(delivery, attempt, settlement))
     try {
       const current = await settleNow().catch((error) => this.#settleLater(settleNow, error))
       if (current) log.attempted(delivery, attempt, settlement)

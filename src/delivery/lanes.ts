@@ -117,10 +117,18 @@ export class Lanes {
     }
   }
 
+  /** For how long the outbox has owed one of them an answer; 0 where it owes none. */
+  unansweredMs(now: number): number {
+    return Math.max(0, ...this.#all().map((lane) => lane.unansweredMs(now)))
+  }
+
   /** See `Lane.stop`. */
   async stop(graceMs: number): Promise<void> {
-    const lanes = [...[...this.#lanes.values()].map(({ lane }) => lane), ...this.#retiring]
-    await Promise.all(lanes.map((lane) => lane.stop(graceMs)))
+    await Promise.all(this.#all().map((lane) => lane.stop(graceMs)))
+  }
+
+  #all(): Lane[] {
+    return [...[...this.#lanes.values()].map(({ lane }) => lane), ...this.#retiring]
   }
 
   /** Its last attempts may leave something for the lane that has come in its place. */

@@ -1,14 +1,16 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Server as TlsServer } from 'node:https'
-import type { Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 
 /** How long a request that has begun to come may still take to be there whole. */
 const LAST_BYTES_MS = 2_000
+/** How long a connection on which nothing is asked stays open: the next request may be on its way already. */
+const NEXT_REQUEST_MS = 200
 const SWEEP_MS = 100
 
 /**
  * What closes a server so that requests in flight are answered, and connections that would hold it up are closed: idle
- * ones at once, and after a moment those whose request does not come. Node leaves a connection on which nothing was ever
+ * ones soon, and after a while those whose request does not come. Node leaves a connection on which nothing was ever
  * asked open, and from `server.close()` on it no longer applies its timeouts: a single silent client would hold up the
  * close for ever.
  */
@@ -36,17 +38,20 @@ export function closeGently(server: Server): () => Promise<void> {
     return new Promise((resolve) => {
       if (!server.listening) return resolve()
       for (const response of unanswered.keys()) response.shouldKeepAlive = false
-      let remainingMs = LAST_BYTES_MS
+      let elapsedMs = 0
       const sweep = setInterval(() => {
-        remainingMs -= SWEEP_MS
+        elapsedMs += SWEEP_MS
+        if (elapsedMs < NEXT_REQUEST_MS) return
         server.closeIdleConnections()
         const whole = [...unanswered.values()].filter(({ complete }) => complete)
         const answering = new Set(whole.map(({ socket }) => peerOf(socket)))
         for (const socket of sockets) {
-          if (!answering.has(peerOf(socket)) && (socket.bytesRead === 0 || remainingMs <= 0)) socket.destroy()
+          const late = socket.bytesRead === 0 || elapsedMs >= LAST_BYTES_MS
+          if (late && !answering.has(peerOf(socket))) socket.destroy()
         }
       }, SWEEP_MS)
-      server.close(() => {
+      // Not the close of http servers: it would close the idle ones at once.
+      NetServer.prototype.close.call(server, () => {
         clearInterval(sweep)
         resolve()
       })

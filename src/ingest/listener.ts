@@ -30,6 +30,11 @@ const TIMEOUTS = {
 /** For a handshake, which Node would wait two minutes for. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
 /**
  * The public listener: one socket for the whole life of the relay, in front of the app of the configuration that holds.
  * What still comes in on an open connection while closing is taken like any other: the outbox is there until the end.
@@ -75,19 +80,39 @@ export class Listener {
 
   /**
    * To be called once there are options to answer by. Gives the address, such as `127.0.0.1:8080`; throws `listen_failed`.
+   * With `inheritedFd` it listens on that socket, which is somebody else's and outlives the relay; where that has another
+   * address it throws `config_invalid`.
    */
-  async listen({ host, port }: { readonly host: string; readonly port: number }): Promise<string> {
+  async listen({ host, port }: Address, inheritedFd?: number): Promise<string> {
+    const wanted = hostPort(host, port)
     try {
       // A name with several addresses would give several servers, of which a graceful end knows only one.
       const { address } = await lookup(host)
-      this.server.listen({ host: address, port })
+      this.server.listen(inheritedFd === undefined ? { host: address, port } : { fd: inheritedFd })
       await once(this.server, 'listening')
+      if (inheritedFd !== undefined) this.#assertInherited({ host: address, port }, wanted)
     } catch (error) {
-      throw new RelayError('listen_failed', `cannot listen on ${hostPort(host, port)}: ${errorMessage(error)}`, {
-        cause: error,
-      })
+      if (error instanceof RelayError) throw error
+      const where = inheritedFd === undefined ? wanted : `the inherited socket ${inheritedFd}`
+      throw new RelayError('listen_failed', `cannot listen on ${where}: ${errorMessage(error)}`, { cause: error })
     }
     return hostPort(host, (this.server.address() as AddressInfo).port)
+  }
+
+  /**
+   * What is checked of a configuration (may this secret be reachable from outside?) and what commands do hangs on
+   * `server.listen`. And clients of a unix socket have no address, by which refused requests are limited and logged.
+   */
+  #assertInherited({ host, port }: Address, wanted: string): void {
+    const inherited = this.server.address() as Partial<AddressInfo> | string | null
+    const { address, port: actual } = typeof inherited === 'object' ? (inherited ?? {}) : {}
+    if (address === host && actual !== undefined && (port === 0 || port === actual)) return
+    this.server.close()
+    const found = address === undefined || actual === undefined ? 'none of TCP' : hostPort(address, actual)
+    throw new RelayError(
+      'config_invalid',
+      `the inherited socket is ${found}, and server.listen ${wanted}: write the same there and in ListenStream=`,
+    )
   }
 
   /** Takes no new connections, answers the requests in flight, and resolves when all connections are closed. */

@@ -46,6 +46,9 @@ export interface Outbox extends ReconciliationStore, ProviderStateStore, Attachm
   /** Since when a target's oldest due delivery is due; null where none is. */
   oldestDueAt(target: string, now: number): Promise<number | null>
 
+  /** How much is due at these targets, and dead at any: read quickly, however much it is. */
+  tally(targets: readonly string[], now: number): Promise<Tally>
+
   /** The names of all targets that have unfinished deliveries. */
   targetsWithDeliveries(): Promise<string[]>
 
@@ -72,6 +75,15 @@ export interface Claim {
   /** When the target's next delivery that is neither leased nor in this claim falls due; null where there is none. */
   readonly nextDueAt: number | null
 }
+
+/** Numbers of deliveries, counted up to `TALLIED`. */
+export interface Tally {
+  readonly due: number
+  readonly dead: number
+}
+
+/** More than so many of a kind are not counted: it would take time, and nobody needs to know. */
+export const TALLIED = 10_000
 
 /** What is kept of a target besides its deliveries. */
 export interface TargetState {

@@ -49,6 +49,18 @@ t.test('close closes idle connections, and does not wait for their keep-alive to
   t.ok(performance.now() - startedAt < 3_000, 'keep-alive would last 10 s')
 })
 
+t.test('a request that is on its way on an idle connection when it closes is answered', async (t) => {
+  const trial = await TrialListener.start(t)
+  const used = await trial.connect()
+  const ask = () => used.write(headOf({ headers: trial.signed(SAMPLE), body: SAMPLE }) + SAMPLE)
+  ask()
+  t.match(await used.answer(), { status: 204, headers: { connection: 'keep-alive' } })
+  const closing = trial.listener.close()
+  ask()
+  t.match(await used.answer(), { status: 204, headers: { connection: 'close' } })
+  await closing
+})
+
 t.test('close closes a connection on which nothing was ever asked', async (t) => {
   const trial = await TrialListener.start(t)
   const accepted = once(trial.listener.server, 'connection')

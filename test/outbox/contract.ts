@@ -276,6 +276,16 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     t.equal(await outbox.oldestDueAt('ops', 5_000), null)
   })
 
+  t.test(`${name}: it tells how much is due at some targets, and how much is dead`, async (t) => {
+    const outbox = await opened(t)
+    for (const receivedAt of [2_000, 3_000]) await outbox.record(newEvent({ receivedAt }), to('crm', 'dwh'))
+    t.same(await outbox.tally(['crm', 'gone'], 2_500), { due: 1, dead: 0 })
+    t.same(await outbox.tally(['crm', 'dwh'], 5_000), { due: 4, dead: 0 })
+    const delivery = await claimOne(outbox, 'crm', 5_000)
+    await outbox.settle(delivery, attemptAt(delivery, 'refused'), { state: 'dead' })
+    t.same(await outbox.tally(['dwh'], 5_000), { due: 2, dead: 1 }, 'dead at any target')
+  })
+
   t.test(`${name}: what is to be leased at once comes back from recording as if it had been claimed`, async (t) => {
     const outbox = await opened(t)
     const event = newEvent({ body: Buffer.from('{"event":"call.ended","n":1}') })

@@ -63,6 +63,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.targetStates()
       case 'oldestDueAt':
         return store.oldestDueAt(...call.args)
+      case 'tally':
+        return store.tally(...call.args)
       case 'targetsWithDeliveries':
         return store.targetsWithDeliveries()
       case 'missingEvents':

@@ -5,7 +5,7 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/de
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
-import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, TargetState } from '../outbox.ts'
+import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, Tally, TargetState } from '../outbox.ts'
 import type { ExpectedEvent, ProviderState, Sweep, UntoldGaps } from '../reconciliation.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
@@ -107,6 +107,10 @@ export class SqliteOutbox implements Outbox {
 
   oldestDueAt(target: string, now: number): Promise<number | null> {
     return this.#call({ method: 'oldestDueAt', args: [target, now] })
+  }
+
+  tally(targets: readonly string[], now: number): Promise<Tally> {
+    return this.#call({ method: 'tally', args: [targets, now] })
   }
 
   targetsWithDeliveries(): Promise<string[]> {

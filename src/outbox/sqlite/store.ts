@@ -7,6 +7,7 @@ import { createEventStore, type EventStore } from './events.ts'
 import { createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
+import { createTallyStore, type TallyStore } from './tally.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
 
 /**
@@ -19,6 +20,7 @@ export interface Store
     RejectionStore,
     TargetStateStore,
     DaemonStateStore,
+    TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
     ReturnType<typeof createReconciliationStore> {}
@@ -32,6 +34,7 @@ export function createStore(database: Database.Database): Store {
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createSecretUseStore(database),
+    ...createTallyStore(database),
     ...createReconciliationStore(database),
     ...createAttachmentStore(database),
   }

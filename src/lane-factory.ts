@@ -1,0 +1,45 @@
+import type { Config, TargetConfig } from './config/config.ts'
+import { Lane, type LaneOptions } from './delivery/lane.ts'
+import type { ConfiguredLane } from './delivery/lanes.ts'
+import type { Attachments } from './domain/attachments.ts'
+import { createRate, UNLIMITED } from './domain/rate-limit.ts'
+import { createTarget } from './target-factory.ts'
+import type { Launcher } from './targets/launcher.ts'
+
+/** What all lanes share. */
+export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' | 'random' | 'log'> {
+  readonly launcher: Launcher
+  readonly attachments: Attachments
+}
+
+/** The lanes of a configuration; `running` names those that go on as they are. */
+export function lanesOf(
+  { targets, directory }: Config,
+  running: (name: string) => Lane | undefined,
+  surroundings: LaneSurroundings,
+): ReadonlyMap<string, ConfiguredLane> {
+  return new Map(
+    Object.entries(targets).map(([name, target]) => {
+      const { ordered, paused } = target
+      return [name, { lane: running(name) ?? laneOf(name, target, directory, surroundings), ordered, paused }]
+    }),
+  )
+}
+
+function laneOf(
+  name: string,
+  target: TargetConfig,
+  directory: string,
+  { launcher, attachments, ...rest }: LaneSurroundings,
+): Lane {
+  return new Lane({
+    ...rest,
+    target: createTarget(name, target, directory, rest.clock, launcher, attachments),
+    concurrency: target.concurrency,
+    rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
+    policy: target.retry,
+    breaker: target.breaker,
+    ordered: target.ordered,
+    holdOnDead: target.holdOnDead,
+  })
+}

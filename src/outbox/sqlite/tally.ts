@@ -1,0 +1,27 @@
+import type Database from 'better-sqlite3'
+import { TALLIED, type Tally } from '../outbox.ts'
+
+export interface TallyStore {
+  tally(targets: readonly string[], now: number): Tally
+}
+
+/** Counts that stop at a limit. It is asked for every few seconds, by the thread that everything else waits for. */
+export function createTallyStore(database: Database.Database): TallyStore {
+  // A cross join keeps the order: for each target its part of the index, so that what is due later is not read.
+  const counts = database.prepare(`
+    select
+      (select count(*) from (
+        select 1
+        from json_each(@targets) as names
+        cross join live_deliveries as d on d.target = names.value
+        where d.ready = 1 and d.due_at <= @now
+        limit ${TALLIED})) as due,
+      (select count(*) from (
+        select 1
+        from finished_deliveries
+        where state = 'dead'
+        limit ${TALLIED})) as dead`)
+  return {
+    tally: (targets, now) => counts.get({ targets: JSON.stringify(targets), now }) as Tally,
+  }
+}

@@ -1,0 +1,49 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t from 'tap'
+import { bodyOf, send } from './daemon/ultravox-sender.ts'
+import { installPackage } from './installed.ts'
+import { scratch } from './scratch.ts'
+
+t.test('the package, installed into an empty place, is a relay that works', async (t) => {
+  const directory = scratch(t)
+  const prefix = installPackage(directory)
+  const installed = join(prefix, 'lib', 'node_modules', 'ultravox-relay')
+  for (const file of ['config/relay.schema.json', 'systemd/ultravox-relay.service', 'systemd/ultravox-relay.socket']) {
+    t.ok(existsSync(join(installed, file)), file)
+  }
+  t.notOk(existsSync(join(installed, 'build', 'test')), 'without its tests')
+
+  const empty = join(directory, 'empty')
+  mkdirSync(empty)
+  const env = ['-i', `PATH=${join(prefix, 'bin')}:${dirname(process.execPath)}:/usr/bin:/bin`]
+  const run = (...args: string[]) => spawnSync('/usr/bin/env', [...env, 'ultravox-relay', ...args], { cwd: empty })
+  t.equal(run('init').status, 0)
+  t.equal(run('check').status, 0, 'its example is complete')
+  const config = join(empty, 'relay.yaml')
+  writeFileSync(config, readFileSync(config, 'utf8').replace(/listen: .*/, 'listen: 127.0.0.1:0'))
+
+  const relay = spawn('/usr/bin/env', [...env, 'ultravox-relay', 'serve'], {
+    cwd: empty,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  t.teardown(() => relay.kill('SIGKILL'))
+  const lines = createInterface(relay.stdout!)
+  let listen = ''
+  for await (const line of lines) {
+    const entry = JSON.parse(line) as { msg: string; listen: string }
+    if (entry.msg !== 'relay started') continue
+    listen = entry.listen
+    break
+  }
+  relay.stdout!.resume()
+  const secret = readFileSync(join(empty, 'relay.secret'), 'utf8').trim()
+  const { status } = await send(`http://${listen}/webhooks/ultravox`, bodyOf('call.ended'), { secret })
+  t.equal(status, 204, 'with its migrations and its worker')
+  t.match(run('status', '--json').stdout.toString(), /"running":\s*true/)
+  relay.kill('SIGTERM')
+  t.same(await once(relay, 'exit'), [0, null])
+})
