@@ -4,13 +4,13 @@ import { createAdminApp } from './admin/app.ts'
 import type { Readings } from './admin/gauges.ts'
 import { AdminListener } from './admin/listener.ts'
 import type { Metrics } from './admin/metrics.ts'
-import { freeBytesAt } from './alerts/low-space.ts'
 import type { AdminConfig, Config } from './config/config.ts'
 import { sameConfig } from './config/difference.ts'
 import { listedTargets } from './documents/targets.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
 import { adminLog, type Logger } from './logging.ts'
 import { openOperatorThread, type ThreadedOperator } from './outbox/sqlite/operator-thread.ts'
+import { freeBytesAt } from './upkeep/free-space.ts'
 
 export interface AdminSideOptions {
   readonly metrics: Metrics

@@ -1,12 +1,13 @@
 import { dirname } from 'node:path'
-import { freeBytesAt } from './alerts/low-space.ts'
 import type { Config } from './config/config.ts'
 import { attachmentsLog, type Logger } from './logging.ts'
 import { CallAttachments, type CallAttachmentsOptions } from './ultravox/attachments.ts'
+import { recordingsDirectory } from './ultravox/kept-recordings.ts'
+import { freeBytesAt } from './upkeep/free-space.ts'
 
 export type { CallAttachments }
 
-/** The attachments of a relay with this configuration. Recordings are kept beside the outbox, as `relay.db-recordings`. */
+/** The attachments of a relay with this configuration. */
 export function createCallAttachments(
   { outbox, ultravox }: Config,
   { logger, ...options }: Pick<CallAttachmentsOptions, 'store' | 'clock' | 'random'> & { readonly logger: Logger },
@@ -14,7 +15,7 @@ export function createCallAttachments(
   const attachments = new CallAttachments({
     ...options,
     log: attachmentsLog(logger),
-    directory: `${outbox.path}-recordings`,
+    directory: recordingsDirectory(outbox.path),
     async assertRoom(bytes) {
       if ((await freeBytesAt(dirname(outbox.path))) - bytes >= outbox.reserveBytes) return
       throw new Error('no room on the disk beside outbox.reserve')

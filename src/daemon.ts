@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { Metrics } from './admin/metrics.ts'
 import { AdminSide } from './admin-side.ts'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
@@ -13,22 +14,22 @@ import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, type RelayError } from './domain/errors.ts'
-import { evaluationProblem } from './domain/expression.ts'
-import { compileRoute, routeEvent } from './domain/routing.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
 import type { Vitals } from './domain/vitals.ts'
-import { type Entry, heardBy } from './entry.ts'
+import { type Entry, heardBy, routing } from './entry.ts'
 import { newEventId } from './event-id.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { lanesOf } from './lane-factory.ts'
-import { alertsLog, appLog, type Logger, laneLog } from './logging.ts'
+import { alertsLog, appLog, type Logger, laneLog, upkeepLog } from './logging.ts'
 import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { noVerification } from './sources/none.ts'
 import { createUltravoxScheme } from './sources/ultravox.ts'
 import { Launcher } from './targets/launcher.ts'
+import { DiskReserve } from './upkeep/disk-reserve.ts'
+import { freeBytesAt } from './upkeep/free-space.ts'
 import { VERSION } from './version.ts'
 import { startWatching, watched } from './watching.ts'
 
@@ -94,6 +95,7 @@ class Relay implements Daemon {
   readonly #steady: Clock
   readonly #alerts: Alerts
   readonly #silence: SilentSources
+  readonly #reserve: DiskReserve
   readonly #lanes: Lanes
   readonly #laneLog: LaneLog & LanesLog
   readonly #attachments: CallAttachments
@@ -120,7 +122,7 @@ class Relay implements Daemon {
     this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
-    this.#route = this.#routing(config)
+    this.#route = routing(config.routes, this.#logger)
     this.#entry = {
       newEventId,
       route: (payload) => this.#route(payload),
@@ -128,6 +130,8 @@ class Relay implements Daemon {
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
+    const freeBytes = () => freeBytesAt(dirname(config.outbox.path))
+    this.#reserve = new DiskReserve({ freeBytes, log: upkeepLog(logger) })
     this.#attachments = createCallAttachments(config, { store: outbox, clock, random: Math.random, logger })
     this.#laneLog = countedLanes(alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise)), metrics.counts)
     this.#lanes = new Lanes(
@@ -135,15 +139,16 @@ class Relay implements Daemon {
       { outbox, log: this.#laneLog },
     )
     this.#receive = createReceiver({
-      ...heardBy(this.#silence, this.#entry),
-      reject: (rejection) => outbox.reject(rejection),
+      ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
+      reject: this.#reserve.guarding((rejection) => outbox.reject(rejection)),
       secretsUsed: createSecretUses((...use) => outbox.saveSecretUse(...use)),
       clock,
     })
   }
 
   async start(inheritedFd: number | undefined): Promise<void> {
-    const { server, file } = this.#config
+    const { server, outbox, file } = this.#config
+    await this.#reserve.look(outbox.reserveBytes)
     const use = await this.#prepareListener(this.#config)
     use()
     const useAdmin = await this.#admin.prepare(this.#config)
@@ -176,7 +181,7 @@ class Relay implements Daemon {
       // The last that may fail: a socket that it has opened must come into use.
       const useAdmin = await this.#admin.prepare(config)
       this.#config = config
-      this.#route = this.#routing(config)
+      this.#route = routing(config.routes, this.#logger)
       useProvider()
       useListener()
       useLanes()
@@ -223,17 +228,6 @@ class Relay implements Daemon {
     return done
   }
 
-  #routing(config: Config): Entry['route'] {
-    const routes = config.routes.map(compileRoute)
-    return (payload) =>
-      routeEvent(routes, payload, (index, error) =>
-        this.#logger.warn(
-          { route: index, event: payload.event, error: evaluationProblem(error) },
-          'route condition failed, taken as true',
-        ),
-      )
-  }
-
   #prepareListener({ server, sources }: Config): Promise<() => void> {
     return this.#listener.prepare(server.tls, {
       ...server,
@@ -267,6 +261,7 @@ class Relay implements Daemon {
       outbox: this.#outbox,
       silence: this.#silence,
       listener: this.#listener,
+      reserve: this.#reserve,
       raise: this.#alerts.raise,
       counts: this.#metrics.counts,
       logger: this.#logger,

@@ -1,6 +1,10 @@
 import type { SilentSources } from './alerts/silent-sources.ts'
+import type { Config } from './config/config.ts'
+import { evaluationProblem } from './domain/expression.ts'
+import { compileRoute, routeEvent } from './domain/routing.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import type { ReceiverOptions } from './ingest/receiver.ts'
+import type { Logger } from './logging.ts'
 
 /** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
 export type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
@@ -15,4 +19,16 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
       return record(event, targets)
     },
   }
+}
+
+/** The routes of a configuration; a condition that fails on a payload counts as true, and is logged. */
+export function routing(configured: Config['routes'], logger: Logger): Entry['route'] {
+  const routes = configured.map(compileRoute)
+  return (payload) =>
+    routeEvent(routes, payload, (index, error) =>
+      logger.warn(
+        { route: index, event: payload.event, error: evaluationProblem(error) },
+        'route condition failed, taken as true',
+      ),
+    )
 }

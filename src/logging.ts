@@ -10,6 +10,8 @@ import type { AppLog } from './ingest/app.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
+import type { DiskReserveLog } from './upkeep/disk-reserve.ts'
+import type { RetentionLog } from './upkeep/retention-watch.ts'
 
 export type { Logger }
 
@@ -156,6 +158,24 @@ export function alertsLog(logger: Logger): AlertsLog {
     },
     unwatched(watch, error) {
       logger.warn({ watch, error: errorMessage(error) }, 'watch failed')
+    },
+  }
+}
+
+/** What is told of the upkeep of the outbox. */
+export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog {
+  return {
+    refusing(freeBytes, reserveBytes) {
+      logger.warn({ freeBytes, reserveBytes }, 'disk below outbox.reserve, events are refused')
+    },
+    taking(freeBytes) {
+      logger.info({ freeBytes }, 'disk above outbox.reserve again, events are taken')
+    },
+    pruned(removed) {
+      logger.info(removed, 'outbox pruned')
+    },
+    full(excessBytes, maxSizeBytes) {
+      logger.warn({ excessBytes, maxSizeBytes }, 'outbox larger than outbox.maxSize, nothing left to remove')
     },
   }
 }

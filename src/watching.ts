@@ -1,40 +1,49 @@
-import { dirname } from 'node:path'
-import { freeBytesAt, watchSpace } from './alerts/low-space.ts'
 import { watchBacklog } from './alerts/old-backlog.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import type { SilentSources } from './alerts/silent-sources.ts'
 import { startWatches, type Watch } from './alerts/watches.ts'
 import { watchCertificate } from './certificate-watch.ts'
 import type { Config, ServerTlsConfig } from './config/config.ts'
-import type { Clock } from './domain/clock.ts'
-import { alertsLog, certificateLog } from './logging.ts'
+import { type Clock, systemStopwatch } from './domain/clock.ts'
+import { alertsLog, certificateLog, upkeepLog } from './logging.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import { type ProviderSideOptions, watchProvider } from './provider-side.ts'
+import type { DiskReserve } from './upkeep/disk-reserve.ts'
+import { watchHeldLog } from './upkeep/held-log-watch.ts'
+import { watchRetention } from './upkeep/retention-watch.ts'
 
 export interface WatchingOptions extends Omit<ProviderSideOptions, 'store' | 'heardAt'> {
   readonly outbox: Outbox
   readonly silence: SilentSources
   readonly listener: { show(certificate: ServerTlsConfig): void }
+  readonly reserve: DiskReserve
   /** For what waits, whatever is done to the machine's clock. */
   readonly steady: Clock
 }
 
 /** Starts all that looks from time to time how things are: here, and at the provider. What is returned ends it. */
 export function startWatching(config: Config, options: WatchingOptions): () => Promise<void> {
-  const { outbox, silence, listener, steady, raise, logger } = options
-  const { targets, alertAfterMs, outboxPath, reserveBytes, expectWithinMs, tls } = watched(config)
+  const { outbox, silence, listener, reserve, clock, steady, raise, logger } = options
+  const { targets, alertAfterMs, outboxPath, reserveBytes, policy, expectWithinMs, tls } = watched(config)
   silence.expect(new Map(expectWithinMs))
   const watches: Watch[] = [
     silence,
     watchBacklog({ targets, alertAfterMs, outbox, clock: steady, raise }),
-    watchSpace({ reserveBytes, freeBytes: () => freeBytesAt(dirname(outboxPath)), raise }),
+    reserve.watch(reserveBytes, raise),
+    watchRetention({ policy, store: outbox, clock, stopwatch: systemStopwatch, raise, log: upkeepLog(logger) }),
+    watchHeldLog({ store: outbox, path: outboxPath, raise }),
     ...(tls === null
       ? []
       : [watchCertificate(tls, { show: (next) => listener.show(next), log: certificateLog(logger) })]),
   ]
   const ends = [
     startWatches(watches, systemSchedule, alertsLog(logger).unwatched),
-    watchProvider(config, { ...options, store: outbox, heardAt: silence.heardAt }),
+    watchProvider(config, {
+      ...options,
+      record: reserve.guarding(options.record),
+      store: outbox,
+      heardAt: silence.heardAt,
+    }),
   ]
   return async () => void (await Promise.all(ends.map((end) => end())))
 }
@@ -46,6 +55,7 @@ export function watched({ server, sources, targets, delivery, outbox, ultravox }
     alertAfterMs: delivery.alertAfterMs,
     outboxPath: outbox.path,
     reserveBytes: outbox.reserveBytes,
+    policy: { ...outbox.retention, maxSizeBytes: outbox.maxSizeBytes },
     expectWithinMs: Object.entries(sources).flatMap(([name, { expectWithinMs }]): [string, number][] =>
       expectWithinMs === null ? [] : [[name, expectWithinMs]],
     ),

@@ -20,6 +20,7 @@ const MAINTENANCE = 'outbox/maintenance.ts'
 const TARGET_CONNECTION = 'target-connection.ts'
 const RECONCILIATION = 'outbox/reconciliation.ts'
 const ATTACHMENTS = 'outbox/attachments.ts'
+const RETENTION = 'outbox/retention.ts'
 /** The commands work on an outbox beside the daemon; which storage it is, only this file of theirs knows. */
 const OPEN_OUTBOX = 'cli/open-outbox.ts'
 const ALL_BUT_CLI = [
@@ -33,6 +34,7 @@ const ALL_BUT_CLI = [
   'alerts',
   'ultravox',
   'admin',
+  'upkeep',
 ]
 
 /**
@@ -43,12 +45,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
   config: ['domain'],
   outbox: ['domain'],
-  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION, ATTACHMENTS],
+  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION, ATTACHMENTS, RETENTION],
   sources: ['domain'],
   targets: ['domain'],
   delivery: ['domain', OUTBOX, 'targets/target.ts'],
   ingest: ['domain', OUTBOX, 'sources/scheme.ts'],
   alerts: ['domain', OUTBOX, RECONCILIATION],
+  upkeep: ['domain', RETENTION, 'alerts'],
   ultravox: ['domain', OUTBOX, RECONCILIATION, ATTACHMENTS],
   documents: ['domain', 'config', OPERATOR],
   operations: ['domain', 'config', 'documents', OPERATOR, 'event-id.ts'],
@@ -84,10 +87,19 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'watching.ts',
   ],
   'lane-factory.ts': ['domain', 'config', 'delivery', 'targets', 'target-factory.ts'],
-  'admin-side.ts': ['admin', 'alerts', 'config', 'documents', 'domain', 'outbox/sqlite', 'logging.ts'],
+  'admin-side.ts': ['admin', 'upkeep', 'config', 'documents', 'domain', 'outbox/sqlite', 'logging.ts'],
   'counted.ts': ['domain', 'admin/counts.ts', 'delivery', 'ingest', OUTBOX, 'ultravox'],
-  'entry.ts': ['alerts', 'ingest'],
-  'watching.ts': ['domain', 'config', 'alerts', OUTBOX, 'logging.ts', 'provider-side.ts', 'certificate-watch.ts'],
+  'entry.ts': ['domain', 'config', 'alerts', 'ingest', 'logging.ts'],
+  'watching.ts': [
+    'domain',
+    'config',
+    'alerts',
+    'upkeep',
+    OUTBOX,
+    'logging.ts',
+    'provider-side.ts',
+    'certificate-watch.ts',
+  ],
   'certificate-watch.ts': ['config', 'alerts'],
   'provider-side.ts': [
     'domain',
@@ -100,7 +112,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'counted.ts',
     'logging.ts',
   ],
-  'call-attachments.ts': ['alerts', 'config', 'ultravox', 'logging.ts'],
+  'call-attachments.ts': ['config', 'ultravox', 'upkeep', 'logging.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
   [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
   'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts'],

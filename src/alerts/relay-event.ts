@@ -82,7 +82,7 @@ export function lowSpace(freeBytes: number, reserveBytes: number): Alert {
   return {
     event: 'relay.outbox.low_space',
     subject: 'outbox',
-    message: `The file system of the outbox has ${free} left, less than the reserve of ${reserve}.`,
+    message: `The file system of the outbox has ${free} left, less than the reserve of ${reserve}: events are refused until there is more.`,
     facts: { outbox: { freeBytes, reserveBytes } },
   }
 }
@@ -104,6 +104,6 @@ function duration(ms: number): string {
 }
 
 /** Downwards, so that less than the reserve never reads as much as it. */
-function megabytes(bytes: number): string {
+export function megabytes(bytes: number): string {
   return `${Math.floor(bytes / 1024 ** 2)}mb`
 }

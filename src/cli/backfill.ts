@@ -75,8 +75,15 @@ ${examples(
       if (options.to !== undefined && options.to < options.from) {
         throw new RelayError('usage', `--to ${iso(options.to)} is before --from ${iso(options.from)}`)
       }
+      tellOfForgotten(config, options)
       await withOutbox(config.outbox.path, (operator) => backfill(operator, config, ultravox, options))
     })
+}
+
+function tellOfForgotten({ outbox: { retention } }: Config, { from, dryRun }: Options): void {
+  const known = systemClock.now() - retention.keysMs
+  if (from >= known || dryRun === true) return
+  note(`what came before ${iso(known)} is forgotten (outbox.retention.keys), and would be recorded and delivered again`)
 }
 
 async function backfill(

@@ -8,6 +8,7 @@ import { completionCommand } from './completion.ts'
 import { configCommand } from './config.ts'
 import { deliveriesCommand } from './deliveries.ts'
 import { doctorCommand } from './doctor.ts'
+import { eraseCommand } from './erase.ts'
 import { eventsCommand } from './events.ts'
 import { initCommand } from './init.ts'
 import { matchCommand } from './match.ts'
@@ -47,6 +48,7 @@ export function createProgram(): Command {
     .addCommand(webhooksCommand())
     .addCommand(backupCommand())
     .addCommand(pruneCommand())
+    .addCommand(eraseCommand())
     .addCommand(doctorCommand())
     .addCommand(matchCommand())
     .addCommand(signCommand())

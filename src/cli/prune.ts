@@ -54,6 +54,9 @@ export function pruneCommand(): Command {
 }
 
 const HELP = `
+A running relay removes what is old by itself (outbox.retention), and keeps the memory that it was there. This is for doing it
+now, or for more.
+
 Removes events with their bodies, deliveries and attempts, once all of their deliveries have ended (delivered or cancelled;
 dead with --dead), and rejections. What is still pending stays, and so does a dead delivery that holds its call back
 (onDead: hold). A running relay goes on meanwhile.

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import { type Daemon, type ListedSource, listedSources, type Status } from '../documents/status.ts'
 import { type ListedTarget, listedTargets } from '../documents/targets.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
+import { MUCH_LOG_BYTES } from '../outbox/maintenance.ts'
 import type { OutboxStatus } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
 import { ago, duration, iso } from './instant.ts'
@@ -45,14 +46,20 @@ function daemonLines(daemon: Daemon, now: number): string {
 }
 
 function outboxLine(config: Config, { events, storage }: OutboxStatus): string {
-  const { path, reserveBytes } = config.outbox
-  const free = `${bytes(storage.freeBytes)} of disk free`
-  const low = storage.freeBytes < reserveBytes
-  return fact(
-    'outbox',
-    `${path}: ${counted(events, 'event')}, ${bytes(storage.bytes)}, WAL ${bytes(storage.walBytes)}, ` +
-      (low ? styled('red', `${free}, less than outbox.reserve`) : free),
-  )
+  const { path, reserveBytes, maxSizeBytes } = config.outbox
+  const isOver = maxSizeBytes !== null && storage.usedBytes > maxSizeBytes
+  const size = `${bytes(storage.bytes)}${isOver ? ', more than outbox.maxSize' : ''}`
+  const isPinned = storage.walBytes >= MUCH_LOG_BYTES
+  const log = `WAL ${bytes(storage.walBytes)}${isPinned ? ', held by a reader (see doctor)' : ''}`
+  const isLow = storage.freeBytes < reserveBytes
+  const free = `${bytes(storage.freeBytes)} of disk free${isLow ? ', less than outbox.reserve: no events are taken' : ''}`
+  const parts = [
+    counted(events, 'event'),
+    isOver ? styled('red', size) : size,
+    isPinned ? styled('yellow', log) : log,
+    isLow ? styled('red', free) : free,
+  ]
+  return fact('outbox', `${path}: ${parts.join(', ')}`)
 }
 
 function fact(name: string, text: string): string {

@@ -19,7 +19,7 @@ export function timeline(events: readonly EventHistory[], config: Config, now: n
   }
   const rows = events.flatMap((event) => [
     row(event.receivedAt, 0, eventInWords(event), 'bold'),
-    ...(event.deliveries.length === 0 ? [row(null, 1, 'no deliveries: no route took it', 'dim')] : []),
+    ...(event.deliveries.length === 0 ? [row(null, 1, withoutDeliveries(event), 'dim')] : []),
     ...event.deliveries.flatMap((delivery) => [
       row(null, 1, deliveryInWords(delivery, config, now), stateStyle(delivery)),
       ...delivery.history.map((each) => row(each.startedAt, 2, attemptInWords(each), outcomeStyle(each))),
@@ -37,6 +37,12 @@ function since(start: number, at: number): string {
 function eventInWords({ event, origin, source, duplicates, eventId }: EventHistory): string {
   const again = duplicates === 0 ? '' : `, ${duplicates} more of the same`
   return `${event}  by ${origin} from ${source}${again}  ${eventId}`
+}
+
+function withoutDeliveries({ prunedAt }: EventHistory): string {
+  return prunedAt === null
+    ? 'no deliveries: no route took it'
+    : `pruned at ${iso(prunedAt)}, with all that became of it`
 }
 
 function deliveryInWords(delivery: DeliveryHistory, config: Config, now: number): string {

@@ -6,6 +6,7 @@ import { checkExpressions } from './checks/expressions.ts'
 import { checkHeaders } from './checks/headers.ts'
 import { checkPacing } from './checks/pacing.ts'
 import { checkReach } from './checks/reach.ts'
+import { checkRetention } from './checks/retention.ts'
 import { checkRetry } from './checks/retry.ts'
 import { checkRoutes } from './checks/routes.ts'
 import { checkRunAs } from './checks/run-as.ts'
@@ -27,6 +28,7 @@ export function* crossChecks(draft: Draft): Iterable<Finding> {
   yield* checkVariables(draft)
   yield* checkRetry(draft)
   yield* checkPacing(draft)
+  yield* checkRetention(draft)
   yield* checkUltravox(draft)
   yield* checkAttachments(draft)
   yield* checkAdmin(draft)

@@ -8,8 +8,7 @@ export interface Config {
   /** Of the file; relative paths in it start here. */
   directory: string
   server: ServerConfig
-  /** `path` is absolute. */
-  outbox: { path: string; reserveBytes: number }
+  outbox: OutboxConfig
   delivery: { alertAfterMs: number }
   sources: Record<string, SourceConfig>
   targets: Record<string, TargetConfig>
@@ -28,6 +27,23 @@ export interface AdminConfig {
   hosts: string[]
   /** Such as 0o600. */
   socketMode: number
+}
+
+export interface OutboxConfig {
+  /** Absolute. */
+  path: string
+  reserveBytes: number
+  retention: RetentionConfig
+  /** Null: as large as it gets. */
+  maxSizeBytes: number | null
+}
+
+/** How long what is finished is kept. */
+export interface RetentionConfig {
+  deliveredMs: number
+  deadMs: number
+  rejectionsMs: number
+  keysMs: number
 }
 
 export interface UltravoxConfig {

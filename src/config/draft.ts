@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Path } from './finding.ts'
 import { adminSchema } from './schema/admin-schema.ts'
+import { outboxSchema } from './schema/outbox-schema.ts'
 import { retrySchema } from './schema/retry-schema.ts'
 import { routeSchema } from './schema/route-schema.ts'
 import { serverSchema } from './schema/server-schema.ts'
@@ -17,6 +18,7 @@ type Sound<Schema extends z.ZodType> = Partial<z.output<Schema>>
  */
 export interface Draft {
   readonly server: Sound<typeof serverSchema>
+  readonly outbox: Sound<typeof outboxSchema>
   readonly retry: Sound<typeof retrySchema>
   readonly sources: ReadonlyMap<string, Sound<typeof ultravoxSourceSchema> | Sound<typeof noneSourceSchema>>
   readonly targets: ReadonlyMap<string, SoundTarget>
@@ -47,6 +49,7 @@ export function draftOf(value: unknown, surroundings: Surroundings): Draft {
   const root = mapping(value)
   return {
     server: sound(serverSchema, root.server ?? {}),
+    outbox: sound(outboxSchema, root.outbox ?? {}),
     retry: sound(retrySchema, root.retry ?? {}),
     sources: mapped(root.sources, (source) => {
       return mapping(source).scheme === 'none' ? sound(noneSourceSchema, source) : sound(ultravoxSourceSchema, source)

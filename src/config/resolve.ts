@@ -7,6 +7,7 @@ import type {
   AttachConfig,
   Config,
   ExecTargetConfig,
+  OutboxConfig,
   Pacing,
   ReconcileConfig,
   ServerConfig,
@@ -39,7 +40,7 @@ export function resolveConfig(
     file,
     directory,
     server: serverConfig(content.server, directory),
-    outbox: { path: resolve(directory, content.outbox.path), reserveBytes: content.outbox.reserve },
+    outbox: outboxConfig(content.outbox, directory),
     delivery: { alertAfterMs: content.delivery.alertAfter },
     sources: mapValues(content.sources, (source, name) =>
       sourceConfig(source, name, directory, secretsFiles.get(name)),
@@ -57,6 +58,16 @@ function adminConfig({ listen, token, hosts, socketMode }: NonNullable<RelayFile
     token: token ?? null,
     hosts,
     socketMode: Number.parseInt(socketMode, 8),
+  }
+}
+
+function outboxConfig({ path, reserve, retention, maxSize }: RelayFile['outbox'], directory: string): OutboxConfig {
+  const { delivered, dead, rejections, keys } = retention
+  return {
+    path: resolve(directory, path),
+    reserveBytes: reserve,
+    retention: { deliveredMs: delivered, deadMs: dead, rejectionsMs: rejections, keysMs: keys },
+    maxSizeBytes: maxSize ?? null,
   }
 }
 

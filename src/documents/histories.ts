@@ -4,7 +4,7 @@ import { iso, isoOrNull } from './instants.ts'
 
 /** An event for scripts: instants in ISO, here and in all that follow. */
 export function eventDocument<T extends EventSummary>(event: T): object {
-  return { ...event, receivedAt: iso(event.receivedAt) }
+  return { ...event, receivedAt: iso(event.receivedAt), prunedAt: isoOrNull(event.prunedAt) }
 }
 
 export function deliveryDocument<T extends DeliverySummary>(delivery: T): object {

@@ -43,6 +43,7 @@ export function statusDocument({ now, config, outbox, daemon, provider }: Status
       events: outbox.events,
       ...outbox.storage,
       reserveBytes: config.outbox.reserveBytes,
+      maxSizeBytes: config.outbox.maxSizeBytes,
     },
     sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
     targets: listedTargets(config, outbox.targets).map(targetDocument),

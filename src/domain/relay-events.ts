@@ -9,6 +9,8 @@ export const RELAY_EVENTS = [
   'relay.source.silent',
   'relay.backlog.old',
   'relay.outbox.low_space',
+  'relay.outbox.full',
+  'relay.outbox.wal_pinned',
   'relay.reconcile.gap',
   'relay.reconcile.failing',
   'relay.webhook.missing',

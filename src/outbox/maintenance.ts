@@ -1,8 +1,13 @@
+import type { Eraser } from './erasure.ts'
+
+export type * from './erasure.ts'
+export { MUCH_LOG_BYTES } from './retention.ts'
+
 /**
  * How an outbox is kept in good order, beside the daemon or while none is running: apart from `OutboxOperator`, for it is
  * about the storage and not about what became of an event. Instants are epoch milliseconds.
  */
-export interface OutboxMaintenance {
+export interface OutboxMaintenance extends Eraser {
   /**
    * Writes a consistent, checked copy of everything into the empty file `to`, while a daemon may go on writing. Throws
    * the signal's reason where that ends it.
@@ -83,6 +88,10 @@ export interface Diagnosis {
   readonly damage: readonly string[]
   /** What is committed but not yet in its final place. */
   readonly logBytes: number
+  /** What it holds, without its free space. */
+  readonly usedBytes: number
+  /** Whether the file can get smaller while the relay runs. */
+  readonly shrinks: boolean
   /** Validly signed requests that were refused all the same. */
   readonly keptRejections: readonly { readonly reason: string; readonly count: number; readonly lastAt: number }[]
 }

@@ -146,6 +146,8 @@ export interface EventSummary {
   readonly callId: string | null
   readonly receivedAt: number
   readonly duplicates: number
+  /** When all but its identity was removed for its age; null where it was not. */
+  readonly prunedAt: number | null
 }
 
 /** An event and all that became of it. */
@@ -202,7 +204,7 @@ export interface OutboxStatus {
   readonly sources: readonly SourceActivity[]
   /** As `listTargets` gives them. */
   readonly targets: readonly TargetSummary[]
-  /** On record. */
+  /** On record, without those of which only the identity is left. */
   readonly events: number
   readonly storage: StorageStatus
 }
@@ -217,6 +219,8 @@ export interface SourceActivity {
 
 export interface StorageStatus {
   readonly bytes: number
+  /** Without what is free inside. */
+  readonly usedBytes: number
   /** What is committed but not yet moved into the main file. */
   readonly walBytes: number
   /** What may still be written on this file system. */

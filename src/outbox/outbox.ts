@@ -3,6 +3,7 @@ import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { AttachmentStore } from './attachments.ts'
 import type { ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
+import type { RetentionStore } from './retention.ts'
 
 /**
  * The durable store of events and deliveries. Every method is one transaction, and what it reports as done is on disk.
@@ -12,7 +13,7 @@ import type { ProviderStateStore, ReconciliationStore } from './reconciliation.t
  * makes sense (disk full, database locked by somebody), `outbox_failed` when the storage can no longer be trusted: the
  * process should end.
  */
-export interface Outbox extends ReconciliationStore, ProviderStateStore, AttachmentStore {
+export interface Outbox extends ReconciliationStore, ProviderStateStore, AttachmentStore, RetentionStore {
   /**
    * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same source, name
    * and call id is there already, counts a duplicate and changes nothing else.

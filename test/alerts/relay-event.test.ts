@@ -1,4 +1,5 @@
 import t from 'tap'
+import { logHeld, outboxFull } from '../../src/alerts/outbox-events.ts'
 import {
   reconcileFailing,
   reconcileGap,
@@ -122,7 +123,8 @@ t.test('low space is told with what is left and what should be', async (t) => {
   t.strictSame(payload(alerts.space), {
     event: 'relay.outbox.low_space',
     ...envelope,
-    message: 'The file system of the outbox has 100mb left, less than the reserve of 256mb.',
+    message:
+      'The file system of the outbox has 100mb left, less than the reserve of 256mb: events are refused until there is more.',
     outbox: { freeBytes: 100 * 1024 ** 2 + 5, reserveBytes: 256 * 1024 ** 2 },
   })
 })
@@ -159,7 +161,11 @@ t.test('there is an alert for each of the names that a route may have', async (t
     ...kinds.map((kind) => webhookTrouble('ultravox', url, { kind, message: 'Something is wrong.' })),
     webhookRestored('ultravox', url),
   ]
-  t.strictSame([...Object.values(alerts), ...provider].map(({ event }) => event).sort(), [...RELAY_EVENTS].sort())
+  const outbox = [outboxFull(1, 1), logHeld(1, '/relay.db')]
+  t.strictSame(
+    [...Object.values(alerts), ...provider, ...outbox].map(({ event }) => event).sort(),
+    [...RELAY_EVENTS].sort(),
+  )
 })
 
 t.test('a folded alert says of how many it is the last', async (t) => {

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { freeBytesAt, watchSpace } from '../../src/alerts/low-space.ts'
 import { watchBacklog } from '../../src/alerts/old-backlog.ts'
 import type { Alert } from '../../src/alerts/relay-event.ts'
 import { watchSilence } from '../../src/alerts/silent-sources.ts'
@@ -112,29 +111,6 @@ t.test('what a clock that jumps ahead makes due, and the lane then sends, is not
   dueAt.crm = time.clock.now()
   await look(MINUTE)
   t.same(raised, [])
-})
-
-t.test('low space is told of once until there is enough again', async (t) => {
-  const raised: Alert[] = []
-  let free = 1_000
-  const watch = watchSpace({ reserveBytes: 500, freeBytes: async () => free, raise: (alert) => raised.push(alert) })
-  const look = async (bytes: number) => {
-    free = bytes
-    await watch.check()
-  }
-  await look(500)
-  t.same(raised, [])
-  await look(499)
-  await look(498)
-  t.match(raised, [{ event: 'relay.outbox.low_space', facts: { outbox: { freeBytes: 499, reserveBytes: 500 } } }])
-  await look(500)
-  await look(0)
-  t.equal(raised.length, 2)
-})
-
-t.test('the free space of a directory is a number of bytes', async (t) => {
-  t.ok((await freeBytesAt(t.testdir())) > 0)
-  await t.rejects(freeBytesAt('/nonexistent'))
 })
 
 t.test('watches look at once and then again and again, after an error too, and not after their end', async (t) => {

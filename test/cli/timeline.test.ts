@@ -29,7 +29,16 @@ function event(given: Partial<EventHistory>): EventHistory {
     source: 'ultravox',
     origin: 'webhook' as const,
   }
-  return { ...identity, receivedAt: START, duplicates: 0, contentType: null, bytes: 2, deliveries: [], ...given }
+  return {
+    ...identity,
+    receivedAt: START,
+    duplicates: 0,
+    prunedAt: null,
+    contentType: null,
+    bytes: 2,
+    deliveries: [],
+    ...given,
+  }
 }
 
 /** The text of one delivery's line. */
@@ -38,6 +47,11 @@ function told(given: Partial<DeliveryHistory>): string {
     .split('\n')[2]!
     .trim()
 }
+
+t.test('an event that was pruned is told from one that no route took', async (t) => {
+  t.match(timeline([event({})], config, NOW), /no deliveries: no route took it/)
+  t.match(timeline([event({ prunedAt: START, bytes: null })], config, NOW), /pruned at \d{4}-.*Z, with all that became/)
+})
 
 t.test('a call is told from its first event on, errors in one line however long they are', async (t) => {
   const attempt = { attempt: 1, durationMs: 12, status: 503, response: null }

@@ -15,6 +15,8 @@ const RETRY = {
   maxAttempts: null,
 }
 
+const DAY = 86_400_000
+
 t.test('a short file gets good defaults for all else', async (t) => {
   const { config, warnings } = load(t, '')
   t.strictSame(warnings, [])
@@ -30,6 +32,8 @@ t.test('a short file gets good defaults for all else', async (t) => {
   t.strictSame(config.outbox, {
     path: join(config.directory, 'data/relay.db'),
     reserveBytes: 256 * 1024 ** 2,
+    retention: { deliveredMs: 30 * DAY, deadMs: 90 * DAY, rejectionsMs: 7 * DAY, keysMs: 400 * DAY },
+    maxSizeBytes: null,
   })
   t.strictSame(config.delivery, { alertAfterMs: 900_000 })
   t.match(config.sources, {
@@ -138,7 +142,7 @@ targets:
 
 t.test('what is to be told of can be set: silence for each source, the age of a backlog, the space left', async (t) => {
   const yaml = `
-outbox: { reserve: 2gb }
+outbox: { reserve: 2gb, maxSize: 10gb, retention: { delivered: 1h, keys: 90d } }
 delivery: { alertAfter: 90s }
 sources:
   a: { scheme: ultravox, secrets: [x], expectWithin: 2h }
@@ -146,6 +150,8 @@ sources:
 `
   const { outbox, delivery, sources } = load(t, yaml).config
   t.equal(outbox.reserveBytes, 2 * 1024 ** 3)
+  t.equal(outbox.maxSizeBytes, 10 * 1024 ** 3)
+  t.match(outbox.retention, { deliveredMs: 3_600_000, deadMs: 90 * DAY, keysMs: 90 * DAY })
   t.equal(delivery.alertAfterMs, 90_000)
   t.strictSame([sources.a?.expectWithinMs, sources.b?.expectWithinMs], [7_200_000, null])
 })

@@ -85,6 +85,7 @@ t.test('events are listed with the newest first', async (t) => {
         callId: 'noon',
         receivedAt: '2026-01-15T12:00:00.000Z',
         duplicates: 0,
+        prunedAt: null,
       },
     ],
     more: false,

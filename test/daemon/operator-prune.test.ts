@@ -99,7 +99,7 @@ t.test('without its body an event is known and listed, but not sent again', asyn
   t.match(await json('events list --call known'), { events: [{ eventId: old, duplicates: 1 }] }, 'still recognised')
   t.equal((await deliveries()).length, 2)
 
-  const gone = /the body is gone \(prune --bodies\)/
+  const gone = /the body is gone \(pruned or erased\)/
   t.match(await run('events replay --to crm --yes', old!), { code: 3, stdout: '', stderr: gone })
   t.match(await run('deliveries retry 1 --state delivered --yes'), { code: 3, stdout: '', stderr: gone })
   const replayed = await run('events replay --to crm --since 60d --yes')

@@ -32,10 +32,14 @@ export interface RelayProcess {
   end(signal: NodeJS.Signals): Promise<Finished>
 }
 
+/** For ever, since many a test's events are from 1970. */
+const KEPT = { delivered: '36500d', dead: '36500d', rejections: '36500d', keys: '36500d' }
+
 /** Writes a configuration into the test's directory and gives its path. The listener takes any free port. */
 export function writeConfig(directory: string, config: Record<string, unknown>): string {
   const file = join(directory, 'relay.yaml')
-  writeFileSync(file, stringify({ server: { listen: '127.0.0.1:0' }, outbox: { path: './relay.db' }, ...config }))
+  const outbox = { path: './relay.db', retention: KEPT }
+  writeFileSync(file, stringify({ server: { listen: '127.0.0.1:0' }, outbox, ...config }))
   return file
 }
 

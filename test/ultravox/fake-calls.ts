@@ -9,6 +9,8 @@ interface FakeCall {
   readonly moreText: string
   readonly messages: Record<string, unknown>[]
   recording: FakeRecording | undefined
+  /** As JSON; undefined after a change. */
+  text: string | undefined
 }
 
 /** What the API answers to a request for a recording. */
@@ -53,6 +55,7 @@ export class FakeCalls {
       moreText: options.moreText ?? '',
       messages: [],
       recording: undefined,
+      text: undefined,
     })
     this.#tell('call.started', callId)
     return callId
@@ -115,9 +118,9 @@ export class FakeCalls {
 
   /** The call as JSON text: what a page, a request for it and a webhook have of it now. */
   text(callId: string): string {
-    const { fields, moreText } = this.#call(callId)
-    const text = JSON.stringify(fields)
-    return moreText === '' ? text : `${text.slice(0, -1)},${moreText}}`
+    const call = this.#call(callId)
+    call.text ??= textOf(call)
+    return call.text
   }
 
   recording(callId: string): FakeRecording | undefined {
@@ -143,7 +146,9 @@ export class FakeCalls {
   }
 
   #change(callId: string, event: string, fields: Record<string, unknown>): void {
-    Object.assign(this.#call(callId).fields, fields)
+    const call = this.#call(callId)
+    Object.assign(call.fields, fields)
+    call.text = undefined
     this.#tell(event, callId)
   }
 
@@ -161,4 +166,9 @@ export class FakeCalls {
   #time(): string {
     return new Date(this.#clock.now()).toISOString().replace('Z', '456Z')
   }
+}
+
+function textOf({ fields, moreText }: FakeCall): string {
+  const text = JSON.stringify(fields)
+  return moreText === '' ? text : `${text.slice(0, -1)},${moreText}}`
 }

@@ -6,7 +6,8 @@ import type { Test } from 'tap'
 import { systemClock } from '../../src/domain/clock.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { secretFingerprint } from '../../src/domain/secret-fingerprint.ts'
-import { type Finished, MAIN, runRelay, writeConfig } from '../daemon/relay-process.ts'
+import { type Finished, MAIN, writeConfig } from '../daemon/relay-process.ts'
+import { runCommand } from '../daemon/run-command.ts'
 import { scratch } from '../scratch.ts'
 import { API_KEY, createFakeApi } from './fake-api.ts'
 
@@ -45,7 +46,7 @@ export async function webhookRelay(t: Test, { secrets, source = {}, webhook = {}
   const outputs: string[] = []
   /** Runs a command to its end. No secret may ever be in what it says. */
   async function run(line: string, ...more: string[]): Promise<Finished> {
-    const finished = await runRelay([...line.split(' '), ...more], directory)
+    const finished = await runCommand([...line.split(' '), ...more], directory)
     outputs.push(finished.stdout, finished.stderr)
     return finished
   }

@@ -62,7 +62,7 @@ async function disk({ outbox: { path, reserveBytes } }: Config): Promise<CheckRe
   const text = `${bytes(free)} free at ${directory}`
   if (free >= reserveBytes) return [ok('disk', text)]
   const advice = 'make room: prune --older-than 30d, or a larger disk'
-  return [problem('disk', `${text}, less than outbox.reserve (${bytes(reserveBytes)})`, advice)]
+  return [problem('disk', `${text}, less than outbox.reserve (${bytes(reserveBytes)}): events are refused`, advice)]
 }
 
 /** The directory itself, or the one in which it will be made. */

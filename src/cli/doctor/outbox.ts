@@ -1,16 +1,13 @@
 import { existsSync } from 'node:fs'
 import type { Config } from '../../config/config.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
-import type { Diagnosis } from '../../outbox/maintenance.ts'
+import { type Diagnosis, MUCH_LOG_BYTES } from '../../outbox/maintenance.ts'
 import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
 import { bytes } from '../bytes.ts'
 import { duration, iso } from '../instant.ts'
 import { withMaintenance, withOutbox } from '../open-outbox.ts'
 import { counted } from '../printing.ts'
 import { type CheckResult, ok, problem, warning } from './check.ts'
-
-/** The log is taken over every few megabytes, so this much means that something keeps it from being so. */
-const MUCH_LOG = 64 * 1024 * 1024
 
 /** What can be learned from the outbox. */
 export interface OutboxFacts {
@@ -23,7 +20,11 @@ export interface OutboxFacts {
 }
 
 /** Looks into the outbox; one that is not there yet, or cannot be used, is told of and leaves the rest unknown. */
-export async function examineOutbox({ outbox: { path } }: Config, deep: boolean, now: number): Promise<OutboxFacts> {
+export async function examineOutbox(
+  { outbox: { path, maxSizeBytes } }: Config,
+  deep: boolean,
+  now: number,
+): Promise<OutboxFacts> {
   const unknown = { daemon: null, running: false, targets: null, provider: [] }
   if (!existsSync(path)) {
     const message = `there is none at ${path} yet`
@@ -39,7 +40,11 @@ export async function examineOutbox({ outbox: { path } }: Config, deep: boolean,
       targets: await outbox.listTargets(now),
       provider: await outbox.provider(),
     }))
-    return { ...facts, running, results: [...storage(path, diagnosis, deep), ...rejections(diagnosis)] }
+    return {
+      ...facts,
+      running,
+      results: [...storage(path, diagnosis, deep), ...size(diagnosis, maxSizeBytes), ...rejections(diagnosis)],
+    }
   } catch (error) {
     // One so broken that it cannot even be opened: SQLite's own word for it.
     const advice = error instanceof RelayError ? 'see what it says' : 'restore a backup (see the README)'
@@ -53,16 +58,25 @@ function storage(path: string, diagnosis: Diagnosis, deep: boolean): CheckResult
   const advice = 'stop the relay, keep a copy of all its files, and restore a backup (see the README)'
   return [
     damage.length === 0 ? ok('outbox', checked) : problem('outbox', `${path} is damaged: ${damage.join('; ')}`, advice),
-    ...(logBytes < MUCH_LOG
-      ? []
-      : [
-          warning(
-            'outbox',
-            `its log has ${bytes(logBytes)}`,
-            'some program reads the outbox without ever ending, perhaps an open sqlite3: end it',
-          ),
-        ]),
+    ...(logBytes < MUCH_LOG_BYTES ? [] : [pinnedLog(path, logBytes)]),
   ]
+}
+
+function pinnedLog(path: string, logBytes: number): CheckResult {
+  const advice = `some program reads the outbox without ever ending, perhaps an open sqlite3; find and end it: fuser -v ${path}`
+  return warning('outbox', `its log has ${bytes(logBytes)}`, advice)
+}
+
+function* size({ usedBytes, shrinks }: Diagnosis, maxSizeBytes: number | null): Iterable<CheckResult> {
+  if (maxSizeBytes !== null && usedBytes > maxSizeBytes) {
+    const advice =
+      'the relay removes what is finished; if it stays so: see what is unfinished or refused, or raise maxSize'
+    yield warning('outbox', `it holds ${bytes(usedBytes)}, more than maxSize (${bytes(maxSizeBytes)})`, advice)
+  }
+  if (!shrinks) {
+    const advice = 'rewrite it once while the relay is stopped: prune --older-than 36500d --vacuum'
+    yield warning('outbox', 'the file does not get smaller by itself', advice)
+  }
 }
 
 function rejections({ keptRejections }: Diagnosis): CheckResult[] {

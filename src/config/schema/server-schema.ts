@@ -83,15 +83,6 @@ export const serverSchema = z.strictObject({
   }),
 })
 
-export const outboxSchema = z.strictObject({
-  path: text().prefault('./data/relay.db').meta({
-    description: 'The SQLite database that events and deliveries are kept in. Relative to the configuration file.',
-  }),
-  reserve: size('0b', '100000gb').prefault('256mb').meta({
-    description: 'Raise relay.outbox.low_space when the file system of the outbox has less than this left.',
-  }),
-})
-
 export const deliverySchema = z.strictObject({
   alertAfter: duration('1s', '365d').prefault('15m').meta({
     description: "Raise relay.backlog.old when a target's oldest due delivery has waited for longer than this.",

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import type { Outbox, Recorded } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
+import { heldLogBytes } from './held-log.ts'
 import { Leases } from './leases.ts'
 import type { Store } from './store.ts'
 
@@ -50,6 +51,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.gapsTold(...call.args)
       case 'saveAttachment':
         return store.saveAttachment(...call.args)
+      case 'prune':
+        return store.prune(...call.args)
     }
   }
 
@@ -79,6 +82,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.attachment(...call.args)
       case 'eventsWithRecording':
         return store.eventsWithRecording()
+      case 'heldLogBytes':
+        return heldLogBytes(database)
     }
   }
 
@@ -158,6 +163,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveProviderState',
   'gapsTold',
   'saveAttachment',
+  'prune',
 ])
 
 function isWrite(call: Call): boolean {

@@ -9,6 +9,9 @@ import { migrate } from './migrate.ts'
 /** How long a write waits for another process (an operator's sqlite3, the CLI) to finish its own. */
 const BUSY_TIMEOUT_MS = 5_000
 
+/** A log that was held back and has grown gets smaller than this again. */
+const LOG_LIMIT_BYTES = 16 * 1024 * 1024
+
 export interface OutboxFile {
   readonly database: Database.Database
   /**
@@ -32,9 +35,14 @@ export function openOutboxFile(configured: string): OutboxFile {
   const { ino, dev } = statSync(path)
   try {
     const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
+    // Only a database that has nothing in it yet takes this up: so that its file can be made smaller a little at a time.
+    database.pragma('auto_vacuum = incremental')
+    // What is deleted is overwritten: what was to go, for its age or on demand, is in no corner of the file any more.
+    database.pragma('secure_delete = on')
     // WAL with FULL: every commit is fsynced. The build's own default, NORMAL, can lose acknowledged events in a power cut.
     database.pragma('journal_mode = wal')
     database.pragma('synchronous = full')
+    database.pragma(`journal_size_limit = ${LOG_LIMIT_BYTES}`)
     migrate(database)
     return {
       database,

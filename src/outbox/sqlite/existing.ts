@@ -21,6 +21,7 @@ export function openExisting(path: string): Database.Database {
   const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
   try {
     database.pragma('synchronous = full')
+    database.pragma('secure_delete = on')
     migrate(database)
     return database
   } catch (error) {

@@ -32,7 +32,8 @@ const STANDS_SO = `exists (
   where case s.value
     when 'pending' then exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)
     when 'none' then
-      not exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)
+      e.pruned_at is null
+      and not exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)
       and not exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq)
     else exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq and f.state = s.value)
   end)`

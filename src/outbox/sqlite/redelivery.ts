@@ -8,7 +8,7 @@ export interface Redelivery {
   retry(deliveryId: number, now: number): boolean
   /** Gives a pending or dead delivery up. False where there is none in these states. */
   cancel(deliveryId: number, now: number): boolean
-  /** Delivers an event on record to a target. False if a delivery of it is pending there. */
+  /** Delivers an event on record to a target. False if a delivery of it is pending there, or its body is gone. */
   deliver(eventSeq: number, delivery: NewDelivery, now: number): boolean
 }
 
@@ -64,6 +64,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     order by delivery_id desc
     limit 1`)
     .pluck()
+  const bodyOf = database.prepare('select 1 from event_bodies where event_seq = @eventSeq')
   const callIdOf = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
   const insertLive = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
@@ -100,7 +101,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     },
 
     deliver(eventSeq, { target, ordered }, now) {
-      if (liveAt.get({ eventSeq, target }) !== undefined) return false
+      if (bodyOf.get({ eventSeq }) === undefined || liveAt.get({ eventSeq, target }) !== undefined) return false
       const finished = finishedAt.get({ eventSeq, target }) as number | undefined
       if (finished !== undefined) return retry(finished, now)
       const callId = callIdOf.get({ eventSeq }) as string | null

@@ -22,6 +22,8 @@ export function spaceOf(database: Database.Database): Space {
 export function vacuum(database: Database.Database, path: string): void {
   const lock = lockOutbox(realpathSync(path))
   try {
+    // For a file from a time when it was not made so.
+    database.pragma('auto_vacuum = incremental')
     database.exec('vacuum')
     // The new content is in the log, and the file gets its new length only when it is taken over.
     database.pragma('wal_checkpoint(truncate)')

@@ -3,6 +3,7 @@ import type {
   BackupOptions,
   BackupReport,
   Diagnosis,
+  Erasable,
   OutboxMaintenance,
   Prunable,
   PruneFilter,
@@ -11,6 +12,7 @@ import type {
 } from '../maintenance.ts'
 import { copyDatabase } from './backup.ts'
 import { diagnose } from './diagnosis.ts'
+import { createErasure, type Erasure, emptyLog } from './erasure.ts'
 import { openExisting } from './existing.ts'
 import { isLocked } from './lock.ts'
 import { createPruning, type Pruning } from './pruning.ts'
@@ -22,6 +24,7 @@ export class SqliteMaintenance implements OutboxMaintenance {
   readonly #path: string
   readonly #database: Database.Database
   readonly #pruning: Pruning
+  readonly #erasure: Erasure
 
   /** Throws as `openExisting`. */
   static open(path: string): SqliteMaintenance {
@@ -32,6 +35,7 @@ export class SqliteMaintenance implements OutboxMaintenance {
     this.#path = path
     this.#database = database
     this.#pruning = createPruning(database)
+    this.#erasure = createErasure(database)
   }
 
   async backup(to: string, options: BackupOptions): Promise<BackupReport> {
@@ -52,6 +56,15 @@ export class SqliteMaintenance implements OutboxMaintenance {
 
   async pruneRejections(before: number, limit: number): Promise<number> {
     return inTransaction(this.#database, () => this.#pruning.removeRejections(before, limit))
+  }
+
+  async findErasable(callId: string): Promise<Erasable> {
+    return this.#database.transaction(() => this.#erasure.find(callId)).deferred()
+  }
+
+  async erase(callId: string, cancel: boolean, now: number): Promise<Erasable & { logEmptied: boolean }> {
+    const erased = inTransaction(this.#database, () => this.#erasure.erase(callId, cancel, now))
+    return { ...erased, logEmptied: await emptyLog(this.#database) }
   }
 
   async space(): Promise<Space> {

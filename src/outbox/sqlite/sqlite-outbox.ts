@@ -7,6 +7,7 @@ import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, Tally, TargetState } from '../outbox.ts'
 import type { ExpectedEvent, ProviderState, Sweep, UntoldGaps } from '../reconciliation.ts'
+import type { Pruned, RetentionPolicy } from '../retention.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
@@ -167,6 +168,14 @@ export class SqliteOutbox implements Outbox {
 
   eventsWithRecording(): Promise<string[]> {
     return this.#call({ method: 'eventsWithRecording', args: [] })
+  }
+
+  prune(policy: RetentionPolicy, now: number): Promise<Pruned> {
+    return this.#call({ method: 'prune', args: [policy, now] })
+  }
+
+  heldLogBytes(): Promise<number> {
+    return this.#call({ method: 'heldLogBytes', args: [] })
   }
 
   /** Calls already made are still carried out; later ones are refused. */

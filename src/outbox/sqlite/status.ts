@@ -2,6 +2,7 @@ import { statfsSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { OutboxStatus, SourceActivity, StorageStatus } from '../operator.ts'
 import { logBytes } from './space.ts'
+import { createSpaceKeeper } from './space-keeper.ts'
 import { targetSummaries } from './target-summaries.ts'
 
 const HOUR_MS = 3_600_000
@@ -11,8 +12,8 @@ export function outboxStatus(database: Database.Database, path: string, now: num
   return {
     sources: sourceActivity(database, now - HOUR_MS),
     targets: targetSummaries(database, now),
-    events: database.prepare('select count(*) from events').pluck().get() as number,
-    storage: storageStatus(path),
+    events: database.prepare('select count(*) from events where pruned_at is null').pluck().get() as number,
+    storage: storageStatus(database, path),
   }
 }
 
@@ -54,10 +55,11 @@ export const REFUSALS = `
   group by source, reason
   order by count desc, reason`
 
-function storageStatus(path: string): StorageStatus {
+function storageStatus(database: Database.Database, path: string): StorageStatus {
   const { bavail, bsize } = statfsSync(path)
   return {
     bytes: statSync(path).size,
+    usedBytes: createSpaceKeeper(database).usedBytes(),
     walBytes: logBytes(path),
     freeBytes: bavail * bsize,
   }

@@ -6,6 +6,7 @@ import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
+import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
 import { createTallyStore, type TallyStore } from './tally.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
@@ -23,6 +24,7 @@ export interface Store
     TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
+    SqliteRetentionStore,
     ReturnType<typeof createReconciliationStore> {}
 
 export function createStore(database: Database.Database): Store {
@@ -37,5 +39,6 @@ export function createStore(database: Database.Database): Store {
     ...createTallyStore(database),
     ...createReconciliationStore(database),
     ...createAttachmentStore(database),
+    ...createRetentionStore(database),
   }
 }

@@ -14,7 +14,8 @@ export const FINISHED = `
   join events e on e.event_seq = d.event_seq`
 
 export const EVENT = `
-  e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt, e.duplicates`
+  e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt, e.duplicates,
+  e.pruned_at as prunedAt`
 
 export const ATTEMPT = `
   attempt, started_at as startedAt, duration_ms as durationMs, outcome, status, error, response`

@@ -8,6 +8,7 @@ import { httpTargetRefusals } from './http-target-refusals.ts'
 import { httpWayRefusals } from './http-way-refusals.ts'
 import { pacingRefusals } from './pacing-refusals.ts'
 import { referenceRefusals } from './reference-refusals.ts'
+import { retentionRefusals } from './retention-refusals.ts'
 import { retryRefusals } from './retry-refusals.ts'
 import { routeRefusals } from './route-refusals.ts'
 import { scalarRefusals } from './scalar-refusals.ts'
@@ -32,6 +33,7 @@ export const REFUSALS: Refusals = {
   ...execTargetRefusals,
   ...retryRefusals,
   ...pacingRefusals,
+  ...retentionRefusals,
   ...ultravoxRefusals,
   ...attachmentRefusals,
 }

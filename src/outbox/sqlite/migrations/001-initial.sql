@@ -2,8 +2,8 @@
 -- stable way in. No foreign keys: every row is written by the few statements of store.ts, parents and children in one
 -- transaction, and the checks would cost a look-up a row on the path of an acknowledgement.
 
--- One row per event on record. Small, since every listing reads them: bodies live apart, and may be dropped one day
--- while the identity stays and duplicates are still recognised.
+-- One row per event on record. Small, since every listing reads them: bodies live apart, and go one day with all that
+-- became of the event (pruned_at), while the identity stays and duplicates are still recognised.
 -- autoincrement: when the newest event is pruned, the next one must not be taken for it.
 create table events (
   event_seq    integer primary key autoincrement,
@@ -16,6 +16,7 @@ create table events (
   origin       text    not null check (origin in ('webhook', 'reconcile', 'relay')),
   content_type text,
   duplicates   integer not null default 0 check (duplicates >= 0),
+  pruned_at    integer,
   check ((call_id is null) = (body_hash is not null))
 ) strict;
 
@@ -25,6 +26,9 @@ create unique index events_by_call on events (call_id, event, source) where call
 create unique index events_by_body on events (body_hash, event, source) where body_hash is not null;
 -- for the last event of each source and how many there were lately
 create index events_by_source on events (source, received_at);
+-- for retention: the oldest that are still whole, and the oldest of which only the identity is left
+create index events_whole on events (received_at) where pruned_at is null;
+create index events_pruned on events (received_at) where pruned_at is not null;
 
 create table event_bodies (
   event_seq integer primary key,
@@ -177,7 +181,8 @@ select
   strftime('%Y-%m-%dT%H:%M:%fZ', e.received_at / 1000.0, 'unixepoch') as received_at,
   e.origin,
   e.duplicates,
-  cast(b.body as text) as body
+  cast(b.body as text) as body,
+  strftime('%Y-%m-%dT%H:%M:%fZ', e.pruned_at / 1000.0, 'unixepoch') as pruned_at
 from events e
 left join event_bodies b on b.event_seq = e.event_seq;
 
