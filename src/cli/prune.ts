@@ -14,16 +14,12 @@ import { withProgress } from './progress.ts'
 /** So many events a transaction: about 25 ms, measured with bodies of 4 KB beside a relay that receives. */
 const STEP = 300
 
-/** The provider goes on trying for about 8.5 hours, and a relay that was down for a day may meet the last of it. */
-const LEAST_AGE_MS = 2 * 86_400_000
-
 interface PruneOptions extends ConsentOptions {
   readonly config?: string
   readonly json?: boolean
   readonly olderThan: number
   readonly bodies?: boolean
   readonly dead?: boolean
-  readonly force?: boolean
   readonly vacuum?: boolean
 }
 
@@ -40,12 +36,10 @@ export function pruneCommand(): Command {
     )
     .option('--bodies', 'drop only the bodies of events: who they are and what became of them stays')
     .option('--dead', 'also events with dead deliveries, which can then not be retried any more')
-    .option('--force', 'also what is younger than two days')
     .option('--vacuum', 'make the file smaller afterwards; only while the relay is stopped')
   for (const option of consentOptions()) command.addOption(option)
   return command.addHelpText('after', HELP).action(async (options: PruneOptions) => {
     const { config } = loadWithoutSecrets(configFile(options.config))
-    refuseYoung(options)
     await withMaintenance(config.outbox.path, async (outbox) => {
       if (options.vacuum === true && (await outbox.isRunning())) throw relayRuns()
       await prune(outbox, options)
@@ -54,16 +48,14 @@ export function pruneCommand(): Command {
 }
 
 const HELP = `
-A running relay removes what is old by itself (outbox.retention), and keeps the memory that it was there. This is for doing it
-now, or for more.
+A running relay removes what is old by itself (outbox.retention). This is for doing it now, or for more.
 
 Removes events with their bodies, deliveries and attempts, once all of their deliveries have ended (delivered or cancelled;
 dead with --dead), and rejections. What is still pending stays, and so does a dead delivery that holds its call back
 (onDead: hold). A running relay goes on meanwhile.
 
-What is lost: the history; the means to send an event again; and the memory that it was there. If the same event came once
-more, it would be taken as new and delivered again. Ultravox tries for about 8.5 hours, so nothing younger than two days
-goes without --force. With --bodies duplicates are still recognised, and only sending it again is lost.
+What is lost: the history, and the means to send an event again; with --bodies only the latter. That an event was there stays
+on record for outbox.retention.keys: if it comes once more, or is looked for at Ultravox, it is known.
 
 The space is used again for what comes in. The file itself gets smaller only with --vacuum, which rewrites it and needs as
 much free space again meanwhile.
@@ -72,12 +64,6 @@ ${examples(
   'prune --older-than 30d --bodies --yes',
   'prune --older-than 2026-01-01 --dead --vacuum',
 )}`
-
-function refuseYoung({ olderThan, force }: PruneOptions): void {
-  if (force === true || olderThan <= systemClock.now() - LEAST_AGE_MS) return
-  const why = 'an event that is sent again (Ultravox tries for about 8.5 hours) would be taken as new'
-  throw new RelayError('usage', `--older-than has to be two days or more, for ${why}; say --force to do it`)
-}
 
 function relayRuns(): RelayError {
   const why = '--vacuum rewrites the whole file, and the relay that runs on it would have to wait'
@@ -115,7 +101,7 @@ async function removeInSteps(
   const removed = { ...NOTHING }
   for (let after: number | undefined = 0; after !== undefined; ) {
     const from: number = after
-    const step = await inTurn(() => outbox.pruneEvents(filter, from, STEP))
+    const step = await inTurn(() => outbox.pruneEvents(filter, from, STEP, systemClock.now()))
     removed.events += step?.events ?? 0
     removed.deliveries += step?.deliveries ?? 0
     advance(step?.events ?? 0)

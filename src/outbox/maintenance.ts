@@ -18,9 +18,9 @@ export interface OutboxMaintenance extends Eraser {
 
   /**
    * Removes the next events that may go after `after`, `limit` at most, in one transaction: the daemon's own writes wait for
-   * no longer than that takes. Null where there are no more.
+   * no longer than that takes. That they were there stays on record. Null where there are no more.
    */
-  pruneEvents(filter: PruneFilter, after: number, limit: number): Promise<PruneStep | null>
+  pruneEvents(filter: PruneFilter, after: number, limit: number, now: number): Promise<PruneStep | null>
 
   /** Removes the oldest rejections from before then, `limit` at most. Returns how many. */
   pruneRejections(before: number, limit: number): Promise<number>

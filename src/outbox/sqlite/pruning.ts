@@ -6,8 +6,8 @@ export interface Pruning {
   count(filter: PruneFilter): Prunable
   /** The next events that may go after `after`, in the order of their arrival. Reads only, so nobody waits for it. */
   find(filter: PruneFilter, after: number, limit: number): number[]
-  /** Removes those of these events that still may go. */
-  remove(filter: PruneFilter, eventSeqs: readonly number[]): Omit<PruneStep, 'after'>
+  /** Removes those of these events that still may go, all but their identity. */
+  remove(filter: PruneFilter, eventSeqs: readonly number[], now: number): Omit<PruneStep, 'after'>
   removeRejections(before: number, limit: number): number
 }
 
@@ -21,8 +21,8 @@ export function createPruning(database: Database.Database): Pruning {
   const removeDeliveries = database.prepare(`
     delete from finished_deliveries
     where event_seq in (select value from json_each(@seqs))`)
-  const removeEvents = database.prepare(`
-    delete from events
+  const mark = database.prepare(`
+    update events set pruned_at = @now
     where event_seq in (select value from json_each(@seqs))`)
   const removeBodies = database.prepare(`
     delete from event_bodies
@@ -60,7 +60,7 @@ export function createPruning(database: Database.Database): Pruning {
         .pluck()
         .all({ before: filter.before, after, limit }) as number[],
 
-    remove(filter, eventSeqs) {
+    remove(filter, eventSeqs, now) {
       // Asked again: an operator may have had one of them tried anew meanwhile.
       const still = database
         .prepare(`
@@ -74,7 +74,7 @@ export function createPruning(database: Database.Database): Pruning {
       if (!filter.bodiesOnly) {
         removeAttempts.run({ seqs })
         deliveries = removeDeliveries.run({ seqs }).changes
-        removeEvents.run({ seqs })
+        mark.run({ seqs, now })
       }
       removeBodies.run({ seqs })
       return { events: still.length, deliveries }
@@ -95,6 +95,7 @@ function mayGo({ bodiesOnly, dead }: PruneFilter): string {
     : 'true'
   const conditions = [
     'e.received_at < @before',
+    'e.pruned_at is null',
     'not exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)',
     `not exists (
       select 1

@@ -46,12 +46,12 @@ export class SqliteMaintenance implements OutboxMaintenance {
     return this.#pruning.count(filter)
   }
 
-  async pruneEvents(filter: PruneFilter, after: number, limit: number): Promise<PruneStep | null> {
+  async pruneEvents(filter: PruneFilter, after: number, limit: number, now: number): Promise<PruneStep | null> {
     const found = this.#pruning.find(filter, after, limit)
     const last = found.at(-1)
     return last === undefined
       ? null
-      : { ...inTransaction(this.#database, () => this.#pruning.remove(filter, found)), after: last }
+      : { ...inTransaction(this.#database, () => this.#pruning.remove(filter, found, now)), after: last }
   }
 
   async pruneRejections(before: number, limit: number): Promise<number> {
