@@ -7,6 +7,7 @@ import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { AppLog } from './ingest/app.ts'
+import { isJournal, withPriorities } from './journal.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
@@ -25,7 +26,7 @@ export interface Log {
   flush(): Promise<void>
 }
 
-/** JSON lines on stdout, written in the background: nothing waits for whoever reads them. */
+/** JSON lines on stdout, written in the background: nothing waits for whoever reads them. Journald is told their levels. */
 export function createLog(): Log {
   const destination = pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING })
   const options = {
@@ -34,7 +35,7 @@ export function createLog(): Log {
     formatters: { level: (level: string) => ({ level }) },
   }
   return {
-    logger: pino(options, destination),
+    logger: pino(options, isJournal(1, process.env) ? withPriorities(destination) : destination),
     flush: () =>
       new Promise((resolve) => {
         setTimeout(resolve, 1_000).unref()

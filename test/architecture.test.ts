@@ -115,7 +115,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'call-attachments.ts': ['config', 'ultravox', 'upkeep', 'logging.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
   [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
-  'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts'],
+  'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts', 'journal.ts'],
+  'journal.ts': [],
   'event-id.ts': [],
   'version.ts': [],
 }
