@@ -5,6 +5,7 @@ import { RELAY_SOURCE } from '../domain/relay-events.ts'
 import { MUCH_LOG_BYTES } from '../outbox/maintenance.ts'
 import type { OutboxStatus } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
+import { bytes } from './bytes.ts'
 import { ago, duration, iso } from './instant.ts'
 import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { counted, shownTable } from './printing.ts'
@@ -97,12 +98,4 @@ function targetTable(targets: readonly ListedTarget[], now: number): string {
       each.lastError === null ? '' : `${ago(each.lastError.at, now)}: ${each.lastError.error}`,
     ]),
   )
-}
-
-/** A size in the unit that keeps it below 1024, such as `4.1 MB`. */
-function bytes(count: number): string {
-  const units = ['B', 'KB', 'MB', 'GB', 'TB']
-  const unit = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10))
-  const size = count / 1024 ** unit
-  return `${size < 10 && unit > 0 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`
 }
