@@ -10,13 +10,15 @@ export function providerLines(reports: readonly ProviderReport[], now: number): 
 }
 
 function* linesOf({ source, swept, fetched, gaps, problem, webhook }: ProviderReport, now: number): Iterable<string> {
+  // The relay may have looked while this was being read.
+  const since = (at: number) => ago(Math.min(at, now), now)
   if (swept !== null) {
     const last = `${counted(swept.calls, 'call')} looked at, ${counted(swept.recorded, 'event')} fetched`
-    yield `source ${source} reconciled ${ago(swept.at, now)}: ${last}; ${fetched} fetched in all`
+    yield `source ${source} reconciled ${since(swept.at)}: ${last}; ${fetched} fetched in all`
   }
-  if (problem !== null) yield styled('red', `the last look failed ${ago(problem.at, now)}: ${oneLine(problem.message)}`)
+  if (problem !== null) yield styled('red', `the last look failed ${since(problem.at)}: ${oneLine(problem.message)}`)
   if (gaps > 0) yield styled('yellow', `${counted(gaps, 'event')} can never be had: events gaps`)
   if (webhook === null) return
-  if (webhook.problems.length === 0) yield `webhook as it should be ${ago(webhook.at, now)}`
+  if (webhook.problems.length === 0) yield `webhook as it should be ${since(webhook.at)}`
   for (const { message } of webhook.problems) yield styled('red', oneLine(message))
 }

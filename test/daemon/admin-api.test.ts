@@ -154,7 +154,7 @@ t.test('targets are paused, resumed, and what takes a file is reloaded', async (
   t.match(await target('crm'), { pausedByCommand: true })
   t.match((await post('/api/targets/crm/resume')).json(), { pausedByCommand: false })
   t.match((await post('/api/reload')).json(), { configFile: /relay\.yaml$/, reloadedAt: /Z$/ })
-  t.ok(relay.log.some(({ msg }) => msg === 'configuration reloaded'))
+  await eventually(() => relay.log.some(({ msg }) => msg === 'configuration reloaded'), 'it is logged')
 
   writeConfig(directory, { sources })
   const refused = await post('/api/reload')
