@@ -11,6 +11,7 @@ import { isJournal, withPriorities } from './journal.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
+import { totalOf } from './ultravox/reconciler.ts'
 import type { DiskReserveLog } from './upkeep/disk-reserve.ts'
 import type { RetentionLog } from './upkeep/retention-watch.ts'
 
@@ -184,9 +185,9 @@ export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog {
 /** What is heard of the provider's side, for one source. */
 export function providerLog(logger: Logger, source: string): ProviderNews {
   return {
-    swept({ calls, counts, unreadable }) {
-      const sum = (of: 'missing' | 'recorded') => [...counts.values()].reduce((total, each) => total + each[of], 0)
-      const fields = { source, calls, missing: sum('missing'), recorded: sum('recorded') }
+    swept(findings) {
+      const { calls, unreadable } = findings
+      const fields = { source, calls, missing: totalOf(findings, 'missing'), recorded: totalOf(findings, 'recorded') }
       if (fields.missing > 0) logger.info(fields, 'calls reconciled')
       else logger.debug(fields, 'calls reconciled')
       if (unreadable.count === 0) return

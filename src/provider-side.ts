@@ -7,7 +7,7 @@ import {
   webhookRestored,
   webhookTrouble,
 } from './alerts/provider-events.ts'
-import type { Config, UltravoxConfig } from './config/config.ts'
+import type { Config, ReconcileConfig, WebhookConfig } from './config/config.ts'
 import { wantedWebhook, watchedSource } from './config/wanted-webhook.ts'
 import { countedNews } from './counted.ts'
 import type { Clock, Random } from './domain/clock.ts'
@@ -52,7 +52,7 @@ export function watchProvider(config: Config, options: ProviderSideOptions): () 
     source,
     everyMs: reconcile?.everyMs ?? WATCH_EVERY_MS,
     reconcile: reconcile && {
-      reconciler: reconcilerOf(ultravox, source, client, options),
+      reconciler: reconcilerOf(reconcile, webhook, client, options),
       lookbackMs: reconcile.lookbackMs,
     },
     webhook: wantedWebhook(config),
@@ -69,8 +69,8 @@ export function watchProvider(config: Config, options: ProviderSideOptions): () 
 }
 
 function reconcilerOf(
-  { webhook, reconcile }: UltravoxConfig,
-  source: string,
+  { source, graceMs }: ReconcileConfig,
+  webhook: WebhookConfig | null,
   client: UltravoxClient,
   { store, newEventId, route, record, clock }: ProviderSideOptions,
 ): Reconciler {
@@ -80,7 +80,7 @@ function reconcilerOf(
     source,
     events: webhook?.events ?? LIFECYCLE_EVENTS,
     agentId: webhook?.agentId ?? null,
-    graceMs: reconcile?.graceMs ?? 0,
+    graceMs,
     async take(body) {
       const { event, payload } = fetchedEvent(source, body, newEventId(), clock.now())
       const { duplicate } = await record(event, await route(payload))

@@ -1,3 +1,4 @@
+import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
 import type { ExpectedEvent, WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Alert } from './relay-event.ts'
@@ -51,7 +52,7 @@ export function webhookRestored(source: string, url: string): Alert {
 
 /** Events have happened at the provider since a source last had a webhook (epoch milliseconds), and none has come. */
 export function sourceSilentThough(source: string, since: number, { count, events }: ManyEvents): Alert {
-  const from = new Date(since).toISOString()
+  const from = iso(since)
   return {
     event: 'relay.source.silent',
     subject: source,

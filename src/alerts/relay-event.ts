@@ -1,5 +1,6 @@
 import type { Attempt, Delivery } from '../domain/delivery.ts'
 import type { Payload } from '../domain/event.ts'
+import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
 
 /** Something an operator may want to know, before it becomes an event. */
@@ -85,10 +86,6 @@ export function lowSpace(freeBytes: number, reserveBytes: number): Alert {
     message: `The file system of the outbox has ${free} left, less than the reserve of ${reserve}: events are refused until there is more.`,
     facts: { outbox: { freeBytes, reserveBytes } },
   }
-}
-
-function iso(instant: number): string {
-  return new Date(instant).toISOString()
 }
 
 function quoted(text: string): string {

@@ -1,10 +1,7 @@
 import { InvalidArgumentError } from 'commander'
-import { INSTANT_FORM, readInstant } from '../documents/instants.ts'
+import { INSTANT_FORM, readAge, readInstant, UNITS } from '../documents/instants.ts'
 
 export { iso, isoOrNull } from '../documents/instants.ts'
-
-const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000 }
-const AGE = /^(\d+(?:\.\d+)?)([dhms])$/
 
 /** See `readInstant`. Throws `InvalidArgumentError`. */
 export function parseInstant(text: string, now: number): number {
@@ -15,9 +12,9 @@ export function parseInstant(text: string, now: number): number {
 
 /** A stretch of time such as `10m`, in milliseconds. Throws `InvalidArgumentError`. */
 export function parseDuration(text: string): number {
-  const [, amount, unit] = AGE.exec(text) ?? []
-  if (amount === undefined) throw new InvalidArgumentError('write a time such as 30s, 10m or 2h')
-  return Math.round(Number(amount) * UNITS[unit as keyof typeof UNITS])
+  const ms = readAge(text)
+  if (ms === undefined) throw new InvalidArgumentError('write a time such as 30s, 10m or 2h')
+  return Math.round(ms)
 }
 
 /** How long ago an instant is, or in how long it will be: `2h 5m ago`, `in 30s`; empty where there is none. */

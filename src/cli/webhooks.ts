@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import { WEBHOOK_EVENTS } from '../config/schema/ultravox-schema.ts'
 import { systemClock } from '../domain/clock.ts'
+import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import type { Webhook } from '../ultravox/client.ts'
 import { shownUrl } from '../ultravox/shown-url.ts'
@@ -82,7 +82,7 @@ function tableOf(webhooks: readonly ListedWebhook[], now: number): string {
         each.webhookId,
         each.url,
         each.agentId ?? 'all',
-        WEBHOOK_EVENTS.every((event) => each.events.includes(event)) ? 'all' : each.events.join(','),
+        LIFECYCLE_EVENTS.every((event) => each.events.includes(event)) ? 'all' : each.events.join(','),
         cell(each.status, each.status === 'normal' ? 'green' : 'red'),
         secretsInWords(each),
         last === undefined ? '' : `${each.failures.length}, ${ago(last.at, now)}: ${last.failure}`,

@@ -1,3 +1,5 @@
+import { iso } from './iso.ts'
+
 /** The provider's lifecycle events, in the order in which a call has them. */
 export const LIFECYCLE_EVENTS = ['call.started', 'call.joined', 'call.ended', 'call.billed'] as const
 
@@ -58,8 +60,4 @@ export function sampleEvent(
       sipDetails: null,
     },
   }
-}
-
-function iso(instant: number): string {
-  return new Date(instant).toISOString()
 }

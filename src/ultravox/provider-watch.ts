@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../domain/clock.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type {
@@ -10,7 +11,7 @@ import type {
   WebhookProblem,
 } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
-import { type Findings, type MissedEvent, noFindings, type Reconciler } from './reconciler.ts'
+import { type Findings, type MissedEvent, noFindings, type Reconciler, totalOf } from './reconciler.ts'
 import type { WantedWebhook } from './webhook-difference.ts'
 import { webhookProblems } from './webhook-health.ts'
 
@@ -87,7 +88,7 @@ export class ProviderWatch {
     })
     while (!signal.aborted) {
       await this.#look()
-      await pause(everyMs, signal)
+      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 
@@ -140,8 +141,8 @@ export class ProviderWatch {
     this.#tellOfSilence(missed)
     news.swept(findings)
     if (calls === undefined) {
-      const recorded = [...findings.counts.values()].reduce((sum, each) => sum + each.recorded, 0)
-      this.#state = { ...this.#state, swept: { at: clock.now(), calls: findings.calls, recorded } }
+      const swept = { at: clock.now(), calls: findings.calls, recorded: totalOf(findings, 'recorded') }
+      this.#state = { ...this.#state, swept }
     }
     const failure = calls ?? deleted
     if (failure !== undefined) throw failure.error
@@ -204,19 +205,4 @@ class Missed {
     this.count += 1
     if (this.events.length < NAMED) this.events.push({ event, callId })
   }
-}
-
-/** Resolves after so long, or as soon as the signal aborts. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    const timer = setTimeout(end, ms)
-    timer.unref()
-    signal.addEventListener('abort', end, { once: true })
-    function end() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-  })
 }

@@ -53,6 +53,11 @@ interface DueEvent extends MissedEvent {
   readonly raw: Uint8Array | null
 }
 
+/** Of all events together. */
+export function totalOf({ counts }: Findings, what: keyof EventCounts): number {
+  return [...counts.values()].reduce((total, each) => total + each[what], 0)
+}
+
 export type Arrived = (place: SweepPlace, total: number | null) => Promise<void>
 
 type List<T> = (options: Parameters<UltravoxClient['listCalls']>[0]) => AsyncGenerator<Page<T>, void, undefined>

@@ -1,3 +1,4 @@
+import { iso } from '../domain/iso.ts'
 import type { WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
 import { shownUrl } from './shown-url.ts'
@@ -44,8 +45,4 @@ function absentEvents({ url, events }: WantedWebhook, inPlace: readonly Webhook[
 function unknownSecrets({ webhookId, url }: Webhook): WebhookProblem {
   const message = `No secret of the webhook ${webhookId} to ${shownUrl(url)} is one of its source: all that it sends is refused. Run webhooks ensure.`
   return { kind: 'secrets', message }
-}
-
-function iso(instant: number): string {
-  return new Date(instant).toISOString()
 }

@@ -1,20 +1,18 @@
 import { z } from 'zod'
 import { apiKeyProblem } from '../../domain/api-key.ts'
+import { LIFECYCLE_EVENTS } from '../../domain/sample-event.ts'
 import { requiredAs } from '../plain-words.ts'
 import { urlProblem } from './http-rules.ts'
 import { duration, flag, secret, size, text } from './scalars.ts'
-
-/** The events that a webhook can be registered for, as the provider's API lists them. */
-export const WEBHOOK_EVENTS = ['call.started', 'call.joined', 'call.ended', 'call.billed'] as const
 
 function webhookUrlProblem(written: string): string | undefined {
   return written.length > 200 ? 'is longer than 200 characters, the most Ultravox takes' : urlProblem(written)
 }
 
 const events = z
-  .array(z.enum(WEBHOOK_EVENTS))
+  .array(z.enum(LIFECYCLE_EVENTS))
   .min(1, 'has nothing in it: leave it out for all events')
-  .prefault([...WEBHOOK_EVENTS])
+  .prefault([...LIFECYCLE_EVENTS])
   .meta({ description: 'The events it is registered for, and the ones that reconciliation looks for.' })
 
 const webhookSchema = z.strictObject({
