@@ -16,6 +16,8 @@ export interface AdminSideOptions {
   readonly metrics: Metrics
   /** Writes something to the outbox that changes nothing. */
   readonly write: () => Promise<void>
+  /** Why there is no room for events; null where there is. */
+  readonly lackOfSpace: () => string | null
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -73,16 +75,14 @@ export class AdminSide {
   }
 
   #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
-    const { metrics, write, clock, logger } = this.#options
-    const { path, reserveBytes } = config.outbox
-    const freeBytes = () => freeBytesAt(dirname(path))
+    const { metrics, write, lackOfSpace, clock, logger } = this.#options
     return createAdminApp({
       access: { host: 'host' in listen ? listen.host : null, hosts, token },
       config,
       operator,
-      readiness: { isStopping: () => this.#isStopping, write, freeBytes, reserveBytes },
+      readiness: { isStopping: () => this.#isStopping, write, lackOfSpace },
       metrics,
-      read: () => read(config, operator, freeBytes, clock),
+      read: () => read(config, operator, clock),
       clock,
       stopwatch: systemStopwatch,
       log: adminLog(logger),
@@ -99,19 +99,14 @@ function expectedOf({ sources, targets, ultravox }: Config) {
   }
 }
 
-async function read(
-  config: Config,
-  operator: Pick<ThreadedOperator, 'listTargets'>,
-  freeBytes: () => Promise<number>,
-  clock: Clock,
-): Promise<Readings> {
+async function read(config: Config, operator: Pick<ThreadedOperator, 'listTargets'>, clock: Clock): Promise<Readings> {
   const { path, reserveBytes } = config.outbox
   const at = clock.now()
   const [summaries, bytes, walBytes, free] = await Promise.all([
     operator.listTargets(at).catch(() => null),
     sizeOf(path),
     sizeOf(`${path}-wal`),
-    freeBytes(),
+    freeBytesAt(dirname(path)),
   ])
   return { at, targets: summaries && listedTargets(config, summaries), bytes, walBytes, freeBytes: free, reserveBytes }
 }

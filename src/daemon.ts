@@ -119,7 +119,8 @@ class Relay implements Daemon {
     this.#logger = logger
     this.#clock = clock
     this.#metrics = metrics
-    this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), clock, logger })
+    const lackOfSpace = () => this.#reserve.problem
+    this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), lackOfSpace, clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#route = routing(config.routes, this.#logger)

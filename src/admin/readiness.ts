@@ -10,38 +10,25 @@ export interface ReadinessOptions {
   readonly isStopping: () => boolean
   /** Writes something to the outbox that changes nothing; rejects where that cannot be done. */
   readonly write: () => Promise<void>
-  readonly freeBytes: () => Promise<number>
-  readonly reserveBytes: number
+  /** Why there is no room for events, in plain words; null where there is: what those are told who send them. */
+  readonly lackOfSpace: () => string | null
 }
 
 /** Longest time that writing may take. */
 const PATIENCE_MS = 2_000
 
 /** Looks at everything that it takes. Empty: the relay is ready. */
-export async function obstacles({
-  isStopping,
-  write,
-  freeBytes,
-  reserveBytes,
-}: ReadinessOptions): Promise<readonly Obstacle[]> {
-  const stopping = isStopping() ? [{ check: 'stopping' as const, message: 'the relay is being stopped' }] : []
-  return [
-    ...stopping,
-    ...(await problem('outbox', () => inTime(write()))),
-    ...(await problem('disk', async () => {
-      const free = await freeBytes()
-      if (free < reserveBytes) throw new Error(`${free} bytes are free, less than outbox.reserve (${reserveBytes})`)
-    })),
-  ]
-}
-
-async function problem(check: Obstacle['check'], look: () => Promise<void>): Promise<Obstacle[]> {
+export async function obstacles({ isStopping, write, lackOfSpace }: ReadinessOptions): Promise<readonly Obstacle[]> {
+  const obstacles: Obstacle[] = []
+  if (isStopping()) obstacles.push({ check: 'stopping', message: 'the relay is being stopped' })
   try {
-    await look()
-    return []
+    await inTime(write())
   } catch (error) {
-    return [{ check, message: errorMessage(error) }]
+    obstacles.push({ check: 'outbox', message: errorMessage(error) })
   }
+  const lack = lackOfSpace()
+  if (lack !== null) obstacles.push({ check: 'disk', message: lack })
+  return obstacles
 }
 
 async function inTime(work: Promise<void>): Promise<void> {

@@ -44,8 +44,9 @@ export class DiskReserve {
     const free = await freeBytes()
     const wasLow = this.#problem !== null
     const isLow = free < reserveBytes * (wasLow ? 1 + MARGIN : 1)
+    const nearly = free < reserveBytes ? '' : `; events are taken again once ${MARGIN * 100} % more than that is free`
     this.#problem = isLow
-      ? `${megabytes(free)} left on the file system of the outbox, and outbox.reserve is ${megabytes(reserveBytes)}`
+      ? `${megabytes(free)} left on the file system of the outbox, and outbox.reserve is ${megabytes(reserveBytes)}${nearly}`
       : null
     if (isLow && !wasLow) log.refusing(free, reserveBytes)
     if (wasLow && !isLow) log.taking(free)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { lately } from '../../src/admin/lately.ts'
 import { obstacles } from '../../src/admin/readiness.ts'
 
-const well = { isStopping: () => false, write: async () => {}, freeBytes: async () => 10, reserveBytes: 10 }
+const well = { isStopping: () => false, write: async () => {}, lackOfSpace: (): string | null => null }
 const checks = async (given: Partial<typeof well>) =>
   (await obstacles({ ...well, ...given })).map(({ check, message }) => `${check}: ${message}`)
 
@@ -12,10 +12,10 @@ t.test('a relay that can store and is not stopping is ready', async (t) => {
 
 t.test('all that stands in the way is said at once', async (t) => {
   const full = () => Promise.reject(new Error('outbox: SQLITE_FULL'))
-  t.same(await checks({ isStopping: () => true, write: full, freeBytes: async () => 9 }), [
+  t.same(await checks({ isStopping: () => true, write: full, lackOfSpace: () => 'no room' }), [
     'stopping: the relay is being stopped',
     'outbox: outbox: SQLITE_FULL',
-    'disk: 9 bytes are free, less than outbox.reserve (10)',
+    'disk: no room',
   ])
 })
 
