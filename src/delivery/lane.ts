@@ -125,6 +125,7 @@ export class Lane {
   send(delivery: Delivery): void {
     this.#reserved--
     void this.#track(this.#stopping || this.#paused ? this.#options.outbox.release(delivery) : this.#attempt(delivery))
+    if (this.#mayBeDue) this.wake()
   }
 
   /** Called at the start, which a lane waits for, and when an operator has paused or resumed the target. */
@@ -203,8 +204,9 @@ export class Lane {
     return Math.min(concurrency - taken, 2 * concurrency - taken - this.#settling)
   }
 
+  /** 0: it is reservations that use the rate up, and the end of one is what wakes the lane. */
   #sleep(ms: number): void {
-    if (!this.#stopping) this.#timer = setTimeout(() => this.wake(), Math.min(ms, LONGEST_SLEEP_MS))
+    if (!this.#stopping && ms > 0) this.#timer = setTimeout(() => this.wake(), Math.min(ms, LONGEST_SLEEP_MS))
   }
 
   async #attempt(delivery: Delivery): Promise<void> {
@@ -223,10 +225,10 @@ export class Lane {
     this.#settling++
     const settled = this.#settle(delivery, startedAt, outcome)
     if (this.#mayBeDue) this.wake()
-    const { state } = await settled
+    const isOver = await settled
     this.#settling--
     // A retry has to be waited for; the end of an ordered delivery may have made the next of its call ready.
-    if (this.#mayBeDue || state === 'pending' || this.#options.ordered) this.wake()
+    if (this.#mayBeDue || !isOver || this.#options.ordered) this.wake()
   }
 
   /** What an outcome says about the target's health. A refusal is an answer: the target is there. */
@@ -247,7 +249,8 @@ export class Lane {
     })
   }
 
-  async #settle(delivery: Delivery, startedAt: number, outcome: CountedOutcome): Promise<Settlement> {
+  /** Returns whether nothing is left to be done for the delivery. */
+  async #settle(delivery: Delivery, startedAt: number, outcome: CountedOutcome): Promise<boolean> {
     const { target, outbox, policy, holdOnDead, random, clock, log } = this.#options
     const finished = { startedAt, endedAt: clock.now(), outcome }
     const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
@@ -257,10 +260,12 @@ export class Lane {
       const current = await settleNow().catch((error) => this.#settleLater(settleNow, error))
       if (current) log.attempted(delivery, attempt, settlement)
       else log.superseded(delivery)
+      // One that was cancelled and tried anew meanwhile could not be claimed while it was leased.
+      return current && settlement.state !== 'pending'
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
+      return false
     }
-    return settlement
   }
 
   /**

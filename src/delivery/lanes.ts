@@ -5,9 +5,12 @@ import type { Lane } from './lane.ts'
 export interface LanesLog {
   /** Unfinished deliveries wait for targets that the configuration no longer has. They go on when it has them again. */
   orphaned(targets: readonly string[]): void
-  /** What is kept of the targets could not be read; it is tried again at the next change. */
+  /** What is kept of the targets could not be read; it is tried again. */
   outboxUnavailable(target: string, error: Error): void
 }
+
+/** Pause after it could not be read what is kept of the targets. */
+const REFRESH_PAUSE_MS = 1_000
 
 /** A lane, and what the configuration says of its target. */
 export interface ConfiguredLane {
@@ -29,6 +32,8 @@ export class Lanes {
   #lanes: ReadonlyMap<string, ConfiguredLane>
   /** Those of an earlier configuration whose last attempts are still under way. */
   readonly #retiring = new Set<Lane>()
+  #refreshing: NodeJS.Timeout | undefined
+  #stopping = false
 
   /** By the names of their targets. */
   constructor(lanes: ReadonlyMap<string, ConfiguredLane>, options: LanesOptions) {
@@ -76,16 +81,24 @@ export class Lanes {
       for (const [target, { lane }] of left) this.#retire(target, lane)
       this.#pause(states)
       void this.#tellOrphaned()
+      // An operator may have paused a target since the states were read.
+      void this.refresh()
     }
   }
 
-  /** Another process has written to the outbox: what is paused may have changed, and anything may be due. */
+  /**
+   * Another process has written to the outbox: what is paused may have changed, and anything may be due. What cannot be
+   * read now is read a little later: nobody would say it again.
+   */
   async refresh(): Promise<void> {
     const { outbox, log } = this.#options
+    clearTimeout(this.#refreshing)
     try {
       this.#pause(await outbox.targetStates())
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
+      clearTimeout(this.#refreshing)
+      if (!this.#stopping) this.#refreshing = setTimeout(() => void this.refresh(), REFRESH_PAUSE_MS)
     }
   }
 
@@ -124,6 +137,8 @@ export class Lanes {
 
   /** See `Lane.stop`. */
   async stop(graceMs: number): Promise<void> {
+    this.#stopping = true
+    clearTimeout(this.#refreshing)
     await Promise.all(this.#all().map((lane) => lane.stop(graceMs)))
   }
 

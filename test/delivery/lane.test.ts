@@ -5,6 +5,7 @@ import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { createRate, UNLIMITED } from '../../src/domain/rate-limit.ts'
+import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
 import { newEvent, to } from '../outbox/samples.ts'
@@ -28,7 +29,8 @@ const silent: LaneLog = {
 
 /** A real outbox, and a target whose attempts end when and as the test says. */
 async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
-  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), (error) => t.fail(error.message))
+  const path = join(scratch(t), 'relay.db')
+  const outbox = await SqliteOutbox.open(path, (error) => t.fail(error.message))
   const sent: { delivery: Delivery; end: (outcome: Outcome) => void }[] = []
   const target = {
     name: 'crm',
@@ -62,7 +64,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
     lane.wake()
   }
-  return { outbox, sent, lane, record }
+  return { outbox, path, sent, lane, record }
 }
 
 t.test('a lane sends as many at once as its concurrency, and holds no more', async (t) => {
@@ -318,3 +320,20 @@ t.test(
     t.same(await outbox.claim('crm', 8, Date.now()), { deliveries: [], nextDueAt: null })
   },
 )
+
+t.test('what is cancelled and tried anew during its attempt goes out once that has ended', async (t) => {
+  const { outbox, path, sent, lane, record } = await setUp(t)
+  await record(1)
+  await eventually(() => sent.length === 1, 'the first attempt')
+  const operator = SqliteOperator.open(path)
+  t.equal(await operator.cancelDeliveries({}, Date.now()), 1)
+  t.equal(await operator.retryDeliveries({}, Date.now()), 1)
+  await operator.close()
+  lane.wake()
+  // Once this is answered, so is the lane: there is nothing to claim.
+  await outbox.claim('crm', 1, Date.now())
+  t.equal(sent.length, 1, 'not while it is in hand')
+  sent[0]!.end({ kind: 'delivered' })
+  await eventually(() => sent.length === 2, 'the new round')
+  t.equal(sent[1]!.delivery.round, 2)
+})

@@ -4,6 +4,7 @@ import { Lane } from '../../src/delivery/lane.ts'
 import { Lanes } from '../../src/delivery/lanes.ts'
 import { systemClock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
+import { RelayError } from '../../src/domain/errors.ts'
 import { UNLIMITED } from '../../src/domain/rate-limit.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
@@ -52,4 +53,19 @@ t.test('what comes before it is known which targets are paused waits until it is
   await lanes.start()
   await eventually(() => sent.length > 0, 'the one that is not paused has it')
   t.same(sent, ['crm'])
+})
+
+t.test('which targets are paused is asked again when it could not be read', async (t) => {
+  const paused: boolean[] = []
+  const lane = { setPaused: (isPaused: boolean) => paused.push(isPaused) } as unknown as Lane
+  const unavailable = () => Promise.reject(new RelayError('outbox_unavailable', 'outbox: SQLITE_BUSY'))
+  const answers = [unavailable, unavailable, async () => [{ target: 'crm', paused: true, breaker: null }]]
+  const outbox = { targetStates: () => answers.shift()!() } as unknown as SqliteOutbox
+  const told: string[] = []
+  const log = { orphaned() {}, outboxUnavailable: (_: string, { message }: Error) => told.push(message) }
+  const lanes = new Lanes(new Map([['crm', { lane, ordered: false, paused: false }]]), { outbox, log })
+  await lanes.refresh()
+  await eventually(() => paused.length > 0, 'nobody has to say again that something has changed')
+  t.same(paused, [true])
+  t.same(told, ['outbox: SQLITE_BUSY', 'outbox: SQLITE_BUSY'])
 })

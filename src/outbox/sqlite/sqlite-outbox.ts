@@ -18,6 +18,13 @@ interface Waiting {
   readonly reject: (error: RelayError) => void
 }
 
+/** The thread that owns the database, as far as it is used. */
+export interface OutboxThread {
+  postMessage(message: ToWorker, transfer: ArrayBuffer[]): void
+  on(event: 'message', listener: (message: FromWorker) => void): unknown
+  on(event: 'error', listener: (error: unknown) => void): unknown
+}
+
 /** Is told how many calls a batch had, and how many milliseconds passed until it was on disk. */
 type OnBatch = (calls: number, ms: number) => void
 
@@ -26,7 +33,7 @@ type OnBatch = (calls: number, ms: number) => void
  * The busier it is, the larger the batches and the fewer the fsyncs per call.
  */
 export class SqliteOutbox implements Outbox {
-  readonly #worker: Worker
+  readonly #thread: OutboxThread
   readonly #onFailure: (error: RelayError) => void
   readonly #onBatch: OnBatch
   #waiting: Waiting[] = []
@@ -61,15 +68,16 @@ export class SqliteOutbox implements Outbox {
     return new SqliteOutbox(worker, onFailure, onChange, onBatch)
   }
 
-  private constructor(worker: Worker, onFailure: (error: RelayError) => void, onChange: () => void, onBatch: OnBatch) {
-    this.#worker = worker
+  /** Over a thread that has its database open; see `open`. */
+  constructor(thread: OutboxThread, onFailure: (error: RelayError) => void, onChange: () => void, onBatch: OnBatch) {
+    this.#thread = thread
     this.#onFailure = onFailure
     this.#onBatch = onBatch
-    worker.on('message', (message: FromWorker) => {
+    thread.on('message', (message) => {
       if (message.kind === 'changed') onChange()
       else this.#receive(message)
     })
-    worker.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))
+    thread.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))
   }
 
   async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Recorded> {
@@ -215,7 +223,7 @@ export class SqliteOutbox implements Outbox {
   }
 
   #post(message: ToWorker, transfer: ArrayBuffer[]): void {
-    this.#worker.postMessage(message, transfer)
+    this.#thread.postMessage(message, transfer)
   }
 
   #receive(message: FromWorker): void {

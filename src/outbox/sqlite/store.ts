@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
@@ -27,7 +28,7 @@ export interface Store
     SqliteRetentionStore,
     ReturnType<typeof createReconciliationStore> {}
 
-export function createStore(database: Database.Database): Store {
+export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
   const order = createCallOrder(database)
   return {
     ...createEventStore(database, order),
@@ -39,6 +40,6 @@ export function createStore(database: Database.Database): Store {
     ...createTallyStore(database),
     ...createReconciliationStore(database),
     ...createAttachmentStore(database),
-    ...createRetentionStore(database),
+    ...createRetentionStore(database, stopwatch),
   }
 }
