@@ -16,18 +16,18 @@ import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, type RelayError } from './domain/errors.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
 import type { Vitals } from './domain/vitals.ts'
-import { type Entry, heardBy, routing } from './entry.ts'
+import { type Entry, heardBy, routing, sourcesOf } from './entry.ts'
 import { newEventId } from './event-id.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { lanesOf } from './lane-factory.ts'
-import { alertsLog, appLog, type Logger, laneLog, upkeepLog } from './logging.ts'
+import { alertsLog, appLog, type Logger, laneLog, tracingLog, upkeepLog } from './logging.ts'
 import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
-import { noVerification } from './sources/none.ts'
-import { createUltravoxScheme } from './sources/ultravox.ts'
 import { Launcher } from './targets/launcher.ts'
+import { takingUp, tracedRecord, tracedRequests } from './traced.ts'
+import { openTracing, type Tracing } from './tracing.ts'
 import { DiskReserve } from './upkeep/disk-reserve.ts'
 import { freeBytesAt } from './upkeep/free-space.ts'
 import { VERSION } from './version.ts'
@@ -78,7 +78,8 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
   const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed)
   try {
-    relay.current = new Relay(config, outbox, metrics, options)
+    const tracing = await openTracing(config.tracing, tracingLog(options.logger))
+    relay.current = new Relay(config, outbox, metrics, tracing, options)
     await relay.current.start(options.inheritedFd)
     return relay.current
   } catch (error) {
@@ -100,6 +101,7 @@ class Relay implements Daemon {
   readonly #laneLog: LaneLog & LanesLog
   readonly #attachments: CallAttachments
   readonly #metrics: Metrics
+  readonly #tracing: Tracing
   readonly #admin: AdminSide
   readonly #launcher = new Launcher()
   readonly #listener: Listener
@@ -113,21 +115,24 @@ class Relay implements Daemon {
   #reloads: Promise<unknown> = Promise.resolve()
   address = ''
 
-  constructor(config: Config, outbox: SqliteOutbox, metrics: Metrics, { logger, clock = systemClock }: DaemonOptions) {
+  constructor(config: Config, outbox: SqliteOutbox, metrics: Metrics, tracing: Tracing, options: DaemonOptions) {
+    const { logger, clock = systemClock } = options
     this.#config = config
     this.#outbox = outbox
     this.#logger = logger
     this.#clock = clock
     this.#metrics = metrics
+    this.#tracing = tracing
     const lackOfSpace = () => this.#reserve.problem
     this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), lackOfSpace, clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#route = routing(config.routes, this.#logger)
+    const record = countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts)
     this.#entry = {
       newEventId,
       route: (payload) => this.#route(payload),
-      record: countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts),
+      record: tracedRecord(record, tracing, clock),
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
@@ -141,6 +146,7 @@ class Relay implements Daemon {
     )
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
+      traceOf: takingUp(tracing),
       reject: this.#reserve.guarding((rejection) => outbox.reject(rejection)),
       secretsUsed: createSecretUses((...use) => outbox.saveSecretUse(...use)),
       clock,
@@ -220,7 +226,7 @@ class Relay implements Daemon {
     // What the lanes have told of up to their end is on disk before the outbox is closed.
     await this.#alerts.stop()
     await this.#admin.close()
-    await Promise.all([this.#outbox.close(), this.#launcher.close(), this.#attachments.close()])
+    await Promise.all([this.#outbox, this.#launcher, this.#attachments, this.#tracing].map((each) => each.close()))
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -229,18 +235,14 @@ class Relay implements Daemon {
     return done
   }
 
-  #prepareListener({ server, sources }: Config): Promise<() => void> {
-    return this.#listener.prepare(server.tls, {
-      ...server,
-      sources: Object.entries(sources).map(([name, source]) => ({
-        name,
-        path: source.path,
-        scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
-      })),
+  #prepareListener(config: Config): Promise<() => void> {
+    return this.#listener.prepare(config.server.tls, {
+      ...config.server,
+      sources: sourcesOf(config),
       receive: this.#receive,
       outbox: this.#outbox,
       clock: this.#clock,
-      log: countedRequests(appLog(this.#logger), this.#metrics.counts),
+      log: tracedRequests(countedRequests(appLog(this.#logger), this.#metrics.counts), this.#tracing, this.#clock),
     })
   }
 
@@ -250,6 +252,7 @@ class Relay implements Daemon {
       outbox: this.#outbox,
       launcher: this.#launcher,
       attachments: this.#attachments,
+      tracing: this.#tracing,
       clock: this.#steady,
       random: Math.random,
       log: this.#laneLog,

@@ -4,7 +4,19 @@ import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import type { ReceiverOptions } from './ingest/receiver.ts'
+import type { Source } from './ingest/source.ts'
 import type { Logger } from './logging.ts'
+import { noVerification } from './sources/none.ts'
+import { createUltravoxScheme } from './sources/ultravox.ts'
+
+/** The sources of a configuration, as the listener takes them. */
+export function sourcesOf({ sources }: Config): Source[] {
+  return Object.entries(sources).map(([name, source]) => ({
+    name,
+    path: source.path,
+    scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
+  }))
+}
 
 /** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
 export type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>

@@ -5,11 +5,14 @@ import type { Attachments } from './domain/attachments.ts'
 import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { createTarget } from './target-factory.ts'
 import type { Launcher } from './targets/launcher.ts'
+import { tracedTarget } from './traced.ts'
+import type { Tracing } from './tracing.ts'
 
 /** What all lanes share. */
 export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' | 'random' | 'log'> {
   readonly launcher: Launcher
   readonly attachments: Attachments
+  readonly tracing: Tracing
 }
 
 /** The lanes of a configuration; `running` names those that go on as they are. */
@@ -30,11 +33,12 @@ function laneOf(
   name: string,
   target: TargetConfig,
   directory: string,
-  { launcher, attachments, ...rest }: LaneSurroundings,
+  { launcher, attachments, tracing, ...rest }: LaneSurroundings,
 ): Lane {
+  const made = createTarget(name, target, directory, rest.clock, launcher, attachments)
   return new Lane({
     ...rest,
-    target: createTarget(name, target, directory, rest.clock, launcher, attachments),
+    target: tracedTarget(made, target.type, tracing, rest.clock),
     concurrency: target.concurrency,
     rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
     policy: target.retry,

@@ -6,8 +6,10 @@ import type { CertificateLog } from './certificate-watch.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
+import { traceIdOf } from './domain/trace-context.ts'
 import type { AppLog } from './ingest/app.ts'
 import { isJournal, withPriorities } from './journal.ts'
+import type { TracingLog } from './tracing.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
@@ -59,8 +61,8 @@ export function appLog(logger: Logger): AppLog {
       }
       const receipt = request.relayReceipt
       if (receipt?.kind === 'recorded') {
-        const { kind: _, ...recorded } = receipt
-        logger.info({ ...fields, ...recorded }, 'request answered')
+        const { kind: _, trace, ...recorded } = receipt
+        logger.info({ ...fields, ...recorded, traceId: traceIdOf(trace.traceparent) }, 'request answered')
       } else if (receipt?.kind === 'refused') {
         const { code, message, detail } = receipt
         logger.warn({ ...fields, reason: code, message, detail }, 'request refused')
@@ -102,7 +104,7 @@ const LISTED = 20
 /** One line per attempt. Answers are not in it; they are in the outbox, for those who may read it. */
 export function laneLog(logger: Logger): LaneLog & LanesLog {
   return {
-    attempted({ deliveryId, target, event: { eventId, event, callId } }, attempt, settlement) {
+    attempted({ deliveryId, target, event: { eventId, event, callId, traceparent } }, attempt, settlement) {
       const { outcome, attempt: number, durationMs, status, error } = attempt
       const dueAt = settlement.state === 'pending' ? new Date(settlement.dueAt).toISOString() : undefined
       const fields = {
@@ -118,6 +120,7 @@ export function laneLog(logger: Logger): LaneLog & LanesLog {
         ms: durationMs,
         state: settlement.state,
         dueAt,
+        traceId: traceparent == null ? undefined : traceIdOf(traceparent),
       }
       if (outcome === 'delivered') logger.info(fields, 'delivery attempted')
       else logger.warn(fields, 'delivery attempted')
@@ -209,6 +212,14 @@ export function providerLog(logger: Logger, source: string): ProviderNews {
     failed(error) {
       const what = error instanceof ProviderError ? 'Ultravox could not be asked' : 'reconciliation failed'
       logger.warn({ source, error: errorMessage(error) }, what)
+    },
+  }
+}
+
+export function tracingLog(logger: Logger): TracingLog {
+  return {
+    notExported(lost, error) {
+      logger.warn({ spans: lost, error }, 'spans not exported')
     },
   }
 }

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
@@ -46,4 +46,20 @@ t.test('the package, installed into an empty place, is a relay that works', asyn
   t.match(run('status', '--json').stdout.toString(), /"running":\s*true/)
   relay.kill('SIGTERM')
   t.same(await once(relay, 'exit'), [0, null])
+
+  const untraced = readFileSync(config, 'utf8')
+  writeFileSync(config, `${untraced}\ntracing: { otlp: "http://127.0.0.1:4318" }\n`)
+  t.equal(run('check').status, 0)
+  // As npm leaves it with --omit=optional.
+  rmSync(join(installed, 'node_modules', '@opentelemetry'), { recursive: true })
+  for (const command of ['check', 'serve']) {
+    const { status, stderr } = run(command)
+    t.equal(status, 2)
+    t.match(
+      stderr.toString(),
+      /tracing: needs packages that are not installed: .*@opentelemetry\/sdk-trace.*--omit=optional/,
+    )
+  }
+  writeFileSync(config, untraced)
+  t.equal(run('check').status, 0, 'without tracing it needs none of them')
 })

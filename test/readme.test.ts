@@ -60,6 +60,7 @@ t.test('every configuration in the README loads', (t) => {
     ...process.env,
     ULTRAVOX_WEBHOOK_SECRET: 's',
     ULTRAVOX_API_KEY: 'k',
+    OTLP_TOKEN: 'o',
     CRM_TOKEN: 't',
     CRM_SECRET: 'c',
     SLACK_WEBHOOK_URL: 'https://hooks.slack.com/services/T/B/x',

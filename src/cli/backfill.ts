@@ -7,6 +7,7 @@ import { newEventId } from '../event-id.ts'
 import { configuredTarget } from '../operations/known-target.ts'
 import { deliveriesTo, todaysRoutes } from '../operations/todays-routes.ts'
 import type { OutboxOperator, SweepPlace } from '../outbox/operator.ts'
+import { newTraceparent } from '../trace-ids.ts'
 import type { EventCounts, Findings, Reconciler } from '../ultravox/reconciler.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { iso, parseInstant } from './instant.ts'
@@ -135,7 +136,8 @@ async function recorder(operator: OutboxOperator, config: Config, source: string
   const { fetchedEvent } = await import('../ultravox/fetched-event.ts')
   const route = todaysRoutes(config, note)
   return async (body: Buffer): Promise<boolean> => {
-    const { event, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
+    const { event: fetched, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
+    const event = { ...fetched, traceparent: newTraceparent(config.tracing?.sampleRatio ?? 0) }
     const targets = toTarget ?? (await route(payload, `${event.event} of call ${event.callId}`))
     return !(await operator.record(event, deliveriesTo(config, targets))).duplicate
   }

@@ -67,6 +67,7 @@ function shown(event: EventHistory, config: Config, now: number): string {
     ['source', event.source],
     ['received', `${iso(event.receivedAt)}, ${duration(now - event.receivedAt)} ago`],
     ['origin', duplicates === 0 ? event.origin : `${event.origin}, and ${duplicates} more of the same (duplicates)`],
+    ['trace', event.traceId],
     ['payload', event.bytes === null ? null : `${event.bytes} bytes, ${event.contentType ?? 'no content type'}`],
   ])
   if (deliveries.length === 0) return `${facts}\nno deliveries: no route took it\n`

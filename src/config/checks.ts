@@ -12,6 +12,7 @@ import { checkRoutes } from './checks/routes.ts'
 import { checkRunAs } from './checks/run-as.ts'
 import { checkSources } from './checks/sources.ts'
 import { checkCertificates, checkTls } from './checks/tls.ts'
+import { checkTracing } from './checks/tracing.ts'
 import { checkUltravox } from './checks/ultravox.ts'
 import type { Draft } from './draft.ts'
 import type { Finding } from './finding.ts'
@@ -39,4 +40,5 @@ export function* machineChecks(draft: Draft): Iterable<Finding> {
   yield* checkPrograms(draft)
   yield* checkCertificates(draft)
   yield* checkRunAs(draft)
+  yield* checkTracing(draft)
 }

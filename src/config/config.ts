@@ -17,6 +17,17 @@ export interface Config {
   ultravox: UltravoxConfig | null
   /** Null: no admin listener. */
   admin: AdminConfig | null
+  /** Null: no spans are exported. */
+  tracing: TracingConfig | null
+}
+
+export interface TracingConfig {
+  /** Where spans are sent, whole: with `/v1/traces` at its end. */
+  url: string
+  headers: Record<string, Secret>
+  serviceName: string
+  /** From 0 to 1. */
+  sampleRatio: number
 }
 
 export interface AdminConfig {

@@ -24,6 +24,7 @@ export function differences(before: Config, after: Config): string[] {
     ...(sameConfig(before.routes, after.routes) ? [] : ['routes changed']),
     ...changedIn('ultravox', before.ultravox ?? {}, after.ultravox ?? {}),
     ...changedIn('admin', before.admin ?? {}, after.admin ?? {}),
+    ...changedIn('tracing', before.tracing ?? {}, after.tracing ?? {}),
   ]
 }
 
@@ -37,11 +38,13 @@ export function withoutRestart(before: Config, next: Config): { config: Config; 
     ...(sameConfig(listen, next.server.listen) ? [] : ['server.listen']),
     ...(speaksTheSame ? [] : ['server.tls']),
     ...(path === next.outbox.path ? [] : ['outbox.path']),
+    ...(sameConfig(before.tracing, next.tracing) ? [] : ['tracing']),
   ]
   const config = {
     ...next,
     server: { ...next.server, listen, ...(!speaksTheSame && { tls }) },
     outbox: { ...next.outbox, path },
+    tracing: before.tracing,
   }
   return { config, needsRestart }
 }

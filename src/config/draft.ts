@@ -7,6 +7,7 @@ import { routeSchema } from './schema/route-schema.ts'
 import { serverSchema } from './schema/server-schema.ts'
 import { noneSourceSchema, ultravoxSourceSchema } from './schema/source-schema.ts'
 import { targetSchemas } from './schema/target-schema.ts'
+import { tracingSchema } from './schema/tracing-schema.ts'
 import { ultravoxSchema } from './schema/ultravox-schema.ts'
 
 /** The keys of a part that are valid by themselves; what is not, or is missing without a default, is left out. */
@@ -27,6 +28,8 @@ export interface Draft {
   readonly ultravox: Sound<typeof ultravoxSchema> | undefined
   /** Absent where there is no such section. */
   readonly admin: Sound<typeof adminSchema> | undefined
+  /** Absent where there is no such section. */
+  readonly tracing: Sound<typeof tracingSchema> | undefined
   readonly surroundings: Surroundings
 }
 
@@ -58,6 +61,7 @@ export function draftOf(value: unknown, surroundings: Surroundings): Draft {
     routes: Array.isArray(root.routes) ? root.routes.map((route) => sound(routeSchema, route)) : [],
     ultravox: root.ultravox === undefined ? undefined : sound(ultravoxSchema, root.ultravox),
     admin: root.admin === undefined ? undefined : sound(adminSchema, root.admin),
+    tracing: root.tracing === undefined ? undefined : sound(tracingSchema, root.tracing),
     surroundings,
   }
 }

@@ -13,6 +13,7 @@ import type {
   ServerConfig,
   SourceConfig,
   TargetConfig,
+  TracingConfig,
   UltravoxConfig,
 } from './config.ts'
 import { findExecutable } from './executable.ts'
@@ -49,6 +50,7 @@ export function resolveConfig(
     routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
     ultravox: content.ultravox === undefined ? null : ultravoxConfig(content.ultravox),
     admin: content.admin === undefined ? null : adminConfig(content.admin, directory),
+    tracing: content.tracing === undefined ? null : tracingConfig(content.tracing),
   }
 }
 
@@ -59,6 +61,10 @@ function adminConfig({ listen, token, hosts, socketMode }: NonNullable<RelayFile
     hosts,
     socketMode: Number.parseInt(socketMode, 8),
   }
+}
+
+function tracingConfig({ otlp, ...rest }: NonNullable<RelayFile['tracing']>): TracingConfig {
+  return { url: otlp.replace(/(\/v1\/traces)?\/*$/, '/v1/traces'), ...rest }
 }
 
 function outboxConfig({ path, reserve, retention, maxSize }: RelayFile['outbox'], directory: string): OutboxConfig {

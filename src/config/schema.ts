@@ -8,6 +8,7 @@ import { name } from './schema/scalars.ts'
 import { deliverySchema, serverSchema } from './schema/server-schema.ts'
 import { sourceSchema } from './schema/source-schema.ts'
 import { targetSchema } from './schema/target-schema.ts'
+import { tracingSchema } from './schema/tracing-schema.ts'
 import { ultravoxSchema } from './schema/ultravox-schema.ts'
 
 /**
@@ -36,6 +37,9 @@ export const relaySchema = z.strictObject({
   }),
   admin: adminSchema.optional().meta({
     description: 'A second listener, for operators: health, metrics and an API. Absent: there is none.',
+  }),
+  tracing: tracingSchema.optional().meta({
+    description: 'Where spans of requests and attempts are exported to. Absent: none are. A change takes a restart.',
   }),
 })
 

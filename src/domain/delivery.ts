@@ -42,6 +42,12 @@ export interface DeliveredEvent {
   readonly contentType: string | null
   /** Exactly the bytes received. */
   readonly body: Uint8Array
+  /**
+   * The event's place in its trace; for the target, that of the attempt. Null or absent where the event was recorded
+   * without one.
+   */
+  readonly traceparent?: string | null
+  readonly tracestate?: string | null
 }
 
 /** One attempt, as it is kept for the operator. */

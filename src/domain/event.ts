@@ -19,6 +19,10 @@ export interface NewEvent {
   readonly contentType: string | null
   /** Exactly the bytes received. */
   readonly body: Uint8Array
+  /** Where it belongs in a trace, see `domain/trace-context.ts`. Absent: whoever records it gives it one. */
+  readonly traceparent?: string
+  /** What came with that from the sender's tracing system. */
+  readonly tracestate?: string | null
 }
 
 /** A payload that can be relayed: a JSON object with a non-empty string `event`. */

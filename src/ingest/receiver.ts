@@ -14,8 +14,19 @@ export type Receipt =
       readonly callId: string | null
       readonly duplicate: boolean
       readonly targets: readonly string[]
+      /** Of this request: a duplicate may be in another trace than the event on record. */
+      readonly trace: RequestTrace
     }
   | Refusal
+
+/** A request's place in a trace. */
+export interface RequestTrace {
+  /** Of what is done about it: whatever follows from the request is a child of this. */
+  readonly traceparent: string
+  readonly tracestate: string | null
+  /** The id of the sender's span; null where the trace begins here. */
+  readonly parentId: string | null
+}
 
 /** Records an event with one delivery for each of these targets; resolves once both are on disk. */
 export type Recorder = (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
@@ -28,6 +39,8 @@ export interface ReceiverOptions {
   readonly newEventId: () => string
   /** Names the targets an event goes to. */
   readonly route: (payload: Payload) => Promise<string[]>
+  /** Takes up the trace that headers tell of, or begins one. */
+  readonly traceOf: (traceparent: string | undefined, tracestate: string | undefined) => RequestTrace
   /** Hears which secrets an event on record was signed with; nothing waits for it. */
   readonly secretsUsed: (source: string, fingerprints: readonly string[], at: number) => void
 }
@@ -36,7 +49,7 @@ export interface ReceiverOptions {
 export type Receiver = (source: Source, request: IncomingRequest) => Promise<Receipt>
 
 export function createReceiver(options: ReceiverOptions): Receiver {
-  const { record, reject, clock, newEventId, route, secretsUsed } = options
+  const { record, reject, clock, newEventId, route, traceOf, secretsUsed } = options
 
   async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
     const receivedAt = clock.now()
@@ -45,6 +58,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     const parsed = parsePayload(request.body)
     if ('problem' in parsed) return { ...refusal('payload_invalid', parsed.problem), signed: true }
     const { payload } = parsed
+    const trace = traceOf(request.header('traceparent'), request.header('tracestate'))
     const event: NewEvent = {
       eventId: newEventId(),
       source: source.name,
@@ -54,11 +68,13 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       origin: 'webhook',
       contentType: request.contentType,
       body: request.body,
+      traceparent: trace.traceparent,
+      tracestate: trace.tracestate,
     }
     const targets = await route(payload)
     const { eventId, duplicate } = await record(event, targets)
     secretsUsed(source.name, verdict.signedWith, receivedAt)
-    return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets }
+    return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets, trace }
   }
 
   return async (source, request) => {

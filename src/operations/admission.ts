@@ -4,6 +4,7 @@ import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type NewEvent, parsePayload } from '../domain/event.ts'
 import { newEventId } from '../event-id.ts'
 import type { Admission, Admitted, OutboxOperator, RejectionFilter, StoredRejection } from '../outbox/operator.ts'
+import { newTraceparent } from '../trace-ids.ts'
 import { countEach } from './counts.ts'
 import { isEmpty } from './filters.ts'
 import { refuseMissing } from './missing.ts'
@@ -140,6 +141,7 @@ async function admissionOf(
     origin: 'webhook',
     contentType,
     body,
+    traceparent: newTraceparent(config.tracing?.sampleRatio ?? 0),
   }
   const targets = await route(payload, `rejection ${rejectionId}`)
   return { rejectionId, event, deliveries: deliveriesTo(config, targets) }

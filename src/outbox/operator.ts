@@ -156,6 +156,8 @@ export interface EventHistory extends EventSummary {
   readonly contentType: string | null
   /** The size of its body; null where that is gone. */
   readonly bytes: number | null
+  /** The trace that it belongs to; null where it was recorded without one. */
+  readonly traceId: string | null
   readonly deliveries: readonly DeliveryHistory[]
 }
 

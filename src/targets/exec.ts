@@ -1,4 +1,4 @@
-import type { Delivery } from '../domain/delivery.ts'
+import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -86,7 +86,14 @@ function identityEnv(delivery: Delivery): Record<string, string> {
     RELAY_ATTEMPT: identity.attempt,
     RELAY_RECEIVED_AT: new Date(delivery.event.receivedAt).toISOString(),
     ...(delivery.recording !== undefined && { RELAY_RECORDING_FILE: delivery.recording.path }),
+    ...traceEnv(delivery.event),
   }
+}
+
+/** The names under which OpenTelemetry looks for them in an environment. */
+function traceEnv({ traceparent, tracestate }: DeliveredEvent): Record<string, string> {
+  if (traceparent == null) return {}
+  return { TRACEPARENT: traceparent, ...(tracestate != null && { TRACESTATE: tracestate }) }
 }
 
 function outcomeOf(ending: ProcessEnding, timeoutMs: number): Outcome {

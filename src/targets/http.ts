@@ -1,5 +1,5 @@
 import type { Clock } from '../domain/clock.ts'
-import type { Delivery } from '../domain/delivery.ts'
+import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -60,6 +60,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
         ...(content?.headers ?? []),
         ...(parts?.headers ?? (contentType === null ? [] : ['content-type', contentType])),
         ...identityHeaders(delivery),
+        ...traceHeaders(event),
         // Over what is sent, so that the receiver can verify it.
         ...sign(event.eventId, body, clock.now()),
       ]
@@ -105,6 +106,11 @@ function identityHeaders(delivery: Delivery): string[] {
     'x-relay-attempt',
     identity.attempt,
   ]
+}
+
+function traceHeaders({ traceparent, tracestate }: DeliveredEvent): string[] {
+  if (traceparent == null) return []
+  return ['traceparent', traceparent, ...(tracestate == null ? [] : ['tracestate', tracestate])]
 }
 
 function outcomeOf({ status, retryAfter, response }: Answer, retried: ReadonlySet<number>, clock: Clock): Outcome {

@@ -35,6 +35,7 @@ function event(given: Partial<EventHistory>): EventHistory {
     duplicates: 0,
     prunedAt: null,
     contentType: null,
+    traceId: null,
     bytes: 2,
     deliveries: [],
     ...given,

@@ -57,4 +57,11 @@ t.test('a target is the same if its deliveries are made the same way', async (t)
   const { config, needsRestart } = withoutRestart(before, load(crm, '127.0.0.1:1235'))
   t.same(needsRestart, ['server.listen'])
   t.equal(config.server.listen.port, 1234)
+
+  const traced = withoutRestart(before, {
+    ...before,
+    tracing: { url: 'x', headers: {}, serviceName: 'x', sampleRatio: 1 },
+  })
+  t.same(traced.needsRestart, ['tracing'])
+  t.equal(traced.config.tracing, null)
 })

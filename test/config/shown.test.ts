@@ -21,6 +21,7 @@ targets:
   s: { type: slack, webhookUrl: "https://hooks.slack.com/services/${mark}", text: "a \${S}" }
   e: { type: exec, command: [sh, -c, "\${S}", "--token=${mark}${mark}"], env: { TOKEN: "${mark}" } }
 routes: [{ events: ["*"], to: [h, u, s, e] }]
+tracing: { otlp: "http://127.0.0.1:4318", headers: { Authorization: "Bearer ${mark}" } }
 `
 }
 

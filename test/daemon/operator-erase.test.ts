@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteMaintenance } from '../../src/outbox/sqlite/sqlite-maintenance.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
-import { attemptAt, newEvent, to } from '../outbox/samples.ts'
+import { attemptAt, newEvent, TRACEPARENT, to } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 import { commandsIn, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
@@ -29,7 +29,13 @@ function holders(directory: string): string[] {
 async function filled(directory: string) {
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
   const [ended, billed] = (['call.ended', 'call.billed'] as const).map((event) =>
-    newEvent({ callId: 'jane', event, body: about('jane', event) }),
+    newEvent({
+      callId: 'jane',
+      event,
+      body: about('jane', event),
+      traceparent: TRACEPARENT,
+      tracestate: `a=${NEEDLE}`,
+    }),
   )
   for (const event of [ended!, billed!]) await outbox.record(event, to('crm'))
   const { deliveries } = await outbox.claim('crm', 2, 5_000)

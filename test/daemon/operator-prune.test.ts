@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { traceIdOf } from '../../src/domain/trace-context.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
-import { attemptAt, newEvent } from '../outbox/samples.ts'
+import { attemptAt, newEvent, TRACEPARENT } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 import { commandsIn, fill, type Row, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
@@ -29,10 +30,17 @@ function rows(directory: string): Record<string, number> {
   return Object.fromEntries(counts)
 }
 
+function tracestates(directory: string): unknown[] {
+  const database = openDatabase(join(directory, 'relay.db'), { readonly: true })
+  const all = database.prepare('select tracestate from events order by event_seq').pluck().all()
+  database.close()
+  return all
+}
+
 t.test('old events go with all that belongs to them, beside a running relay, in many small steps', async (t) => {
   const directory = scratch(t)
   const { run, json } = commandsIn(directory)
-  const many = Array.from({ length: 450 }, () => daysAgo(40))
+  const many = Array.from({ length: 450 }, () => ({ ...daysAgo(40), traceparent: TRACEPARENT, tracestate: 'a=1' }))
   const [first] = await fill(directory, [...many, daysAgo(20)], ['crm'], 'delivered')
   const config = writeConfig(directory, toCrm)
   await startRelay(t, config)
@@ -58,6 +66,7 @@ t.test('old events go with all that belongs to them, beside a running relay, in 
     rejections: 0,
   })
   t.match(await run('events replay --yes', first!), { code: 3, stderr: /the body is gone/ })
+  t.same([...new Set(tracestates(directory))], [null])
   t.match(await run('prune --older-than 30d'), { code: 0, stdout: /^0 events and 0 rejections removed; / })
 })
 
@@ -103,7 +112,11 @@ t.test('without its body an event is known and listed, but not sent again', asyn
   const directory = scratch(t)
   const { run, json, deliveries } = commandsIn(directory)
   const body = Buffer.from('{"event":"call.ended","call":{"callId":"known"}}')
-  const events = [{ ...daysAgo(40), callId: 'known', body }, daysAgo(1)]
+  const trace = { traceparent: TRACEPARENT, tracestate: 'a=1' }
+  const events = [
+    { ...daysAgo(40), ...trace, callId: 'known', body },
+    { ...daysAgo(1), ...trace },
+  ]
   const [old, recent] = await fill(directory, events, ['crm'], 'delivered')
   const relay = await startRelay(t, writeConfig(directory, toCrm))
   const pruned = await run('prune --older-than 30d --bodies --yes')
@@ -113,6 +126,8 @@ t.test('without its body an event is known and listed, but not sent again', asyn
   })
   t.match(rows(directory), { events: 2, event_bodies: 1, finished_deliveries: 2, attempts: 2 })
   t.match(await json('prune --older-than 30d --bodies --yes'), { matched: { events: 0 } }, 'once')
+  t.same(tracestates(directory), [null, 'a=1'], 'what else the sender wrote goes with the body')
+  t.match(await json(`events show ${old}`), { traceId: traceIdOf(TRACEPARENT) })
 
   t.equal((await send(`${relay.origin}/webhooks/ultravox`, body)).status, 204)
   t.match(await json('events list --call known'), { events: [{ eventId: old, duplicates: 1 }] }, 'still recognised')

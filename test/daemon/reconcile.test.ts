@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { traceIdOf } from '../../src/domain/trace-context.ts'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
@@ -34,7 +35,7 @@ async function surroundings(t: Test, options: Partial<FakeOptions> = {}, ultravo
   const at = (path: string) =>
     sink.received.filter(({ url }) => url === path).map(({ body }) => JSON.parse(body.toString()) as Row)
   const delivered = () => at('/crm').map(({ event, call }) => `${event} ${(call as { callId: string }).callId}`)
-  return { api, config, delivered, alerts: () => at('/ops'), ...commandsIn(directory) }
+  return { api, sink, config, delivered, alerts: () => at('/ops'), ...commandsIn(directory) }
 }
 
 function liveThrough({ calls }: FakeApi, callId: string): void {
@@ -47,13 +48,15 @@ function liveThrough({ calls }: FakeApi, callId: string): void {
 const lifeOf = (callId: string) => LIFE.map((event) => `${event} ${callId}`)
 
 t.test('what was missed while the relay was not there is fetched, delivered and told of', async (t) => {
-  const { api, config, delivered, alerts, json, run } = await surroundings(t)
+  const { api, sink, config, delivered, alerts, json, run } = await surroundings(t)
   liveThrough(api, 'missed')
   liveThrough(api, 'gone')
   api.calls.delete('gone')
   const relay = await startRelay(t, config)
   await eventually(() => delivered().length === 4, 'the events are delivered')
   t.same(delivered().sort(), lifeOf('missed').sort())
+  const traces = sink.received.filter(({ url }) => url === '/crm').map(({ headers }) => headers.traceparent as string)
+  t.equal(new Set(traces.map(traceIdOf)).size, 4, 'each begins a trace')
   const { events } = await json('events list --call missed')
   t.equal((events as Row[]).length, 4)
   const shown = await json(`events show ${(events as Row[])[0]!.eventId}`)
@@ -251,6 +254,8 @@ t.test('backfill fetches what is missing of a time, once', async (t) => {
   const { deliveries } = await json('deliveries list')
   t.equal((deliveries as Row[]).filter(({ target }) => target === 'other').length, 2)
   t.equal((deliveries as Row[]).filter(({ target }) => target === 'crm').length, 6)
+  const { eventId } = (deliveries as Row[])[0]!
+  t.match(await json(`events show ${eventId}`), { traceId: /^[0-9a-f]{32}$/ })
   t.equal(delivered().length, 0)
   t.match(await json(`backfill --from ${from}`), { events: { 'call.billed': { there: 2, missing: 0, recorded: 0 } } })
 })

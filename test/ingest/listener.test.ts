@@ -23,10 +23,13 @@ t.test('a genuine new event is answered 204 and empty, and recorded whole', asyn
         origin: 'webhook',
         contentType: 'application/json',
         body: Buffer.from(SAMPLE),
+        traceparent: trial.outbox.recorded[0]!.event.traceparent,
+        tracestate: null,
       },
       targets: ['crm', 'archive'],
     },
   ])
+  t.match(trial.outbox.recorded[0]!.event.traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/, 'a trace begins with it')
   t.same(trial.outbox.rejections, [])
   t.match(trial.answered, [{ status: 204, receipt: { kind: 'recorded', eventId: 'evt_1', duplicate: false } }])
 })

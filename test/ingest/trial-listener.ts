@@ -11,6 +11,7 @@ import { createReceiver, type Receipt, type ReceiverOptions } from '../../src/in
 import type { Recorded, Rejection } from '../../src/outbox/outbox.ts'
 import { noVerification } from '../../src/sources/none.ts'
 import { createUltravoxScheme } from '../../src/sources/ultravox.ts'
+import { takingUp } from '../../src/traced.ts'
 import { SIGNATURE, sign, TIMESTAMP } from '../sources/signed-request.ts'
 import { connect, type RawConnection, type RawRequest, send } from './raw-http.ts'
 
@@ -102,6 +103,7 @@ export class TrialListener {
         reject: outbox.reject.bind(outbox),
         clock,
         newEventId: () => `evt_${++this.#ids}`,
+        traceOf: takingUp({ sampleRatio: 0 }),
         route: route ?? (async () => ['crm', 'archive']),
       }),
       outbox,

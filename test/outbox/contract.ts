@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
 import { scratch } from '../scratch.ts'
-import { attemptAt, newEvent, to } from './samples.ts'
+import { attemptAt, newEvent, TRACEPARENT, to } from './samples.ts'
 
 /** Opens an implementation that keeps what it has in a directory. */
 export type OpenOutbox = (directory: string) => Promise<Outbox>
@@ -47,6 +47,8 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     const event = newEvent({
       body: Buffer.from([0x7b, 0xff, 0x00, 0x0d, 0x0a, 0xc3, 0x28, 0x7d]),
       contentType: 'a/b; c=d',
+      traceparent: TRACEPARENT,
+      tracestate: 'a=1, b=2',
     })
     t.same(await outbox.record(event, to('crm', 'ops')), { eventId: event.eventId, duplicate: false, leased: [] })
     for (const target of ['crm', 'ops']) {
@@ -62,6 +64,8 @@ export function outboxContract(name: string, open: OpenOutbox): void {
         callId: event.callId,
         receivedAt: 1_000,
         contentType: 'a/b; c=d',
+        traceparent: TRACEPARENT,
+        tracestate: 'a=1, b=2',
       })
     }
     t.same((await outbox.claim('other', 8, 1_000)).deliveries, [])
@@ -288,7 +292,8 @@ export function outboxContract(name: string, open: OpenOutbox): void {
 
   t.test(`${name}: what is to be leased at once comes back from recording as if it had been claimed`, async (t) => {
     const outbox = await opened(t)
-    const event = newEvent({ body: Buffer.from('{"event":"call.ended","n":1}') })
+    const trace = { traceparent: TRACEPARENT, tracestate: 'a=1' }
+    const event = newEvent({ body: Buffer.from('{"event":"call.ended","n":1}'), ...trace })
     const { leased } = await outbox.record(event, [{ target: 'crm', ordered: false, lease: true }, ...to('ops')])
     t.equal(leased.length, 1)
     t.same(await outbox.claim('crm', 9, 5_000), { deliveries: [], nextDueAt: null }, 'it is leased')
@@ -300,6 +305,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       { ...likeClaimed, event: { ...likeClaimed.event, body: Buffer.from(likeClaimed.event.body) } },
     )
     t.equal(target, 'crm')
+    t.match(asRecorded.event, trace)
     t.equal(await outbox.settle(leased[0]!, attemptAt(leased[0]!, 'delivered'), { state: 'delivered' }), true)
     t.ok(deliveryId > 0)
     const again = await outbox.record({ ...event, eventId: 'evt_again' }, [

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
+import { traceIdOf } from '../../src/domain/trace-context.ts'
 import type { EventFilter } from '../../src/outbox/operator.ts'
 import type { OpenBothSides } from './operator-contract.ts'
-import { attemptAt, newEvent, to } from './samples.ts'
+import { attemptAt, newEvent, TRACEPARENT, to } from './samples.ts'
 
 /** What every implementation has to tell of what became of events and calls. */
 export function historyContract(name: string, open: OpenBothSides): void {
@@ -16,7 +17,7 @@ export function historyContract(name: string, open: OpenBothSides): void {
 
   t.test(`${name}: an event is shown whole, with its deliveries and their attempts`, async (t) => {
     const { outbox, operator } = await opened(t)
-    const event = newEvent({ body: Buffer.from([0x7b, 0xff, 0x7d]), contentType: null })
+    const event = newEvent({ body: Buffer.from([0x7b, 0xff, 0x7d]), contentType: null, traceparent: TRACEPARENT })
     await outbox.record(event, to('crm', 'ops'))
     await outbox.record({ ...event, eventId: 'evt_again' }, to('crm'))
     const [delivery] = (await outbox.claim('crm', 1, 2_000)).deliveries
@@ -25,6 +26,7 @@ export function historyContract(name: string, open: OpenBothSides): void {
     t.same(Buffer.from(shown!.body!), event.body, 'byte for byte')
     const { body: _, ...rest } = shown!
     t.match(rest, { eventId: event.eventId, origin: 'webhook', contentType: null, bytes: 3, duplicates: 1 })
+    t.equal(rest.traceId, traceIdOf(TRACEPARENT))
     t.match(rest.deliveries, [
       { target: 'crm', state: 'pending', dueAt: 9_000, waitsFor: null, history: [{ attempt: 1, error: 'http 503' }] },
       { target: 'ops', state: 'pending', history: [] },

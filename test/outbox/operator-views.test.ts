@@ -42,7 +42,10 @@ t.test('the views have the columns that operators rely on, in order', async (t) 
     (database.pragma(`table_info(${view})`) as { name: string }[]).map(({ name }) => name).join(', ')
   const delivery =
     'delivery_id, event_id, event, call_id, target, state, attempts, due_at, updated_at, last_status, last_error'
-  t.equal(columns('event_log'), 'event_id, source, event, call_id, received_at, origin, duplicates, body, pruned_at')
+  t.equal(
+    columns('event_log'),
+    'event_id, source, event, call_id, received_at, origin, duplicates, body, pruned_at, trace_id',
+  )
   t.equal(columns('delivery_log'), delivery)
   t.equal(columns('failed_deliveries'), delivery)
   t.equal(

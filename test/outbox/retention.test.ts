@@ -7,7 +7,7 @@ import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { scratch } from '../scratch.ts'
 import { POLICY, pruneAll } from './retention-contract.ts'
-import { newEvent, to } from './samples.ts'
+import { newEvent, TRACEPARENT, to } from './samples.ts'
 
 const DAY = 86_400_000
 const fail = (error: Error) => t.fail(error.message)
@@ -56,7 +56,8 @@ t.test('a file that was not made so gets smaller once it is rewritten', async (t
 t.test('what was removed is overwritten, in the file and soon in the log', async (t) => {
   const path = join(scratch(t), 'relay.db')
   const outbox = await SqliteOutbox.open(path, fail)
-  const event = newEvent({ body: Buffer.from(`{"event":"call.ended","secret":"${'needle'.repeat(2_000)}"}`) })
+  const body = Buffer.from(`{"event":"call.ended","secret":"${'needle'.repeat(2_000)}"}`)
+  const event = newEvent({ body, traceparent: TRACEPARENT, tracestate: `a=${'needle'.repeat(50)}` })
   await outbox.record(event, [])
   await pruneAll(outbox, 31 * DAY)
   await outbox.close()

@@ -1,6 +1,9 @@
 import type { Attempt, Delivery, NewDelivery } from '../../src/domain/delivery.ts'
 import type { NewEvent } from '../../src/domain/event.ts'
 
+/** That of the specification. */
+export const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+
 let eventNumber = 0
 
 /** A new event about a call of its own; `given` overrides. */

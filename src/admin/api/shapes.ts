@@ -59,6 +59,7 @@ const eventHistory = {
   origin: { type: 'string', enum: ['webhook', 'reconcile', 'relay'] },
   contentType: nullable(text),
   bytes: nullable(count),
+  traceId: nullable(text),
   deliveries: listOf(
     object({
       ...delivery,

@@ -8,6 +8,7 @@ const variableName = text({ problemWith: variableNameProblem })
 function variableNameProblem(name: string): string | undefined {
   if (!/^[A-Za-z_]\w*$/.test(name))
     return 'is no environment variable name: use letters, digits and "_", no digit first'
+  if (name === 'TRACEPARENT' || name === 'TRACESTATE') return 'is set by the relay itself: remove it'
   return name.startsWith('RELAY_') ? 'is set by the relay itself: names that start with RELAY_ are taken' : undefined
 }
 

@@ -42,6 +42,7 @@ const TAKEN = [
   /^(content-length|transfer-encoding|connection|host)$/i,
   /^webhook-(id|timestamp|signature)$/i,
   /^x-(ultravox-webhook|relay)-/i,
+  /^trace(parent|state)$/i,
 ]
 
 /** They are about a connection, not a request, and the HTTP client refuses to send them. */

@@ -113,7 +113,7 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
   /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
   function leased([event, asked]: Parameters<Outbox['record']>, { ready, ...recorded }: RecordedEvent): Recorded {
     const wanted = new Set(asked.filter(({ lease }) => lease === true).map(({ target }) => target))
-    const { origin: _, ...delivered } = { ...event, body: NOTHING }
+    const { origin: _, ...delivered } = { traceparent: null, tracestate: null, ...event, body: NOTHING }
     const deliveries = ready
       .filter(({ target }) => wanted.has(target))
       .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))

@@ -68,6 +68,7 @@ export function createErasure(database: Database.Database): Erasure {
     `update finished_deliveries set last_error = '${ERASED}' where ${of} and last_error is not null`,
     `delete from event_bodies where ${of}`,
     `delete from attachments where ${of}`,
+    `update events set tracestate = null where ${of} and tracestate is not null`,
   ].map((sql) => database.prepare(sql))
   const removeRejection = database.prepare('delete from rejections where rejection_id = @rejectionId')
 

@@ -23,10 +23,11 @@ export function createEventStore(database: Database.Database, order: CallOrder):
 
   return {
     record(event, deliveries, dueAt = event.receivedAt) {
+      const row = { traceparent: null, tracestate: null, ...event }
       const { eventSeq, eventId } = (
         event.callId === null
-          ? insertEventWithoutCall.get({ ...event, bodyHash: bodyHash(event.body) })
-          : insertEvent.get({ ...event, bodyHash: null })
+          ? insertEventWithoutCall.get({ ...row, bodyHash: bodyHash(event.body) })
+          : insertEvent.get({ ...row, bodyHash: null })
       ) as { eventSeq: number; eventId: string }
       if (eventId !== event.eventId) return { eventId, duplicate: true, ready: [] }
       insertBody.run({ eventSeq, body: event.body })
@@ -34,8 +35,8 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       for (const { target, ordered } of deliveries) {
         const key = ordered && event.callId !== null ? callKey(event.callId) : null
         const mayGo = key === null || order.mayGo({ target, callKey: key })
-        const row = { eventSeq, target, callKey: key, ready: mayGo ? 1 : 0, now: dueAt }
-        const deliveryId = Number(insertDelivery.run(row).lastInsertRowid)
+        const delivery = { eventSeq, target, callKey: key, ready: mayGo ? 1 : 0, now: dueAt }
+        const deliveryId = Number(insertDelivery.run(delivery).lastInsertRowid)
         if (mayGo) ready.push({ target, deliveryId })
       }
       return { eventId, duplicate: false, ready }
@@ -49,8 +50,10 @@ export function createEventStore(database: Database.Database, order: CallOrder):
  */
 function eventInsert(database: Database.Database, identity: 'call_id' | 'body_hash'): Database.Statement {
   return database.prepare(`
-    insert into events (event_id, source, event, call_id, body_hash, received_at, origin, content_type)
-    values (@eventId, @source, @event, @callId, @bodyHash, @receivedAt, @origin, @contentType)
+    insert into events
+      (event_id, source, event, call_id, body_hash, received_at, origin, content_type, traceparent, tracestate)
+    values
+      (@eventId, @source, @event, @callId, @bodyHash, @receivedAt, @origin, @contentType, @traceparent, @tracestate)
     on conflict (${identity}, event, source) where ${identity} is not null
       do update set duplicates = duplicates + 1
     returning event_seq as eventSeq, event_id as eventId`)

@@ -22,7 +22,8 @@ const LAST = '\u{10FFFF}'
 
 export function createHistoryReader(database: Database.Database): HistoryReader {
   const EVENT_ROW = `
-    select e.event_seq as eventSeq, ${EVENT}, e.origin, e.content_type as contentType, length(b.body) as bytes
+    select e.event_seq as eventSeq, ${EVENT}, e.origin, e.content_type as contentType, length(b.body) as bytes,
+      substr(e.traceparent, 4, 32) as traceId
     from events e
     left join event_bodies b on b.event_seq = e.event_seq`
   const OF_EVENT = 'where d.event_seq = @eventSeq'

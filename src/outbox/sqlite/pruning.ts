@@ -24,6 +24,9 @@ export function createPruning(database: Database.Database): Pruning {
   const mark = database.prepare(`
     update events set pruned_at = @now
     where event_seq in (select value from json_each(@seqs))`)
+  const removeTracestates = database.prepare(`
+    update events set tracestate = null
+    where event_seq in (select value from json_each(@seqs)) and tracestate is not null`)
   const removeBodies = database.prepare(`
     delete from event_bodies
     where event_seq in (select value from json_each(@seqs))`)
@@ -71,6 +74,7 @@ export function createPruning(database: Database.Database): Pruning {
         .all({ before: filter.before, seqs: JSON.stringify(eventSeqs) }) as number[]
       const seqs = JSON.stringify(still)
       let deliveries = 0
+      removeTracestates.run({ seqs })
       if (!filter.bodiesOnly) {
         removeAttempts.run({ seqs })
         deliveries = removeDeliveries.run({ seqs }).changes

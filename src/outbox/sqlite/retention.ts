@@ -135,7 +135,7 @@ function createEventRemoval(database: Database.Database) {
     'delete from finished_deliveries where event_seq = @eventSeq',
     'delete from event_bodies where event_seq = @eventSeq',
   ].map((sql) => database.prepare(sql))
-  const mark = database.prepare('update events set pruned_at = @now where event_seq = @eventSeq')
+  const mark = database.prepare('update events set pruned_at = @now, tracestate = null where event_seq = @eventSeq')
 
   return {
     /** Those received before then that the limits let go, the oldest first. */

@@ -33,6 +33,11 @@ export const execTargetRefusals: Refusals = {
     path: 'targets.crm.env.RELAY_EVENT',
     words: /start with RELAY_ are taken/,
   },
+  'a variable that tells of the trace': {
+    yaml: exec('command: [sh], passEnv: [▸TRACESTATE]'),
+    path: 'targets.crm.passEnv[0]',
+    words: /set by the relay itself/,
+  },
   'a variable name that is none': {
     yaml: exec('command: [sh], passEnv: [▸A-B]'),
     path: 'targets.crm.passEnv[0]',

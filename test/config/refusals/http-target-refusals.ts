@@ -38,6 +38,11 @@ export const httpTargetRefusals: Refusals = {
     path: 'targets.crm.headers.x-ultravox-webhook-signature',
     words: /set by the relay itself/,
   },
+  'a header that tells of the trace': {
+    yaml: http('headers: { ▸TraceParent: a }'),
+    path: 'targets.crm.headers.TraceParent',
+    words: /set by the relay itself/,
+  },
   'the length of the body as a header': {
     yaml: http('headers: { ▸content-length: "1" }'),
     path: 'targets.crm.headers.content-length',

@@ -15,6 +15,7 @@ import { scalarRefusals } from './scalar-refusals.ts'
 import { serverRefusals } from './server-refusals.ts'
 import { slackTargetRefusals } from './slack-target-refusals.ts'
 import { sourceRefusals } from './source-refusals.ts'
+import { tracingRefusals } from './tracing-refusals.ts'
 import { ultravoxRefusals } from './ultravox-refusals.ts'
 
 /** Every configuration with one mistake in it, by what the mistake is. */
@@ -36,4 +37,5 @@ export const REFUSALS: Refusals = {
   ...retentionRefusals,
   ...ultravoxRefusals,
   ...attachmentRefusals,
+  ...tracingRefusals,
 }

@@ -5,6 +5,7 @@
 -- One row per event on record. Small, since every listing reads them: bodies live apart, and go one day with all that
 -- became of the event (pruned_at), while the identity stays and duplicates are still recognised.
 -- autoincrement: when the newest event is pruned, the next one must not be taken for it.
+-- traceparent: null for what was recorded without. tracestate: a text of the sender's, which goes with the body.
 create table events (
   event_seq    integer primary key autoincrement,
   event_id     text    not null unique,
@@ -15,9 +16,12 @@ create table events (
   received_at  integer not null,
   origin       text    not null check (origin in ('webhook', 'reconcile', 'relay')),
   content_type text,
+  traceparent  text    check (length(traceparent) = 55),
+  tracestate   text,
   duplicates   integer not null default 0 check (duplicates >= 0),
   pruned_at    integer,
-  check ((call_id is null) = (body_hash is not null))
+  check ((call_id is null) = (body_hash is not null)),
+  check (tracestate is null or (traceparent is not null and pruned_at is null))
 ) strict;
 
 -- The identity of an event: source + name + call id, or the body's SHA-256 where there is no call id. The call id
@@ -182,7 +186,8 @@ select
   e.origin,
   e.duplicates,
   cast(b.body as text) as body,
-  strftime('%Y-%m-%dT%H:%M:%fZ', e.pruned_at / 1000.0, 'unixepoch') as pruned_at
+  strftime('%Y-%m-%dT%H:%M:%fZ', e.pruned_at / 1000.0, 'unixepoch') as pruned_at,
+  substr(e.traceparent, 4, 32) as trace_id
 from events e
 left join event_bodies b on b.event_seq = e.event_seq;
 
