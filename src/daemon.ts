@@ -25,6 +25,7 @@ import { lanesOf } from './lane-factory.ts'
 import { alertsLog, appLog, type Logger, laneLog, upkeepLog } from './logging.ts'
 import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
+import { newRequestId } from './request-id.ts'
 import { noVerification } from './sources/none.ts'
 import { createUltravoxScheme } from './sources/ultravox.ts'
 import { Launcher } from './targets/launcher.ts'
@@ -120,13 +121,14 @@ class Relay implements Daemon {
     this.#clock = clock
     this.#metrics = metrics
     const lackOfSpace = () => this.#reserve.problem
-    this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), lackOfSpace, clock, logger })
+    const write = () => this.#rewriteState()
+    this.#admin = new AdminSide({ metrics, write, lackOfSpace, newRequestId, clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#route = routing(config.routes, this.#logger)
     this.#entry = {
       newEventId,
-      route: (payload) => this.#route(payload),
+      route: (payload, eventId) => this.#route(payload, eventId),
       record: countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts),
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
@@ -240,6 +242,7 @@ class Relay implements Daemon {
       receive: this.#receive,
       outbox: this.#outbox,
       clock: this.#clock,
+      newRequestId,
       log: countedRequests(appLog(this.#logger), this.#metrics.counts),
     })
   }

@@ -1,5 +1,6 @@
 import type { SilentSources } from './alerts/silent-sources.ts'
 import type { Config } from './config/config.ts'
+import { callIdOf } from './domain/event.ts'
 import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
@@ -21,13 +22,16 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
   }
 }
 
-/** The routes of a configuration; a condition that fails on a payload counts as true, and is logged. */
+/**
+ * The routes of a configuration; a condition that fails on a payload counts as true, and is logged: with the event's id,
+ * under which nothing is on record if it turns out to be a duplicate, and with its call's.
+ */
 export function routing(configured: Config['routes'], logger: Logger): Entry['route'] {
   const routes = configured.map(compileRoute)
-  return (payload) =>
+  return (payload, eventId) =>
     routeEvent(routes, payload, (index, error) =>
       logger.warn(
-        { route: index, event: payload.event, error: evaluationProblem(error) },
+        { route: index, eventId, event: payload.event, callId: callIdOf(payload), error: evaluationProblem(error) },
         'route condition failed, taken as true',
       ),
     )

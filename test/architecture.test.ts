@@ -84,6 +84,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'event-id.ts',
     'lane-factory.ts',
     'logging.ts',
+    'request-id.ts',
     'watching.ts',
   ],
   'lane-factory.ts': ['domain', 'config', 'delivery', 'targets', 'target-factory.ts'],
@@ -118,6 +119,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts', 'journal.ts'],
   'journal.ts': [],
   'event-id.ts': [],
+  'request-id.ts': [],
   'version.ts': [],
 }
 

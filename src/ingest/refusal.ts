@@ -34,6 +34,7 @@ export function rejectionOf(
     source: source.name,
     receivedAt,
     reason: code,
+    requestId: request.requestId,
     peer: request.peer,
     bytes,
     headers: JSON.stringify(Object.fromEntries(headers)),

@@ -12,6 +12,8 @@ export interface Source {
 export interface IncomingRequest extends SignedRequest {
   /** The Content-Type header as received. */
   readonly contentType: string | null
+  /** The relay's own. */
+  readonly requestId: string
   /** The client's address. */
   readonly peer: string
 }

@@ -80,6 +80,7 @@ export class TrialListener {
   readonly listener = new Listener(null)
   port!: number
   #ids = 0
+  #requests = 0
 
   static async start(t: Test, options: TrialOptions = {}): Promise<TrialListener> {
     const trial = new TrialListener()
@@ -106,6 +107,7 @@ export class TrialListener {
       }),
       outbox,
       clock,
+      newRequestId: () => `req_${++this.#requests}`,
       trustProxy: [],
       bodyLimitBytes: 1_000_000,
       rateLimit: { maxRefused: 1_000, perMs: 60_000 },

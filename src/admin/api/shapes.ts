@@ -73,6 +73,7 @@ const rejection = {
   source: text,
   receivedAt: instant,
   reason: text,
+  requestId: text,
   peer: text,
   bytes: nullable(count),
   times: count,
