@@ -16,7 +16,7 @@ import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, type RelayError } from './domain/errors.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
 import type { Vitals } from './domain/vitals.ts'
-import { type Entry, heardBy, routing } from './entry.ts'
+import { type Entry, heardBy, routing, sourcesOf } from './entry.ts'
 import { newEventId } from './event-id.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
@@ -26,8 +26,6 @@ import { alertsLog, appLog, type Logger, laneLog, upkeepLog } from './logging.ts
 import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { newRequestId } from './request-id.ts'
-import { noVerification } from './sources/none.ts'
-import { createUltravoxScheme } from './sources/ultravox.ts'
 import { Launcher } from './targets/launcher.ts'
 import { DiskReserve } from './upkeep/disk-reserve.ts'
 import { freeBytesAt } from './upkeep/free-space.ts'
@@ -231,14 +229,11 @@ class Relay implements Daemon {
     return done
   }
 
-  #prepareListener({ server, sources }: Config): Promise<() => void> {
+  #prepareListener(config: Config): Promise<() => void> {
+    const { server } = config
     return this.#listener.prepare(server.tls, {
       ...server,
-      sources: Object.entries(sources).map(([name, source]) => ({
-        name,
-        path: source.path,
-        scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
-      })),
+      sources: sourcesOf(config),
       receive: this.#receive,
       outbox: this.#outbox,
       clock: this.#clock,

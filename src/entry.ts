@@ -1,14 +1,30 @@
 import type { SilentSources } from './alerts/silent-sources.ts'
 import type { Config } from './config/config.ts'
+import { concealer } from './domain/concealer.ts'
 import { callIdOf } from './domain/event.ts'
 import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import type { ReceiverOptions } from './ingest/receiver.ts'
+import type { Source } from './ingest/source.ts'
 import type { Logger } from './logging.ts'
+import { noVerification } from './sources/none.ts'
+import { createUltravoxScheme } from './sources/ultravox.ts'
 
 /** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
 export type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
+
+/** The sources of a configuration, for the listener. */
+export function sourcesOf({ sources, admin, ultravox }: Config): Source[] {
+  const verified = Object.values(sources).flatMap((source) => (source.scheme === 'none' ? [] : source.secrets))
+  const conceal = concealer([...verified, ...[admin?.token, ultravox?.apiKey].filter((secret) => secret != null)])
+  return Object.entries(sources).map(([name, source]) => ({
+    name,
+    path: source.path,
+    scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
+    conceal,
+  }))
+}
 
 /** For what sources bring: then they have been heard of, even if it cannot be stored now. */
 export function heardBy(silence: SilentSources, entry: Entry): Entry {

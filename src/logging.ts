@@ -7,6 +7,7 @@ import type { Config } from './config/config.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
+import { looksLikeKey, MASK } from './domain/secret.ts'
 import type { AppLog } from './ingest/app.ts'
 import { isJournal, withPriorities } from './journal.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
@@ -65,7 +66,11 @@ function asJson(destination: ReturnType<typeof pino.destination>) {
 export function appLog(logger: Logger): AppLog {
   return {
     answered(request: FastifyRequest, reply: FastifyReply) {
-      const fields = { source: request.relaySource?.name, ...requestFields(request), ...answerFields(request, reply) }
+      const fields = {
+        source: request.relaySource?.name,
+        ...requestFields(request, request.relaySource !== null),
+        ...answerFields(request, reply),
+      }
       const receipt = request.relayReceipt
       if (receipt?.kind === 'recorded') {
         const { kind: _, ...recorded } = receipt
@@ -79,7 +84,7 @@ export function appLog(logger: Logger): AppLog {
       }
     },
     failed(error, request) {
-      const fields = { source: request.relaySource?.name, ...requestFields(request) }
+      const fields = { source: request.relaySource?.name, ...requestFields(request, request.relaySource !== null) }
       logger.error({ ...fields, err: error }, 'request failed')
     },
   }
@@ -90,18 +95,25 @@ export function adminLog(logger: Logger): AdminLog {
   return {
     answered(request, reply) {
       const { method } = request
-      const fields = { ...requestFields(request), ...answerFields(request, reply) }
+      const fields = { ...requestFields(request, !request.is404), ...answerFields(request, reply) }
       if (reply.statusCode === 401 || reply.statusCode === 403) logger.warn(fields, 'admin request refused')
       else logger[method === 'POST' ? 'info' : 'debug'](fields, 'admin request answered')
     },
     failed(error, request) {
-      logger.error({ ...requestFields(request), err: error }, 'admin request failed')
+      logger.error({ ...requestFields(request, !request.is404), err: error }, 'admin request failed')
     },
   }
 }
 
-function requestFields({ id, method, url }: FastifyRequest) {
-  return { requestId: id, method, path: url.split('?', 1)[0] }
+/** Where nothing is at a path, somebody may have put a secret into it. */
+function requestFields({ id, method, url }: FastifyRequest, isKnown: boolean) {
+  const path = url.split('?', 1)[0]!
+  return { requestId: id, method, path: isKnown ? path : withoutKeys(path) }
+}
+
+function withoutKeys(path: string): string {
+  const parts = path.split('/')
+  return parts.map((part) => (looksLikeKey(part) ? MASK : part)).join('/')
 }
 
 function answerFields({ ip }: FastifyRequest, { statusCode, elapsedTime }: FastifyReply) {

@@ -90,7 +90,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'lane-factory.ts': ['domain', 'config', 'delivery', 'targets', 'target-factory.ts'],
   'admin-side.ts': ['admin', 'upkeep', 'config', 'documents', 'domain', 'outbox/sqlite', 'logging.ts'],
   'counted.ts': ['domain', 'admin/counts.ts', 'delivery', 'ingest', OUTBOX, 'ultravox'],
-  'entry.ts': ['domain', 'config', 'alerts', 'ingest', 'logging.ts'],
+  'entry.ts': ['domain', 'config', 'alerts', 'ingest', 'sources', 'logging.ts'],
   'watching.ts': [
     'domain',
     'config',

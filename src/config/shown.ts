@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { looksLikeKey, MASK, Secret } from '../domain/secret.ts'
-import { hasReference } from './references.ts'
+import { hasReference, withoutFallbacks } from './references.ts'
 import { defaultSourcePath } from './resolve.ts'
 import { MISSING } from './schema/scalars.ts'
 import { relaySchema } from './schema.ts'
@@ -100,9 +100,4 @@ function freeText(value: Value, isCommand: boolean): unknown {
   const text = String(resolved)
   const isPath = isCommand && /^\.{0,2}\//.test(text)
   return looksLikeKey(text) && !isPath ? MASK : text
-}
-
-/** `${TOKEN:-…}`: a fallback may be what is used. */
-function withoutFallbacks(written: string): string {
-  return written.replace(/(\$\{\w+:-)[^}]*/g, '$1…')
 }

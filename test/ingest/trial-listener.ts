@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
+import { concealer } from '../../src/domain/concealer.ts'
 import type { RelayError } from '../../src/domain/errors.ts'
 import type { NewEvent } from '../../src/domain/event.ts'
 import { bodyHash } from '../../src/domain/event.ts'
@@ -92,10 +93,12 @@ export class TrialListener {
   async #listen({ route, admission, ...options }: TrialOptions): Promise<void> {
     const { outbox, clock } = this
     const record = outbox.record.bind(outbox)
+    const secret = new Secret(SECRET)
+    const conceal = concealer([secret])
     const use = await this.listener.prepare(null, {
       sources: [
-        { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([new Secret(SECRET)], 60_000) },
-        { name: 'open', path: OPEN_PATH, scheme: noVerification },
+        { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([secret], 60_000), conceal },
+        { name: 'open', path: OPEN_PATH, scheme: noVerification, conceal },
       ],
       receive: createReceiver({
         secretsUsed() {},
