@@ -7,7 +7,7 @@ import type { Config } from './config/config.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
-import { looksLikeKey, MASK } from './domain/secret.ts'
+import { withoutKeys } from './domain/secret.ts'
 import type { AppLog } from './ingest/app.ts'
 import { isJournal, withPriorities } from './journal.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
@@ -108,12 +108,7 @@ export function adminLog(logger: Logger): AdminLog {
 /** Where nothing is at a path, somebody may have put a secret into it. */
 function requestFields({ id, method, url }: FastifyRequest, isKnown: boolean) {
   const path = url.split('?', 1)[0]!
-  return { requestId: id, method, path: isKnown ? path : withoutKeys(path) }
-}
-
-function withoutKeys(path: string): string {
-  const parts = path.split('/')
-  return parts.map((part) => (looksLikeKey(part) ? MASK : part)).join('/')
+  return { requestId: id, method, path: isKnown ? path : path.split('/').map(withoutKeys).join('/') }
 }
 
 function answerFields({ ip }: FastifyRequest, { statusCode, elapsedTime }: FastifyReply) {

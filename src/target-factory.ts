@@ -80,7 +80,7 @@ function passedOn(names: readonly string[]): Secret[] {
   return names.flatMap((name) => (process.env[name] === undefined ? [] : [new Secret(process.env[name])]))
 }
 
-/** Arguments, and what stands behind `--option=`; paths are none that anybody would hide. */
+/** Arguments that may be more than a path, which nobody would hide. */
 function valuesIn(args: readonly string[]): string[] {
-  return args.flatMap((arg) => [arg, arg.replace(/^-[^=]*=/, '')]).filter((text) => !/^\.{0,2}\//.test(text))
+  return args.filter((text) => !/^\.{0,2}\//.test(text))
 }

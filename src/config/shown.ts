@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { looksLikeKey, MASK, Secret } from '../domain/secret.ts'
+import { MASK, Secret, withoutKeys } from '../domain/secret.ts'
 import { hasReference, withoutFallbacks } from './references.ts'
 import { defaultSourcePath } from './resolve.ts'
 import { MISSING } from './schema/scalars.ts'
@@ -99,5 +99,5 @@ function freeText(value: Value, isCommand: boolean): unknown {
   if (hasReference(written)) return withoutFallbacks(written)
   const text = String(resolved)
   const isPath = isCommand && /^\.{0,2}\//.test(text)
-  return looksLikeKey(text) && !isPath ? MASK : text
+  return isPath ? text : withoutKeys(text)
 }

@@ -19,7 +19,7 @@ const lines = (pem: string) => pem.split('\n').filter((line) => line.length > 60
 
 /**
  * A relay that has a marked secret wherever one can stand, given in every way in which one can be given, and services
- * that repeat all they are sent.
+ * that repeat all they are sent. A place is the key of the schema, and of targets the name behind it.
  */
 export async function markedRelay(t: Test) {
   const markers = new Markers()
@@ -34,9 +34,9 @@ export async function markedRelay(t: Test) {
   const { origin } = service
   markers.add('server.tls.key', SELF_SIGNED.key, lines(SELF_SIGNED.key))
   markers.add('server.tls.cert', SELF_SIGNED.cert, lines(SELF_SIGNED.cert))
-  markers.add('targets.http.tls.key', SELF_SIGNED_CRM.key, lines(SELF_SIGNED_CRM.key))
-  markers.add('targets.http.tls.cert', SELF_SIGNED_CRM.cert, lines(SELF_SIGNED_CRM.cert))
-  markers.add('targets.http.tls.ca', SELF_SIGNED_CRM.cert, lines(SELF_SIGNED_CRM.cert))
+  markers.add('targets.http.tls.key: secure', SELF_SIGNED_CRM.key, lines(SELF_SIGNED_CRM.key))
+  markers.add('targets.http.tls.cert: secure', SELF_SIGNED_CRM.cert, lines(SELF_SIGNED_CRM.cert))
+  markers.add('targets.http.tls.ca: secure', SELF_SIGNED_CRM.cert, lines(SELF_SIGNED_CRM.cert))
 
   const credentials = join(directory, 'credentials')
   mkdirSync(credentials)
@@ -48,7 +48,7 @@ export async function markedRelay(t: Test) {
   file('source.secret', `${mark('sources.ultravox.secrets: file')}\n`)
   const kept = mark('secretsFile')
   file('ultravox.secrets', `# kept by the relay\n${kept}\n`)
-  file('crm.token', mark('targets.http.headers.*: file'))
+  file('crm.token', mark('targets.http.headers.*: crm, file'))
 
   const fromEnv = mark('sources.ultravox.secrets: env')
   const adminToken = mark('admin.token')
@@ -57,21 +57,22 @@ export async function markedRelay(t: Test) {
     NOTIFY_SOCKET: join(directory, 'notify'),
     CREDENTIALS_DIRECTORY: credentials,
     SOURCE_SECRET: fromEnv,
-    CRM_URL: `${origin}/teapot/${mark('targets.http.url: path')}?token=${mark('targets.http.url: query', ODD_IN_URL)}`,
-    SLACK_URL: `${origin}/services/T0/${mark('targets.slack.webhookUrl')}`,
-    HOOK_TOKEN: mark('targets.exec.env.*: env'),
-    PASSED_TOKEN: mark('passEnv'),
+    CRM_URL: `${origin}/teapot/${mark('targets.http.url: crm, path')}?token=${mark('targets.http.url: crm, query', ODD_IN_URL)}`,
+    SLACK_URL: `${origin}/services/T0/${mark('targets.slack.webhookUrl: ops')}`,
+    HOOK_TOKEN: mark('targets.exec.env.*: hook, env'),
+    PASSED_TOKEN: mark('passEnv: hook'),
     ADMIN_TOKEN: adminToken,
     UNUSED: mark('environment: of no use'),
   }
   const inline = mark('sources.ultravox.secrets: inline')
   const fallback = mark('sources.ultravox.secrets: fallback')
-  const basic = Buffer.from(`relay:${mark('targets.http.headers.*: basic')}`).toString('base64')
-  markers.add('targets.http.headers.*: basic, as it is sent', basic)
-  const standard = Buffer.from(mark('targets.http.sign.standard-webhooks.secrets')).toString('base64')
-  markers.add('targets.http.sign.standard-webhooks.secrets: as it is written', standard)
+  const basic = Buffer.from(`relay:${mark('targets.http.headers.*: crm, basic')}`).toString('base64')
+  markers.add('targets.http.headers.*: crm, basic as it is sent', basic)
+  const standard = Buffer.from(mark('targets.http.sign.standard-webhooks.secrets: busy')).toString('base64')
+  markers.add('targets.http.sign.standard-webhooks.secrets: busy, as it is written', standard)
   const http = (path: string, more: object = {}) => ({ type: 'http', url: `${origin}/${path}`, ...more })
-  const noRetry = { retry: { initialDelay: '1h' } }
+  /** Enough is tried once. */
+  const seldom = { retry: { initialDelay: '1h' } }
 
   const targets: Record<string, object> = {
     crm: {
@@ -79,40 +80,52 @@ export async function markedRelay(t: Test) {
       url: '${CRM_URL}',
       headers: {
         Authorization: 'Bearer ${file:./crm.token}',
-        'X-Odd': mark('targets.http.headers.*: odd', ODD),
+        'X-Odd': mark('targets.http.headers.*: crm, odd', ODD),
         'X-Basic': `Basic ${basic}`,
-        'X-Template': `${mark('targets.http.headers.*: template')} {{call.callId}}`,
+        'X-Template': `${mark('targets.http.headers.*: crm, template')} {{call.callId}}`,
       },
-      sign: { scheme: 'ultravox', secrets: [mark('targets.http.sign.ultravox.secrets')] },
+      sign: { scheme: 'ultravox', secrets: [mark('targets.http.sign.ultravox.secrets: crm')] },
     },
-    busy: http(`busy/${mark('targets.http.url: inline')}`, {
-      body: { routing_key: mark('targets.http.body'), nested: [{ key: mark('targets.http.body: nested') }] },
+    busy: http(`busy/${mark('targets.http.url: busy')}`, {
+      body: {
+        routing_key: mark('targets.http.body: busy'),
+        nested: [{ key: mark('targets.http.body: busy, nested') }],
+      },
       sign: { scheme: 'standard-webhooks', secrets: [`whsec_${standard}`] },
-      ...noRetry,
+      ...seldom,
     }),
-    moved: http(`moved/${mark('targets.http.url: of a redirect')}`, { attach: ['transcript', 'recording'] }),
-    edge: http('edge', { headers: { Authorization: mark('targets.http.headers.*: cut off') } }),
+    moved: http(`moved/${mark('targets.http.url: moved')}`, { attach: ['transcript', 'recording'] }),
+    edge: http('edge', { headers: { Authorization: mark('targets.http.headers.*: edge') } }),
     proxied: http('proxied', {
-      proxy: `http://${mark('targets.http.proxy: user')}:${mark('targets.http.proxy', ODD_IN_URL)}@${proxy.host}`,
-      ...noRetry,
+      proxy: `http://${mark('targets.http.proxy: proxied, user')}:${mark('targets.http.proxy: proxied', ODD_IN_URL)}@${proxy.host}`,
+      ...seldom,
     }),
-    nobody: { type: 'http', url: `http://127.0.0.1:1/${mark('targets.http.url: no connection')}`, ...noRetry },
-    nowhere: { type: 'http', url: `http://nowhere.invalid/?${mark('targets.http.url: no name')}`, ...noRetry },
+    nobody: { type: 'http', url: `http://127.0.0.1:1/${mark('targets.http.url: nobody')}`, ...seldom },
+    nowhere: { type: 'http', url: `http://nowhere.invalid/?${mark('targets.http.url: nowhere')}`, ...seldom },
     secure: {
       type: 'http',
-      url: `${origin.replace('http:', 'https:')}/${mark('targets.http.url: TLS')}`,
+      url: `${origin.replace('http:', 'https:')}/${mark('targets.http.url: secure')}`,
       tls: { ca: './client.crt', cert: '${file:./client.crt}', key: '${credential:client.pem}' },
-      ...noRetry,
+      ...seldom,
     },
-    socket: { type: 'http', url: `http+unix://%2Fnot%2Fthere/${mark('targets.http.url: socket')}`, ...noRetry },
-    ops: { type: 'slack', webhookUrl: '${SLACK_URL}', text: `${mark('targets.slack.text')}` },
+    socket: { type: 'http', url: `http+unix://%2Fnot%2Fthere/${mark('targets.http.url: socket')}`, ...seldom },
+    // Templates that fail on the payload, with something that is not to be told.
+    failing: http('ok', { headers: { 'X-Failing': `{{ $number('${mark('targets.http.headers.*: failing')}') }}` } }),
+    worse: http('ok', { body: { key: `{{ '${mark('targets.http.body: worse')}' + call.callId }}` } }),
+    repeated: http('teapot', { body: { key: `{{ '${mark('targets.http.body: repeated')}' }}` } }),
+    blocks: {
+      type: 'slack',
+      webhookUrl: `${origin}/services/T1/${mark('targets.slack.webhookUrl: blocks')}`,
+      blocks: [{ type: 'image', url: `{{ 'https://x/?key=${mark('targets.slack.blocks: blocks')}' }}` }],
+    },
+    ops: { type: 'slack', webhookUrl: '${SLACK_URL}', text: `${mark('targets.slack.text: ops')}` },
     hook: {
       type: 'exec',
-      command: ['./hook.sh', mark('targets.exec.command'), `--key=${mark('targets.exec.command: option')}`],
+      command: ['./hook.sh', mark('targets.exec.command: hook'), `--key=${mark('targets.exec.command: hook, option')}`],
       env: {
         TOKEN: '${HOOK_TOKEN}',
-        ODD: mark('targets.exec.env.*: odd', ODD),
-        OWN: mark('targets.exec.env.*: inline'),
+        ODD: mark('targets.exec.env.*: hook, odd', ODD),
+        OWN: mark('targets.exec.env.*: hook, inline'),
       },
       passEnv: ['PASSED_TOKEN'],
     },
@@ -121,7 +134,7 @@ export async function markedRelay(t: Test) {
     cut: {
       type: 'exec',
       command: ['./cut.sh'],
-      env: { TOKEN: mark('targets.exec.env.*: cut off') },
+      env: { TOKEN: mark('targets.exec.env.*: cut') },
     },
   }
   // All that a program can tell of itself; and of its parent, whose environment it may read as the same user.

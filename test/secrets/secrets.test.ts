@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Agent, request } from 'undici'
@@ -16,6 +16,10 @@ import { commandsWithout, everyCommand, takesJson } from './every-command.ts'
 import { markedRelay } from './marked-relay.ts'
 import { type Heap, Markers } from './markers.ts'
 import { secretKeys } from './secret-keys.ts'
+
+/** Files in which secrets are meant to be, or which the programs here have made; what is in the latter is looked at apart. */
+const OURS =
+  /^(relay\.yaml|credentials\/.*|server\.(pem|key)|client\.crt|source\.secret|ultravox\.secrets|crm\.token|\w+\.(env|cmdline))$/
 
 const STALE = { signedAt: Date.now() - 3_600_000 }
 
@@ -48,11 +52,12 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
   const heaps: Heap[] = []
   const keep = (from: string, content: string | Buffer) => void heaps.push({ from, content })
 
-  for (const key of secretKeys())
+  for (const key of secretKeys()) {
     t.ok(
-      markers.places.some((place) => place.startsWith(key.replace(/^sources\.\*/, 'sources.*'))),
+      markers.places.some((place) => place === key || place.startsWith(`${key}:`)),
       `there is a mark in ${key}`,
     )
+  }
 
   // What the provider has: a call, and a complaint that quotes the key, about a list and about a transcript.
   const callId = api.calls.create({ callId: randomUUID() })
@@ -79,7 +84,7 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
     answers.map(({ status }) => status),
     [204, 204, 401, 400, 401],
   )
-  const [timestamp] = [new Date().toISOString()]
+  const timestamp = new Date().toISOString()
   for (const [name, value] of [
     ['x-ultravox-webhook-signature', secrets.fromEnv],
     ['x-ultravox-webhook-signature', `${'0'.repeat(64)},${secrets.inline}`],
@@ -206,16 +211,24 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
     keep(`stderr of ${line}`, stderr)
   }
 
-  // The database while it is in use, and when it is not.
-  keepDatabase('in use')
+  // All files there are while it is in use, and when it is not.
+  keepFiles('in use')
   keepRun('the relay', await daemon.end('SIGTERM'))
-  keepDatabase('after the end')
-  function keepDatabase(when: string) {
+  keepFiles('after the end')
+  function keepFiles(when: string) {
     const entries = readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    const files = entries.filter((name) => /\.db($|-)/.test(name) && statSync(join(directory, name)).isFile())
-    t.ok(files.includes('relay.db') && files.includes('backup.db'))
+    const files = entries.filter((name) => statSync(join(directory, name)).isFile() && !OURS.test(name))
+    for (const name of ['relay.db', 'backup.db', 'new.yaml']) t.ok(files.includes(name), `there is ${name}`)
     for (const name of files) keep(`${name} ${when}`, readFileSync(join(directory, name)))
   }
+
+  // An end that nobody planned.
+  const doomed = await startRelay(t, join(directory, 'relay.yaml'), env)
+  rmSync(join(directory, 'relay.db'))
+  // It may be gone before it has answered.
+  await send(url, bodyOf('call.ended'), { secret: secrets.fallback }).catch(() => {})
+  await eventually(() => doomed.log.some(({ msg }) => msg === 'outbox failed'), 'it finds its outbox gone')
+  keepRun('a relay without its outbox', await doomed.end('SIGTERM'))
 
   for (const secret of readFileSync(join(directory, 'ultravox.secrets'), 'utf8').split('\n')) {
     if (/^\w/.test(secret) && secret !== secrets.kept) markers.add('secretsFile: made by a rotation', secret)
@@ -252,8 +265,20 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
       [],
       `${from} gets its own secrets only`,
     )
-  const known = /^(targets\.(http\.(url|headers|body)|slack)|recording)/
-  for (const { url, headers, body } of service.received) got(url, known, `${url}${JSON.stringify(headers)}${body}`)
+  for (const { url, headers, body } of service.received) {
+    const slack = url.startsWith('/services/T0/') ? 'ops' : 'blocks'
+    const target = headers['x-relay-target'] ?? (url.startsWith('/services/') ? slack : 'none')
+    // The recording's URL is in what is attached.
+    got(
+      `${target} at ${url}`,
+      new RegExp(`^targets\\..*: ${target}(,|$)|^recording$`),
+      `${url}${JSON.stringify(headers)}${body}`,
+    )
+  }
+  t.ok(
+    service.received.some(({ url }) => url.startsWith('/recording')),
+    'the recording was fetched from where the API led',
+  )
   got('the proxy', /^targets\.http\.proxy/, proxy.asked.join('\n'))
   for (const { path, query, headers, body } of api.requests) {
     got(
@@ -262,9 +287,10 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
       JSON.stringify([path, query, headers, body]),
     )
   }
-  got('a program', /^(targets\.exec\.env\.\*: (env|odd|inline)|passEnv)/, readFileSync(join(directory, 'hook.env')))
-  for (const name of ['launcher.env', 'launcher.cmdline', 'notify.env'])
-    got(name, /^$/, readFileSync(join(directory, name)))
+  got('a program', /^(targets\.exec\.env\.\*|passEnv): hook/, readFileSync(join(directory, 'hook.env')))
+  for (const name of ['launcher.env', 'launcher.cmdline', 'notify.env']) {
+    t.same(markers.in(readFileSync(join(directory, name))), [], name)
+  }
 })
 
 function quoting(status: number, text: string) {
