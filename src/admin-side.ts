@@ -18,6 +18,7 @@ export interface AdminSideOptions {
   readonly write: () => Promise<void>
   /** Why there is no room for events; null where there is. */
   readonly lackOfSpace: () => string | null
+  readonly newRequestId: () => string
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -75,7 +76,7 @@ export class AdminSide {
   }
 
   #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
-    const { metrics, write, lackOfSpace, clock, logger } = this.#options
+    const { metrics, write, lackOfSpace, newRequestId, clock, logger } = this.#options
     return createAdminApp({
       access: { host: 'host' in listen ? listen.host : null, hosts, token },
       config,
@@ -83,6 +84,7 @@ export class AdminSide {
       readiness: { isStopping: () => this.#isStopping, write, lackOfSpace },
       metrics,
       read: () => read(config, operator, clock),
+      newRequestId,
       clock,
       stopwatch: systemStopwatch,
       log: adminLog(logger),

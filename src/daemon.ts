@@ -8,12 +8,11 @@ import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
 import { type CallAttachments, createCallAttachments } from './call-attachments.ts'
 import type { Config } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
-import { knownSecrets } from './config/known-secrets.ts'
 import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
-import { errorMessage, type RelayError } from './domain/errors.ts'
+import type { RelayError } from './domain/errors.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
 import type { Vitals } from './domain/vitals.ts'
 import { type Entry, heardBy, routing, sourcesOf } from './entry.ts'
@@ -23,14 +22,14 @@ import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { lanesOf } from './lane-factory.ts'
 import { alertsLog, appLog, type Logger, laneLog, tracingLog, upkeepLog } from './logging.ts'
-import type { DaemonState } from './outbox/outbox.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
+import { newRequestId } from './request-id.ts'
 import { Launcher } from './targets/launcher.ts'
+import { ToldState } from './told-state.ts'
 import { takingUp, tracedRecord, tracedRequests } from './traced.ts'
 import { openTracing, type Tracing } from './tracing.ts'
 import { DiskReserve } from './upkeep/disk-reserve.ts'
 import { freeBytesAt } from './upkeep/free-space.ts'
-import { VERSION } from './version.ts'
 import { startWatching, watched } from './watching.ts'
 
 /** A relay that is running. */
@@ -103,6 +102,7 @@ class Relay implements Daemon {
   readonly #metrics: Metrics
   readonly #tracing: Tracing
   readonly #admin: AdminSide
+  readonly #told: ToldState
   readonly #launcher = new Launcher()
   readonly #listener: Listener
   readonly #receive: Receiver
@@ -110,7 +110,6 @@ class Relay implements Daemon {
   #config: Config
   #route: Entry['route']
   #endWatches: () => Promise<void> = async () => {}
-  #state: DaemonState | undefined
   /** One after the other. */
   #reloads: Promise<unknown> = Promise.resolve()
   address = ''
@@ -124,14 +123,16 @@ class Relay implements Daemon {
     this.#metrics = metrics
     this.#tracing = tracing
     const lackOfSpace = () => this.#reserve.problem
-    this.#admin = new AdminSide({ metrics, write: () => this.#rewriteState(), lackOfSpace, clock, logger })
+    this.#told = new ToldState({ outbox, clock, logger })
+    const write = () => this.#told.rewrite()
+    this.#admin = new AdminSide({ metrics, write, lackOfSpace, newRequestId, clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#route = routing(config.routes, this.#logger)
     const record = countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts)
     this.#entry = {
       newEventId,
-      route: (payload) => this.#route(payload),
+      route: (payload, eventId) => this.#route(payload, eventId),
       record: tracedRecord(record, tracing, clock),
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
@@ -154,7 +155,7 @@ class Relay implements Daemon {
   }
 
   async start(inheritedFd: number | undefined): Promise<void> {
-    const { server, outbox, file } = this.#config
+    const { server, outbox } = this.#config
     await this.#reserve.look(outbox.reserveBytes)
     const use = await this.#prepareListener(this.#config)
     use()
@@ -163,8 +164,7 @@ class Relay implements Daemon {
     this.address = await this.#listener.listen(server.listen, inheritedFd)
     await this.#lanes.start()
     this.#watch()
-    const fresh = { startedAt: this.#clock.now(), reloads: 0, reloadedAt: null, reloadProblem: null }
-    await this.#save({ pid: process.pid, version: VERSION, listen: this.address, configFile: file, ...fresh })
+    await this.#told.started(this.#config, this.address)
   }
 
   /** Another process has written to the outbox. */
@@ -197,13 +197,13 @@ class Relay implements Daemon {
         await this.#endWatches()
         this.#watch()
       }
-      await this.#saveReload(null)
+      await this.#told.reloaded(config, null)
       return { changed: differences(before, config), needsRestart }
     })
   }
 
   refuseReload(problem: string): Promise<void> {
-    return this.#inTurn(() => this.#saveReload(problem))
+    return this.#inTurn(() => this.#told.reloaded(this.#config, problem))
   }
 
   async vitals(): Promise<Vitals> {
@@ -242,6 +242,7 @@ class Relay implements Daemon {
       receive: this.#receive,
       outbox: this.#outbox,
       clock: this.#clock,
+      newRequestId,
       log: tracedRequests(countedRequests(appLog(this.#logger), this.#metrics.counts), this.#tracing, this.#clock),
     })
   }
@@ -273,27 +274,5 @@ class Relay implements Daemon {
       clock: this.#clock,
       steady: this.#steady,
     })
-  }
-
-  #saveReload(reloadProblem: string | null): Promise<void> {
-    const state = this.#state!
-    return this.#save({ ...state, reloads: state.reloads + 1, reloadedAt: this.#clock.now(), reloadProblem })
-  }
-
-  /** Whether the outbox can be written to is known only by doing so. */
-  async #rewriteState(): Promise<void> {
-    if (this.#state === undefined) throw new Error('the relay is being started')
-    await this.#outbox.saveDaemon(this.#state)
-  }
-
-  async #save(told: Omit<DaemonState, 'secrets'>): Promise<void> {
-    const state = { ...told, secrets: knownSecrets(this.#config) }
-    this.#state = state
-    try {
-      await this.#outbox.saveDaemon(state)
-    } catch (error) {
-      // The commands know less; nothing else hangs on it.
-      this.#logger.warn({ error: errorMessage(error) }, 'state of the relay not recorded')
-    }
   }
 }

@@ -1,5 +1,7 @@
 import type { SilentSources } from './alerts/silent-sources.ts'
 import type { Config } from './config/config.ts'
+import { concealer } from './domain/concealer.ts'
+import { callIdOf } from './domain/event.ts'
 import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
@@ -9,17 +11,20 @@ import type { Logger } from './logging.ts'
 import { noVerification } from './sources/none.ts'
 import { createUltravoxScheme } from './sources/ultravox.ts'
 
-/** The sources of a configuration, as the listener takes them. */
-export function sourcesOf({ sources }: Config): Source[] {
+/** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
+export type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
+
+/** The sources of a configuration, for the listener. */
+export function sourcesOf({ sources, admin, ultravox }: Config): Source[] {
+  const verified = Object.values(sources).flatMap((source) => (source.scheme === 'none' ? [] : source.secrets))
+  const conceal = concealer([...verified, ...[admin?.token, ultravox?.apiKey].filter((secret) => secret != null)])
   return Object.entries(sources).map(([name, source]) => ({
     name,
     path: source.path,
     scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
+    conceal,
   }))
 }
-
-/** What it takes to make an event of something: what a source has brought, or the relay has to tell. */
-export type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
 
 /** For what sources bring: then they have been heard of, even if it cannot be stored now. */
 export function heardBy(silence: SilentSources, entry: Entry): Entry {
@@ -33,13 +38,16 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
   }
 }
 
-/** The routes of a configuration; a condition that fails on a payload counts as true, and is logged. */
+/**
+ * The routes of a configuration; a condition that fails on a payload counts as true, and is logged: with the event's id,
+ * under which nothing is on record if it turns out to be a duplicate, and with its call's.
+ */
 export function routing(configured: Config['routes'], logger: Logger): Entry['route'] {
   const routes = configured.map(compileRoute)
-  return (payload) =>
+  return (payload, eventId) =>
     routeEvent(routes, payload, (index, error) =>
       logger.warn(
-        { route: index, event: payload.event, error: evaluationProblem(error) },
+        { route: index, eventId, event: payload.event, callId: callIdOf(payload), error: evaluationProblem(error) },
         'route condition failed, taken as true',
       ),
     )

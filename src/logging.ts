@@ -3,9 +3,11 @@ import { type Logger, pino, stdTimeFunctions } from 'pino'
 import type { AdminLog } from './admin/app.ts'
 import type { AlertsLog } from './alerts/alerts.ts'
 import type { CertificateLog } from './certificate-watch.ts'
+import type { Config } from './config/config.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
+import { withoutKeys } from './domain/secret.ts'
 import { traceIdOf } from './domain/trace-context.ts'
 import type { AppLog } from './ingest/app.ts'
 import { isJournal, withPriorities } from './journal.ts'
@@ -29,16 +31,27 @@ export interface Log {
   flush(): Promise<void>
 }
 
-/** JSON lines on stdout, written in the background: nothing waits for whoever reads them. Journald is told their levels. */
-export function createLog(): Log {
+export interface LogOptions {
+  /** Lines less grave are left out; `logger.level` changes it. */
+  readonly level: Config['log']['level']
+  /** Makes each line, JSON, into what is written. Absent: it is written as it is, and journald is told its level. */
+  readonly shape?: (json: string) => string
+}
+
+/** Lines on stdout, written in the background: nothing waits for whoever reads them. */
+export function createLog({ level, shape }: LogOptions): Log {
   const destination = pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING })
   const options = {
+    level,
     base: null,
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (level: string) => ({ level }) },
   }
   return {
-    logger: pino(options, isJournal(1, process.env) ? withPriorities(destination) : destination),
+    logger: pino(
+      options,
+      shape === undefined ? asJson(destination) : { write: (json) => destination.write(shape(json)) },
+    ),
     flush: () =>
       new Promise((resolve) => {
         setTimeout(resolve, 1_000).unref()
@@ -47,17 +60,18 @@ export function createLog(): Log {
   }
 }
 
+function asJson(destination: ReturnType<typeof pino.destination>) {
+  return isJournal(1, process.env) ? withPriorities(destination) : destination
+}
+
 /** One line per request. Bodies, headers and query strings are not in it: they hold other people's data. */
 export function appLog(logger: Logger): AppLog {
   return {
     answered(request: FastifyRequest, reply: FastifyReply) {
       const fields = {
         source: request.relaySource?.name,
-        method: request.method,
-        path: request.url.split('?', 1)[0],
-        status: reply.statusCode,
-        peer: request.ip,
-        ms: Math.round(reply.elapsedTime * 10) / 10,
+        ...requestFields(request, request.relaySource !== null),
+        ...answerFields(request, reply),
       }
       const receipt = request.relayReceipt
       if (receipt?.kind === 'recorded') {
@@ -71,8 +85,9 @@ export function appLog(logger: Logger): AppLog {
         logger.debug(fields, 'request answered')
       }
     },
-    failed(error) {
-      logger.error({ err: error }, 'request failed')
+    failed(error, request) {
+      const fields = { source: request.relaySource?.name, ...requestFields(request, request.relaySource !== null) }
+      logger.error({ ...fields, err: error }, 'request failed')
     },
   }
 }
@@ -82,20 +97,24 @@ export function adminLog(logger: Logger): AdminLog {
   return {
     answered(request, reply) {
       const { method } = request
-      const fields = {
-        method,
-        path: request.url.split('?', 1)[0],
-        status: reply.statusCode,
-        peer: request.ip,
-        ms: Math.round(reply.elapsedTime * 10) / 10,
-      }
+      const fields = { ...requestFields(request, !request.is404), ...answerFields(request, reply) }
       if (reply.statusCode === 401 || reply.statusCode === 403) logger.warn(fields, 'admin request refused')
       else logger[method === 'POST' ? 'info' : 'debug'](fields, 'admin request answered')
     },
-    failed(error) {
-      logger.error({ err: error }, 'admin request failed')
+    failed(error, request) {
+      logger.error({ ...requestFields(request, !request.is404), err: error }, 'admin request failed')
     },
   }
+}
+
+/** Where nothing is at a path, somebody may have put a secret into it. */
+function requestFields({ id, method, url }: FastifyRequest, isKnown: boolean) {
+  const path = url.split('?', 1)[0]!
+  return { requestId: id, method, path: isKnown ? path : path.split('/').map(withoutKeys).join('/') }
+}
+
+function answerFields({ ip }: FastifyRequest, { statusCode, elapsedTime }: FastifyReply) {
+  return { status: statusCode, peer: ip, ms: Math.round(elapsedTime * 10) / 10 }
 }
 
 /** Longest list of events in a line. */
@@ -125,8 +144,8 @@ export function laneLog(logger: Logger): LaneLog & LanesLog {
       if (outcome === 'delivered') logger.info(fields, 'delivery attempted')
       else logger.warn(fields, 'delivery attempted')
     },
-    superseded({ deliveryId, target }) {
-      logger.info({ target, deliveryId }, 'delivery changed during its attempt')
+    superseded({ deliveryId, target, event: { eventId, event, callId } }) {
+      logger.info({ target, eventId, event, callId, deliveryId }, 'delivery changed during its attempt')
     },
     opened(target, probeAt) {
       logger.warn({ target, probeAt: new Date(probeAt).toISOString() }, 'target failing, breaker opened')
@@ -137,8 +156,9 @@ export function laneLog(logger: Logger): LaneLog & LanesLog {
     orphaned(targets) {
       logger.warn({ targets }, 'deliveries wait for targets that are not configured')
     },
-    outboxUnavailable(target, error) {
-      logger.warn({ target, error: errorMessage(error) }, 'outbox unavailable to delivery')
+    outboxUnavailable(target, error, delivery) {
+      const of = { eventId: delivery?.event.eventId, deliveryId: delivery?.deliveryId }
+      logger.warn({ target, ...of, error: errorMessage(error) }, 'outbox unavailable to delivery')
     },
   }
 }

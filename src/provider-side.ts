@@ -26,7 +26,7 @@ import { Reconciler } from './ultravox/reconciler.ts'
 export interface ProviderSideOptions {
   readonly store: ReconciliationStore & ProviderStateStore
   readonly newEventId: () => string
-  readonly route: (payload: Payload) => Promise<string[]>
+  readonly route: (payload: Payload, eventId: string) => Promise<string[]>
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
   readonly raise: Alerts['raise']
   readonly counts: Counts
@@ -83,7 +83,7 @@ function reconcilerOf(
     graceMs,
     async take(body) {
       const { event, payload } = fetchedEvent(source, body, newEventId(), clock.now())
-      const { duplicate } = await record(event, await route(payload))
+      const { duplicate } = await record(event, await route(payload, event.eventId))
       return !duplicate
     },
     clock,

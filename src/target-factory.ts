@@ -1,10 +1,11 @@
 import type { TargetConfig } from './config/config.ts'
 import type { Attachments } from './domain/attachments.ts'
 import type { Clock } from './domain/clock.ts'
-import type { Secret } from './domain/secret.ts'
+import { type Conceal, concealer } from './domain/concealer.ts'
+import { Secret } from './domain/secret.ts'
 import { attaching } from './targets/attaching.ts'
 import { keysIn } from './targets/body-template.ts'
-import { concealer, concealing } from './targets/concealing.ts'
+import { concealing } from './targets/concealing.ts'
 import { createExecTarget } from './targets/exec.ts'
 import { createHttpTarget } from './targets/http.ts'
 import type { Launcher } from './targets/launcher.ts'
@@ -26,33 +27,60 @@ export function createTarget(
   launcher: Launcher,
   attachments: Attachments,
 ): Target {
-  const made = concealing(bareTarget(name, target, directory, clock, launcher), secretsOf(target))
+  const conceal = concealerOf(target)
+  const made = concealing(bareTarget(name, target, directory, clock, launcher, conceal), conceal)
   return target.attach === null ? made : attaching(made, target.attach, attachments)
 }
 
 /** Takes a target's own secrets out of a text about it. */
-export function concealerOf(target: TargetConfig): (text: string) => string {
+export function concealerOf(target: TargetConfig): Conceal {
   return concealer(secretsOf(target))
 }
 
-function bareTarget(name: string, target: TargetConfig, directory: string, clock: Clock, launcher: Launcher): Target {
+function bareTarget(
+  name: string,
+  target: TargetConfig,
+  directory: string,
+  clock: Clock,
+  launcher: Launcher,
+  conceal: Conceal,
+): Target {
   switch (target.type) {
     case 'http':
       return createHttpTarget({ name, ...target, multipart: target.attach?.recording === 'file' }, clock)
     case 'slack':
       return createSlackTarget({ name, ...target }, clock)
     case 'exec':
-      return createExecTarget({ name, directory, ...target }, launcher)
+      return createExecTarget({ name, directory, ...target, conceal }, launcher)
   }
 }
 
+/** All that a target is given and others are not to see, declared as a secret or not. */
 function secretsOf(target: TargetConfig): Secret[] {
   switch (target.type) {
-    case 'http':
-      return [...Object.values(target.headers), ...(target.sign?.secrets ?? []), ...keysIn(target.body)]
+    case 'http': {
+      const { url, headers, sign, body, proxy } = target
+      // Its TLS key is not among them: the server does not get to see it.
+      return [
+        url,
+        ...(proxy === null ? [] : [proxy]),
+        ...Object.values(headers),
+        ...(sign?.secrets ?? []),
+        ...keysIn(body),
+      ]
+    }
     case 'slack':
-      return [target.webhookUrl]
+      return [target.webhookUrl, ...keysIn(target.text), ...keysIn(target.blocks)]
     case 'exec':
-      return Object.values(target.env)
+      return [...Object.values(target.env), ...passedOn(target.passEnv), ...keysIn(valuesIn(target.command.slice(1)))]
   }
+}
+
+function passedOn(names: readonly string[]): Secret[] {
+  return names.flatMap((name) => (process.env[name] === undefined ? [] : [new Secret(process.env[name])]))
+}
+
+/** Arguments that may be more than a path, which nobody would hide. */
+function valuesIn(args: readonly string[]): string[] {
+  return args.filter((text) => !/^\.{0,2}\//.test(text))
 }

@@ -52,7 +52,8 @@ const TOLD_EVERY_MS = 60_000
 /** Longest value of an attribute: names of events are whatever somebody signed. */
 const VALUE_LIMIT = 256
 
-const OFF: Tracing = { exports: false, sampleRatio: 0, ended() {}, async close() {} }
+/** Sampled all the same: services follow the flag, and would stop recording what they did before there was one. */
+const OFF: Tracing = { exports: false, sampleRatio: 1, ended() {}, async close() {} }
 
 /**
  * Exports spans as a configuration wants it. Only then are the packages of OpenTelemetry loaded, which may not be

@@ -56,3 +56,13 @@ export async function listening(t: Test, server: Server) {
   const { port } = server.address() as AddressInfo
   return { server, port, host: `127.0.0.1:${port}`, origin: `http://127.0.0.1:${port}` }
 }
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createNetServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -11,25 +11,30 @@ import { type HealthOptions, health, OPEN_PATHS } from './health.ts'
 import { describe } from './openapi.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
+/** Tells whoever asks by which id the request is in the log. */
+const REQUEST_ID_HEADER = 'x-request-id'
 
 export interface AdminAppOptions extends HealthOptions, ApiContext {
   readonly access: AccessOptions
+  /** Makes an id for each request. */
+  readonly newRequestId: () => string
   readonly log: AdminLog
 }
 
 export interface AdminLog {
   answered(request: FastifyRequest, reply: FastifyReply): void
   /** A fault of ours; whoever asked was told 500. */
-  failed(error: unknown): void
+  failed(error: unknown, request: FastifyRequest): void
 }
 
 /** What answers operators under one configuration: health, metrics and the API. It has no socket of its own. */
 export async function createAdminApp(options: AdminAppOptions): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
+    genReqId: options.newRequestId,
     bodyLimit: BODY_LIMIT_BYTES,
     // Paths that cannot be decoded never reach a hook; Fastify's own answer has another shape.
-    frameworkErrors: (_error, _request, reply) => nothingHere(reply),
+    frameworkErrors: (_error, request, reply) => nothingHere(reply.header(REQUEST_ID_HEADER, request.id)),
     // What is not known is refused, not taken away: a slip in a filter would mean everything.
     ajv: { customOptions: { removeAdditional: false } },
     schemaErrorFormatter: ([error], place) => {
@@ -41,6 +46,7 @@ export async function createAdminApp(options: AdminAppOptions): Promise<FastifyI
   })
   // The documents go out as they are; their schemas only describe them.
   app.setSerializerCompiler(() => JSON.stringify)
+  app.addHook('onRequest', async (request, reply) => void reply.header(REQUEST_ID_HEADER, request.id))
   answerErrors(app, options.log)
   guard(app, options.access)
   await describe(app, options.access.token !== null)
@@ -67,10 +73,10 @@ function guard(app: FastifyInstance, access: AccessOptions): void {
 }
 
 function answerErrors(app: FastifyInstance, log: AdminLog): void {
-  app.setErrorHandler(async (error, _request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const answer = errorAnswer(error)
     if (answer !== null) return reply.code(answer.status).send(answer.body)
-    log.failed(error)
+    log.failed(error, request)
     return reply.code(500).send({ error: 'internal', message: 'the relay failed; its log says why' })
   })
   app.setNotFoundHandler(async (_request, reply) => nothingHere(reply))

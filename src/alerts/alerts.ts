@@ -12,7 +12,7 @@ export interface AlertsOptions {
   /** Records an event with one delivery for each of these targets, and sees to it that they go out. */
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<unknown>
   /** Names the targets an event goes to. */
-  readonly route: (payload: Payload) => Promise<string[]>
+  readonly route: (payload: Payload, eventId: string) => Promise<string[]>
   readonly newEventId: () => string
   readonly clock: Clock
   readonly schedule: Schedule
@@ -39,9 +39,10 @@ export function createAlerts({ record, route, newEventId, clock, schedule, log }
     try {
       // The time makes the body another one each time: without a call id, the body is the identity.
       const payload = payloadOf(alert, at, count)
-      const targets = await route(payload)
+      const eventId = newEventId()
+      const targets = await route(payload, eventId)
       const event: NewEvent = {
-        eventId: newEventId(),
+        eventId,
         source: RELAY_SOURCE,
         event: payload.event,
         callId: null,

@@ -137,7 +137,7 @@ async function recorder(operator: OutboxOperator, config: Config, source: string
   const route = todaysRoutes(config, note)
   return async (body: Buffer): Promise<boolean> => {
     const { event: fetched, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
-    const event = { ...fetched, traceparent: newTraceparent(config.tracing?.sampleRatio ?? 0) }
+    const event = { ...fetched, traceparent: newTraceparent(config.tracing?.sampleRatio ?? 1) }
     const targets = toTarget ?? (await route(payload, `${event.event} of call ${event.callId}`))
     return !(await operator.record(event, deliveriesTo(config, targets))).duplicate
   }

@@ -111,6 +111,7 @@ function shown({ rejectionId, headers, body, ...rejection }: StoredRejection): s
     ['rejection', `${rejectionId}, ${rejection.reason}`],
     ['cause', REJECTION_CAUSES[rejection.reason]],
     ['source', rejection.source],
+    ['request', rejection.requestId],
     ['peer', rejection.peer],
     ['received', times === 1 ? iso(receivedAt) : `${times} times, for the last time ${iso(receivedAt)}`],
     ['bytes', rejection.bytes === null ? null : String(rejection.bytes)],

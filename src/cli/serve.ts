@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/problem.ts'
 import type { Daemon } from '../daemon.ts'
@@ -9,6 +9,7 @@ import { createService, type Service } from '../systemd/service.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { logLine } from './log-line.ts'
 import { examples } from './printing.ts'
 
 /** Runs the daemon until SIGTERM or SIGINT. */
@@ -16,8 +17,13 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description('run the relay')
     .addOption(configOption())
+    .addOption(
+      new Option('--log-format <format>', 'log lines as JSON, or for people; auto: for people at a terminal')
+        .choices(['auto', 'json', 'pretty'])
+        .default('auto'),
+    )
     .addHelpText('after', examples('serve', 'serve --config /etc/ultravox-relay/relay.yaml'))
-    .action(async (options: { config?: string }) => {
+    .action(async (options: { config?: string; logFormat: 'auto' | 'json' | 'pretty' }) => {
       const file = configFile(options.config)
       const { config } = loadTold(file)
       // From here on: what comes while the relay starts is done when it has. It may be answering requests already.
@@ -25,7 +31,10 @@ export function serveCommand(): Command {
       const stop = stopSignal()
       // Loaded here, so that the other commands need not wait for all that the daemon is made of.
       const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
-      const { logger, flush } = createLog()
+      const { logger, flush } = createLog({
+        level: config.log.level,
+        ...(isPretty(options.logFormat) && { shape: logLine }),
+      })
       const service = serviceOf(logger)
       const daemon = await startDaemon(config, {
         logger,
@@ -53,6 +62,11 @@ export function serveCommand(): Command {
     })
 }
 
+/** journald is no terminal, and somebody who leads the lines into a file or another program wants to read them by one. */
+function isPretty(format: 'auto' | 'json' | 'pretty'): boolean {
+  return format === 'auto' ? process.stdout.isTTY === true : format === 'pretty'
+}
+
 function serviceOf(logger: Logger): Service {
   return createService({
     env: process.env,
@@ -68,6 +82,7 @@ async function reload(daemon: Daemon, file: string, logger: Logger): Promise<boo
     const { config, warnings } = loadConfig(file, process.env)
     for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')
     const { changed, needsRestart } = await daemon.reload(config)
+    logger.level = config.log.level
     logger.info({ changed }, 'configuration reloaded')
     if (needsRestart.length > 0) logger.warn({ keys: needsRestart }, 'changes that take a restart')
     return true

@@ -15,6 +15,7 @@ export interface Config {
   routes: RouteConfig[]
   /** Null where nothing is said of the provider's side. */
   ultravox: UltravoxConfig | null
+  log: { level: 'error' | 'warn' | 'info' | 'debug' }
   /** Null: no admin listener. */
   admin: AdminConfig | null
   /** Null: no spans are exported. */

@@ -23,6 +23,7 @@ export function differences(before: Config, after: Config): string[] {
     ...membersOf('targets', before.targets, after.targets),
     ...(sameConfig(before.routes, after.routes) ? [] : ['routes changed']),
     ...changedIn('ultravox', before.ultravox ?? {}, after.ultravox ?? {}),
+    ...changedIn('log', before.log, after.log),
     ...changedIn('admin', before.admin ?? {}, after.admin ?? {}),
     ...changedIn('tracing', before.tracing ?? {}, after.tracing ?? {}),
   ]

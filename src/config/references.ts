@@ -47,10 +47,15 @@ function resolveText(written: string, sources: ReferenceSources): { text: string
       return ''
     }
     const found = lookUp(inside, sources)
-    if ('problem' in found) problems.push(`${match}: ${found.problem}`)
+    if ('problem' in found) problems.push(`${withoutFallbacks(match)}: ${found.problem}`)
     return 'text' in found ? found.text : ''
   })
   return { text, problems }
+}
+
+/** A text with references, for people: `${TOKEN:-…}`, for what is used instead may be a secret. */
+export function withoutFallbacks(written: string): string {
+  return written.replace(/(\$\{[^}]*?:-)[^}]*/g, '$1…')
 }
 
 type Found = { readonly text: string } | { readonly problem: string }

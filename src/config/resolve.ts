@@ -49,6 +49,7 @@ export function resolveConfig(
     targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
     routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
     ultravox: content.ultravox === undefined ? null : ultravoxConfig(content.ultravox),
+    log: content.log,
     admin: content.admin === undefined ? null : adminConfig(content.admin, directory),
     tracing: content.tracing === undefined ? null : tracingConfig(content.tracing),
   }

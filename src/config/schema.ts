@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { requiredAs } from './plain-words.ts'
 import { adminSchema } from './schema/admin-schema.ts'
+import { logSchema } from './schema/log-schema.ts'
 import { outboxSchema } from './schema/outbox-schema.ts'
 import { retrySchema } from './schema/retry-schema.ts'
 import { routeSchema } from './schema/route-schema.ts'
@@ -35,6 +36,7 @@ export const relaySchema = z.strictObject({
   ultravox: ultravoxSchema.optional().meta({
     description: "The provider's side: its REST API, the webhook there, and the events that did not come.",
   }),
+  log: logSchema.prefault({}).meta({ description: 'What is logged, on standard output.' }),
   admin: adminSchema.optional().meta({
     description: 'A second listener, for operators: health, metrics and an API. Absent: there is none.',
   }),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { looksLikeKey, MASK, Secret } from '../domain/secret.ts'
-import { hasReference } from './references.ts'
+import { MASK, Secret, withoutKeys } from '../domain/secret.ts'
+import { hasReference, withoutFallbacks } from './references.ts'
 import { defaultSourcePath } from './resolve.ts'
 import { MISSING } from './schema/scalars.ts'
 import { relaySchema } from './schema.ts'
@@ -99,10 +99,5 @@ function freeText(value: Value, isCommand: boolean): unknown {
   if (hasReference(written)) return withoutFallbacks(written)
   const text = String(resolved)
   const isPath = isCommand && /^\.{0,2}\//.test(text)
-  return looksLikeKey(text) && !isPath ? MASK : text
-}
-
-/** `${TOKEN:-…}`: a fallback may be what is used. */
-function withoutFallbacks(written: string): string {
-  return written.replace(/(\$\{\w+:-)[^}]*/g, '$1…')
+  return isPath ? text : withoutKeys(text)
 }

@@ -55,7 +55,8 @@ export interface LaneLog {
   /** The target answers again. */
   closed(target: string): void
   /** The outbox could not be reached; the lane goes on by itself. */
-  outboxUnavailable(target: string, error: Error): void
+  /** `delivery`: the one whose end could not be put on record. */
+  outboxUnavailable(target: string, error: Error, delivery?: Delivery): void
 }
 
 /**
@@ -257,13 +258,13 @@ export class Lane {
     const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
     const settleNow = () => this.#questions.ask(outbox.settle(delivery, attempt, settlement))
     try {
-      const current = await settleNow().catch((error) => this.#settleLater(settleNow, error))
+      const current = await settleNow().catch((error) => this.#settleLater(delivery, settleNow, error))
       if (current) log.attempted(delivery, attempt, settlement)
       else log.superseded(delivery)
       // One that was cancelled and tried anew meanwhile could not be claimed while it was leased.
       return current && settlement.state !== 'pending'
     } catch (error) {
-      log.outboxUnavailable(target.name, error as Error)
+      log.outboxUnavailable(target.name, error as Error, delivery)
       return false
     }
   }
@@ -272,17 +273,17 @@ export class Lane {
    * The target has it: to forget that would be to send it again. So it is tried until the outbox can be reached, or until
    * the relay has to end.
    */
-  #settleLater(settleNow: () => Promise<boolean>, error: Error): Promise<boolean> {
+  #settleLater(delivery: Delivery, settleNow: () => Promise<boolean>, error: Error): Promise<boolean> {
     const { target, log } = this.#options
     const passes = (problem: Error) => problem instanceof RelayError && problem.code === 'outbox_unavailable'
-    log.outboxUnavailable(target.name, error)
+    log.outboxUnavailable(target.name, error, delivery)
     if (!passes(error)) throw error
     return pRetry(settleNow, {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: OUTBOX_PAUSE_MS,
       maxTimeout: OUTBOX_PAUSE_MS,
       signal: this.#abort.signal,
-      onFailedAttempt: ({ error }) => log.outboxUnavailable(target.name, error),
+      onFailedAttempt: ({ error }) => log.outboxUnavailable(target.name, error, delivery),
       shouldRetry: ({ error }) => passes(error),
     })
   }

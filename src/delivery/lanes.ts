@@ -1,12 +1,10 @@
 import type { NewEvent } from '../domain/event.ts'
 import type { Outbox, Recorded, TargetState } from '../outbox/outbox.ts'
-import type { Lane } from './lane.ts'
+import type { Lane, LaneLog } from './lane.ts'
 
-export interface LanesLog {
+export interface LanesLog extends Pick<LaneLog, 'outboxUnavailable'> {
   /** Unfinished deliveries wait for targets that the configuration no longer has. They go on when it has them again. */
   orphaned(targets: readonly string[]): void
-  /** What is kept of the targets could not be read; it is tried again. */
-  outboxUnavailable(target: string, error: Error): void
 }
 
 /** Pause after it could not be read what is kept of the targets. */

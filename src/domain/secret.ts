@@ -11,6 +11,19 @@ export function looksLikeKey(text: string): boolean {
   return /^[^\s{}]{20,}$/.test(text)
 }
 
+/** Inside of a longer text, only letters and digits in one are taken for a key: names and paths of fields are long, too. */
+const KEY_WITHIN = /(?=[A-Za-z_+-]*\d)(?=[\d_+-]*[A-Za-z])[A-Za-z0-9_+-]{20,}/g
+
+/** What looks like a key in a text: it as a whole, or words in it, such as in the expressions of a template. */
+export function keysWithin(text: string): string[] {
+  return [...new Set([...(looksLikeKey(text) ? [text] : []), ...(text.match(KEY_WITHIN) ?? [])])]
+}
+
+/** A text for people, without what looks like a key in it. */
+export function withoutKeys(text: string): string {
+  return looksLikeKey(text) ? MASK : text.replace(KEY_WITHIN, MASK)
+}
+
 /**
  * A value that must never be shown: it prints, serialises and inspects as a mask, so that a careless log line or
  * error message cannot leak it. Only `reveal` gives the text.

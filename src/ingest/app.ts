@@ -12,6 +12,8 @@ import type { Source } from './source.ts'
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
 const RETRY_AFTER_S = 10
+/** Tells a sender by which id its request is in the log. */
+const REQUEST_ID_HEADER = 'x-request-id'
 const NO_BODY = new Uint8Array()
 
 declare module 'fastify' {
@@ -39,13 +41,15 @@ export interface AppOptions {
   readonly trustProxy: readonly string[]
   readonly bodyLimitBytes: number
   readonly rateLimit: { readonly maxRefused: number; readonly perMs: number }
+  /** Makes an id for each request. A sender's own is not taken: it could be anything, and anybody's. */
+  readonly newRequestId: () => string
   readonly log: AppLog
 }
 
 export interface AppLog {
   answered(request: FastifyRequest, reply: FastifyReply): void
   /** A fault of ours; the sender was told 500. */
-  failed(error: unknown): void
+  failed(error: unknown, request: FastifyRequest): void
 }
 
 /** What answers requests under one configuration: HTTP in front of the receiver. It has no socket of its own. */
@@ -60,6 +64,7 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   app.decorateRequest('relayContentType', null)
   app.decorateRequest('relayReceipt', null)
   app.addHook('onRequest', async (request, reply) => {
+    reply.header(REQUEST_ID_HEADER, request.id)
     const path = request.url.split('?', 1)[0]!
     const stranger = !familiar.has(request.ip, clock.now())
     // Health is never limited: behind a proxy that is not trusted, all clients share its address.
@@ -101,7 +106,7 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
     const status = (error as { statusCode?: number }).statusCode ?? 500
     if (status === 413) return refuse(request, reply, refusal('body_too_large', 'the body is over the limit'))
     if (status < 500) return refuse(request, reply, refusal('request_invalid', errorMessage(error)))
-    options.log.failed(error)
+    options.log.failed(error, request)
     return reply.code(500).send({ error: 'internal', message: 'the relay failed; send it again later' })
   })
 
@@ -137,13 +142,15 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   return app
 }
 
-function createServer({ trustProxy, bodyLimitBytes }: AppOptions): FastifyInstance {
+function createServer({ trustProxy, bodyLimitBytes, newRequestId }: AppOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     trustProxy: trustProxy.length > 0 ? [...trustProxy] : false,
     bodyLimit: bodyLimitBytes,
+    genReqId: newRequestId,
     // Paths that cannot be decoded never reach a hook. Fastify's own answer is 400, in another shape, with the path in it.
-    frameworkErrors: (_error, request, reply) => answer(request, reply, unknownPath()),
+    frameworkErrors: (_error, request, reply) =>
+      answer(request, reply.header(REQUEST_ID_HEADER, request.id), unknownPath()),
   })
   // Verification and forwarding need the bytes as they came, whatever the Content-Type; Fastify's own JSON parser would
   // also refuse genuine bodies that hold `__proto__`.
@@ -158,6 +165,7 @@ function incoming<B extends Uint8Array | null>(request: FastifyRequest, body: B)
     headerCount: (name: string) => request.raw.headersDistinct[name]?.length ?? 0,
     body,
     contentType: request.relayContentType,
+    requestId: request.id,
     peer: request.ip,
   }
 }

@@ -37,8 +37,8 @@ export interface ReceiverOptions {
   readonly clock: Clock
   /** Makes an id for a new event. */
   readonly newEventId: () => string
-  /** Names the targets an event goes to. */
-  readonly route: (payload: Payload) => Promise<string[]>
+  /** Names the targets an event goes to; `eventId` is for what there is to tell of it. */
+  readonly route: (payload: Payload, eventId: string) => Promise<string[]>
   /** Takes up the trace that headers tell of, or begins one. */
   readonly traceOf: (traceparent: string | undefined, tracestate: string | undefined) => RequestTrace
   /** Hears which secrets an event on record was signed with; nothing waits for it. */
@@ -71,7 +71,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       traceparent: trace.traceparent,
       tracestate: trace.tracestate,
     }
-    const targets = await route(payload)
+    const targets = await route(payload, event.eventId)
     const { eventId, duplicate } = await record(event, targets)
     secretsUsed(source.name, verdict.signedWith, receivedAt)
     return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets, trace }

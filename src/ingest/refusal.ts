@@ -29,11 +29,16 @@ export function rejectionOf(
   receivedAt: number,
   bytes: number | null,
 ): Rejection {
-  const headers = source.scheme.evidence.map((name) => [name, request.header(name)?.slice(0, HEADER_LIMIT)] as const)
+  const kept = (name: string) => {
+    const value = request.header(name)
+    return value === undefined ? undefined : source.conceal(value).slice(0, HEADER_LIMIT)
+  }
+  const headers = source.scheme.evidence.map((name) => [name, kept(name)] as const)
   return {
     source: source.name,
     receivedAt,
     reason: code,
+    requestId: request.requestId,
     peer: request.peer,
     bytes,
     headers: JSON.stringify(Object.fromEntries(headers)),

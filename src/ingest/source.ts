@@ -6,12 +6,16 @@ export interface Source {
   /** The whole path, compared as it stands in the request. */
   readonly path: string
   readonly scheme: Scheme
+  /** Takes the relay's secrets out of what is kept of a refused request: some senders show them in the wrong place. */
+  readonly conceal: (text: string) => string
 }
 
 /** A request to a source, whole. */
 export interface IncomingRequest extends SignedRequest {
   /** The Content-Type header as received. */
   readonly contentType: string | null
+  /** The relay's own. */
+  readonly requestId: string
   /** The client's address. */
   readonly peer: string
 }

@@ -141,7 +141,7 @@ async function admissionOf(
     origin: 'webhook',
     contentType,
     body,
-    traceparent: newTraceparent(config.tracing?.sampleRatio ?? 0),
+    traceparent: newTraceparent(config.tracing?.sampleRatio ?? 1),
   }
   const targets = await route(payload, `rejection ${rejectionId}`)
   return { rejectionId, event, deliveries: deliveriesTo(config, targets) }

@@ -123,6 +123,8 @@ export interface Rejection {
   readonly source: string
   readonly receivedAt: number
   readonly reason: RefusalCode
+  /** By which it is in the log. */
+  readonly requestId: string
   /** The client's address. */
   readonly peer: string
   /** Size of the body, or what Content-Length said where it was not read; null where neither is known. */

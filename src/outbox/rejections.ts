@@ -42,6 +42,8 @@ export interface RejectionSummary {
   /** When it came, for the last time if it came again. */
   readonly receivedAt: number
   readonly reason: RefusalCode
+  /** By which the last of its requests is in the log. */
+  readonly requestId: string
   readonly peer: string
   readonly bytes: number | null
   readonly times: number

@@ -25,7 +25,10 @@ export function createNotify(env: NodeJS.ProcessEnv, failed: (problem: string) =
 }
 
 async function send(assignments: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  await run('systemd-notify', ['--', ...assignments], { env, timeout: PATIENCE_MS, killSignal: 'SIGKILL' })
+  // Nothing else of the relay's environment: that holds secrets.
+  const { PATH, NOTIFY_SOCKET } = env
+  const options = { env: { PATH, NOTIFY_SOCKET }, timeout: PATIENCE_MS, killSignal: 'SIGKILL' } as const
+  await run('systemd-notify', ['--', ...assignments], options)
 }
 
 function problemOf(error: unknown): string {

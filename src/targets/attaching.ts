@@ -1,7 +1,8 @@
 import type { Attached, Attachments, WantedAttachments } from '../domain/attachments.ts'
+import { concealer } from '../domain/concealer.ts'
 import type { Delivery } from '../domain/delivery.ts'
 import { withAttached } from './attached-payload.ts'
-import { concealed, concealer } from './concealing.ts'
+import { concealed } from './concealing.ts'
 import type { Target } from './target.ts'
 
 /**

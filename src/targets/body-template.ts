@@ -1,5 +1,5 @@
 import { compileValue } from '../domain/expression.ts'
-import { looksLikeKey, Secret } from '../domain/secret.ts'
+import { keysWithin, Secret } from '../domain/secret.ts'
 
 /** Gives the value that a template comes to in a context; undefined where that is nothing. */
 export type FillBody = (context: unknown) => Promise<unknown>
@@ -23,8 +23,8 @@ export function compileBody(node: unknown): FillBody {
   }
 }
 
-/** The texts of a template that look like keys. */
+/** What looks like a key in the texts of a template, in its expressions too. */
 export function keysIn(node: unknown): Secret[] {
-  if (typeof node === 'string') return looksLikeKey(node) ? [new Secret(node)] : []
+  if (typeof node === 'string') return keysWithin(node).map((key) => new Secret(key))
   return typeof node === 'object' && node !== null ? Object.values(node).flatMap(keysIn) : []
 }

@@ -1,3 +1,4 @@
+import type { Conceal } from '../domain/concealer.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type { Outcome } from '../domain/outcome.ts'
@@ -19,6 +20,8 @@ export interface ExecTargetOptions {
   readonly passEnv: readonly string[]
   /** Whom it runs as, which takes a relay that is root. Absent or null: whoever the relay runs as. */
   readonly runAs?: RunAs | null
+  /** Takes its secrets out of what it prints: of each stream for itself, for each is cut by itself. Absent: nothing is. */
+  readonly conceal?: Conceal
 }
 
 /** A user's number, its group's and where it lives, if that is known. */
@@ -43,7 +46,7 @@ const ERROR_LINE_LIMIT = 200
  * `/dev/stderr` by name does not.
  */
 export function createExecTarget(options: ExecTargetOptions, launcher: Launcher): Target {
-  const { command, directory, timeoutMs, runAs = null } = options
+  const { command, directory, timeoutMs, runAs = null, conceal = (text) => text } = options
   const env = configuredEnv(options)
   launcher.prepare()
 
@@ -54,7 +57,8 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
       try {
         const surroundings = { env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
         const ending = await launcher.run({ command, directory, timeoutMs, runAs, ...surroundings }, signal)
-        return outcomeOf(ending, timeoutMs)
+        const [stdout, stderr] = [conceal(ending.stdout), conceal(ending.stderr)]
+        return outcomeOf({ ...ending, stdout, stderr }, timeoutMs)
       } catch (error) {
         return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}` }
       }

@@ -181,6 +181,7 @@ t.test('doctor tells what waits, and what was refused', async (t) => {
     source: 'ultravox',
     receivedAt: 0,
     reason: 'timestamp_stale',
+    requestId: 'req_1',
     peer: '::1',
     bytes: 2,
     headers: '',

@@ -45,7 +45,14 @@ async function filled(directory: string) {
   const alert = { event: 'relay.delivery.dead', delivery: { callId: 'jane', error: `exit 65: ${NEEDLE}` } }
   const own = { source: 'relay', event: alert.event, callId: null, body: Buffer.from(JSON.stringify(alert)) }
   await outbox.record(newEvent(own), [])
-  const rejection = { source: 'ultravox', receivedAt: 1, peer: '127.0.0.1', bytes: 1, headers: '{}' }
+  const rejection = {
+    source: 'ultravox',
+    receivedAt: 1,
+    requestId: 'req_1',
+    peer: '127.0.0.1',
+    bytes: 1,
+    headers: '{}',
+  }
   for (const body of [about('jane', 'call.joined'), Buffer.from(`no JSON, jane ${NEEDLE}`)]) {
     await outbox.reject({ ...rejection, reason: 'timestamp_stale', kept: { body, contentType: null } })
   }

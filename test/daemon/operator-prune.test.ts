@@ -155,6 +155,7 @@ t.test('old rejections go too', async (t) => {
     const rejection = {
       source: 'ultravox',
       reason: 'timestamp_stale',
+      requestId: 'req_1',
       peer: '127.0.0.1',
       bytes: 6,
       headers: '{}',

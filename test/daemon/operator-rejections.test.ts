@@ -13,7 +13,14 @@ async function reject(directory: string, rejections: readonly { reason?: Refusal
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => {
     throw error
   })
-  const given = { source: 'ultravox', receivedAt: 1_000, peer: '192.0.2.1', bytes: 2, headers: '{}' }
+  const given = {
+    source: 'ultravox',
+    receivedAt: 1_000,
+    requestId: 'req_1',
+    peer: '192.0.2.1',
+    bytes: 2,
+    headers: '{}',
+  }
   for (const { reason = 'timestamp_stale', body } of rejections) {
     const kept = body === undefined ? null : { body: Buffer.from(body), contentType: null }
     await outbox.reject({ ...given, reason, kept })

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Agent, request } from 'undici'
@@ -10,6 +9,7 @@ import { Secret } from '../../src/domain/secret.ts'
 import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signature.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { eventually } from '../eventually.ts'
+import { freePort } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { SELF_SIGNED } from '../targets/self-signed.ts'
 import { sink, sources } from './operator-commands.ts'
@@ -94,17 +94,10 @@ for (const proxy of [nginx, caddy]) {
     const database = openDatabase(join(directory, 'relay.db'), { readonly: true })
     t.teardown(() => database.close())
     t.ok(body.equals(database.prepare('select body from event_bodies').pluck().get() as Buffer), 'byte for byte')
-    t.equal(database.prepare('select peer from rejections').pluck().get(), CLIENT)
+    const peerOfRefused = database.prepare('select peer from rejections').pluck()
+    await eventually(() => peerOfRefused.get() !== undefined, 'the refusal, for whose record no answer waits')
+    t.equal(peerOfRefused.get(), CLIENT)
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function start(t: Test, { program, args }: Proxy, place: Place, port: number): Promise<ChildProcess> {

@@ -75,7 +75,14 @@ async function refuse(directory: string): Promise<void> {
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => {
     throw error
   })
-  const given = { source: 'ultravox', receivedAt: Date.now(), peer: '192.0.2.1', bytes: BODY.length, headers: '{}' }
+  const given = {
+    source: 'ultravox',
+    receivedAt: Date.now(),
+    requestId: 'req_1',
+    peer: '192.0.2.1',
+    bytes: BODY.length,
+    headers: '{}',
+  }
   const kept = { body: Buffer.from(BODY), contentType: null }
   await outbox.reject({ ...given, reason: 'timestamp_stale', kept })
   await outbox.close()

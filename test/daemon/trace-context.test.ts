@@ -95,7 +95,7 @@ t.test('without one, or with one that is none, a trace begins, the same for all 
     await eventually(() => crm.received.length === n + 1, 'delivered')
     const received = crm.received[n]!
     t.match(traceparentOf(received), VALID)
-    t.equal(traceparentOf(received).slice(-3), '-00', 'nobody has recorded it')
+    t.equal(traceparentOf(received).slice(-3), '-01', 'services that follow the flag go on recording')
     t.notOk('tracestate' in received.headers)
     const env = await hooked(received.headers['webhook-id'])
     t.equal(traceIdOf(env.TRACEPARENT!), traceIdOf(traceparentOf(received)))

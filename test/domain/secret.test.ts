@@ -2,7 +2,7 @@ import { format, inspect } from 'node:util'
 import pino from 'pino'
 import t from 'tap'
 import { RelayError } from '../../src/domain/errors.ts'
-import { Secret } from '../../src/domain/secret.ts'
+import { keysWithin, MASK, Secret, withoutKeys } from '../../src/domain/secret.ts'
 
 const TEXT = 'whsec_do_not_show_me'
 const secret = new Secret(TEXT)
@@ -49,3 +49,24 @@ t.test('a copy of a secret shows nothing either', async (t) => {
   t.same(structuredClone(secret), {})
   t.notMatch(inspect(Object.assign(Object.create(null), secret)), TEXT)
 })
+
+t.test(
+  'keys are found in a text, and words, names, paths of fields and ids of words are not taken for them',
+  async (t) => {
+    const key = 'R0UT1NG_K3Y-0123456789'
+    for (const text of [`{{ '${key}' & call.callId }}`, `see https://x/?key=${key}&n=1`, `Key ${key}.`]) {
+      t.same(keysWithin(text), [key], text)
+      t.equal(withoutKeys(text), text.replace(key, MASK))
+    }
+    t.same(keysWithin(key), [key])
+    t.same(keysWithin(`--key=${key}`), [`--key=${key}`, key])
+    for (const text of [
+      'Call {{call.metadata.customerReferenceNumber}} ended',
+      'of-the-very-long-name of-2',
+      'at 2026-01-15 10:00',
+    ]) {
+      t.same(keysWithin(text), [], text)
+      t.equal(withoutKeys(text), text)
+    }
+  },
+)

@@ -9,7 +9,7 @@ import { POLICY } from '../outbox/retention-contract.ts'
 import { newEvent, to } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 
-const EVENTS = 200_000
+const EVENTS = Number(process.env.EVENTS ?? 40_000)
 const CLIENTS = 4
 
 /** Fills a new outbox with delivered events of 1970, two deliveries each, faster than a relay would. */
@@ -46,7 +46,7 @@ function shown(times: readonly number[]): string {
   return `${times.length} events: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, p99.9 ${at(0.999)} ms, longest ${at(1)} ms`
 }
 
-t.test('events are recorded without long waits while 200,000 old ones are removed', { timeout: 900_000 }, async (t) => {
+t.test('events are recorded without long waits while many old ones are removed', { timeout: 900_000 }, async (t) => {
   const path = join(scratch(t), 'relay.db')
   fill(path)
   const outbox = await SqliteOutbox.open(path, (error) => t.fail(error.message))

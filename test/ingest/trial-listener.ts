@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
+import { concealer } from '../../src/domain/concealer.ts'
 import type { RelayError } from '../../src/domain/errors.ts'
 import type { NewEvent } from '../../src/domain/event.ts'
 import { bodyHash } from '../../src/domain/event.ts'
@@ -81,6 +82,7 @@ export class TrialListener {
   readonly listener = new Listener(null)
   port!: number
   #ids = 0
+  #requests = 0
 
   static async start(t: Test, options: TrialOptions = {}): Promise<TrialListener> {
     const trial = new TrialListener()
@@ -92,10 +94,12 @@ export class TrialListener {
   async #listen({ route, admission, ...options }: TrialOptions): Promise<void> {
     const { outbox, clock } = this
     const record = outbox.record.bind(outbox)
+    const secret = new Secret(SECRET)
+    const conceal = concealer([secret])
     const use = await this.listener.prepare(null, {
       sources: [
-        { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([new Secret(SECRET)], 60_000) },
-        { name: 'open', path: OPEN_PATH, scheme: noVerification },
+        { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([secret], 60_000), conceal },
+        { name: 'open', path: OPEN_PATH, scheme: noVerification, conceal },
       ],
       receive: createReceiver({
         secretsUsed() {},
@@ -108,6 +112,7 @@ export class TrialListener {
       }),
       outbox,
       clock,
+      newRequestId: () => `req_${++this.#requests}`,
       trustProxy: [],
       bodyLimitBytes: 1_000_000,
       rateLimit: { maxRefused: 1_000, perMs: 60_000 },

@@ -15,6 +15,7 @@ const refused: Rejection = {
   source: 'ultravox',
   receivedAt: 1_500,
   reason: 'signature_missing',
+  requestId: 'req_1',
   peer: '10.0.0.1',
   bytes: 7,
   headers: '{}',
@@ -123,8 +124,8 @@ t.test('a long gap is read in steps', async (t) => {
   const database = openDatabase(path)
   database.exec(`
     with recursive n (value) as (select 1 union all select value + 1 from n where value < 10500)
-    insert into rejections (source, received_at, reason, peer, headers)
-    select 'ultravox', 5000 + value, 'signature_missing', '::1', '{}' from n`)
+    insert into rejections (source, received_at, reason, request_id, peer, headers)
+    select 'ultravox', 5000 + value, 'signature_missing', 'req_1', '::1', '{}' from n`)
   database.close()
   const first = await operator.entriesAfter(ALL, { event: 2, attempt: 2, refusal: 1 })
   t.equal(first.entries.length, 10_000)

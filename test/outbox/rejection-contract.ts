@@ -11,6 +11,7 @@ function rejection(given: Partial<Rejection> = {}): Rejection {
     source: 'ultravox',
     receivedAt: 1_000,
     reason: 'signature_missing',
+    requestId: 'req_1',
     peer: '192.0.2.1',
     bytes: 2,
     headers: '{"x-timestamp":"then"}',

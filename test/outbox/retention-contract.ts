@@ -100,7 +100,7 @@ export function retentionContract(name: string, open: OpenOutbox): void {
   })
 
   contract('rejections have an age of their own', async (t, outbox) => {
-    const rejection = { source: 'ultravox', peer: '127.0.0.1', bytes: 1, headers: '{}' }
+    const rejection = { source: 'ultravox', requestId: 'req_1', peer: '127.0.0.1', bytes: 1, headers: '{}' }
     for (const receivedAt of [0, 1]) {
       const kept = { body: Buffer.from([receivedAt]), contentType: null }
       await outbox.reject({ ...rejection, receivedAt, reason: 'timestamp_stale', kept })

@@ -26,7 +26,16 @@ t.test('of each source: its last event, and what came and was refused in the las
   for (const receivedAt of [1_000, NOW - HOUR + 1, NOW - 5]) await outbox.record(newEvent({ receivedAt }), [])
   await outbox.record(newEvent({ source: 'quiet', receivedAt: 2_000 }), [])
   const refuse = (source: string, reason: Rejection['reason'], receivedAt: number) =>
-    outbox.reject({ source, reason, receivedAt, peer: '::1', bytes: null, headers: '{}', kept: null })
+    outbox.reject({
+      source,
+      reason,
+      receivedAt,
+      requestId: 'req_1',
+      peer: '::1',
+      bytes: null,
+      headers: '{}',
+      kept: null,
+    })
   await refuse('ultravox', 'timestamp_stale', NOW - 3)
   for (const age of [1, 2, HOUR]) await refuse('ultravox', 'signature_mismatch', NOW - age)
   await refuse('gone', 'signature_missing', NOW - 1)

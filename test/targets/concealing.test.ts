@@ -1,4 +1,5 @@
 import t from 'tap'
+import { concealer } from '../../src/domain/concealer.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { keysIn } from '../../src/targets/body-template.ts'
@@ -18,7 +19,7 @@ t.test("an answer that repeats a target's secrets is kept without them", async (
       status: 500,
       response: '{"authorization":"Bearer token-1234567","key":"signing-secret"}',
     }),
-    secrets,
+    concealer(secrets),
   )
   t.same(await target.send(sampleDelivery(), running), {
     kind: 'failed',
@@ -29,9 +30,10 @@ t.test("an answer that repeats a target's secrets is kept without them", async (
 })
 
 t.test('of a template the words around its expressions are secret', async (t) => {
-  const target = concealing(answering({ kind: 'delivered', response: 'got Key key-1234567/c-1' }), [
-    new Secret('Key key-1234567/{{call.callId}}'),
-  ])
+  const target = concealing(
+    answering({ kind: 'delivered', response: 'got Key key-1234567/c-1' }),
+    concealer([new Secret('Key key-1234567/{{call.callId}}')]),
+  )
   t.same(await target.send(sampleDelivery(), running), { kind: 'delivered', response: 'got Key [secret]c-1' })
 })
 
@@ -49,11 +51,14 @@ t.test('the texts of a body that look like keys are taken for secrets, and words
 })
 
 t.test('short values are words like any other and stay', async (t) => {
-  const target = concealing(answering({ kind: 'delivered', response: 'calls of today' }), [new Secret('calls')])
+  const target = concealing(
+    answering({ kind: 'delivered', response: 'calls of today' }),
+    concealer([new Secret('calls')]),
+  )
   t.same(await target.send(sampleDelivery(), running), { kind: 'delivered', response: 'calls of today' })
 })
 
 t.test('an interrupted attempt stays one', async (t) => {
-  const target = concealing(answering({ kind: 'interrupted' }), [])
+  const target = concealing(answering({ kind: 'interrupted' }), (text) => text)
   t.same(await target.send(sampleDelivery(), running), { kind: 'interrupted' })
 })

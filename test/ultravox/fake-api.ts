@@ -21,6 +21,8 @@ export interface FakeRequest {
 
 export interface FakeOptions extends Partial<PageOptions> {
   readonly clock?: Clock
+  /** What it lets in. */
+  readonly apiKey?: string
 }
 
 export interface FakeApi {
@@ -42,7 +44,7 @@ export interface FakeApi {
  * its answers have the provider's shapes is tested against `openapi.yaml`.
  */
 export async function createFakeApi(t: Pick<TapTest, 'teardown'>, options: FakeOptions = {}): Promise<FakeApi> {
-  const { clock = new HandClock(), pageSize = 100, order = 'newest first' } = options
+  const { clock = new HandClock(), pageSize = 100, order = 'newest first', apiKey = API_KEY } = options
   const webhooks = new FakeWebhooks(clock)
   const calls = new FakeCalls(clock, (...announcement) => webhooks.announce(...announcement))
   const requests: FakeRequest[] = []
@@ -56,7 +58,7 @@ export async function createFakeApi(t: Pick<TapTest, 'teardown'>, options: FakeO
     const [treatment] = index === -1 ? [] : manners.splice(index, 1)
     beforeAnswer(request)
     const url = new URL(incoming.url!, origin)
-    const act = () => answerTo({ calls, webhooks, page: { pageSize, order } }, request, url)
+    const act = () => answerTo({ apiKey, calls, webhooks, page: { pageSize, order } }, request, url)
     await answerIn(treatment?.manner, act, response)
   })
 
@@ -88,6 +90,7 @@ async function recorded(incoming: IncomingMessage, origin: string): Promise<Fake
 }
 
 interface Account {
+  readonly apiKey: string
   readonly calls: FakeCalls
   readonly webhooks: FakeWebhooks
   readonly page: PageOptions
@@ -96,7 +99,7 @@ interface Account {
 const NOT_FOUND: FakeAnswer = { status: 404, body: '{"detail":"Not found."}' }
 
 function answerTo(account: Account, request: FakeRequest, url: URL): FakeAnswer {
-  if (request.headers['x-api-key'] !== API_KEY) return { status: 401, body: '{"detail":"Invalid API key."}' }
+  if (request.headers['x-api-key'] !== account.apiKey) return { status: 401, body: '{"detail":"Invalid API key."}' }
   const [, , kind, id, part] = request.path.split('/')
   if (kind === 'webhooks') return answerOfWebhooks(account, request, url, id)
   if (request.method === 'DELETE' && kind === 'calls' && id !== undefined && part === undefined) {

@@ -74,6 +74,7 @@ const rejection = {
   source: text,
   receivedAt: instant,
   reason: text,
+  requestId: text,
   peer: text,
   bytes: nullable(count),
   times: count,

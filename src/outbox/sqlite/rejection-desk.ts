@@ -14,7 +14,8 @@ export interface RejectionDesk {
 }
 
 const SUMMARY = `
-  rejection_id as rejectionId, source, received_at as receivedAt, reason, peer, bytes, times, body is not null as kept`
+  rejection_id as rejectionId, source, received_at as receivedAt, reason, request_id as requestId, peer, bytes, times,
+  body is not null as kept`
 
 type SummaryRow = Omit<RejectionSummary, 'kept'> & { readonly kept: 0 | 1 }
 type StoredRow = Omit<StoredRejection, 'kept' | 'headers'> & { readonly kept: 0 | 1; readonly headers: string }

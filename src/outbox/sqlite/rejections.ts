@@ -20,12 +20,13 @@ export interface RejectionStore {
 export function createRejectionStore(database: Database.Database, provenBytes = PROVEN_BYTES): RejectionStore {
   // A kept request that is sent again (the provider retries for hours) is one row, with the time of the last.
   const insert = database.prepare(`
-    insert into rejections (source, received_at, reason, peer, bytes, headers, body, body_hash, content_type)
-    values (@source, @receivedAt, @reason, @peer, @bytes, @headers, @body, @bodyHash, @contentType)
+    insert into rejections (source, received_at, reason, request_id, peer, bytes, headers, body, body_hash, content_type)
+    values (@source, @receivedAt, @reason, @requestId, @peer, @bytes, @headers, @body, @bodyHash, @contentType)
     on conflict (body_hash, reason, source) where body is not null
       do update set
         times = times + 1,
         received_at = excluded.received_at,
+        request_id = excluded.request_id,
         peer = excluded.peer,
         headers = excluded.headers`)
   const pruneLargest = database.prepare(`

@@ -157,6 +157,8 @@ create table rejections (
   source       text    not null,
   received_at  integer not null,
   reason       text    not null,
+  -- of the last one
+  request_id   text    not null,
   peer         text    not null,
   bytes        integer,
   headers      text    not null,
@@ -258,7 +260,8 @@ select
   bytes,
   cast(body as text) as body,
   headers,
-  times
+  times,
+  request_id
 from rejections;
 
 create view target_log as

@@ -1,0 +1,128 @@
+import { looksLikeKey, MASK, type Secret } from './secret.ts'
+
+/** Shorter pieces are words that stand in any text (`Bearer`, `true`), and no secret worth the name. */
+const LEAST_LENGTH = 8
+/** Letters and digits in a row, inside of a secret, that are its own: they stay as they are in any way of writing it. */
+const LEAST_CORE = 16
+/** Shorter texts are whole. Longer ones may have been cut in the middle of a secret, at either end. */
+const SHORTEST_CUT = 200
+
+/** What takes secrets out of a text. */
+export type Conceal = (text: string) => string
+
+/**
+ * Takes these secrets out of a text, whole and word by word, also where they are written as services and programs write
+ * what they repeat: with the escapes of JSON, URLs and HTML, and in base64. Of a secret that begins or ends with the text,
+ * a piece is enough. What is shorter than eight characters is left.
+ */
+export function concealer(secrets: readonly Secret[]): Conceal {
+  const pieces = secrets.filter(({ isMissing }) => !isMissing).flatMap((secret) => piecesOf(secret.reveal()))
+  const forms = [...new Set(pieces.flatMap(formsOf))]
+    // The longest first, or of one that begins like another its end would stay.
+    .sort((a, b) => b.length - a.length)
+  return (text) => {
+    const rest = forms.reduce((told, form) => (told.includes(form) ? told.replaceAll(form, MASK) : told), text)
+    return text.length < SHORTEST_CUT ? rest : withoutCutEnds(rest, forms)
+  }
+}
+
+/** `Bearer abc`, whole and word by word; of a template the words around its expressions; of a URL what it may hide. */
+function piecesOf(text: string): string[] {
+  const words = text.split(/\{\{.*?\}\}|\s+/)
+  const cores = text.match(/[A-Za-z0-9]+/g) ?? []
+  return [
+    ...[text, ...words, ...basicPair(text), ...urlPieces(text)].filter((piece) => piece.length >= LEAST_LENGTH),
+    ...cores.filter((core) => core.length >= LEAST_CORE),
+  ]
+}
+
+/** `Basic …` is only a way of writing a user and a password. */
+function basicPair(text: string): string[] {
+  const [, base64] = /^Basic\s+([A-Za-z0-9+/]+=*)$/i.exec(text) ?? []
+  if (base64 === undefined) return []
+  const pair = Buffer.from(base64, 'base64').toString()
+  return [pair, pair.slice(pair.indexOf(':') + 1)]
+}
+
+/**
+ * Services that do not know a path say so with the path; many have their keys in it, or in the query. What is only a part
+ * of a path is a word, unless it looks like a key.
+ */
+function urlPieces(text: string): string[] {
+  if (!/^[a-z+]+:\/\//i.test(text) || !URL.canParse(text)) return []
+  const { pathname, search, username, password } = new URL(text)
+  const values = [...new URL(text).searchParams.values(), ...search.slice(1).split(/[&=]/)]
+  const parts = pathname.split('/').filter(looksLikeKey)
+  const keys = [...values, ...parts, username, password]
+  return [`${pathname}${search}`, pathname, ...keys, ...keys.map(decoded)]
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/** A piece in the ways in which it may be written; most are the same for most pieces. */
+function formsOf(piece: string): string[] {
+  const json = inJson(piece)
+  const uri = encodeURIComponent(piece)
+  return [
+    piece,
+    json,
+    inJson(json),
+    uri,
+    uri.replace(/%[0-9A-F]{2}/g, (byte) => byte.toLowerCase()),
+    new URLSearchParams([['', piece]]).toString().slice(1),
+    piece.replace(/[&<>"']/g, (character) => HTML[character]!),
+    piece.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`),
+    ...inBase64(piece),
+  ]
+}
+
+const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+
+function inJson(text: string): string {
+  return JSON.stringify(text).slice(1, -1)
+}
+
+/** What of it is the same whatever stands beside it, for each of the three places at which it can begin. */
+function inBase64(piece: string): string[] {
+  return [0, 1, 2]
+    .map((before) => {
+      const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(piece)])
+      const whole = bytes.subarray(0, bytes.length - (bytes.length % 3)).toString('base64')
+      return whole.slice(before === 0 ? 0 : 4)
+    })
+    .filter((base64) => base64.length >= LEAST_LENGTH)
+}
+
+function withoutCutEnds(text: string, forms: readonly string[]): string {
+  const atStart = Math.max(0, ...forms.map((form) => endAtStart(text, form)))
+  const atEnd = Math.max(0, ...forms.map((form) => startAtEnd(text, form)))
+  const rest = atEnd === 0 ? text : `${text.slice(0, -atEnd)}${MASK}`
+  return atStart === 0 ? rest : `${MASK}${rest.slice(atStart)}`
+}
+
+/** How much of the end of a form the text begins with; 0: not enough. */
+function endAtStart(text: string, form: string): number {
+  const head = text.slice(0, form.length - 1)
+  const last = form.slice(-LEAST_LENGTH)
+  for (let at = head.lastIndexOf(last); at >= 0; at = at === 0 ? -1 : head.lastIndexOf(last, at - 1)) {
+    const length = at + LEAST_LENGTH
+    if (form.endsWith(head.slice(0, length))) return length
+  }
+  return 0
+}
+
+/** How much of the start of a form the text ends with; 0: not enough. */
+function startAtEnd(text: string, form: string): number {
+  const tail = text.slice(-(form.length - 1))
+  const first = form.slice(0, LEAST_LENGTH)
+  for (let at = tail.indexOf(first); at >= 0; at = tail.indexOf(first, at + 1)) {
+    if (form.startsWith(tail.slice(at))) return tail.length - at
+  }
+  return 0
+}

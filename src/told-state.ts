@@ -1,0 +1,61 @@
+import type { Config } from './config/config.ts'
+import { knownSecrets } from './config/known-secrets.ts'
+import type { Clock } from './domain/clock.ts'
+import { errorMessage } from './domain/errors.ts'
+import type { Logger } from './logging.ts'
+import type { DaemonState, Outbox } from './outbox/outbox.ts'
+import { VERSION } from './version.ts'
+
+export interface ToldStateOptions {
+  readonly outbox: Pick<Outbox, 'saveDaemon'>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** What the daemon tells of itself to the commands, by way of the outbox. */
+export class ToldState {
+  readonly #options: ToldStateOptions
+  #state: DaemonState | undefined
+
+  constructor(options: ToldStateOptions) {
+    this.#options = options
+  }
+
+  started(config: Config, listen: string): Promise<void> {
+    const startedAt = this.#options.clock.now()
+    const reloads = { reloads: 0, reloadedAt: null, reloadProblem: null }
+    return this.#save(config, {
+      pid: process.pid,
+      version: VERSION,
+      listen,
+      configFile: config.file,
+      startedAt,
+      ...reloads,
+    })
+  }
+
+  /** `problem`: why a reload has changed nothing; null where it worked. */
+  reloaded(config: Config, problem: string | null): Promise<void> {
+    const state = this.#state!
+    const reloadedAt = this.#options.clock.now()
+    return this.#save(config, { ...state, reloads: state.reloads + 1, reloadedAt, reloadProblem: problem })
+  }
+
+  /** Whether the outbox can be written to is known only by doing so. Rejects where it cannot. */
+  async rewrite(): Promise<void> {
+    if (this.#state === undefined) throw new Error('the relay is being started')
+    await this.#options.outbox.saveDaemon(this.#state)
+  }
+
+  async #save(config: Config, told: Omit<DaemonState, 'secrets'>): Promise<void> {
+    const { outbox, logger } = this.#options
+    const state = { ...told, secrets: knownSecrets(config) }
+    this.#state = state
+    try {
+      await outbox.saveDaemon(state)
+    } catch (error) {
+      // The commands know less; nothing else hangs on it.
+      logger.warn({ error: errorMessage(error) }, 'state of the relay not recorded')
+    }
+  }
+}
