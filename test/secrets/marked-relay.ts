@@ -29,7 +29,14 @@ export async function markedRelay(t: Test) {
 
   const apiKey = mark('ultravox.apiKey')
   const api = await createFakeApi(t, { clock: systemClock, apiKey })
-  const service = await talkativeService(t, { teapot: 418, busy: 503, moved: 308, edge: 422, services: 404 })
+  const service = await talkativeService(t, {
+    teapot: 418,
+    busy: 503,
+    moved: 308,
+    edge: 422,
+    services: 404,
+    collector: 400,
+  })
   const proxy = await talkativeProxy(t)
   const { origin } = service
   markers.add('server.tls.key', SELF_SIGNED.key, lines(SELF_SIGNED.key))
@@ -62,6 +69,7 @@ export async function markedRelay(t: Test) {
     HOOK_TOKEN: mark('targets.exec.env.*: hook, env'),
     PASSED_TOKEN: mark('passEnv: hook'),
     ADMIN_TOKEN: adminToken,
+    COLLECTOR_TOKEN: mark('tracing.headers.*: collector'),
     UNUSED: mark('environment: of no use'),
   }
   const inline = mark('sources.ultravox.secrets: inline')
@@ -181,6 +189,7 @@ export async function markedRelay(t: Test) {
       reconcile: { every: '1h' },
     },
     admin: { listen: '127.0.0.1:0', token: '${ADMIN_TOKEN}' },
+    tracing: { otlp: `${origin}/collector`, headers: { Authorization: 'Bearer ${COLLECTOR_TOKEN}' } },
   }
   writeConfig(directory, config)
   const recordingUrl = `${origin}/recording?signature=${mark('recording')}`

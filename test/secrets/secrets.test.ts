@@ -267,17 +267,22 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
     )
   for (const { url, headers, body } of service.received) {
     const slack = url.startsWith('/services/T0/') ? 'ops' : 'blocks'
-    const target = headers['x-relay-target'] ?? (url.startsWith('/services/') ? slack : 'none')
+    const other = url.startsWith('/collector/') ? 'collector' : 'none'
+    const target = headers['x-relay-target'] ?? (url.startsWith('/services/') ? slack : other)
     // The recording's URL is in what is attached.
     got(
       `${target} at ${url}`,
-      new RegExp(`^targets\\..*: ${target}(,|$)|^recording$`),
+      new RegExp(`^(targets|tracing)\\..*: ${target}(,|$)|^recording$`),
       `${url}${JSON.stringify(headers)}${body}`,
     )
   }
   t.ok(
     service.received.some(({ url }) => url.startsWith('/recording')),
     'the recording was fetched from where the API led',
+  )
+  t.ok(
+    service.received.some(({ url, headers }) => url.startsWith('/collector/') && headers.authorization !== undefined),
+    'the collector was sent spans',
   )
   got('the proxy', /^targets\.http\.proxy/, proxy.asked.join('\n'))
   for (const { path, query, headers, body } of api.requests) {
