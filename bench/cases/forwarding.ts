@@ -1,0 +1,137 @@
+import { join } from 'node:path'
+import { request } from 'undici'
+import { Secret } from '../../src/domain/secret.ts'
+import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signature.ts'
+import { alternate, type Case, type Figure, median, quantile, ratioOf, type Settings } from '../measure.ts'
+import { type Program, Surroundings, startProgram, startRelay } from '../processes.ts'
+import { bodyOf, PATH, SECRET, writeRequests } from '../requests.ts'
+import { load } from '../wrk.ts'
+
+/** Starts what takes events and sends them on to two sinks. */
+type Start = (urls: readonly string[], directory: string) => Promise<Program>
+
+const relay: Start = (urls, directory) => {
+  const targets = Object.fromEntries(urls.map((url, at) => [`target-${at}`, { type: 'http', url, concurrency: 32 }]))
+  return startRelay({ directory, targets })
+}
+const forwarder: Start = (urls) => startProgram('forwarder', SECRET, ...urls)
+
+/** Runs something between a sender and two sinks. */
+async function between<T>(
+  around: Surroundings,
+  start: Start,
+  work: (middle: Program, sinks: readonly Program[]) => Promise<T>,
+): Promise<T> {
+  const sinks = [await startProgram('sink', 'times'), await startProgram('sink')]
+  const middle = await start(
+    sinks.map(({ port }) => `http://127.0.0.1:${port}/in`),
+    around.fresh(),
+  )
+  try {
+    return await work(middle, sinks)
+  } finally {
+    await middle.end()
+    for (const sink of sinks) await sink.end()
+  }
+}
+
+/** Taking in and sending on at once, as fast as it goes, compared with a forwarder that stores nothing. */
+export const FORWARDING: Case = {
+  name: 'taking in and delivering to two targets at once',
+  async run({ rounds, seconds }: Settings): Promise<Figure[]> {
+    const around = new Surroundings()
+    try {
+      const requests = join(around.directory, 'requests')
+      const size = await writeRequests(requests, 15_000 * seconds)
+      // Until everything has arrived: a backlog that is left behind was not delivered.
+      const rate = (start: Start) =>
+        between(around, start, async ({ port }, sinks) => {
+          const startedAt = performance.timeOrigin + performance.now()
+          const { perSecond } = await load({ port, connections: 64, seconds, requests, size })
+          const least = Math.floor(perSecond * seconds * 0.99)
+          const seen = await Promise.all(sinks.map((sink) => sink.ask(String(least))))
+          const rates = seen.map((line) => {
+            const { received, lastAt } = JSON.parse(line) as { received: number; lastAt: number }
+            return received / ((lastAt - startedAt) / 1_000)
+          })
+          return rates.reduce((sum, one) => sum + one, 0)
+        })
+      const { ours, reference } = await alternate(
+        rounds,
+        () => rate(relay),
+        () => rate(forwarder),
+      )
+      return [
+        {
+          name: this.name,
+          value: ratioOf(ours, reference),
+          unit: 'ratio',
+          floor: 0.6,
+          aim: 0.8,
+          absolute: `${Math.round(median(ours))} deliveries/s; a forwarder from memory ${Math.round(median(reference))}/s`,
+        },
+      ]
+    } finally {
+      await around.end()
+    }
+  },
+}
+
+const PER_SECOND = 100
+
+/** How long an event takes through the relay when there is little to do, beyond what a forwarder takes. */
+export const LATENCY: Case = {
+  name: 'receipt to delivery at 100/s',
+  async run({ rounds, seconds }: Settings): Promise<Figure[]> {
+    const around = new Surroundings()
+    try {
+      const through = (start: Start) =>
+        between(around, start, async ({ port }, [sink]) => {
+          const sentAt = await sendSteadily(port, seconds * PER_SECOND)
+          await sink!.ask(String(sentAt.size))
+          const seen = JSON.parse(await sink!.ask('times')) as [string, number][]
+          return seen.map(([callId, at]) => at - sentAt.get(callId)!)
+        })
+      const { ours, reference } = await alternate(
+        rounds,
+        () => through(relay),
+        () => through(forwarder),
+      )
+      const beyond = (share: number) =>
+        median(ours.map((times, round) => quantile(times, share) - quantile(reference[round]!, share)))
+      const figure = (share: number, floor: number, aim: number): Figure => ({
+        name: `${this.name}, p${share * 100}`,
+        value: beyond(share),
+        unit: 'ms',
+        floor,
+        aim,
+        most: true,
+        absolute: `${median(ours.map((times) => quantile(times, share))).toFixed(1)} ms from end to end`,
+      })
+      return [figure(0.5, 3, 1.5), figure(0.99, 15, 6)]
+    } finally {
+      await around.end()
+    }
+  },
+}
+
+/** Sends events one after the other at a steady pace. Gives when each was sent, by its call id. */
+async function sendSteadily(port: number, count: number): Promise<Map<string, number>> {
+  const keys = [ultravoxKey(new Secret(SECRET))]
+  const sentAt = new Map<string, number>()
+  const answers: Promise<unknown>[] = []
+  const startedAt = performance.now()
+  for (let number = 0; number < count; number++) {
+    const waitMs = startedAt + (number * 1_000) / PER_SECOND - performance.now()
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
+    const callId = `latency-${number}`
+    const body = bodyOf(callId)
+    const headers = ['content-type', 'application/json', ...ultravoxHeaders(keys, body, Date.now())]
+    sentAt.set(callId, performance.timeOrigin + performance.now())
+    answers.push(
+      request(`http://127.0.0.1:${port}${PATH}`, { method: 'POST', headers, body }).then((a) => a.body.dump()),
+    )
+  }
+  await Promise.all(answers)
+  return sentAt
+}

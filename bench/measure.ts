@@ -1,0 +1,61 @@
+/** One figure, and what it is measured by. */
+export interface Figure {
+  readonly name: string
+  /** The ratio to the reference, or a figure of its own where there is none. */
+  readonly value: number
+  readonly unit: 'ratio' | 'ms' | 'MB' | '%'
+  /** What is at least wanted, and what is aimed at. `most`: the smaller the better. */
+  readonly floor: number
+  readonly aim: number
+  readonly most?: true
+  /** In absolute terms: for people, and only true of this machine. */
+  readonly absolute: string
+}
+
+/** One thing that is measured. */
+export interface Case {
+  readonly name: string
+  run(settings: Settings): Promise<Figure[]>
+}
+
+export interface Settings {
+  /** How often each side is measured, in alternation. */
+  readonly rounds: number
+  /** For how long, each time. */
+  readonly seconds: number
+  /** By how much to divide large numbers of rows. */
+  readonly scale: number
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
+}
+
+/**
+ * Measures two things in turn, so that what the machine does otherwise falls on both. Each goes first every other time. Gives
+ * the results of each, and the median of the ratios of those that were measured one after the other.
+ */
+export async function alternate<T>(
+  rounds: number,
+  ours: () => Promise<T>,
+  reference: () => Promise<T>,
+): Promise<{ readonly ours: T[]; readonly reference: T[] }> {
+  const results = { ours: [] as T[], reference: [] as T[] }
+  for (let round = 0; round < rounds; round++) {
+    const turns = [async () => results.ours.push(await ours()), async () => results.reference.push(await reference())]
+    for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn()
+  }
+  return results
+}
+
+/** The median of the ratios, round by round. */
+export function ratioOf(ours: readonly number[], reference: readonly number[]): number {
+  return median(ours.map((value, round) => value / reference[round]!))
+}

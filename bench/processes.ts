@@ -1,0 +1,139 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface, type Interface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
+import { PATH, SECRET } from './requests.ts'
+
+const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
+
+/** A program under measurement. */
+export interface Program {
+  readonly port: number
+  readonly pid: number
+  /** Writes a line to it and reads the one that it answers. */
+  ask(line: string): Promise<string>
+  /** Ends it in good order. */
+  end(): Promise<void>
+}
+
+/** Everything that was begun and is to be gone at the end of a case, the last first. */
+export class Surroundings {
+  readonly #ends: (() => Promise<void> | void)[] = []
+  readonly directory = mkdtempSync(join(tmpdir(), 'relay-bench-'))
+
+  later(end: () => Promise<void> | void): void {
+    this.#ends.push(end)
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.#ends.reverse()) await end()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  /** A directory for one run. */
+  fresh(): string {
+    const path = mkdtempSync(join(this.directory, 'run-'))
+    mkdirSync(path, { recursive: true })
+    return path
+  }
+}
+
+/** Starts one of `bench/programs` on a free port and waits until it is ready. */
+export async function startProgram(name: string, ...args: string[]): Promise<Program> {
+  const port = await freePort()
+  const file = fileURLToPath(new URL(`./programs/${name}.js`, import.meta.url))
+  const child = spawn(process.execPath, [file, String(port), ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = createInterface(child.stdout)
+  await nextLine(lines)
+  return programOf(child, port, lines)
+}
+
+export interface RelayOptions {
+  readonly directory: string
+  readonly targets: Targets
+  readonly config?: Readonly<Record<string, unknown>>
+  /** Run under this command, such as strace. */
+  readonly under?: readonly string[]
+}
+
+type Targets = Readonly<Record<string, object>>
+
+/** Starts the relay as an operator would, its log thrown away, and waits until it takes requests. */
+export async function startRelay({ directory, targets, config = {}, under = [] }: RelayOptions): Promise<Program> {
+  const port = await freePort()
+  const file = writeConfig(directory, targets, { server: { listen: `127.0.0.1:${port}` }, ...config })
+  const [command, ...args] = [...under, process.execPath, MAIN, 'serve', '--config', file]
+  const log = openSync(join(directory, 'relay.log'), 'w')
+  const child = spawn(command!, args, { stdio: ['ignore', log, log] })
+  await listens(port, child)
+  return programOf(child, port)
+}
+
+/** Runs a command of the relay; throws where it fails. */
+export async function command(directory: string, targets: Targets, ...args: string[]): Promise<void> {
+  const file = writeConfig(directory, targets)
+  const child = spawn(process.execPath, [MAIN, ...args, '--config', file], { stdio: 'ignore' })
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}`)
+}
+
+function writeConfig(directory: string, targets: Targets, more: object = {}): string {
+  const file = join(directory, 'relay.yaml')
+  const config = {
+    outbox: { path: './relay.db' },
+    // The requests are signed once, for all rounds.
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET], path: PATH, tolerance: '24h' } },
+    targets,
+    routes: [{ events: ['*'], to: Object.keys(targets) }],
+    ...more,
+  }
+  writeFileSync(file, stringify(config))
+  return file
+}
+
+function programOf(child: ChildProcess, port: number, lines?: Interface): Program {
+  const ended = once(child, 'close')
+  return {
+    port,
+    pid: child.pid!,
+    async ask(line) {
+      child.stdin!.write(`${line}\n`)
+      return nextLine(lines!)
+    },
+    async end() {
+      child.kill('SIGTERM')
+      await ended
+    },
+  }
+}
+
+async function nextLine(lines: Interface): Promise<string> {
+  return ((await once(lines, 'line')) as [string])[0]
+}
+
+/** Resolves when something answers on a port. */
+async function listens(port: number, child: ChildProcess): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`the relay ended with ${child.exitCode}`)
+    const isUp = await fetch(`http://127.0.0.1:${port}/`).then(
+      () => true,
+      () => false,
+    )
+    if (isUp) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}

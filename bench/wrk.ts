@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { PATH } from './requests.ts'
+
+/** What wrk saw. Latencies in milliseconds. */
+export interface Load {
+  readonly perSecond: number
+  readonly p50: number
+  readonly p99: number
+}
+
+export interface LoadOptions {
+  readonly port: number
+  readonly connections: number
+  readonly seconds: number
+  /** The file of `writeRequests`, and the size of each. */
+  readonly requests: string
+  readonly size: number
+}
+
+/** Loads a server with wrk, in a process of its own. Throws where a request failed, or where wrk is not installed. */
+export async function load({ port, connections, seconds, requests, size }: LoadOptions): Promise<Load> {
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', 'bench/wrk.lua']
+  const child = spawn('wrk', [...args, `http://127.0.0.1:${port}${PATH}`], {
+    env: { ...process.env, BENCH_REQUESTS: requests, BENCH_SIZE: String(size) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [output] = await Promise.all([
+    text(child.stdout),
+    once(child, 'close').catch(() => {
+      throw new Error('wrk cannot be started; it is the Debian package wrk')
+    }),
+  ])
+  const line = output.split('\n').find((each) => each.startsWith('{'))
+  if (line === undefined) throw new Error(`wrk said: ${output}`)
+  const seen = JSON.parse(line) as { requests: number; seconds: number; p50: number; p99: number; failed: number }
+  if (seen.failed > 0) throw new Error(`${seen.failed} of ${seen.requests} requests failed`)
+  return { perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
+}
