@@ -8,6 +8,7 @@ import type { AdminConfig, Config } from './config/config.ts'
 import { sameConfig } from './config/difference.ts'
 import { listedTargets } from './documents/targets.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
+import { errorMessage, RelayError } from './domain/errors.ts'
 import { adminLog, type Logger } from './logging.ts'
 import { openOperatorThread, type ThreadedOperator } from './outbox/sqlite/operator-thread.ts'
 import { freeBytesAt } from './upkeep/free-space.ts'
@@ -53,7 +54,7 @@ export class AdminSide {
     this.#operator ??= await openOperatorThread(config.outbox.path)
     const app = await this.#app(config, admin, this.#operator)
     const stays = before !== undefined && sameConfig(before.listen, admin.listen)
-    const listener = stays ? before : await AdminListener.open(admin.listen, app)
+    const listener = stays ? before : await openBeside(before, admin.listen, app)
     return () => {
       expect()
       metrics.watchProcess()
@@ -89,6 +90,20 @@ export class AdminSide {
       stopwatch: systemStopwatch,
       log: adminLog(logger),
     })
+  }
+}
+
+/** Both sockets are open for a moment, so that a reload that fails has changed nothing. */
+async function openBeside(
+  before: AdminListener | undefined,
+  ...[listen, app]: Parameters<typeof AdminListener.open>
+): Promise<AdminListener> {
+  try {
+    return await AdminListener.open(listen, app)
+  } catch (error) {
+    if (!('port' in listen) || before?.address.endsWith(`:${listen.port}`) !== true) throw error
+    const message = `${errorMessage(error)}; the relay itself has this port: take another one, or restart it`
+    throw new RelayError('listen_failed', message, { cause: error })
   }
 }
 

@@ -7,9 +7,10 @@ import { freeBytesAt } from './upkeep/free-space.ts'
 
 export type { CallAttachments }
 
-/** The attachments of a relay with this configuration. */
+/** The attachments of a relay with this configuration. `reserveBytes`: what of the disk is to be left, at the moment. */
 export function createCallAttachments(
   { outbox, ultravox }: Config,
+  reserveBytes: () => number,
   { logger, ...options }: Pick<CallAttachmentsOptions, 'store' | 'clock' | 'random'> & { readonly logger: Logger },
 ): CallAttachments {
   const attachments = new CallAttachments({
@@ -17,7 +18,7 @@ export function createCallAttachments(
     log: attachmentsLog(logger),
     directory: recordingsDirectory(outbox.path),
     async assertRoom(bytes) {
-      if ((await freeBytesAt(dirname(outbox.path))) - bytes >= outbox.reserveBytes) return
+      if ((await freeBytesAt(dirname(outbox.path))) - bytes >= reserveBytes()) return
       throw new Error('no room on the disk beside outbox.reserve')
     },
   })

@@ -23,7 +23,8 @@ const EVERY_MS = 2_000
  */
 export function watchCertificate(tls: ServerTlsConfig, { show, log }: CertificateWatchOptions): Watch {
   let current = tls
-  let seen = stateOf(tls)
+  // Since it was read with the configuration, it may have been renewed: the first look always reads it.
+  let seen: string | undefined
   return {
     name: 'certificate',
     everyMs: EVERY_MS,

@@ -139,7 +139,12 @@ class Relay implements Daemon {
     this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
     const freeBytes = () => freeBytesAt(dirname(config.outbox.path))
     this.#reserve = new DiskReserve({ freeBytes, log: upkeepLog(logger) })
-    this.#attachments = createCallAttachments(config, { store: outbox, clock, random: Math.random, logger })
+    this.#attachments = createCallAttachments(config, () => this.#config.outbox.reserveBytes, {
+      store: outbox,
+      clock,
+      random: Math.random,
+      logger,
+    })
     this.#laneLog = countedLanes(alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise)), metrics.counts)
     this.#lanes = new Lanes(
       this.#lanesOf(config, () => undefined),
@@ -255,6 +260,7 @@ class Relay implements Daemon {
       attachments: this.#attachments,
       tracing: this.#tracing,
       clock: this.#steady,
+      wallClock: this.#clock,
       random: Math.random,
       log: this.#laneLog,
     })

@@ -2,6 +2,7 @@ import type { Config, TargetConfig } from './config/config.ts'
 import { Lane, type LaneOptions } from './delivery/lane.ts'
 import type { ConfiguredLane } from './delivery/lanes.ts'
 import type { Attachments } from './domain/attachments.ts'
+import type { Clock } from './domain/clock.ts'
 import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { createTarget } from './target-factory.ts'
 import type { Launcher } from './targets/launcher.ts'
@@ -13,6 +14,8 @@ export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' |
   readonly launcher: Launcher
   readonly attachments: Attachments
   readonly tracing: Tracing
+  /** What a signature and a span say is the time, which is not what a lane waits by. */
+  readonly wallClock: Clock
 }
 
 /** The lanes of a configuration; `running` names those that go on as they are. */
@@ -33,12 +36,12 @@ function laneOf(
   name: string,
   target: TargetConfig,
   directory: string,
-  { launcher, attachments, tracing, ...rest }: LaneSurroundings,
+  { launcher, attachments, tracing, wallClock, ...rest }: LaneSurroundings,
 ): Lane {
-  const made = createTarget(name, target, directory, rest.clock, launcher, attachments)
+  const made = createTarget(name, target, directory, wallClock, launcher, attachments)
   return new Lane({
     ...rest,
-    target: tracedTarget(made, target.type, tracing, rest.clock),
+    target: tracedTarget(made, target.type, tracing, wallClock),
     concurrency: target.concurrency,
     rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
     policy: target.retry,

@@ -55,6 +55,9 @@ function bareTarget(
   }
 }
 
+/** What they say is said by everybody, and is wanted in an answer that complains of it. */
+const PUBLIC_HEADERS: ReadonlySet<string> = new Set(['accept', 'accept-language', 'content-type', 'user-agent'])
+
 /** All that a target is given and others are not to see, declared as a secret or not. */
 function secretsOf(target: TargetConfig): Secret[] {
   switch (target.type) {
@@ -64,7 +67,9 @@ function secretsOf(target: TargetConfig): Secret[] {
       return [
         url,
         ...(proxy === null ? [] : [proxy]),
-        ...Object.values(headers),
+        ...Object.entries(headers).flatMap(([header, value]) =>
+          PUBLIC_HEADERS.has(header.toLowerCase()) ? [] : [value],
+        ),
         ...(sign?.secrets ?? []),
         ...keysIn(body),
       ]

@@ -73,6 +73,7 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
   const exporter = new OTLPTraceExporter({ url, headers, timeoutMillis: EXPORT_TIMEOUT_MS })
   // The ids are made long before the span is: the target has been told them.
   const ids = { traceId: '', spanId: '' }
+  const told = telling(exporter, log, systemStopwatch)
   const provider = new sdk.TracerProvider({
     resource: defaultResource().merge(
       resourceFromAttributes({ 'service.name': serviceName, 'service.version': VERSION }),
@@ -82,7 +83,7 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
     spanLimits: { attributeValueLengthLimit: VALUE_LIMIT },
     spanProcessors: [
       new sdk.BatchSpanProcessor({
-        exporter: telling(exporter, log, systemStopwatch),
+        exporter: told,
         scheduledDelayMillis: BATCH_DELAY_MS,
         maxExportBatchSize: BATCH_SIZE,
         maxQueueSize: MOST_WAITING,
@@ -103,6 +104,7 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
     exports: true,
     sampleRatio,
     ended(span) {
+      told.ended()
       ids.traceId = traceIdOf(span.traceparent)
       ids.spanId = spanIdOf(span.traceparent)
       const options: SpanOptions = { kind: kinds[span.kind], startTime: hrTime(span.startedAt) }
@@ -121,12 +123,17 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
       })
       await Promise.race([flushed, late])
       clearTimeout(limit)
+      told.close()
     },
   }
 }
 
-/** An exporter whose failures are told of: the SDK keeps them to itself. */
-function telling(exporter: SpanExporter, log: TracingLog, stopwatch: Stopwatch): SpanExporter {
+/**
+ * An exporter whose failures are told of: the SDK keeps them to itself. It also drops, without a word, what does not fit into
+ * its queue; how many that were is known at the end, from what had ended.
+ */
+function telling(exporter: SpanExporter, log: TracingLog, stopwatch: Stopwatch) {
+  let outstanding = 0
   let lost = 0
   let toldAt = Number.NEGATIVE_INFINITY
 
@@ -139,14 +146,22 @@ function telling(exporter: SpanExporter, log: TracingLog, stopwatch: Stopwatch):
   }
 
   return {
+    ended() {
+      outstanding += 1
+    },
+    close() {
+      const left = outstanding + lost
+      if (left > 0) log.notExported(left, 'not taken before the relay ended')
+    },
     export(spans, done) {
       exporter.export(spans, (result) => {
+        outstanding -= spans.length
         if (result.code !== 0) failed(spans.length, result.error)
         done(result)
       })
     },
     shutdown: () => exporter.shutdown(),
-  }
+  } satisfies SpanExporter & { ended(): void; close(): void }
 }
 
 /** Seconds and nanoseconds: a plain number, the SDK would take for either of two clocks. */

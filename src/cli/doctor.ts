@@ -28,7 +28,7 @@ interface DoctorOptions {
 /** Looks at everything that a relay depends on. Works whether it runs or not. */
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('check all that the relay depends on, and say what to do: 0 no problem, 1 there is one')
+    .description('check the outbox, the targets and the provider, and say what to do: 0 no problem, 1 there is one')
     .addOption(configOption())
     .addOption(jsonOption())
     .option('--deep', 'check the whole outbox in every detail, which may take minutes')

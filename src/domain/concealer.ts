@@ -1,4 +1,4 @@
-import { looksLikeKey, MASK, type Secret } from './secret.ts'
+import { MASK, type Secret } from './secret.ts'
 
 /** Shorter pieces are words that stand in any text (`Bearer`, `true`), and no secret worth the name. */
 const LEAST_LENGTH = 8
@@ -44,17 +44,17 @@ function basicPair(text: string): string[] {
   return [pair, pair.slice(pair.indexOf(':') + 1)]
 }
 
-/**
- * Services that do not know a path say so with the path; many have their keys in it, or in the query. What is only a part
- * of a path is a word, unless it looks like a key.
- */
+/** What paths are made of: `hooks`, `call-events`, `calls.json`. */
+const PLAIN_WORDS = /^[a-z]+([-_.][a-z]+)*$/
+
+/** Services that do not know a path say so with the path; many have their keys in it, or in the query. */
 function urlPieces(text: string): string[] {
   if (!/^[a-z+]+:\/\//i.test(text) || !URL.canParse(text)) return []
   const { pathname, search, username, password } = new URL(text)
   const values = [...new URL(text).searchParams.values(), ...search.slice(1).split(/[&=]/)]
-  const parts = pathname.split('/').filter(looksLikeKey)
+  const parts = pathname.split('/').filter((part) => !PLAIN_WORDS.test(part))
   const keys = [...values, ...parts, username, password]
-  return [`${pathname}${search}`, pathname, ...keys, ...keys.map(decoded)]
+  return [...(search === '' ? [] : [`${pathname}${search}`]), ...keys, ...keys.map(decoded)]
 }
 
 function decoded(text: string): string {

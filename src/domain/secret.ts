@@ -11,17 +11,22 @@ export function looksLikeKey(text: string): boolean {
   return /^[^\s{}]{20,}$/.test(text)
 }
 
-/** Inside of a longer text, only letters and digits in one are taken for a key: names and paths of fields are long, too. */
-const KEY_WITHIN = /(?=[A-Za-z_+-]*\d)(?=[\d_+-]*[A-Za-z])[A-Za-z0-9_+-]{20,}/g
+/** What may be a key inside of a longer text. To tell in the pattern itself what is one would take a time that grows as the square. */
+const LONG_WORD = /[A-Za-z0-9_+-]{20,}/g
+
+/** Only letters and digits in one are taken for a key: names and paths of fields are long, too. */
+function isKey(word: string): boolean {
+  return /\d/.test(word) && /[A-Za-z]/.test(word)
+}
 
 /** What looks like a key in a text: it as a whole, or words in it, such as in the expressions of a template. */
 export function keysWithin(text: string): string[] {
-  return [...new Set([...(looksLikeKey(text) ? [text] : []), ...(text.match(KEY_WITHIN) ?? [])])]
+  return [...new Set([...(looksLikeKey(text) ? [text] : []), ...(text.match(LONG_WORD) ?? []).filter(isKey)])]
 }
 
-/** A text for people, without what looks like a key in it. */
+/** A text for people, without what looks like a key in it. Takes a time that is in proportion to its length. */
 export function withoutKeys(text: string): string {
-  return looksLikeKey(text) ? MASK : text.replace(KEY_WITHIN, MASK)
+  return looksLikeKey(text) ? MASK : text.replace(LONG_WORD, (word) => (isKey(word) ? MASK : word))
 }
 
 /**

@@ -103,6 +103,9 @@ t.test('a reload opens, moves and closes it; one that cannot be opened changes n
   })
   t.equal((await get('/api/targets')).status, 401)
 
+  write({ listen: first.replace('127.0.0.1', '0.0.0.0'), token: TOKEN })
+  t.match(await reload(), { code: 2, stderr: /EADDRINUSE.*the relay itself has this port/ })
+
   write({ listen: 'unix:./admin.sock' })
   t.equal((await reload()).code, 0)
   t.equal((await adminClient(adminAddress(relay)).get('/api/targets')).status, 200)

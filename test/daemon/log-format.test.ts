@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { request } from 'undici'
 import { eventually } from '../eventually.ts'
@@ -46,18 +45,19 @@ t.test('log.level says which lines there are, and a reload changes it', async (t
   const directory = scratch(t)
   const relay = await startRelay(t, writeConfig(directory, { ...CONFIG, log: { level: 'info' } }))
   const health = async () => (await request(`${relay.origin}/healthz`)).body.dump()
-  const reloadedTo = async (level: string) => {
+  const reload = async (level: string, outcome: string) => {
     const before = relay.log.length
     writeConfig(directory, { ...CONFIG, log: { level } })
     relay.process.kill('SIGHUP')
-    await eventually(() => relay.log.slice(before).some(({ msg }) => /reloaded/.test(msg)), `reload to ${level}`)
+    await eventually(() => relay.log.slice(before).some(({ msg }) => msg === outcome), `${outcome}: ${level}`)
   }
   await health()
-  await reloadedTo('debug')
+  await reload('debug', 'configuration reloaded')
   t.match(relay.log.at(-1), { changed: ['log changed: level'] })
   await health()
   await eventually(() => relay.log.some(({ path }) => path === '/healthz'), 'the line of the second request')
   t.equal(relay.log.filter(({ path }) => path === '/healthz').length, 1)
-  writeFileSync(`${directory}/relay.yaml`, 'log: { level: loud }\n')
-  await reloadedTo('debug')
+  await reload('loud', 'configuration not reloaded, the old one stays')
+  await health()
+  await eventually(() => relay.log.filter(({ path }) => path === '/healthz').length === 2, 'the level is as it was')
 })

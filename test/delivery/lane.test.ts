@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Lane, type LaneLog, type LaneOptions } from '../../src/delivery/lane.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
@@ -336,4 +337,29 @@ t.test('what is cancelled and tried anew during its attempt goes out once that h
   sent[0]!.end({ kind: 'delivered' })
   await eventually(() => sent.length === 2, 'the new round')
   t.equal(sent[1]!.delivery.round, 2)
+})
+
+t.test('a lane whose rate is reserved does not wake itself, and goes on once that is used', async (t) => {
+  const rate = createRate({ max: 1, perMs: 50 })
+  let asked = 0
+  const counting = {
+    ...rate,
+    available(now: number) {
+      asked += 1
+      return rate.available(now)
+    },
+  }
+  const { outbox, sent, lane } = await setUp(t, { rate: counting })
+  await eventually(() => lane.reserve(), 'nothing waits')
+  await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
+  lane.wake()
+  const before = asked
+  // Some turns of the timers, in which it would have asked again.
+  for (let turn = 0; turn < 5; turn++) await sleep(2)
+  t.equal(asked, before)
+  const { leased } = await outbox.record(newEvent({ receivedAt: Date.now() }), [
+    { target: 'crm', ordered: false, lease: true },
+  ])
+  lane.send(leased[0]!)
+  await eventually(() => sent.length === 2, 'and then the one that waited, while the first is still under way')
 })

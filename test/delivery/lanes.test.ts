@@ -69,3 +69,28 @@ t.test('which targets are paused is asked again when it could not be read', asyn
   t.same(paused, [true])
   t.same(told, ['outbox: SQLITE_BUSY', 'outbox: SQLITE_BUSY'])
 })
+
+t.test('a target that is paused while lanes are being replaced is not missed', async (t) => {
+  const paused: boolean[] = []
+  const lane = (seen: boolean[]) => ({
+    setPaused: (isPaused: boolean) => seen.push(isPaused),
+    stop: async () => {},
+    wake() {},
+  })
+  let isPaused = false
+  const outbox = {
+    targetStates: async () => [{ target: 'crm', paused: isPaused, breaker: null }],
+    targetsWithDeliveries: async () => [],
+  } as unknown as SqliteOutbox
+  const log = { orphaned() {}, outboxUnavailable() {} }
+  const lanesThat = (seen: boolean[]) =>
+    new Map([['crm', { lane: lane(seen) as unknown as Lane, ordered: false, paused: false }]])
+  const lanes = new Lanes(lanesThat([]), { outbox, log })
+  const put = await lanes.prepare(lanesThat(paused), 0)
+  // The lanes that there are hear of it, and are then replaced.
+  isPaused = true
+  await lanes.refresh()
+  put()
+  await eventually(() => paused.at(-1) === true, 'those that replace them hear of it, too')
+  t.same(paused, [false, true])
+})

@@ -44,7 +44,9 @@ t.test('of a URL what leads somewhere is secret, the host and words in its path 
     'http://me:pass%2Fword@proxy:3128',
   )
   t.equal(conceal('Cannot POST /webhooks/0123456789abcdefghijkl?token=t%2Fk-12345&n=1'), `Cannot POST ${MASK}`)
-  t.equal(conceal('Cannot POST /webhooks/0123456789abcdefghijkl'), `Cannot POST ${MASK}`)
+  t.equal(conceal('Cannot POST /webhooks/0123456789abcdefghijkl'), `Cannot POST /webhooks/${MASK}`)
+  const plain = of('https://crm.internal/hooks/call-events.json')
+  t.equal(plain('Cannot POST /hooks/call-events.json'), 'Cannot POST /hooks/call-events.json', 'words hide nothing')
   t.equal(conceal('no 0123456789abcdefghijkl in webhooks of crm.internal'), `no ${MASK} in webhooks of crm.internal`)
   t.equal(conceal('t/k-12345 or t%2Fk-12345'), `${MASK} or ${MASK}`)
   t.equal(conceal('pass/word for pass%2Fword'), `${MASK} for ${MASK}`)

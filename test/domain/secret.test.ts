@@ -70,3 +70,10 @@ t.test(
     }
   },
 )
+
+t.test('looking for keys takes no longer than the text is long', async (t) => {
+  // With a time that grows as the square of the length, this would not end today.
+  const text = `{${'a'.repeat(3_000_000)}`
+  t.equal(withoutKeys(text), text)
+  t.same(keysWithin(`${text} a1b2c3d4e5f6g7h8i9j0`), ['a1b2c3d4e5f6g7h8i9j0'])
+})
