@@ -66,9 +66,10 @@ export class Launcher {
 
   #start(): ChildProcess {
     const launcher = fork(fileURLToPath(new URL('./launcher-process.js', import.meta.url)), {
-      // Nothing of the relay's environment and flags: programs get what is configured for them.
+      // Nothing of the relay's environment and flags: programs get what is configured for them. V8 lets new objects pile up
+      // before it looks which of them are needed: without a bound 93 MB were resident after 3,000 programs, with it 61.
       env: {},
-      execArgv: [],
+      execArgv: ['--max-semi-space-size=1'],
       // Bodies are bytes.
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
