@@ -18,8 +18,8 @@ import { judgeSizes, type Verdict } from '../soak/verdicts.ts'
 
 const soakMs = Number(process.env.MINUTES ?? 30) * 60_000
 const share = Number(process.env.SHARE ?? 0.5)
-/** Below, a relay is still filling its caches. */
-const LEAST_FOR_TRENDS_MS = 240_000
+/** Below, what comes and goes with the waves of load hides what stays. */
+const LEAST_FOR_TRENDS_MS = 600_000
 const sampleMs = Math.min(5_000, soakMs / 24)
 /** How long the flapping target is up, and then down. */
 const flapMs = Math.min(30_000, soakMs / 6)
