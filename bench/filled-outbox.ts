@@ -12,8 +12,8 @@ export interface Filling {
   readonly ordered?: boolean
   /** So many events that were delivered long ago. */
   readonly delivered?: number
-  /** False: events without their bodies, where nothing is to be sent. */
-  readonly bodies?: boolean
+  /** Bodies of two bytes, where nothing is to be sent. */
+  readonly tiny?: boolean
 }
 
 /** How many events of a call there are, where they are to be in order. */
@@ -33,7 +33,7 @@ export function fillOutbox(directory: string, filling: Filling): void {
 
 function fill(
   database: Database.Database,
-  { pending = {}, ordered = false, delivered = 0, bodies = true }: Filling,
+  { pending = {}, ordered = false, delivered = 0, tiny = false }: Filling,
 ): void {
   const event = database.prepare(`
     insert into events (event_id, source, event, call_id, received_at, origin, content_type)
@@ -46,11 +46,11 @@ function fill(
     insert into finished_deliveries (event_seq, target, state, attempts, round, finished_at, last_status)
     values (@seq, @target, 'delivered', 1, 1, @now, 204)`)
   const now = Date.now()
-  const text = bodyOf()
+  const text = tiny ? Buffer.from('{}') : bodyOf()
 
   function record(callId: string, name: string): number | bigint {
     const seq = event.run({ id: randomUUID(), callId, event: name, now }).lastInsertRowid
-    if (bodies) body.run({ seq, body: text })
+    body.run({ seq, body: text })
     return seq
   }
 

@@ -41,8 +41,8 @@ export const CLAIM: Case = {
     try {
       const half = MILLION / scale / 2
       const [large, small] = [around.fresh(), around.fresh()]
-      fillOutbox(large, { pending: { crm: half, gone: half }, bodies: false })
-      fillOutbox(small, { pending: { crm: 500, gone: 500 }, bodies: false })
+      fillOutbox(large, { pending: { crm: half, gone: half }, tiny: true })
+      fillOutbox(small, { pending: { crm: 500, gone: 500 }, tiny: true })
       const { ours, reference } = await alternate(
         rounds,
         async () => claimMs(large),
@@ -76,7 +76,7 @@ export const HISTORY: Case = {
       const paused = { type: 'http', url: 'http://127.0.0.1:9/', paused: true }
       const rate = async (delivered: number) => {
         const directory = around.fresh()
-        fillOutbox(directory, { delivered, bodies: false })
+        fillOutbox(directory, { delivered, tiny: true })
         const relay = await startRelay({ directory, targets: { crm: paused, billing: paused } })
         const { perSecond } = await load({ port: relay.port, connections: 64, seconds, requests, size })
         await relay.end()
@@ -110,7 +110,7 @@ export const START: Case = {
     const around = new Surroundings()
     try {
       const [large, small] = [around.fresh(), around.fresh()]
-      fillOutbox(large, { pending: { crm: MILLION / scale }, bodies: false })
+      fillOutbox(large, { pending: { crm: MILLION / scale }, tiny: true })
       fillOutbox(small, {})
       const startMs = async (directory: string) => {
         const startedAt = performance.now()
