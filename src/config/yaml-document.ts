@@ -7,6 +7,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  Scalar,
   visit,
   type YAMLError,
 } from 'yaml'
@@ -82,7 +83,8 @@ function structureFaults(document: Document): Fault[] {
         // Zod leaves it out without a word.
         faults.push({ offset: startOf(key as Node), path: [], message: 'this cannot be a key: choose another name' })
       }
-      if (isScalar(key) || isAlias(key)) return
+      // The parser would write such a key out in a warning of its own, whatever is in it.
+      if (isScalar(isAlias(key) ? (key.resolve(document) ?? new Scalar(null)) : key)) return
       const message = 'a list or mapping cannot be a key: put a value that starts with { or [ into quotes'
       faults.push({ offset: startOf(key as Node), path: [], message })
     },
