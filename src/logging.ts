@@ -89,6 +89,10 @@ export function appLog(logger: Logger): AppLog {
       const fields = { source: request.relaySource?.name, ...requestFields(request, request.relaySource !== null) }
       logger.error({ ...fields, err: error }, 'request failed')
     },
+    unreadable({ asked, problem, ...request }) {
+      // What asks for nothing is a health check of a load balancer, or somebody who looks which ports are open.
+      logger[asked ? 'warn' : 'debug']({ ...request, reason: 'request_invalid', problem }, 'request unreadable')
+    },
   }
 }
 

@@ -1,7 +1,11 @@
 const TOKEN = /"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/g
 
+/** Levels that are still read by anybody; to indent thousands takes more memory than there is. */
+const MOST_LEVELS = 200
+
 /**
- * JSON with a line a value and two spaces a level; null where the text is no JSON. Only the white space is changed, for
+ * JSON with a line a value and two spaces a level; null where the text is no JSON, or nested
+ * more than 200 levels deep. Only the white space is changed, for
  * parsing and writing it anew would round large numbers and drop keys that are there twice.
  */
 export function indentedJson(text: string): string | null {
@@ -20,6 +24,7 @@ export function indentedJson(text: string): string | null {
     if (isEmpty) result += newLine()
     result += token
     if (token === '{' || token === '[') depth += 1
+    if (depth > MOST_LEVELS) return null
     if (token === ',') result += newLine()
     if (token === ':') result += ' '
   }

@@ -8,7 +8,8 @@ import { offsetOf } from './position.ts'
 import { byPosition, ConfigError, type Problem } from './problem.ts'
 import { resolveConfig } from './resolve.ts'
 import { shownContent } from './shown.ts'
-import { type Fault, parseYaml } from './yaml-document.ts'
+import { parseYaml } from './yaml-document.ts'
+import type { Fault } from './yaml-fault.ts'
 
 export interface LoadedConfig {
   config: Config

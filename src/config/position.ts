@@ -1,6 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, type Node, Scalar } from 'yaml'
 import type { Finding, Path } from './finding.ts'
-import { keyText, startOf, type YamlDocument } from './yaml-document.ts'
+import { keyText, type YamlDocument } from './yaml-document.ts'
+import { startOf } from './yaml-fault.ts'
 
 /** Where to show a finding, in characters from the start of the file. What is not there is shown at its parent. */
 export function offsetOf(finding: Finding, yaml: YamlDocument): number {

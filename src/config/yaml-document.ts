@@ -1,5 +1,5 @@
 import {
-  type Document,
+  Document,
   isAlias,
   isMap,
   isScalar,
@@ -7,18 +7,15 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  Scalar,
   visit,
   type YAMLError,
 } from 'yaml'
 import type { Path } from './finding.ts'
+import { aliasFaults } from './yaml-aliases.ts'
+import { MOST_LEVELS, tooDeepAt } from './yaml-depth.ts'
+import { type Fault, startOf } from './yaml-fault.ts'
 import { yamlHint } from './yaml-hints.ts'
-
-/** Something wrong with the file as YAML, `offset` characters from its start. */
-export interface Fault {
-  readonly offset: number
-  readonly path: Path
-  readonly message: string
-}
 
 /** A parsed file. Where it is `broken` as YAML, `value` is undefined and only the faults mean anything. */
 export interface YamlDocument {
@@ -33,12 +30,29 @@ export interface YamlDocument {
 /** Parses YAML 1.2 and says everything that is wrong with it, in plain words. Never throws. */
 export function parseYaml(text: string): YamlDocument {
   const lines = new LineCounter()
+  const tooDeep = tooDeepAt(text)
+  if (tooDeep !== null) return tooDeeplyNested(text, tooDeep)
   // Duplicate keys are found below instead: they get a path, and do not keep the rest from being checked.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
   const syntax = [...syntaxFaults(document, lines), ...structureFaults(document)]
   const broken = syntax.length > 0
   const faults = broken ? syntax : duplicateKeys(document, lines)
-  return { document, lines, text, faults, broken, value: broken ? undefined : document.toJS() }
+  return { document, lines, text, faults, broken, value: broken ? undefined : document.toJS({ maxAliasCount: -1 }) }
+}
+
+function tooDeeplyNested(text: string, offset: number): YamlDocument {
+  const lines = new LineCounter()
+  lines.addNewLine(0)
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1)
+  const message = `is not valid YAML: it is nested more than ${MOST_LEVELS} levels deep here`
+  return {
+    document: new Document(),
+    lines,
+    text,
+    faults: [{ offset, path: [], message }],
+    broken: true,
+    value: undefined,
+  }
 }
 
 /**
@@ -62,23 +76,15 @@ function syntaxFaults({ errors, warnings }: Document, lines: LineCounter): Fault
 /** What parses, but cannot be turned into plain values. */
 function structureFaults(document: Document): Fault[] {
   if (document.errors.length > 0) return []
-  const faults: Fault[] = []
+  const faults = aliasFaults(document)
   visit(document, {
-    Alias(_, alias) {
-      const anchored = alias.resolve(document)
-      const offset = startOf(alias)
-      if (anchored === undefined) {
-        faults.push({ offset, path: [], message: `is not valid YAML: ${yamlHint('BAD_ALIAS', '')}` })
-      } else if (startOf(anchored) <= offset && offset < (anchored.range?.[1] ?? 0)) {
-        faults.push({ offset, path: [], message: 'this alias stands inside of what it stands for: write it out' })
-      }
-    },
     Pair(_, { key }) {
       if (keyText(key) === '__proto__') {
         // Zod leaves it out without a word.
         faults.push({ offset: startOf(key as Node), path: [], message: 'this cannot be a key: choose another name' })
       }
-      if (isScalar(key) || isAlias(key)) return
+      // The parser would write such a key out in a warning of its own, whatever is in it.
+      if (isScalar(isAlias(key) ? (key.resolve(document) ?? new Scalar(null)) : key)) return
       const message = 'a list or mapping cannot be a key: put a value that starts with { or [ into quotes'
       faults.push({ offset: startOf(key as Node), path: [], message })
     },
@@ -110,11 +116,6 @@ function duplicateKeys(document: Document, lines: LineCounter): Fault[] {
 /** A key as it becomes one in plain values: `8080:` and `"8080":` are the same. */
 export function keyText(key: unknown): string {
   return isScalar(key) ? String(key.value) : String(key)
-}
-
-/** Where a node starts, in characters from the start of the file. */
-export function startOf(node: Node): number {
-  return node.range?.[0] ?? 0
 }
 
 function pathOf(nodes: readonly (Document | Node | Pair)[]): Path {

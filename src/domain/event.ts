@@ -48,12 +48,19 @@ export function parsePayload(body: Uint8Array): { readonly payload: Payload } | 
   return { payload: value as Payload }
 }
 
-/** `call.callId` of a payload, or null where it is absent, empty or no string. */
+/** What bytes that are no UTF-8 are read as, whichever they are. */
+const REPLACEMENT = '\ufffd'
+
+/**
+ * `call.callId` of a payload, or null where it is absent, empty or no string. Null too where it or the event's name may be
+ * read from other bytes: what differs in nothing else would be taken for a duplicate, and be lost.
+ */
 export function callIdOf(payload: Payload): string | null {
-  const { call } = payload
+  const { call, event } = payload
+  if (event.includes(REPLACEMENT)) return null
   if (typeof call !== 'object' || call === null) return null
   const { callId } = call as { callId?: unknown }
-  return typeof callId === 'string' && callId !== '' ? callId : null
+  return typeof callId === 'string' && callId !== '' && !callId.includes(REPLACEMENT) ? callId : null
 }
 
 /** What stands in for the call id in the identity of an event that has none: the hex SHA-256 of its body. */

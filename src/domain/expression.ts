@@ -66,16 +66,26 @@ function partsOf(text: string): (string | jsonata.Expression)[] {
 
 /**
  * What made an expression fail on a payload. JSONata puts the value it stumbled over into its message; a value from a
- * call (a phone number, say) belongs neither into a log nor into an error, so it is taken out.
+ * call (a phone number, say) belongs neither into a log nor into an error, so it is taken out. Never throws.
  */
 export function evaluationProblem(error: unknown): string {
   const { value, value2 } = error as { value?: unknown; value2?: unknown }
   let message = errorMessage(error)
   for (const shown of [value, value2]) {
-    const text: string | undefined = JSON.stringify(shown)
+    const text = jsonOf(shown)
+    if (text === null) return 'it fails on a value that cannot be shown'
     if (text !== undefined) message = message.replaceAll(text, '…')
   }
   return message
+}
+
+/** Null where there is none: of what is nested too deeply, or holds itself, as JSONata's functions do. */
+function jsonOf(value: unknown): string | undefined | null {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return null
+  }
 }
 
 /** JSONata itself may hold `}}` (`{"a":{"b":1}}`), so the expression ends at the first one that leaves it valid. */

@@ -1,4 +1,5 @@
 interface NetworkError {
+  readonly name?: unknown
   readonly code?: unknown
   readonly syscall?: unknown
   readonly message?: unknown
@@ -32,6 +33,9 @@ export function describeNetworkError(error: unknown, host: string): string {
   if (cause.syscall === 'getaddrinfo') return `dns: ${code} ${host}`
   if (cause.syscall === 'connect') return `connect: ${code} ${peerOf(cause) ?? host}`
   if (code === 'UND_ERR_SOCKET') return `network: ${socketStory(cause)} ${host}`
+  if (cause.name === 'HTTPParserError') return `protocol: the answer is not HTTP${parserReason(cause)}`
+  // undici asserts what no server may answer, such as a status under 100.
+  if (code === 'ERR_ASSERTION') return 'protocol: the answer is not HTTP'
   if (code.startsWith('HPE_')) return `protocol: ${code}, the answer is not HTTP`
   const known = UNDICI_ERRORS[code]
   if (known !== undefined) return known
@@ -44,6 +48,12 @@ function peerOf({ address, port }: NetworkError): string | undefined {
   // A unix socket has a path and no port.
   if (typeof port !== 'number') return address.startsWith('/') ? address : undefined
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** What the parser of undici stumbled over, which only stands in its message: one of a few dozen fixed texts. */
+function parserReason({ message }: NetworkError): string {
+  const reason = typeof message === 'string' ? /\(([A-Za-z][A-Za-z /,.'-]{0,60})\)$/.exec(message)?.[1] : undefined
+  return reason === undefined ? '' : `: ${reason}`
 }
 
 /** undici puts four situations under one code; these texts are its own and hold nothing else. */

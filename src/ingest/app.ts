@@ -8,6 +8,7 @@ import type { FamiliarPeers } from './familiar-peers.ts'
 import type { Receipt, Receiver } from './receiver.ts'
 import { type Refusal, refusal, rejectionOf } from './refusal.ts'
 import type { Source } from './source.ts'
+import { answerUnreadable, type Unreadable } from './unreadable.ts'
 
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
@@ -50,6 +51,8 @@ export interface AppLog {
   answered(request: FastifyRequest, reply: FastifyReply): void
   /** A fault of ours; the sender was told 500. */
   failed(error: unknown, request: FastifyRequest): void
+  /** A request that is not one. */
+  unreadable(request: Unreadable): void
 }
 
 /** What answers requests under one configuration: HTTP in front of the receiver. It has no socket of its own. */
@@ -142,12 +145,13 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   return app
 }
 
-function createServer({ trustProxy, bodyLimitBytes, newRequestId }: AppOptions): FastifyInstance {
+function createServer({ trustProxy, bodyLimitBytes, newRequestId, log }: AppOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     trustProxy: trustProxy.length > 0 ? [...trustProxy] : false,
     bodyLimit: bodyLimitBytes,
     genReqId: newRequestId,
+    clientErrorHandler: (error, socket) => log.unreadable(answerUnreadable(error, socket, newRequestId())),
     // Paths that cannot be decoded never reach a hook. Fastify's own answer is 400, in another shape, with the path in it.
     frameworkErrors: (_error, request, reply) =>
       answer(request, reply.header(REQUEST_ID_HEADER, request.id), unknownPath()),

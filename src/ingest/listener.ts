@@ -11,6 +11,7 @@ import type { Secret } from '../domain/secret.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { BodyBudget } from './body-budget.ts'
 import { closeGently } from './closing.ts'
+import { boundConnections, mostConnections } from './crowd.ts'
 import { FamiliarPeers } from './familiar-peers.ts'
 
 /** What an HTTPS listener shows: PEM texts. */
@@ -57,6 +58,9 @@ export class Listener {
     this.server = this.#secure ?? createServer(TIMEOUTS, answer)
     // What Node itself cannot read is answered by Fastify, on the server that it believes to have.
     this.server.on('clientError', (error, socket) => this.#app!.server.emit('clientError', error, socket as Socket))
+    // Whatever a sender expects beside 100 Continue: whether its event is genuine does not hang on that.
+    this.server.on('checkExpectation', answer)
+    boundConnections(this.server, mostConnections())
     this.#close = closeGently(this.server)
   }
 

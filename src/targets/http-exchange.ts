@@ -11,6 +11,8 @@ import { textOfHead } from './utf8.ts'
 const KEPT_BYTES = 8 * 1024
 /** Bytes of an answer's body that are read; one that goes on is cut off, and its status still counts. */
 const READ_BYTES = 1024 * 1024
+/** Answers that end with their headers, whatever those say of a body. */
+const BODILESS = [204, 304]
 
 /** A complete answer. What it means is for the target to say. */
 export interface Answer {
@@ -135,7 +137,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    if (!this.#done) this.#settle(this.#failed(describeNetworkError(error, this.#host)))
+    if (this.#done) return
+    if (this.#status !== undefined && BODILESS.includes(this.#status)) this.#settle(this.#answer())
+    else this.#settle(this.#failed(describeNetworkError(error, this.#host)))
   }
 
   #settle(result: ExchangeResult): void {

@@ -2,7 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { FromLauncher, ToLauncher } from './launcher-process.ts'
-import type { ProcessEnding, ProcessOptions } from './process-group.ts'
+import { LONGEST_END_MS, type ProcessEnding, type ProcessOptions } from './process-group.ts'
+
+/** How long after the end of a run there has to be a word of it, and how long the process has to come to itself then. */
+const OVERDUE_MS = 5_000
 
 interface Run {
   readonly resolve: (ending: ProcessEnding) => void
@@ -21,7 +24,12 @@ export class CannotStart extends Error {}
 export class Launcher {
   #process: ChildProcess | undefined
   readonly #runs = new Map<number, Run>()
+  readonly #overdueMs: number
   #lastRun = 0
+
+  constructor(overdueMs = OVERDUE_MS) {
+    this.#overdueMs = overdueMs
+  }
 
   /** Has the process started ahead of the first program. */
   prepare(): void {
@@ -34,6 +42,7 @@ export class Launcher {
     const run = ++this.#lastRun
     const send = (message: ToLauncher) => launcher.connected && launcher.send(message)
     const interrupt = () => send({ interrupt: run })
+    const watch = watched(launcher, options.timeoutMs + LONGEST_END_MS + this.#overdueMs)
     try {
       return await new Promise<ProcessEnding>((resolve, reject) => {
         this.#runs.set(run, { resolve, reject })
@@ -43,6 +52,7 @@ export class Launcher {
         if (abort.aborted) interrupt()
       })
     } finally {
+      watch.end()
       abort.removeEventListener('abort', interrupt)
       this.#runs.delete(run)
       if (this.#runs.size === 0) launcher.channel?.unref()
@@ -93,4 +103,17 @@ export class Launcher {
     this.#process = undefined
     for (const { reject } of this.#runs.values()) reject(new CannotStart(why))
   }
+}
+
+/**
+ * Looks after a process that is to say something within this time. A program may have stopped it, for it may signal whatever
+ * runs as the same user: then nothing would ever end an attempt, for it is the process that watches its timeout. It is told to go
+ * on first, since only it can end what it has started.
+ */
+function watched(launcher: ChildProcess, ms: number): { end(): void } {
+  let timer = setTimeout(() => {
+    launcher.kill('SIGCONT')
+    timer = setTimeout(() => launcher.kill('SIGKILL'), OVERDUE_MS)
+  }, ms)
+  return { end: () => clearTimeout(timer) }
 }

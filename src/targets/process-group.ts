@@ -10,6 +10,8 @@ const TAIL_BYTES = 4 * 1024
 const TERM_GRACE_MS = 2_000
 /** How long pipes may stay open once the process itself is gone, and how long a killed process may take to be gone. */
 const DRAIN_MS = 1_000
+/** By how much a run may exceed its timeout, at the very most. */
+export const LONGEST_END_MS = TERM_GRACE_MS + 2 * DRAIN_MS
 /** How often a group that was told to end is looked at. */
 const GROUP_CHECK_MS = 20
 

@@ -22,3 +22,8 @@ t.test('nothing but the white space is changed', async (t) => {
 t.test('what is no JSON is told', async (t) => {
   for (const text of ['', '{', 'event', '{"a":1}}', "{'a':1}"]) t.equal(indentedJson(text), null, text)
 })
+
+t.test('what is nested without end is left as it is, for its indentation would fill the memory', async (t) => {
+  t.equal(indentedJson(`${'['.repeat(100_000)}${']'.repeat(100_000)}`), null)
+  t.type(indentedJson(`${'['.repeat(200)}${']'.repeat(200)}`), 'string')
+})

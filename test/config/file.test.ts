@@ -47,6 +47,7 @@ t.test('the usual slips in YAML say what to do about them', async (t) => {
     ['a: {{call}}', /cannot be a key: put a value that starts with \{/],
     ['a: 1\n---\nb: 2', /second document/],
     ['a: { __proto__: x }', /:1:6: this cannot be a key/],
+    ['a: &k [x]\n? *k\n: b', /:2:3: a list or mapping cannot be a key/],
     ['a: @x', /cannot start with this character/],
     ['a: !x y', /starts with ! is a tag/],
     ['a:\n  b: 1\n c: 2', /indented differently/],

@@ -126,6 +126,13 @@ t.test('the call id is call.callId where that is a string with something in it, 
   t.equal(callIdOf({ event: 'x' }), null)
 })
 
+t.test('a call id or a name that bytes which are no UTF-8 are read as tells no events apart', async (t) => {
+  const idOf = (text: string) => callIdOf(payloadOf(Buffer.from(text, 'latin1')) as Payload)
+  t.equal(idOf('{"event":"x","call":{"callId":"c\xff"}}'), null)
+  t.equal(idOf('{"event":"x\xfe","call":{"callId":"c"}}'), null)
+  t.equal(idOf('{"event":"x","call":{"callId":"c\xc3\xbc","note":"\xff"}}'), 'cü')
+})
+
 t.test('a body’s hash is the hex SHA-256 of its bytes', async (t) => {
   t.equal(bodyHash(new Uint8Array()), 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')
   const body = Buffer.from([0xff, 0x00, 0x80])

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { compileCondition, compileTemplate, ExpressionError } from '../../src/domain/expression.ts'
+import { compileCondition, compileTemplate, ExpressionError, evaluationProblem } from '../../src/domain/expression.ts'
 
 const payload = {
   event: 'call.ended',
@@ -152,4 +152,18 @@ t.test('the first wrong expression is told, not what a later closing would make 
     offsetOf(() => compileTemplate('{{ a b }} {{ call.n }}')),
     5,
   )
+})
+
+t.test('a failure is put into words whatever value it is about', async (t) => {
+  const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
+  for (const [text, payload] of [
+    ['call + 1', { call: deep }],
+    ['function($x){$x} + 1', {}],
+  ] as const) {
+    const error = await compileCondition(text)(payload).then(
+      () => null,
+      (error) => error,
+    )
+    t.match(evaluationProblem(error), /\w/, text)
+  }
 })

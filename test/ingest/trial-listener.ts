@@ -9,6 +9,7 @@ import { type AdmissionLimits, admit } from '../../src/ingest/admission.ts'
 import type { AppOptions } from '../../src/ingest/app.ts'
 import { Listener } from '../../src/ingest/listener.ts'
 import { createReceiver, type Receipt, type ReceiverOptions } from '../../src/ingest/receiver.ts'
+import type { Unreadable } from '../../src/ingest/unreadable.ts'
 import type { Recorded, Rejection } from '../../src/outbox/outbox.ts'
 import { noVerification } from '../../src/sources/none.ts'
 import { createUltravoxScheme } from '../../src/sources/ultravox.ts'
@@ -78,6 +79,7 @@ export class TrialListener {
   /** Moved by tests. */
   readonly clock = { at: Date.UTC(2026, 0, 15, 12), now: () => this.clock.at }
   readonly failures: unknown[] = []
+  readonly unreadable: Unreadable[] = []
   readonly answered: { readonly status: number; readonly path: string; readonly receipt: Receipt | null }[] = []
   readonly listener = new Listener(null)
   port!: number
@@ -120,6 +122,7 @@ export class TrialListener {
         answered: ({ url, relayReceipt }, { statusCode }) =>
           this.answered.push({ status: statusCode, path: url, receipt: relayReceipt }),
         failed: (error) => this.failures.push(error),
+        unreadable: (request) => this.unreadable.push(request),
       },
       ...options,
     })

@@ -101,7 +101,7 @@ function quantity({ kind, units, usual, examples, min, max }: Quantity) {
   const [least, most] = [parse(min)!, parse(max)!]
   const error = ({ input }: { input?: unknown }) => {
     if (input === undefined) return `is missing: write ${kind}, such as ${examples}`
-    return typeof input === 'number' ? `needs a unit: write ${input}${usual}, not ${input}` : undefined
+    return Number.isFinite(input) ? `needs a unit: write ${input}${usual}, not ${input}` : undefined
   }
   return z
     .string({ error })

@@ -1,0 +1,93 @@
+import t from 'tap'
+import { eventually } from '../eventually.ts'
+import { headOf } from './raw-http.ts'
+import { SAMPLE, TrialListener } from './trial-listener.ts'
+
+const HEAD = 'POST /webhooks/open HTTP/1.1\r\nHost: relay.test\r\n'
+
+/** By what is wrong with them. Whoever is in front of the relay may read each of these in another way than the relay. */
+const UNREADABLE: Record<string, string> = {
+  'a length and chunks': `${HEAD}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+  'chunks and a length': `${HEAD}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
+  'chunks that are not last': `${HEAD}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
+  'an encoding that looks like chunks': `${HEAD}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+  'two lengths': `${HEAD}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello`,
+  'the same length twice': `${HEAD}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello`,
+  'two lengths in one': `${HEAD}Content-Length: 5, 5\r\n\r\nhello`,
+  'a signed length': `${HEAD}Content-Length: +5\r\n\r\nhello`,
+  'a length in hex': `${HEAD}Content-Length: 0x5\r\n\r\nhello`,
+  'a length beyond all numbers': `${HEAD}Content-Length: ${'9'.repeat(30)}\r\n\r\nhello`,
+  'a negative chunk': `${HEAD}Transfer-Encoding: chunked\r\n\r\n-1\r\n`,
+  'a chunk beyond all numbers': `${HEAD}Transfer-Encoding: chunked\r\n\r\n${'f'.repeat(17)}\r\n`,
+  'an endless extension of a chunk': `${HEAD}Transfer-Encoding: chunked\r\n\r\n5;${'x'.repeat(20_000)}\r\nhello\r\n0\r\n\r\n`,
+  'a space before the colon': `${HEAD}Content-Length : 5\r\n\r\nhello`,
+  'a folded header': `${HEAD}X-A: a\r\n b\r\n\r\n`,
+  'a NUL in a header': `${HEAD}X-A: a\0b\r\n\r\n`,
+  'bare line feeds': 'POST /webhooks/open HTTP/1.1\nHost: a\nContent-Length: 13\n\n{"event":"w"}',
+  'bare carriage returns': 'POST /webhooks/open HTTP/1.1\rHost: a\r\r',
+  'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+  'a hello of TLS': '\x16\x03\x01\x00\xca\x01\x00\x00\xc6\x03\x03',
+  'a version that is none': 'POST /webhooks/open HTTP/7.7\r\nHost: a\r\n\r\n',
+  'no HTTP at all': 'EHLO mail.test\r\n',
+}
+
+t.test('what cannot be read as a request is answered, told of once, and ends its connection', async (t) => {
+  const trial = await TrialListener.start(t)
+  for (const [what, bytes] of Object.entries(UNREADABLE)) {
+    const connection = await trial.connect()
+    connection.write(Buffer.from(bytes, 'latin1'))
+    const answer = await connection.answer()
+    t.equal(answer.status, 400, what)
+    t.same(JSON.parse(answer.body), { error: 'request_invalid', message: 'this is not HTTP' }, what)
+    await connection.closed
+    const told = { status: 400, peer: '127.0.0.1', asked: true, requestId: answer.headers['x-request-id'] }
+    t.match(trial.unreadable.splice(0), [{ ...told, problem: /^HPE_\w+$/ }], what)
+  }
+  t.same(trial.outbox.recorded, [])
+  t.same(trial.answered, [])
+})
+
+t.test('headers that are too large are answered 431, whichever they are', async (t) => {
+  const trial = await TrialListener.start(t)
+  for (const head of [
+    `POST /${'a'.repeat(20_000)} HTTP/1.1\r\n\r\n`,
+    `${HEAD}X-A: ${'y'.repeat(20_000)}\r\n\r\n`,
+    `${HEAD}${'A: bcdefg\r\n'.repeat(5_000)}\r\n`,
+  ]) {
+    const connection = await trial.connect()
+    connection.write(head)
+    t.equal((await connection.answer()).status, 431)
+    t.match(trial.unreadable.splice(0), [{ status: 431, problem: 'HPE_HEADER_OVERFLOW', asked: true }])
+  }
+})
+
+t.test('a connection on which nothing is asked, and one that breaks off, ask for nothing', async (t) => {
+  const trial = await TrialListener.start(t)
+  trial.listener.server.headersTimeout = 100
+  const silent = await trial.connect()
+  t.equal((await silent.answer()).status, 408)
+  t.match(trial.unreadable.splice(0), [{ status: 408, asked: false }])
+  const broken = await trial.connect()
+  broken.write('POST /webh')
+  await trial.otherTraffic()
+  broken.socket.resetAndDestroy()
+  await eventually(() => trial.unreadable.length > 0, 'it is told of')
+  t.match(trial.unreadable, [{ problem: 'ECONNRESET', asked: false }])
+})
+
+t.test('a genuine event is taken whatever its sender expects, on the way in or behind other requests', async (t) => {
+  const trial = await TrialListener.start(t)
+  t.equal((await trial.genuine(SAMPLE, { headers: { Expect: '200-ok' } })).status, 204)
+  const bodies = ['{"event":"a"}', '{"event":"b"}', '{"event":"c"}']
+  const connection = await trial.connect()
+  const requests = bodies.map((body) => headOf({ body, headers: trial.signed(body) }) + body)
+  connection.write(`GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n${requests.join('')}`)
+  const statuses: number[] = []
+  for (let i = 0; i < 4; i++) statuses.push((await connection.answer()).status)
+  t.same(statuses, [404, 204, 204, 204])
+  t.same(
+    trial.outbox.recorded.slice(1).map(({ event }) => Buffer.from(event.body).toString()),
+    bodies,
+  )
+  connection.end()
+})
