@@ -29,11 +29,13 @@ export function classify(error: unknown): 'passing' | 'of-one-call' | 'fatal' {
 /** What to do about an outbox that is damaged. */
 export const DAMAGED = 'stop the relay, keep a copy of all files of the outbox, see doctor --deep, and restore a backup'
 
+export const DISK_FAILS = 'the disk or its file system fails: the log of the kernel says why (journalctl -k)'
+
 /** What to do about storage that cannot be trusted. */
 const ADVICE: Readonly<Record<string, string>> = {
   SQLITE_CORRUPT: DAMAGED,
   SQLITE_NOTADB: DAMAGED,
-  SQLITE_IOERR: 'the disk or its file system fails: the log of the kernel says why (journalctl -k)',
+  SQLITE_IOERR: DISK_FAILS,
 }
 
 export function toFault(error: unknown): Fault {

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
-import { RelayError } from '../../domain/errors.ts'
+import { errorMessage, RelayError } from '../../domain/errors.ts'
+import { DISK_FAILS } from './faults.ts'
 
 /** Of SQLite's file format: what a database begins with, and where it says how large it is. */
 const MAGIC = Buffer.from('SQLite format 3\0')
@@ -32,17 +33,26 @@ export function watchFiles(database: Database.Database, path: string): FilesInPl
   const log = openSync(`${path}-wal`, 'r')
   const [own, ownLog, ownIndex] = [fstatSync(file), fstatSync(log), statSync(`${path}-shm`)]
   const header = Buffer.alloc(HEADER_BYTES)
+  let seen = own.size
   const wait = new Int32Array(new SharedArrayBuffer(4))
 
+  /**
+   * The file got smaller, and is smaller than it says itself: a checkpoint that makes it smaller says so first. One that ran
+   * out of space leaves a file that is smaller than it says, but has not got so.
+   */
   function assertWhole(): void {
     for (let look = 1; ; look++) {
       const read = readSync(file, header, 0, HEADER_BYTES, 0)
       if (read < HEADER_BYTES || !header.subarray(0, MAGIC.length).equals(MAGIC))
         throw failed('overwritten or truncated')
-      const size = header.readUInt16BE(PAGE_SIZE_AT)
+      const pageBytes = header.readUInt16BE(PAGE_SIZE_AT)
       // 65536 does not go into two bytes.
-      const bytes = header.readUInt32BE(PAGES_AT) * (size === 1 ? 65_536 : size)
-      if (fstatSync(file).size >= bytes) return
+      const bytes = header.readUInt32BE(PAGES_AT) * (pageBytes === 1 ? 65_536 : pageBytes)
+      const { size } = fstatSync(file)
+      if (size >= bytes || size >= seen) {
+        seen = size
+        return
+      }
       if (look === LOOKS) throw failed('truncated')
       Atomics.wait(wait, 0, 0, LOOK_AGAIN_MS)
     }
@@ -63,13 +73,25 @@ export function watchFiles(database: Database.Database, path: string): FilesInPl
     return new RelayError('outbox_failed', message)
   }
 
+  function assertAll(): void {
+    if (!isSame(path, own)) throw failed('removed or replaced')
+    assertWhole()
+    assertLog()
+    // Commands would make a new one, and know nothing of what is read and written here.
+    if (!isSame(`${path}-shm`, ownIndex)) throw failed('bereft of its index (-shm)')
+  }
+
   return {
     assert() {
-      if (!isSame(path, own)) throw failed('removed or replaced')
-      assertWhole()
-      assertLog()
-      // Commands would make a new one, and know nothing of what is read and written here.
-      if (!isSame(`${path}-shm`, ownIndex)) throw failed('bereft of its index (-shm)')
+      try {
+        assertAll()
+      } catch (error) {
+        if (error instanceof RelayError) throw error
+        throw new RelayError(
+          'outbox_failed',
+          `the outbox ${path} cannot be read: ${errorMessage(error)}; ${DISK_FAILS}`,
+        )
+      }
     },
     close() {
       closeSync(file)
