@@ -31,18 +31,19 @@ export const DAMAGED = 'stop the relay, keep a copy of all files of the outbox, 
 
 export const DISK_FAILS = 'the disk or its file system fails: the log of the kernel says why (journalctl -k)'
 
-/** What to do about storage that cannot be trusted. */
+/** What to do about it. */
 const ADVICE: Readonly<Record<string, string>> = {
   SQLITE_CORRUPT: DAMAGED,
   SQLITE_NOTADB: DAMAGED,
   SQLITE_IOERR: DISK_FAILS,
+  SQLITE_FULL: 'make room on the disk of the outbox',
 }
 
 export function toFault(error: unknown): Fault {
   if (error instanceof RelayError) return { code: error.code, message: error.message }
   const fatal = classify(error) === 'fatal'
   const message = `outbox: ${codeOf(error)} ${errorMessage(error)}`.trimEnd()
-  const advice = fatal ? Object.entries(ADVICE).find(([prefix]) => codeOf(error).startsWith(prefix))?.[1] : undefined
+  const advice = Object.entries(ADVICE).find(([prefix]) => codeOf(error).startsWith(prefix))?.[1]
   return {
     code: fatal ? 'outbox_failed' : 'outbox_unavailable',
     message: advice === undefined ? message : `${message}; ${advice}`,
