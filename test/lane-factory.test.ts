@@ -15,7 +15,7 @@ import { scratch } from './scratch.ts'
 t.test('what is signed is signed at the time of the wall clock, not at that by which a lane waits', async (t) => {
   const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.end())
-  const sign = { scheme: 'standard-webhooks', secrets: ['whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODk='] }
+  const sign = { scheme: 'standard-webhooks', secrets: ['whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5'] }
   const file = writeConfig(directory, {
     sources: { ultravox: { scheme: 'ultravox', secrets: ['whsec_test'] } },
     targets: { crm: { type: 'http', url: crm.origin, sign } },

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import pRetry from 'p-retry'
-import type { RetryPolicy } from '../domain/backoff.ts'
+import { dueTimes, type RetryPolicy } from '../domain/backoff.ts'
 import type { Clock, Random } from '../domain/clock.ts'
 import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
@@ -54,8 +54,7 @@ export interface LaneLog {
   opened(target: string, probeAt: number): void
   /** The target answers again. */
   closed(target: string): void
-  /** The outbox could not be reached; the lane goes on by itself. */
-  /** `delivery`: the one whose end could not be put on record. */
+  /** The outbox could not be reached; the lane goes on by itself. `delivery`: the one whose end is not on record. */
   outboxUnavailable(target: string, error: Error, delivery?: Delivery): void
 }
 
@@ -135,9 +134,9 @@ export class Lane {
     this.wake()
   }
 
-  /** Takes up an open breaker of the last run. */
+  /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
   restoreBreaker({ probeAt, cooldownMs }: OpenBreaker): void {
-    this.#breaker = { kind: 'open', probeAt, cooldownMs }
+    this.#breaker = { kind: 'open', probeAt: Math.min(probeAt, this.#options.clock.now() + cooldownMs), cooldownMs }
   }
 
   /**
@@ -179,9 +178,10 @@ export class Lane {
   }
 
   async #claim(limit: number): Promise<{ nextDueAt: number | null } | 'unavailable'> {
-    const { outbox, target, clock, log } = this.#options
+    const { outbox, target, clock, policy, log } = this.#options
     try {
-      const { deliveries, nextDueAt } = await this.#questions.ask(outbox.claim(target.name, limit, clock.now()))
+      const claim = outbox.claim(target.name, limit, ...dueTimes(policy, clock.now()))
+      const { deliveries, nextDueAt } = await this.#questions.ask(claim)
       for (const delivery of deliveries) {
         // Claimed in the moment the relay began to stop, the target was paused, or its breaker opened.
         if (this.#stopping || this.#paused || allowed(this.#breaker, this.#sending, clock.now()) <= 0) {

@@ -36,3 +36,14 @@ export function retryDelayMs(
   const asked = Math.min(Math.max(retryAfterMs ?? 0, 0), policy.maxDelayMs) * (1 + Math.abs(spread))
   return Math.round(Math.max(delay, asked))
 }
+
+/** A claim may wait for the outbox together with settlements that come after it, and are put off from their time on. */
+const CLAIM_WAITS_MS = 60_000
+
+/**
+ * Now, and the latest time to which the policy may have put a delivery off by now: epoch milliseconds. What is put off beyond
+ * was so by a clock that was ahead, and has since been set back.
+ */
+export function dueTimes({ maxDelayMs, jitter }: RetryPolicy, now: number): [now: number, latest: number] {
+  return [now, now + Math.ceil(maxDelayMs * (1 + jitter)) + CLAIM_WAITS_MS]
+}

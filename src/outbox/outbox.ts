@@ -26,8 +26,9 @@ export interface Outbox extends ReconciliationStore, ProviderStateStore, Attachm
   /**
    * Leases up to `limit` due deliveries of a target, oldest due first; of an ordered call only the oldest unfinished one. A leased delivery is not claimed again until it
    * is settled or released; a lease dies with the process, and its delivery is then pending as before.
+   * What falls due after `latest` is due now: only a clock that was ahead can have put it off so far.
    */
-  claim(target: string, limit: number, now: number): Promise<Claim>
+  claim(target: string, limit: number, now: number, latest?: number): Promise<Claim>
 
   /**
    * Ends a lease with what the attempt came to. False, and nothing is changed, if the delivery is no longer what was

@@ -157,7 +157,11 @@ export class ProviderWatch {
     const kept = await store.sweep(name)
     const completedUntil = kept?.completedUntil ?? null
     const now = clock.now()
-    const start = kept?.current ?? { from: (completedUntil ?? now) - reconcile!.lookbackMs, to: now, page: null }
+    const start = kept?.current ?? {
+      from: Math.min(completedUntil ?? now, now) - reconcile!.lookbackMs,
+      to: now,
+      page: null,
+    }
     await look(start, (current) => store.saveSweep(name, { completedUntil, current }, clock.now()))
     await store.saveSweep(name, { completedUntil: start.to, current: null }, clock.now())
   }

@@ -1,7 +1,8 @@
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { traceIdOf } from '../../src/domain/trace-context.ts'
+import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
@@ -91,6 +92,16 @@ t.test('what was missed while the relay was not there is fetched, delivered and 
   t.match((await json('status')).provider, [{ source: 'ultravox', fetched: 5, gaps: 2, problem: null, webhook: null }])
   await relay.end('SIGTERM')
   t.notMatch(JSON.stringify(relay.log), new RegExp(API_KEY))
+})
+
+t.test('sweeps that a clock that was ahead has done do not stand in the way of those of today', async (t) => {
+  const { api, config, delivered } = await surroundings(t)
+  const outbox = await SqliteOutbox.open(join(dirname(config), 'relay.db'), (error) => t.fail(error.message))
+  await outbox.saveSweep('ultravox', { completedUntil: Date.now() + 30 * 86_400_000, current: null }, Date.now())
+  await outbox.close()
+  liveThrough(api, 'missed')
+  await startRelay(t, config)
+  await eventually(() => delivered().length === 4, 'the events are fetched')
 })
 
 t.test('a webhook that comes late is a duplicate, and one that has come needs no fetching', async (t) => {

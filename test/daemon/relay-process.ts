@@ -93,7 +93,8 @@ export async function runRelay(args: string[], cwd: string, env: NodeJS.ProcessE
   return { code, signal, stdout, stderr }
 }
 
-function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string): ChildProcess {
+/** Starts the real binary, and does not wait for anything. */
+export function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string): ChildProcess {
   // Not what the test runner puts into the environment: the relay is to run as it would for a user. The runner adds its
   // hooks to every process that it sees started, so it is `env` that starts this one, in its own place.
   const own = { PATH: process.env.PATH, HOME: process.env.HOME, ...env }

@@ -269,6 +269,30 @@ t.test('an open breaker of the last run is taken up', async (t) => {
   t.ok(Date.now() >= probeAt)
 })
 
+t.test('a breaker that was opened by a clock that was ahead waits for no longer than its cooldown', async (t) => {
+  const { sent, lane, record } = await setUp(t)
+  lane.restoreBreaker({ probeAt: Date.now() + 86_400_000, cooldownMs: 100 })
+  await record(1)
+  await eventually(() => sent.length === 1, 'one probe')
+})
+
+t.test('what was put off by a clock that was ahead is sent at once', async (t) => {
+  const { outbox, sent, lane } = await setUp(t, { ordered: true })
+  const callId = 'of a call'
+  for (const event of ['first', 'second']) {
+    const receivedAt = Date.now() + 86_400_000
+    await outbox.record(newEvent({ receivedAt, callId, event }), [{ target: 'crm', ordered: true }])
+  }
+  lane.wake()
+  await eventually(() => sent.length === 1, 'the first of the call')
+  sent[0]!.end({ kind: 'delivered' })
+  await eventually(() => sent.length === 2, 'and the second, which was not ready before')
+  t.same(
+    sent.map(({ delivery }) => delivery.event.event),
+    ['first', 'second'],
+  )
+})
+
 t.test('a refusal is an answer: it opens no breaker', async (t) => {
   const { outbox, sent, record } = await setUp(t, { concurrency: 1 })
   await record(5)

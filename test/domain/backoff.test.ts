@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { baseDelayMs, type RetryPolicy, retryDelayMs } from '../../src/domain/backoff.ts'
+import { baseDelayMs, dueTimes, type RetryPolicy, retryDelayMs } from '../../src/domain/backoff.ts'
 import { anyAttempt, anyPolicy, anyRandom, anyRetryAfterMs, PLAIN } from './retry-policies.ts'
 
 const middle = () => 0.5
@@ -108,4 +108,13 @@ t.test('jitter makes a Retry-After longer, never shorter', async (t) => {
       `random ${random}`,
     )
   }
+})
+
+t.test('no policy puts a delivery off beyond the latest time that it names', async () => {
+  fc.assert(
+    fc.property(anyPolicy, anyAttempt, anyRandom, anyRetryAfterMs, (policy, attempt, random, retryAfterMs) => {
+      const [, latest] = dueTimes(policy, 1_000)
+      return 1_000 + retryDelayMs(policy, attempt, () => random, retryAfterMs) <= latest
+    }),
+  )
 })

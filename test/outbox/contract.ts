@@ -71,6 +71,26 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     t.same((await outbox.claim('other', 8, 1_000)).deliveries, [])
   })
 
+  t.test(`${name}: what is put off for longer than can be is due now, and nobody waits for it`, async (t) => {
+    const outbox = await opened(t)
+    for (const receivedAt of [1_000, 2_000, 6_000, 90_000, 95_000])
+      await outbox.record(newEvent({ receivedAt }), to('crm'))
+    const dueAt = ({ deliveries }: { deliveries: readonly Delivery[] }) =>
+      deliveries.map(({ event }) => event.receivedAt)
+    const none = await outbox.claim('crm', 1, 500, 100_000)
+    t.same(none, { deliveries: [], nextDueAt: 1_000 })
+    const first = await outbox.claim('crm', 1, 5_000, 10_000)
+    t.same(dueAt(first), [1_000], 'what is due comes first')
+    const second = await outbox.claim('crm', 2, 5_000, 10_000)
+    t.same(dueAt(second), [2_000, 90_000])
+    const third = await outbox.claim('crm', 9, 5_000, 10_000)
+    t.same({ dueAt: dueAt(third), nextDueAt: third.nextDueAt }, { dueAt: [95_000], nextDueAt: 6_000 })
+    t.same(await outbox.claim('crm', 9, 5_000, 10_000), { deliveries: [], nextDueAt: 6_000 }, 'each is leased')
+    await outbox.release(third.deliveries[0]!)
+    t.same(dueAt(await outbox.claim('crm', 9, 6_000, 10_000)), [6_000, 95_000], 'a release makes it due again')
+    t.same(await outbox.claim('crm', 9, 6_000, 10_000), { deliveries: [], nextDueAt: null })
+  })
+
   t.test(`${name}: the same source, event name and call id is a duplicate and is not delivered again`, async (t) => {
     const outbox = await opened(t)
     const first = newEvent()

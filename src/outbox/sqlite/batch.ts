@@ -87,9 +87,9 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
     }
   }
 
-  function claim(target: string, limit: number, now: number) {
+  function claim(target: string, limit: number, now: number, latest = Number.POSITIVE_INFINITY) {
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
-    const due = store.dueIds(target, limit + leases.count(target), now)
+    const due = store.dueIds(target, limit + leases.count(target), now, latest)
     const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
     const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
     if (deliveries.length < free.length)
@@ -98,7 +98,7 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         now,
       )
     for (const { deliveryId } of deliveries) leases.take(target, deliveryId)
-    return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now) }
+    return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now, latest) }
   }
 
   /** Somebody has deleted their events with a tool of their own. They must not stand in the way of all that follow. */

@@ -1,10 +1,14 @@
-import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { openDatabase } from './driver.ts'
-import { lockOutbox } from './lock.ts'
+import { classify } from './faults.ts'
+import { watchFiles } from './in-place.ts'
+import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { migrate } from './migrate.ts'
+import { assertNotGone, assertOwnLog, assertSound } from './remains.ts'
+import { logBytes } from './space.ts'
 
 /** How long a write waits for another process (an operator's sqlite3, the CLI) to finish its own. */
 const BUSY_TIMEOUT_MS = 5_000
@@ -14,11 +18,10 @@ const LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
 export interface OutboxFile {
   readonly database: Database.Database
-  /**
-   * Throws `outbox_failed` if the file on the path is no longer the one that is open. SQLite itself does not notice in WAL
-   * mode, and would go on committing to a file that nobody will ever read again.
-   */
+  /** See `FilesInPlace.assert`. */
   assertInPlace(): void
+  /** Has the next start look at all of it before it takes anything, as far as that can still be put down. */
+  distrust(): void
   close(): void
 }
 
@@ -32,8 +35,11 @@ export function openOutboxFile(configured: string): OutboxFile {
   // Through a link, the same outbox would have a second lock.
   const path = realpathSync(configured)
   const lock = lockOutbox(path)
-  const { ino, dev } = statSync(path)
   try {
+    const state = outboxState(lock)
+    if (state !== 'never made' || logBytes(path) > 0) assertNotGone(path)
+    assertOwnLog(path)
+    const hasLog = logBytes(path) > 0
     const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
     // Only a database that has nothing in it yet takes this up: so that its file can be made smaller a little at a time.
     database.pragma('auto_vacuum = incremental')
@@ -44,24 +50,43 @@ export function openOutboxFile(configured: string): OutboxFile {
     database.pragma('synchronous = full')
     database.pragma(`journal_size_limit = ${LOG_LIMIT_BYTES}`)
     migrate(database)
+    if (state === 'distrusted') assertSound(database)
+    if (hasLog) takeOverLog(database)
+    keepOutboxState(lock, 'trusted')
+    const files = watchFiles(database, path)
     return {
       database,
-      assertInPlace() {
-        const now = statSync(path, { throwIfNoEntry: false })
-        if (now?.ino === ino && now.dev === dev) return
-        throw new RelayError(
-          'outbox_failed',
-          `the outbox ${path} was removed or replaced under the running relay; what it acknowledges now would be lost`,
-        )
+      assertInPlace: files.assert,
+      distrust() {
+        try {
+          keepOutboxState(lock, 'distrusted')
+        } catch {
+          // A disk that fails in everything. What went wrong first is told.
+        }
       },
       close() {
         database.close()
+        files.close()
         lock.close()
       },
     }
   } catch (error) {
     lock.close()
     throw explained(error, path)
+  }
+}
+
+/**
+ * Writes what a crash has left in the log into the database. After an fsync that failed, the kernel takes for written what
+ * is not, and the next fsync says that all is well: an event that was refused then would be found on record, and
+ * acknowledged as a duplicate, though no disk has it.
+ */
+function takeOverLog(database: Database.Database): void {
+  try {
+    database.pragma('wal_checkpoint(passive)')
+  } catch (error) {
+    // A full disk is told of in another way, and keeps nobody from delivering.
+    if (classify(error) !== 'passing') throw error
   }
 }
 

@@ -4,10 +4,10 @@ import type { CallOrder } from './call-order.ts'
 
 export interface DeliveryStore {
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): boolean
-  /** Ids of deliveries that may go now, oldest due first. */
-  dueIds(target: string, limit: number, now: number): number[]
-  /** When the first delivery that is due after `now` falls due, or null. */
-  nextDueAt(target: string, now: number): number | null
+  /** Ids of deliveries that may go now: due, oldest first, and then what is put off beyond `latest`. */
+  dueIds(target: string, limit: number, now: number, latest: number): number[]
+  /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
+  nextDueAt(target: string, now: number, latest: number): number | null
   /** A live delivery with its event; undefined where the event or its body is not there any more. */
   delivery(deliveryId: number): Delivery | undefined
   /** Ends a delivery whose event is gone. */
@@ -52,11 +52,20 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     order by due_at, delivery_id
     limit @limit`)
     .pluck()
+  // No row is changed for it: a look-up at the end of the same index, whatever the number of rows.
+  const putOffIds = database
+    .prepare(`
+    select delivery_id
+    from live_deliveries
+    where target = @target and due_at > @latest and ready = 1
+    order by due_at, delivery_id
+    limit @limit`)
+    .pluck()
   const nextDue = database
     .prepare(`
     select due_at
     from live_deliveries
-    where target = @target and due_at > @now and ready = 1
+    where target = @target and due_at > @now and due_at <= @latest and ready = 1
     order by due_at
     limit 1`)
     .pluck()
@@ -105,9 +114,13 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       return true
     },
 
-    dueIds: (target, limit, now) => dueIds.all({ target, limit, now }) as number[],
+    dueIds(target, limit, now, latest) {
+      const due = dueIds.all({ target, limit, now }) as number[]
+      if (due.length === limit || latest === Number.POSITIVE_INFINITY) return due
+      return [...due, ...(putOffIds.all({ target, limit: limit - due.length, latest }) as number[])]
+    },
 
-    nextDueAt: (target, now) => (nextDue.get({ target, now }) as number | undefined) ?? null,
+    nextDueAt: (target, now, latest) => (nextDue.get({ target, now, latest }) as number | undefined) ?? null,
 
     delivery(deliveryId) {
       const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined

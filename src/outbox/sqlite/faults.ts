@@ -26,12 +26,27 @@ export function classify(error: unknown): 'passing' | 'of-one-call' | 'fatal' {
   return OF_ONE_CALL.test(code) ? 'of-one-call' : 'fatal'
 }
 
+/** What to do about an outbox that is damaged. */
+export const DAMAGED = 'stop the relay, keep a copy of all files of the outbox, see doctor --deep, and restore a backup'
+
+export const DISK_FAILS = 'the disk or its file system fails: the log of the kernel says why (journalctl -k)'
+
+/** What to do about it. */
+const ADVICE: Readonly<Record<string, string>> = {
+  SQLITE_CORRUPT: DAMAGED,
+  SQLITE_NOTADB: DAMAGED,
+  SQLITE_IOERR: DISK_FAILS,
+  SQLITE_FULL: 'make room on the disk of the outbox',
+}
+
 export function toFault(error: unknown): Fault {
   if (error instanceof RelayError) return { code: error.code, message: error.message }
   const fatal = classify(error) === 'fatal'
+  const message = `outbox: ${codeOf(error)} ${errorMessage(error)}`.trimEnd()
+  const advice = Object.entries(ADVICE).find(([prefix]) => codeOf(error).startsWith(prefix))?.[1]
   return {
     code: fatal ? 'outbox_failed' : 'outbox_unavailable',
-    message: `outbox: ${codeOf(error)} ${errorMessage(error)}`.trimEnd(),
+    message: advice === undefined ? message : `${message}; ${advice}`,
   }
 }
 

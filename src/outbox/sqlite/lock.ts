@@ -14,7 +14,6 @@ const LOOK_MS = 200
 export function lockOutbox(path: string): Database.Database {
   const lock = openDatabase(`${path}.lock`, { timeout: LOOK_MS })
   try {
-    lock.pragma('locking_mode = exclusive')
     lock.exec('begin exclusive')
     return lock
   } catch (error) {
@@ -28,6 +27,25 @@ export function lockOutbox(path: string): Database.Database {
   }
 }
 
+/**
+ * What the lock's own file keeps of the outbox beside it, as its `user_version`. `trusted`: there is one, so that it is not taken
+ * for one that was never made when it is gone or empty. `distrusted`: its storage has failed, and it is to be looked at.
+ */
+const STATES = ['never made', 'trusted', 'distrusted'] as const
+export type OutboxState = (typeof STATES)[number]
+
+export function outboxState(lock: Database.Database): OutboxState {
+  return STATES[lock.pragma('user_version', { simple: true }) as number] ?? 'trusted'
+}
+
+/** The lock is free for a moment; throws `SQLITE_BUSY` if somebody takes it in that moment. */
+export function keepOutboxState(lock: Database.Database, state: OutboxState): void {
+  if (outboxState(lock) === state) return
+  lock.pragma(`user_version = ${STATES.indexOf(state)}`)
+  lock.exec('commit')
+  lock.exec('begin exclusive')
+}
+
 /** Whether a daemon runs on the outbox at `path`. */
 export function isLocked(path: string): boolean {
   const file = `${realpathSync(path)}.lock`
@@ -37,7 +55,10 @@ export function isLocked(path: string): boolean {
     lock.pragma('schema_version')
     return false
   } catch (error) {
-    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    const code = (error as { code?: string }).code ?? ''
+    // A crash in `keepOutboxState` leaves a journal, which can only be read by whoever may write.
+    if (code.startsWith('SQLITE_READONLY')) return false
+    if (code !== 'SQLITE_BUSY') throw error
     return true
   } finally {
     lock.close()

@@ -94,8 +94,11 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'reject', args: [{ ...rejection, kept }] })
   }
 
-  claim(target: string, limit: number, now: number): Promise<Claim> {
-    return this.#call({ method: 'claim', args: [target, limit, now] })
+  claim(target: string, limit: number, now: number, latest?: number): Promise<Claim> {
+    return this.#call({
+      method: 'claim',
+      args: latest === undefined ? [target, limit, now] : [target, limit, now, latest],
+    })
   }
 
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean> {

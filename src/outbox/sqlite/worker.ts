@@ -17,7 +17,7 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly fault: Fault }
   | { readonly kind: 'closed' }
 
-/** How often it is looked whether another process has written: a look costs microseconds and reads no file. */
+/** How often it is looked whether another process has written, and whether the files are in their places. */
 const CHANGE_CHECK_MS = 1_000
 
 /**
@@ -29,10 +29,22 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
   try {
     const file = openOutboxFile(path)
     const run = createBatchRunner(file.database, createStore(file.database))
-    const watch = setInterval(
-      whenChanged(file.database, () => post({ kind: 'changed' })),
-      CHANGE_CHECK_MS,
-    )
+    const tellChange = whenChanged(file.database, () => post({ kind: 'changed' }))
+    const watch = setInterval(() => {
+      try {
+        file.assertInPlace()
+        tellChange()
+      } catch (error) {
+        fail(error)
+      }
+    }, CHANGE_CHECK_MS)
+    const fail = (error: unknown) => {
+      clearInterval(watch)
+      // When the thread ends, SQLite takes the log over into the file, whatever has become of either.
+      file.distrust()
+      post({ kind: 'failed', fault: toFault(error) })
+      port.close()
+    }
     port.on('message', (message: ToWorker) => {
       try {
         if (message !== 'close') {
@@ -43,11 +55,10 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
         clearInterval(watch)
         file.close()
         post({ kind: 'closed' })
+        port.close()
       } catch (error) {
-        clearInterval(watch)
-        post({ kind: 'failed', fault: toFault(error) })
+        fail(error)
       }
-      port.close()
     })
     post({ kind: 'open' })
   } catch (error) {

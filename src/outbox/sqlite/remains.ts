@@ -1,0 +1,71 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import type Database from 'better-sqlite3'
+import { RelayError } from '../../domain/errors.ts'
+import { DAMAGED } from './faults.ts'
+
+/** What a write-ahead log has before its first frame. */
+const LOG_HEADER_BYTES = 32
+
+/** Where the header of a database says how it is written: 1 with a rollback journal, 2 with a write-ahead log. */
+const WRITE_VERSION_AT = 18
+const WITH_ROLLBACK_JOURNAL = 1
+
+/** Whether there is nothing at `path`, or a file without a byte: to SQLite, both are a new database. */
+export function isEmpty(path: string): boolean {
+  return sizeOf(path) === 0
+}
+
+/**
+ * Throws `outbox_unusable` where an empty file stands, or nothing, in the place of an outbox that was there. SQLite would make a
+ * new one and delete the log of the old.
+ */
+export function assertNotGone(path: string): void {
+  if (!isEmpty(path)) return
+  throw unusable(
+    `the outbox ${path} is gone or empty, and there was one: put it back, with its log if that is still there, or restore a ` +
+      `backup; or, to begin with an empty outbox, move away ${path}-wal and ${path}.lock`,
+  )
+}
+
+/**
+ * Throws `outbox_unusable` where the storage failed in the last run and something is damaged: to go on would be to acknowledge
+ * what may not be found again. Reads the whole file, about half a gigabyte a second.
+ */
+export function assertSound(database: Database.Database): void {
+  const verdict = database.pragma('quick_check(1)', { simple: true }) as string
+  if (verdict === 'ok') return
+  throw unusable(`the outbox ${database.name} is damaged (${verdict.replaceAll('\n', ' ')}); ${DAMAGED}`)
+}
+
+/**
+ * Throws `outbox_unusable` where the log beside an outbox cannot be its own: a backup has none, so the log was left behind by
+ * what it was put in the place of, and SQLite would write that one's pages into it. Reads the file: not to be called in
+ * a process that has it open, for to close a file gives up all locks of the process on it. The log of a copy made by other
+ * means than `backup` cannot be told from its own.
+ */
+export function assertOwnLog(path: string): void {
+  const log = `${path}-wal`
+  if (sizeOf(log) <= LOG_HEADER_BYTES || writeVersion(path) !== WITH_ROLLBACK_JOURNAL) return
+  throw unusable(
+    `${log} is the log of another outbox, left behind by the one that ${path} was put in the place of: ` +
+      `move ${log} and ${path}-shm away`,
+  )
+}
+
+function writeVersion(path: string): number | undefined {
+  const header = Buffer.alloc(WRITE_VERSION_AT + 1)
+  const file = openSync(path, 'r')
+  try {
+    return readSync(file, header) < header.length ? undefined : header[WRITE_VERSION_AT]
+  } finally {
+    closeSync(file)
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function unusable(message: string): RelayError {
+  return new RelayError('outbox_unusable', message)
+}
