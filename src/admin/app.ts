@@ -1,4 +1,5 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { decodableUrl } from '../domain/decodable-url.ts'
 import { type AccessOptions, createAccess } from './access.ts'
 import { errorAnswer } from './answers.ts'
 import type { ApiContext } from './api/context.ts'
@@ -33,8 +34,7 @@ export async function createAdminApp(options: AdminAppOptions): Promise<FastifyI
     logger: false,
     genReqId: options.newRequestId,
     bodyLimit: BODY_LIMIT_BYTES,
-    // Paths that cannot be decoded never reach a hook; Fastify's own answer has another shape.
-    frameworkErrors: (_error, request, reply) => nothingHere(reply.header(REQUEST_ID_HEADER, request.id)),
+    rewriteUrl: ({ url }) => decodableUrl(url!),
     // What is not known is refused, not taken away: a slip in a filter would mean everything.
     ajv: { customOptions: { removeAdditional: false } },
     schemaErrorFormatter: ([error], place) => {

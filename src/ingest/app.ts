@@ -1,6 +1,7 @@
 import rateLimit from '@fastify/rate-limit'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../domain/clock.ts'
+import { decodableUrl } from '../domain/decodable-url.ts'
 import { errorMessage, HTTP_STATUS } from '../domain/errors.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { BodyBudget } from './body-budget.ts'
@@ -152,9 +153,7 @@ function createServer({ trustProxy, bodyLimitBytes, newRequestId, log }: AppOpti
     bodyLimit: bodyLimitBytes,
     genReqId: newRequestId,
     clientErrorHandler: (error, socket) => log.unreadable(answerUnreadable(error, socket, newRequestId())),
-    // Paths that cannot be decoded never reach a hook. Fastify's own answer is 400, in another shape, with the path in it.
-    frameworkErrors: (_error, request, reply) =>
-      answer(request, reply.header(REQUEST_ID_HEADER, request.id), unknownPath()),
+    rewriteUrl: ({ url }) => decodableUrl(url!),
   })
   // Verification and forwarding need the bytes as they came, whatever the Content-Type; Fastify's own JSON parser would
   // also refuse genuine bodies that hold `__proto__`.

@@ -39,6 +39,7 @@ t.test('each request has an id: in its answer, in its line, and with its refusal
   t.match(await lineOf(idOf(taken)), { msg: 'request answered', path: '/webhooks/ultravox', eventId: /^evt_/, callId })
   t.match(await lineOf(idOf(forged)), { msg: 'request refused', source: 'ultravox', reason: 'signature_mismatch' })
   t.match(await lineOf(idOf(unknown)), { msg: 'request refused', reason: 'not_found' })
+  t.match(await lineOf(idOf(undecodable)), { msg: 'request refused', reason: 'not_found', path: '/%25zz' })
 
   // Whatever is told of the event on its way says which it is.
   await eventually(() => relay.log.some(({ msg }) => msg === 'delivery attempted'), 'the delivery')
