@@ -4,6 +4,7 @@ import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { CASES } from './cases/cases.ts'
 import type { Figure, Settings } from './measure.ts'
+import { Surroundings } from './processes.ts'
 
 const FULL: Settings = { rounds: 5, seconds: 4, scale: 1 }
 const SHORT: Settings = { rounds: 3, seconds: 2, scale: 20 }
@@ -21,14 +22,17 @@ const chosen = CASES.filter(({ name }) => positionals.length === 0 || positional
 const figures: Figure[] = []
 let failed = false
 for (const each of chosen) {
+  const around = new Surroundings()
   try {
-    for (const figure of await each.run(settings)) {
+    for (const figure of await each.run(settings, around)) {
       figures.push(figure)
       console.log(lineOf(figure))
     }
   } catch (error) {
     failed = true
     console.log(`${each.name}: not measured: ${(error as Error).message}`)
+  } finally {
+    await around.end()
   }
 }
 mkdirSync('bench/results', { recursive: true })

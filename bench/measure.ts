@@ -1,3 +1,5 @@
+import type { Surroundings } from './processes.ts'
+
 /** One figure, and what it is measured by. */
 export interface Figure {
   readonly name: string
@@ -15,7 +17,7 @@ export interface Figure {
 /** One thing that is measured. */
 export interface Case {
   readonly name: string
-  run(settings: Settings): Promise<Figure[]>
+  run(settings: Settings, around: Surroundings): Promise<Figure[]>
 }
 
 export interface Settings {

@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici'
 import { fillOutbox } from '../filled-outbox.ts'
 import { alternate, type Case, type Figure, median, ratioOf, type Settings } from '../measure.ts'
-import { command, type Program, Surroundings, startProgram, startRelay } from '../processes.ts'
+import { command, type Program, type Surroundings, startProgram, startRelay } from '../processes.ts'
 import { bodyOf } from '../requests.ts'
 
 const EVENTS = 50_000
@@ -10,51 +10,46 @@ const CONNECTIONS = 32
 /** How many deliveries a second are made of a backlog, each settled on disk, compared with only sending as many requests. */
 export const BACKLOG: Case = {
   name: 'delivering a backlog to one target',
-  async run({ rounds, scale }: Settings): Promise<Figure[]> {
+  async run({ rounds, scale }: Settings, around: Surroundings): Promise<Figure[]> {
     const count = EVENTS / Math.min(scale, 5)
-    const around = new Surroundings()
-    try {
-      const perSecond = async (sink: Program, send: () => Promise<void>) => {
-        const startedAt = performance.timeOrigin + performance.now()
-        await send()
-        const { lastAt } = JSON.parse(await sink.ask(String(count))) as { lastAt: number }
-        return count / ((lastAt - startedAt) / 1_000)
-      }
-      const { ours, reference } = await alternate(
-        rounds,
-        async () => {
-          const directory = around.fresh()
-          const sink = await startProgram('sink')
-          const url = `http://127.0.0.1:${sink.port}/crm`
-          const targets = { crm: { type: 'http', url, concurrency: CONNECTIONS } }
-          fillOutbox(directory, { pending: { crm: count } })
-          await command(directory, targets, 'targets', 'pause', 'crm')
-          const relay = await startRelay({ directory, targets })
-          const rate = await perSecond(sink, () => command(directory, targets, 'targets', 'resume', 'crm'))
-          await relay.end()
-          await sink.end()
-          return rate
-        },
-        async () => {
-          const sink = await startProgram('sink')
-          const rate = await perSecond(sink, () => sendAll(`http://127.0.0.1:${sink.port}/crm`, count))
-          await sink.end()
-          return rate
-        },
-      )
-      return [
-        {
-          name: this.name,
-          value: ratioOf(ours, reference),
-          unit: 'ratio',
-          floor: 0.6,
-          aim: 0.75,
-          absolute: `${Math.round(median(ours))}/s; undici alone ${Math.round(median(reference))}/s`,
-        },
-      ]
-    } finally {
-      await around.end()
+    const perSecond = async (sink: Program, send: () => Promise<void>) => {
+      const startedAt = performance.timeOrigin + performance.now()
+      await send()
+      const { lastAt } = JSON.parse(await sink.ask(String(count))) as { lastAt: number }
+      return count / ((lastAt - startedAt) / 1_000)
     }
+    const { ours, reference } = await alternate(
+      rounds,
+      async () => {
+        const directory = around.fresh()
+        const sink = await startProgram('sink')
+        const url = `http://127.0.0.1:${sink.port}/crm`
+        const targets = { crm: { type: 'http', url, concurrency: CONNECTIONS } }
+        fillOutbox(directory, { pending: { crm: count } })
+        await command(directory, targets, 'targets', 'pause', 'crm')
+        const relay = await startRelay({ directory, targets })
+        const rate = await perSecond(sink, () => command(directory, targets, 'targets', 'resume', 'crm'))
+        await relay.end()
+        await sink.end()
+        return rate
+      },
+      async () => {
+        const sink = await startProgram('sink')
+        const rate = await perSecond(sink, () => sendAll(`http://127.0.0.1:${sink.port}/crm`, count))
+        await sink.end()
+        return rate
+      },
+    )
+    return [
+      {
+        name: this.name,
+        value: ratioOf(ours, reference),
+        unit: 'ratio',
+        floor: 0.6,
+        aim: 0.75,
+        absolute: `${Math.round(median(ours))}/s; undici alone ${Math.round(median(reference))}/s`,
+      },
+    ]
   },
 }
 

@@ -3,7 +3,7 @@ import { request } from 'undici'
 import { Secret } from '../../src/domain/secret.ts'
 import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signature.ts'
 import { alternate, type Case, type Figure, median, quantile, ratioOf, type Settings } from '../measure.ts'
-import { type Program, Surroundings, startProgram, startRelay } from '../processes.ts'
+import { type Program, type Surroundings, startProgram, startRelay } from '../processes.ts'
 import { bodyOf, PATH, SECRET, writeRequests } from '../requests.ts'
 import { load } from '../wrk.ts'
 
@@ -38,42 +38,37 @@ async function between<T>(
 /** Taking in and sending on at once, as fast as it goes, compared with a forwarder that stores nothing. */
 export const FORWARDING: Case = {
   name: 'taking in and delivering to two targets at once',
-  async run({ rounds, seconds }: Settings): Promise<Figure[]> {
-    const around = new Surroundings()
-    try {
-      const requests = join(around.directory, 'requests')
-      const size = await writeRequests(requests, 15_000 * seconds)
-      // Until everything has arrived: a backlog that is left behind was not delivered.
-      const rate = (start: Start) =>
-        between(around, start, async ({ port }, sinks) => {
-          const startedAt = performance.timeOrigin + performance.now()
-          const { perSecond } = await load({ port, connections: 64, seconds, requests, size })
-          const least = Math.floor(perSecond * seconds * 0.99)
-          const seen = await Promise.all(sinks.map((sink) => sink.ask(String(least))))
-          const rates = seen.map((line) => {
-            const { received, lastAt } = JSON.parse(line) as { received: number; lastAt: number }
-            return received / ((lastAt - startedAt) / 1_000)
-          })
-          return rates.reduce((sum, one) => sum + one, 0)
+  async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
+    const requests = join(around.directory, 'requests')
+    const size = await writeRequests(requests, 15_000 * seconds)
+    // Until everything has arrived: a backlog that is left behind was not delivered.
+    const rate = (start: Start) =>
+      between(around, start, async ({ port }, sinks) => {
+        const startedAt = performance.timeOrigin + performance.now()
+        const { perSecond } = await load({ port, connections: 64, seconds, requests, size })
+        const least = Math.floor(perSecond * seconds * 0.99)
+        const seen = await Promise.all(sinks.map((sink) => sink.ask(String(least))))
+        const rates = seen.map((line) => {
+          const { received, lastAt } = JSON.parse(line) as { received: number; lastAt: number }
+          return received / ((lastAt - startedAt) / 1_000)
         })
-      const { ours, reference } = await alternate(
-        rounds,
-        () => rate(relay),
-        () => rate(forwarder),
-      )
-      return [
-        {
-          name: this.name,
-          value: ratioOf(ours, reference),
-          unit: 'ratio',
-          floor: 0.6,
-          aim: 0.8,
-          absolute: `${Math.round(median(ours))} deliveries/s; a forwarder from memory ${Math.round(median(reference))}/s`,
-        },
-      ]
-    } finally {
-      await around.end()
-    }
+        return rates.reduce((sum, one) => sum + one, 0)
+      })
+    const { ours, reference } = await alternate(
+      rounds,
+      () => rate(relay),
+      () => rate(forwarder),
+    )
+    return [
+      {
+        name: this.name,
+        value: ratioOf(ours, reference),
+        unit: 'ratio',
+        floor: 0.6,
+        aim: 0.8,
+        absolute: `${Math.round(median(ours))} deliveries/s; a forwarder from memory ${Math.round(median(reference))}/s`,
+      },
+    ]
   },
 }
 
@@ -82,36 +77,31 @@ const PER_SECOND = 100
 /** How long an event takes through the relay when there is little to do, beyond what a forwarder takes. */
 export const LATENCY: Case = {
   name: 'receipt to delivery at 100/s',
-  async run({ rounds, seconds }: Settings): Promise<Figure[]> {
-    const around = new Surroundings()
-    try {
-      const through = (start: Start) =>
-        between(around, start, async ({ port }, [sink]) => {
-          const sentAt = await sendSteadily(port, seconds * PER_SECOND)
-          await sink!.ask(String(sentAt.size))
-          const seen = JSON.parse(await sink!.ask('times')) as [string, number][]
-          return seen.map(([callId, at]) => at - sentAt.get(callId)!)
-        })
-      const { ours, reference } = await alternate(
-        rounds,
-        () => through(relay),
-        () => through(forwarder),
-      )
-      const beyond = (share: number) =>
-        median(ours.map((times, round) => quantile(times, share) - quantile(reference[round]!, share)))
-      const figure = (share: number, floor: number, aim: number): Figure => ({
-        name: `${this.name}, p${share * 100}`,
-        value: beyond(share),
-        unit: 'ms',
-        floor,
-        aim,
-        most: true,
-        absolute: `${median(ours.map((times) => quantile(times, share))).toFixed(1)} ms from end to end`,
+  async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
+    const through = (start: Start) =>
+      between(around, start, async ({ port }, [sink]) => {
+        const sentAt = await sendSteadily(port, seconds * PER_SECOND)
+        await sink!.ask(String(sentAt.size))
+        const seen = JSON.parse(await sink!.ask('times')) as [string, number][]
+        return seen.map(([callId, at]) => at - sentAt.get(callId)!)
       })
-      return [figure(0.5, 3, 1.5), figure(0.99, 15, 6)]
-    } finally {
-      await around.end()
-    }
+    const { ours, reference } = await alternate(
+      rounds,
+      () => through(relay),
+      () => through(forwarder),
+    )
+    const beyond = (share: number) =>
+      median(ours.map((times, round) => quantile(times, share) - quantile(reference[round]!, share)))
+    const figure = (share: number, floor: number, aim: number): Figure => ({
+      name: `${this.name}, p${share * 100}`,
+      value: beyond(share),
+      unit: 'ms',
+      floor,
+      aim,
+      most: true,
+      absolute: `${median(ours.map((times) => quantile(times, share))).toFixed(1)} ms from end to end`,
+    })
+    return [figure(0.5, 3, 1.5), figure(0.99, 15, 6)]
   },
 }
 

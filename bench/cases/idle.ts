@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Case, Figure, Settings } from '../measure.ts'
-import { Surroundings, startProgram, startRelay } from '../processes.ts'
+import { type Surroundings, startProgram, startRelay } from '../processes.ts'
 import { writeRequests } from '../requests.ts'
 import { load } from '../wrk.ts'
 
@@ -14,47 +14,42 @@ const TICKS = 100
 /** What a relay takes that has had much to do and has nothing to do any more. */
 export const IDLE: Case = {
   name: 'idle',
-  async run({ scale }: Settings): Promise<Figure[]> {
-    const around = new Surroundings()
-    try {
-      const requests = join(around.directory, 'requests')
-      const count = EVENTS / scale
-      const size = await writeRequests(requests, count)
-      const sink = await startProgram('sink')
-      around.later(() => sink.end())
-      const targets = { crm: { type: 'http', url: `http://127.0.0.1:${sink.port}/` } }
-      const relay = await startRelay({ directory: around.fresh(), targets })
-      around.later(() => relay.end())
-      let sent = 0
-      while (sent < count) {
-        const seconds = 2
-        sent += Math.round(
-          (await load({ port: relay.port, connections: 64, seconds, requests, size })).perSecond * seconds,
-        )
-      }
-      await sink.ask(String(Math.min(count, 1_000)))
-      await sleep(5_000)
-      const before = used(relay.pid)
-      await sleep(WATCHED_S * 1_000)
-      const after = used(relay.pid)
-      const cpu = ((after.ticks - before.ticks) / TICKS / WATCHED_S) * 100
-      const figure = (name: string, value: number, unit: Figure['unit'], floor: number, aim: number): Figure => ({
-        name: `idle: ${name}`,
-        value,
-        unit,
-        floor,
-        aim,
-        most: true,
-        absolute: `over ${WATCHED_S} s, after ${sent} events`,
-      })
-      return [
-        figure('CPU', cpu, '%', 0.5, 0.2),
-        figure('written to disk', (after.written - before.written) / 1e6, 'MB', 0, 0),
-        figure('memory (RSS)', after.rssMb, 'MB', 150, 110),
-      ]
-    } finally {
-      await around.end()
+  async run({ scale }: Settings, around: Surroundings): Promise<Figure[]> {
+    const requests = join(around.directory, 'requests')
+    const count = EVENTS / scale
+    const size = await writeRequests(requests, count)
+    const sink = await startProgram('sink')
+    around.later(() => sink.end())
+    const targets = { crm: { type: 'http', url: `http://127.0.0.1:${sink.port}/` } }
+    const relay = await startRelay({ directory: around.fresh(), targets })
+    around.later(() => relay.end())
+    let sent = 0
+    while (sent < count) {
+      const seconds = 2
+      sent += Math.round(
+        (await load({ port: relay.port, connections: 64, seconds, requests, size })).perSecond * seconds,
+      )
     }
+    await sink.ask(String(Math.min(count, 1_000)))
+    await sleep(5_000)
+    const before = used(relay.pid)
+    await sleep(WATCHED_S * 1_000)
+    const after = used(relay.pid)
+    const cpu = ((after.ticks - before.ticks) / TICKS / WATCHED_S) * 100
+    const figure = (name: string, value: number, unit: Figure['unit'], floor: number, aim: number): Figure => ({
+      name: `idle: ${name}`,
+      value,
+      unit,
+      floor,
+      aim,
+      most: true,
+      absolute: `over ${WATCHED_S} s, after ${sent} events`,
+    })
+    return [
+      figure('CPU', cpu, '%', 0.5, 0.2),
+      figure('written to disk', (after.written - before.written) / 1e6, 'MB', 0, 0),
+      figure('memory (RSS)', after.rssMb, 'MB', 150, 110),
+    ]
   },
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { alternate, type Case, type Figure, median, ratioOf, type Settings } from '../measure.ts'
-import { Surroundings, startProgram, startRelay } from '../processes.ts'
+import { type Surroundings, startProgram, startRelay } from '../processes.ts'
 import { writeRequests } from '../requests.ts'
 import { type Load, load } from '../wrk.ts'
 
@@ -18,43 +18,37 @@ function ingestCase(connections: number, floor: number, aim: number): Case {
   const name = `durable ingest, ${connections} connections`
   return {
     name,
-    async run({ rounds, seconds }: Settings): Promise<Figure[]> {
-      const around = new Surroundings()
-      try {
-        const requests = join(around.directory, 'requests')
-        const size = await writeRequests(requests, PER_SECOND * seconds)
-        const loaded = ({ port }: { port: number }): Promise<Load> =>
-          load({ port, connections, seconds, requests, size })
-        const { ours, reference } = await alternate(
-          rounds,
-          async () => {
-            const relay = await startRelay({ directory: around.fresh(), targets: WAITING })
-            const seen = await loaded(relay)
-            await relay.end()
-            return seen
-          },
-          async () => {
-            const bare = await startProgram('bare')
-            const seen = await loaded(bare)
-            await bare.end()
-            return seen
-          },
-        )
-        const rates = (of: Load[]) => of.map(({ perSecond }) => perSecond)
-        const p99 = median(ours.map(({ p99 }) => p99))
-        return [
-          {
-            name,
-            value: ratioOf(rates(ours), rates(reference)),
-            unit: 'ratio',
-            floor,
-            aim,
-            absolute: `${Math.round(median(rates(ours)))}/s, p99 ${p99.toFixed(1)} ms; bare Fastify ${Math.round(median(rates(reference)))}/s`,
-          },
-        ]
-      } finally {
-        await around.end()
-      }
+    async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
+      const requests = join(around.directory, 'requests')
+      const size = await writeRequests(requests, PER_SECOND * seconds)
+      const loaded = ({ port }: { port: number }): Promise<Load> => load({ port, connections, seconds, requests, size })
+      const { ours, reference } = await alternate(
+        rounds,
+        async () => {
+          const relay = await startRelay({ directory: around.fresh(), targets: WAITING })
+          const seen = await loaded(relay)
+          await relay.end()
+          return seen
+        },
+        async () => {
+          const bare = await startProgram('bare')
+          const seen = await loaded(bare)
+          await bare.end()
+          return seen
+        },
+      )
+      const rates = (of: Load[]) => of.map(({ perSecond }) => perSecond)
+      const p99 = median(ours.map(({ p99 }) => p99))
+      return [
+        {
+          name,
+          value: ratioOf(rates(ours), rates(reference)),
+          unit: 'ratio',
+          floor,
+          aim,
+          absolute: `${Math.round(median(rates(ours)))}/s, p99 ${p99.toFixed(1)} ms; bare Fastify ${Math.round(median(rates(reference)))}/s`,
+        },
+      ]
     },
   }
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { type Case, type Figure, median, type Settings } from '../measure.ts'
-import { Surroundings, startRelay } from '../processes.ts'
+import { type Surroundings, startRelay } from '../processes.ts'
 import { writeRequests } from '../requests.ts'
 import { load } from '../wrk.ts'
 
@@ -23,40 +23,35 @@ const SLOWER = [
 /** How long an acknowledgement takes at worst on a disk as clouds have them, in units of what an fsync takes there. */
 export const SLOW_DISK: Case = {
   name: 'acknowledgement p99, fsync 5 ms slower',
-  async run({ rounds, seconds }: Settings): Promise<Figure[]> {
+  async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
     if (spawnSync('strace', ['-V']).error !== undefined) throw new Error('strace is not installed')
-    const around = new Surroundings()
-    try {
-      const requests = join(around.directory, 'requests')
-      const size = await writeRequests(requests, 10_000 * seconds)
-      const p99s: number[] = []
-      const rates: number[] = []
-      const target = { type: 'http', url: 'http://127.0.0.1:9/', paused: true }
-      for (let round = 0; round < rounds; round++) {
-        const relay = await startRelay({
-          directory: around.fresh(),
-          targets: { crm: target, billing: target },
-          under: SLOWER,
-        })
-        const seen = await load({ port: relay.port, connections: 64, seconds, requests, size })
-        await relay.end()
-        p99s.push(seen.p99)
-        rates.push(seen.perSecond)
-      }
-      const p99 = median(p99s)
-      return [
-        {
-          name: this.name,
-          value: p99 / DELAY_MS,
-          unit: 'ratio',
-          floor: 5,
-          aim: 4,
-          most: true,
-          absolute: `p99 ${p99.toFixed(1)} ms at ${Math.round(median(rates))}/s`,
-        },
-      ]
-    } finally {
-      await around.end()
+    const requests = join(around.directory, 'requests')
+    const size = await writeRequests(requests, 10_000 * seconds)
+    const p99s: number[] = []
+    const rates: number[] = []
+    const target = { type: 'http', url: 'http://127.0.0.1:9/', paused: true }
+    for (let round = 0; round < rounds; round++) {
+      const relay = await startRelay({
+        directory: around.fresh(),
+        targets: { crm: target, billing: target },
+        under: SLOWER,
+      })
+      const seen = await load({ port: relay.port, connections: 64, seconds, requests, size })
+      await relay.end()
+      p99s.push(seen.p99)
+      rates.push(seen.perSecond)
     }
+    const p99 = median(p99s)
+    return [
+      {
+        name: this.name,
+        value: p99 / DELAY_MS,
+        unit: 'ratio',
+        floor: 5,
+        aim: 4,
+        most: true,
+        absolute: `p99 ${p99.toFixed(1)} ms at ${Math.round(median(rates))}/s`,
+      },
+    ]
   },
 }
