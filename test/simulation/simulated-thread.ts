@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { TargetState } from '../../src/outbox/outbox.ts'
 import { type Call, createBatchRunner } from '../../src/outbox/sqlite/batch.ts'
+import { unpack } from '../../src/outbox/sqlite/packing.ts'
 import type { OutboxThread } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
 import type { FromWorker, ToWorker } from '../../src/outbox/sqlite/worker.ts'
@@ -44,7 +45,7 @@ export function simulatedThread(
       answer = { kind: 'replies', replies: message.calls.map(replyTo) }
       world.note(`disk full: ${message.calls.map(({ method }) => method)}`)
     } else {
-      const replies = run(message.calls)
+      const replies = run(unpack(message))
       answer = { kind: 'replies', replies }
       for (const [index, { method }] of message.calls.entries()) {
         const reply = replies[index]!

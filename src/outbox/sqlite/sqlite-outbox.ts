@@ -10,6 +10,7 @@ import type { ExpectedEvent, ProviderState, Sweep, UntoldGaps } from '../reconci
 import type { Pruned, RetentionPolicy } from '../retention.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
+import { pack } from './packing.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
 
 interface Waiting {
@@ -81,8 +82,7 @@ export class SqliteOutbox implements Outbox {
   }
 
   async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Recorded> {
-    const copy = { ...event, body: owned(event.body) }
-    const recorded = await this.#call<Recorded>({ method: 'record', args: [copy, deliveries] })
+    const recorded = await this.#call<Recorded>({ method: 'record', args: [event, deliveries] })
     if (recorded.leased.length === 0) return recorded
     // The body does not come back from the worker: it is here already.
     const withBody = (delivery: Delivery) => ({ ...delivery, event: { ...delivery.event, body: event.body } })
@@ -90,8 +90,7 @@ export class SqliteOutbox implements Outbox {
   }
 
   reject(rejection: Rejection): Promise<void> {
-    const kept = rejection.kept && { ...rejection.kept, body: owned(rejection.kept.body) }
-    return this.#call({ method: 'reject', args: [{ ...rejection, kept }] })
+    return this.#call({ method: 'reject', args: [rejection] })
   }
 
   claim(target: string, limit: number, now: number, latest?: number): Promise<Claim> {
@@ -217,8 +216,8 @@ export class SqliteOutbox implements Outbox {
       this.#underway = this.#waiting
       this.#waiting = []
       this.#sentAt = systemStopwatch()
-      const calls = this.#underway.map(({ call }) => call)
-      this.#post({ calls }, calls.flatMap(transferable))
+      const packed = pack(this.#underway.map(({ call }) => call))
+      this.#post(packed, [packed.bodies.buffer])
     } else if (this.#closing !== undefined) {
       if (this.#failure !== undefined) this.#closed()
       else this.#post('close', [])
@@ -257,17 +256,6 @@ export class SqliteOutbox implements Outbox {
     this.#closed()
     this.#onFailure(error)
   }
-}
-
-/** A copy in memory of its own: small Buffers share a slab, which cannot be handed to another thread. */
-function owned(body: Uint8Array): Uint8Array {
-  return new Uint8Array(body)
-}
-
-function transferable(call: Call): ArrayBuffer[] {
-  if (call.method === 'record') return [call.args[0].body.buffer as ArrayBuffer]
-  if (call.method === 'reject' && call.args[0].kept !== null) return [call.args[0].kept.body.buffer as ArrayBuffer]
-  return []
 }
 
 const NOTHING = new Uint8Array()

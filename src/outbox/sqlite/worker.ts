@@ -1,12 +1,13 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
-import { type Call, createBatchRunner, type Reply } from './batch.ts'
+import { createBatchRunner, type Reply } from './batch.ts'
 import { openOutboxFile } from './database.ts'
 import { type Fault, toFault } from './faults.ts'
+import { type PackedCalls, unpack } from './packing.ts'
 import { createStore } from './store.ts'
 
 /** What the main thread sends: calls to run together, or the wish to end. */
-export type ToWorker = { readonly calls: readonly Call[] } | 'close'
+export type ToWorker = PackedCalls | 'close'
 
 /** What the worker answers. After `failed` it takes nothing more. */
 export type FromWorker =
@@ -48,7 +49,7 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
     port.on('message', (message: ToWorker) => {
       try {
         if (message !== 'close') {
-          const replies = run(message.calls)
+          const replies = run(unpack(message))
           file.assertInPlace()
           return post({ kind: 'replies', replies })
         }
