@@ -35,8 +35,9 @@ export async function createAdminApp(options: AdminAppOptions): Promise<FastifyI
     genReqId: options.newRequestId,
     bodyLimit: BODY_LIMIT_BYTES,
     rewriteUrl: ({ url }) => decodableUrl(url!),
-    // What is not known is refused, not taken away: a slip in a filter would mean everything.
-    ajv: { customOptions: { removeAdditional: false } },
+    // What is not known is refused, not taken away: a slip in a filter would mean everything. And bounds are to hold for
+    // Infinity too (`limit=1e999`), which ajv would pass over as no number to compare.
+    ajv: { customOptions: { removeAdditional: false, strictNumbers: false } },
     schemaErrorFormatter: ([error], place) => {
       const { additionalProperty } = error!.params as { additionalProperty?: string }
       if (additionalProperty !== undefined)

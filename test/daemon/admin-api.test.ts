@@ -183,6 +183,7 @@ t.test('what is asked for wrongly is refused with what is wrong, and changes not
     t.match(answer.json(), { error: /^[a-z_]+$/, message })
   }
   for (const [path, status, message] of [
+    ['events?limit=1e999', 400, /limit must be <= 1000/],
     ['deliveries?limit=1001', 400, /limit must be <= 1000/],
     ['deliveries?limit=x', 400, /limit/],
     ['deliveries?stat=dead', 400, /"stat" is not known/],

@@ -84,7 +84,7 @@ const json = fc.oneof(
   text,
 )
 
-t.test('whatever the admin API is asked, it answers without a fault of its own', { timeout: 120_000 }, async (t) => {
+t.test('whatever the admin API is asked, it answers without a fault of its own', { timeout: 240_000 }, async (t) => {
   const config = { sources, targets: { a: { ...sink, paused: true } }, routes: [{ events: ['*'], to: ['a'] }] }
   const admin = { listen: '127.0.0.1:0', token: TOKEN }
   const relay = await startRelay(t, writeConfig(scratch(t), { ...config, admin }))
@@ -109,7 +109,7 @@ t.test('whatever the admin API is asked, it answers without a fault of its own',
       const { status, text } = await client.get(`/api/${list}${asked}`, authorization)
       return count(status) && !/\n\s+at |SQLITE|sqlite/.test(text)
     }),
-    60,
+    40,
     () => `lists, ${JSON.stringify(statuses)}`,
   )
   const type = fc.constantFrom('application/json', 'text/plain', 'application/json; charset=utf-16', '')
@@ -125,7 +125,7 @@ t.test('whatever the admin API is asked, it answers without a fault of its own',
       connection.end()
       return count(status) && !/\n\s+at |SQLITE|sqlite/.test(told)
     }),
-    60,
+    40,
     () => `actions, ${JSON.stringify(statuses)}`,
   )
   const sound = [
@@ -141,7 +141,7 @@ t.test('whatever the admin API is asked, it answers without a fault of its own',
       connection.end()
       return answersIn(connection.unread).statuses.every(count)
     }),
-    100,
+    60,
     () => `bytes, ${JSON.stringify(statuses)}`,
   )
   t.ok(statuses[200]! > 0 && statuses[400]! > 0)

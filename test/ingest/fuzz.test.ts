@@ -30,7 +30,7 @@ t.test(
         if (told.some((status) => status >= 500 || (status >= 300 && status < 400))) return false
         return rest === '' && trial.failures.length === 0
       }),
-      300,
+      150,
       () => JSON.stringify(statuses),
     )
     const false_ = trial.outbox.recorded.filter(

@@ -1,0 +1,152 @@
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { sink } from '../daemon/operator-commands.ts'
+import { type RelayProcess, startRelay, writeConfig } from '../daemon/relay-process.ts'
+import { bodyOf, SECRET, send } from '../daemon/ultravox-sender.ts'
+import { eventually } from '../eventually.ts'
+import { scratch } from '../scratch.ts'
+import { SIGNATURE, TIMESTAMP } from '../sources/signed-request.ts'
+import { memoryOf } from './memory.ts'
+
+const IDLE = Number(process.env.IDLE ?? 5_000)
+const SLOW = Number(process.env.SLOW ?? 500)
+const GENUINE = Number(process.env.GENUINE ?? 100)
+/** What a genuine request may take meanwhile, and the relay have in memory. */
+const MOST_MS = 2_000
+const MOST_MB = 600
+
+const HEAD = 'POST /webhooks/ultravox HTTP/1.1\r\nHost: relay.test\r\n'
+/** Looks as if it were signed, so that its body has to be read. */
+const SIGNED = `${HEAD}${TIMESTAMP}: ${new Date().toISOString()}\r\n${SIGNATURE}: ${'f'.repeat(64)}\r\n`
+
+async function running(t: Test): Promise<RelayProcess & { port: number }> {
+  const config = {
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+    targets: { archive: { ...sink, paused: true } },
+    routes: [{ events: ['*'], to: ['archive'] }],
+  }
+  const relay = await startRelay(t, writeConfig(scratch(t), config))
+  return { ...relay, port: Number(new URL(relay.origin).port) }
+}
+
+/** Connections that a hostile client holds; each begins as `begin` says. */
+function crowd(t: Test, port: number) {
+  const sockets = new Set<Socket>()
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  const state = { opened: 0, closed: 0 }
+  function open(begin: (socket: Socket) => void): Promise<void> {
+    const socket = connect(port, '127.0.0.1')
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', () => {})
+    socket.on('close', () => {
+      state.closed++
+      sockets.delete(socket)
+    })
+    return new Promise((resolve) => {
+      socket.once('close', resolve)
+      socket.once('connect', () => {
+        state.opened++
+        begin(socket)
+        resolve()
+      })
+    })
+  }
+  return {
+    state,
+    async open(count: number, begin: (socket: Socket) => void) {
+      // No more at once than a listener lets wait.
+      for (let n = 0; n < count; n += 100)
+        await Promise.all(Array.from({ length: Math.min(100, count - n) }, () => open(begin)))
+    },
+  }
+}
+
+/** Sends genuine events one after the other, each on a connection of its own, and gives what they took at most. */
+async function genuine(t: Test, relay: RelayProcess, what: string, count = GENUINE): Promise<void> {
+  const took: number[] = []
+  const statuses: Record<string, number> = {}
+  for (let n = 0; n < count; n++) {
+    const startedAt = performance.now()
+    const { status } = await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'), {
+      headers: { connection: 'close' },
+    })
+    took.push(performance.now() - startedAt)
+    statuses[status] = (statuses[status] ?? 0) + 1
+  }
+  took.sort((a, b) => a - b)
+  const { now, most } = memoryOf(relay.process.pid!)
+  const times = `p50 ${took[count >> 1]!.toFixed(1)} ms, longest ${took.at(-1)!.toFixed(1)} ms`
+  t.comment(
+    `${count} genuine requests beside ${what}: ${JSON.stringify(statuses)}, ${times}; memory ${now} MB, ${most} MB at most`,
+  )
+  t.same(statuses, { 204: count }, what)
+  t.ok(took.at(-1)! < MOST_MS, `${what}: in time`)
+  t.ok(most < MOST_MB, `${what}: in bounded memory`)
+}
+
+/** Writes a piece each second for as long as the connection is there. */
+function drip(socket: Socket, piece: string): void {
+  const dripping = setInterval(() => socket.write(piece), 1_000)
+  socket.on('close', () => clearInterval(dripping))
+}
+
+t.test('a genuine request is taken in time whatever hostile clients do', { timeout: 280_000 }, async (t) => {
+  const relay = await running(t)
+  await genuine(t, relay, 'nobody')
+
+  const idle = crowd(t, relay.port)
+  await idle.open(IDLE, () => {})
+  await genuine(t, relay, `${IDLE} idle connections`)
+
+  const slow = crowd(t, relay.port)
+  await slow.open(SLOW, (socket) => {
+    socket.write(HEAD)
+    drip(socket, 'x: y\r\n')
+  })
+  await slow.open(SLOW, (socket) => {
+    socket.write(`${SIGNED}Content-Length: 100000\r\n\r\n`)
+    drip(socket, 'x'.repeat(100))
+  })
+  await slow.open(SLOW, (socket) => {
+    socket.write(`${SIGNED}Transfer-Encoding: chunked\r\n\r\n`)
+    drip(socket, '1\r\nx\r\n')
+  })
+  await genuine(t, relay, `${3 * SLOW} slow headers, bodies and chunks more`)
+
+  const flood = crowd(t, relay.port)
+  let requests = 0
+  await flood.open(20, (socket) => {
+    const more = () => {
+      while (!socket.destroyed && socket.write(`${HEAD}Content-Length: 2\r\n\r\n{}`.repeat(50))) requests += 50
+    }
+    socket.on('drain', more)
+    more()
+  })
+  await genuine(t, relay, '20 connections that pipeline without end')
+  t.comment(`${requests} pipelined requests were written`)
+
+  const garbage = crowd(t, relay.port)
+  let isOver = false
+  const babbling = (async () => {
+    while (!isOver) {
+      await garbage.open(50, (socket) => socket.end('\x16\x03\x01 no HTTP\r\n\r\n'))
+      await sleep(5)
+    }
+  })()
+  await genuine(t, relay, 'connections that come one after the other and babble')
+  isOver = true
+  await babbling
+  t.comment(`${garbage.state.opened} connections babbled`)
+
+  await eventually(
+    () => idle.state.closed === IDLE && slow.state.closed === 3 * SLOW,
+    'what asks nothing is closed',
+    60_000,
+  )
+  await genuine(t, relay, 'nobody any more')
+  t.equal((await relay.end('SIGTERM')).code, 0)
+})
