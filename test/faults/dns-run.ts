@@ -62,6 +62,8 @@ const relay = await startRelay(
     routes: [{ events: ['*'], to: hosts }],
   }),
 )
+// Also where this fails.
+process.once('exit', () => relay.process.kill('SIGKILL'))
 for (let n = 0; n < EVENTS; n++) {
   const callId = `call-${n}`
   sentAt.set(callId, performance.now())
