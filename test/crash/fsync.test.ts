@@ -28,8 +28,9 @@ async function relayWithPausedTarget(t: Test) {
 }
 
 /**
- * What is wrong with the answers in a trace, and how many there are, after how many fsyncs. For each 204 the writes that hold
- * its event have to be over before an fsync of the log begins, which has to be over before the answer begins.
+ * What is wrong with the answers in a trace, and how many there are, after how many fsyncs. For each 204 the first write that
+ * holds its event has to be over before an fsync of the log begins, which has to be over before the answer begins. The first, for
+ * later transactions write the same pages again, with their own events beside it.
  */
 function examine(calls: readonly SystemCall[]) {
   const problems: string[] = []
@@ -48,8 +49,8 @@ function examine(calls: readonly SystemCall[]) {
     answers += 1
     const own = asked.get(connection)
     const frames = written.filter(({ args, startedAt }) => startedAt < call.startedAt && args.includes(own!))
-    const last = Math.max(...frames.map(({ endedAt }) => endedAt))
-    const sync = synced.find(({ startedAt, endedAt }) => startedAt > last && endedAt < call.startedAt)
+    const first = Math.min(...frames.map(({ endedAt }) => endedAt))
+    const sync = synced.find(({ startedAt, endedAt }) => startedAt > first && endedAt < call.startedAt)
     if (own === undefined || frames.length === 0) problems.push(`${own}: its event was never written`)
     else if (sync === undefined) problems.push(`${own}: answered before it was on disk`)
     else used.add(sync)

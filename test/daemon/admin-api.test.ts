@@ -194,7 +194,8 @@ t.test('what is asked for wrongly is refused with what is wrong, and changes not
     ['events/evt_x', 404, /no such event/],
     ['calls/nobody', 404, /nothing is known/],
     ['nothing', 404, /openapi/],
-    ['events/%ZZ', 404, /openapi/],
+    ['events/%ZZ', 404, /no such event/],
+    ['%ZZ', 404, /openapi/],
   ] as const) {
     const answer = await get(`/api/${path}`)
     t.equal(answer.status, status, `${path}: ${answer.text}`)

@@ -225,7 +225,10 @@ t.test('a collector that hangs, fails or is not there holds up neither events no
     for (let n = 20; n < 40; n++) await post({}, bodyOf('call.ended', `${n}`))
     await eventually(() => crm.received.length === 40, 'and still delivered')
     t.match(await relay.end('SIGTERM'), { code: 0, stderr: /./ }, `${kind}: it ends in good order`)
-    t.ok(relay.log.filter(({ msg }) => msg === 'spans not exported').length <= 1, 'told once in a while')
+    t.ok(
+      relay.log.filter(({ msg }) => msg === 'spans not exported').length <= 2,
+      'told once in a while, and at the end',
+    )
   }
 })
 
