@@ -101,7 +101,9 @@ export async function crashCycles(t: Test, { seed, cycles }: CrashPlan): Promise
   const twice = (of: number, all: number) => `${of - all} of ${all} came more than once`
   const taken = [...crm.taken.values()].reduce((sum, times) => sum + times, 0)
   t.comment(`seed ${seed}: ${cycles} kills, ${figures.early} of them before it listened`)
-  t.comment(`${sent.length} events acknowledged (${rate} a second while it ran), ${stored.size} stored, 0 lost`)
+  t.comment(
+    `${sent.length} events acknowledged (${rate} a second while it ran), ${stored.size} stored, ${missing(stored, sent).length} lost`,
+  )
   t.comment(`http target: ${twice(taken, crm.taken.size)}; hook: ${twice(hooked.length, new Set(hooked).size)}`)
   t.comment(
     `beside it: ${Object.entries(commands)
