@@ -3,7 +3,7 @@ import type { Outbox } from '../../src/outbox/outbox.ts'
 import { playSeeds } from './many-seeds.ts'
 import { type Sabotage, simulate } from './simulation.ts'
 
-t.test('whatever goes wrong, every promise is kept', (t) => playSeeds(t, 1, 200))
+t.test('whatever goes wrong, every promise is kept', (t) => playSeeds(t, 1, 100))
 
 t.test('a seed plays out the same each time', async (t) => {
   for (const seed of [1, 2, 3, 4, 5]) {
