@@ -45,14 +45,15 @@ t.test('what is wrong with a server’s TLS is told, and nothing is sent to it',
     ['an unknown authority', {}, null, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
     ['self-signed', SELF_SIGNED, null, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
     ['another host', {}, { servername: 'crm.internal' } as never, 'ERR_TLS_CERT_ALTNAME_INVALID'],
-    ['a protocol that is too old', old, {}, 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'],
-    ['no cipher in common', { ciphers: 'NULL', maxVersion: 'TLSv1.2' }, {}, 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE'],
+    ['a protocol that is too old', old, {}, 'ERR_SSL_\\S*ALERT_PROTOCOL_VERSION'],
+    ['no cipher in common', { ciphers: 'NULL', maxVersion: 'TLSv1.2' }, {}, 'ERR_SSL_\\S*ALERT_HANDSHAKE_FAILURE'],
     ['a client certificate that we have not', { requestCert: true, rejectUnauthorized: true }, {}, ''],
   ]
   for (const [what, options, tls, code] of troubles) {
     const { port, requests } = await tlsServer(t, options)
     const result = await post(t, `https://localhost:${port}`, tls)
-    const told = code === '' ? /^(tls|network): / : `tls: ${code} localhost:${port}`
+    // What TLS itself calls them has changed with OpenSSL.
+    const told = code === '' ? /^(tls|network): / : new RegExp(`^tls: ${code} localhost:${port}$`)
     t.match(result, { kind: 'failed', error: told }, what)
     t.equal(requests(), 0, what)
   }
