@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 const ANSWER = Buffer.from('HTTP/1.1 204 No Content\r\n\r\n')
 const END = Buffer.from('\r\n\r\n')
 let received = 0
+let firstAt = 0
 let lastAt = 0
 const waiting: { readonly count: number; readonly answer: () => void }[] = []
 /** By the call id in a body, when it came: only where they are asked for. */
@@ -39,6 +40,7 @@ function serve(socket: Socket): void {
 function came(): void {
   received += 1
   lastAt = now()
+  if (received === 1) firstAt = lastAt
   while (waiting.length > 0 && received >= waiting[0]!.count) waiting.shift()!.answer()
 }
 
@@ -48,7 +50,7 @@ function now(): number {
 }
 
 createInterface(process.stdin).on('line', (line) => {
-  const answer = () => console.log(JSON.stringify(line === 'times' ? seenAt : { received, lastAt }))
+  const answer = () => console.log(JSON.stringify(line === 'times' ? seenAt : { received, firstAt, lastAt }))
   const count = Number(line)
   if (line === 'times' || !(count > received)) answer()
   else waiting.push({ count, answer })
