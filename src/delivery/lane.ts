@@ -1,12 +1,8 @@
 import { setMaxListeners } from 'node:events'
-import pRetry from 'p-retry'
-import { dueTimes, type RetryPolicy } from '../domain/backoff.ts'
-import type { Clock, Random } from '../domain/clock.ts'
-import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
-import { RelayError } from '../domain/errors.ts'
+import { dueTimes } from '../domain/backoff.ts'
+import type { Delivery } from '../domain/delivery.ts'
 import type { CountedOutcome } from '../domain/outcome.ts'
 import type { Rate } from '../domain/rate-limit.ts'
-import { settle } from '../domain/settlement.ts'
 import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import {
@@ -20,47 +16,37 @@ import {
   succeeded,
 } from './breaker.ts'
 import { Questions } from './questions.ts'
+import { createSettling, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
 
-/**
- * Longest sleep. Timers run on the monotonic clock and due times on the wall clock: when that is moved, a lane is wrong
- * for no longer than this.
- */
+/** Longest sleep. Due times are by the wall clock and timers are not: when that is moved, a lane is wrong for no longer. */
 const LONGEST_SLEEP_MS = 30_000
+/** An attempt that takes no longer is quick. */
+const QUICK_MS = 50
 /** Pause after the outbox could not be reached. */
 const OUTBOX_PAUSE_MS = 1_000
 
-export interface LaneOptions {
+export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal'> {
   readonly target: Target
   readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release' | 'saveBreaker'>
   readonly concurrency: number
   readonly rate: Rate
-  readonly policy: RetryPolicy
   readonly breaker: BreakerPolicy
   /** Whether a call's events go out one at a time. */
   readonly ordered: boolean
-  /** Whether in an ordered target a dead delivery holds back the rest of its call. */
-  readonly holdOnDead: boolean
-  readonly clock: Clock
-  readonly random: Random
   readonly log: LaneLog
 }
 
 /** What a lane tells of. */
-export interface LaneLog {
-  attempted(delivery: Delivery, attempt: Attempt, settlement: Settlement): void
-  /** The delivery was cancelled while its attempt ran; the attempt is forgotten. */
-  superseded(delivery: Delivery): void
+export interface LaneLog extends SettlingLog {
   /** The target failed so often that nothing is sent before `probeAt`. */
   opened(target: string, probeAt: number): void
   /** The target answers again. */
   closed(target: string): void
-  /** The outbox could not be reached; the lane goes on by itself. `delivery`: the one whose end is not on record. */
-  outboxUnavailable(target: string, error: Error, delivery?: Delivery): void
 }
 
 /**
- * One target's deliveries: claims what is due, sends it, settles it. It holds no more than what it is sending, and
- * sleeps until the next due time or until it is woken. Nothing of it is shared with other lanes but the outbox, so a
+ * One target's deliveries: claims what is due, sends it, settles it. It holds no more than what it is sending, and as much
+ * again where the target is quick, and sleeps until the next due time or until it is woken. Nothing of it is shared with other lanes but the outbox, so a
  * slow or dead target is alone with its troubles.
  */
 export class Lane {
@@ -69,9 +55,14 @@ export class Lane {
   readonly #running = new Set<Promise<void>>()
   /** Claims and settlements under way. */
   readonly #questions: Questions
+  readonly #settle: Settling
   #sending = 0
   #settling = 0
   #reserved = 0
+  /** Claimed, and not being sent yet. */
+  readonly #held: Delivery[] = []
+  /** Whether the last attempt was over within moments. */
+  #isQuick = false
   /** Whether the outbox may hold something due that is not leased. While not, nothing is claimed. */
   #mayBeDue = true
   #claiming = false
@@ -87,6 +78,7 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options
     this.#questions = new Questions(options.clock)
+    this.#settle = createSettling({ ...options, questions: this.#questions, signal: this.#abort.signal })
     setMaxListeners(0, this.#abort.signal)
   }
 
@@ -110,25 +102,31 @@ export class Lane {
     const { rate, clock } = this.#options
     const now = clock.now()
     if (this.#stopping || this.#paused || this.#mayBeDue || this.#breaker.kind !== 'closed') return false
-    const slots = Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
-    if (Math.min(slots, rate.available(now) - this.#reserved) < 1) return false
+    if (this.#held.length > 0) return false
+    if (Math.min(this.#slots(now), rate.available(now) - this.#reserved) < 1) return false
     this.#reserved++
     return true
   }
 
   cancelReservation(): void {
     this.#reserved--
-    if (this.#mayBeDue) this.wake()
+    this.#goOn()
   }
 
   /** Sends a delivery that was leased for a reserved slot. */
   send(delivery: Delivery): void {
     this.#reserved--
     void this.#track(this.#stopping || this.#paused ? this.#options.outbox.release(delivery) : this.#attempt(delivery))
+    this.#goOn()
+  }
+
+  /** Something has ended that others may have waited for. */
+  #goOn(): void {
+    if (!this.#mayBeDue) this.#startHeld()
     if (this.#mayBeDue) this.wake()
   }
 
-  /** Called at the start, which a lane waits for, and when an operator has paused or resumed the target. */
+  /** Called at the start, for which a lane waits, and when the target was paused or resumed. */
   setPaused(paused: boolean): void {
     this.#paused = paused
     this.wake()
@@ -147,6 +145,7 @@ export class Lane {
   async stop(graceMs: number | null): Promise<void> {
     this.#stopping = true
     clearTimeout(this.#timer)
+    this.#giveBack()
     const cut = graceMs === null ? undefined : setTimeout(() => this.#abort.abort(), graceMs)
     while (this.#running.size > 0) await Promise.all(this.#running)
     clearTimeout(cut)
@@ -154,18 +153,22 @@ export class Lane {
     await this.#closed
   }
 
-  /** Claims as much as may be sent now, and sees to it that this is called again when more may be. */
+  /** Starts and claims as much as may be now, and sees to it that this is called again when more may be. */
   async #fill(): Promise<void> {
     clearTimeout(this.#timer)
-    if (this.#stopping || this.#claiming || this.#paused) return
+    if (this.#stopping || this.#paused) return void this.#giveBack()
     const { rate, clock } = this.#options
     const now = clock.now()
     if (this.#breaker.kind === 'open' && now < this.#breaker.probeAt) return this.#sleep(this.#breaker.probeAt - now)
-    const slots = Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
+    this.#startHeld()
+    if (this.#claiming || !this.#mayBeDue) return
+    const slots = this.#slots(now)
+    const startable = Math.min(slots, rate.available(now) - this.#reserved)
+    if (slots > 0 && startable <= 0) return this.#sleep(rate.waitMs(now))
+    const ahead = this.#ahead(now)
+    const limit = startable + ahead - this.#held.length
     // With no slot free, the end of an attempt comes back here.
-    if (slots <= 0) return
-    const limit = Math.min(slots, rate.available(now) - this.#reserved)
-    if (limit <= 0) return this.#sleep(rate.waitMs(now))
+    if (limit <= 0 || (startable <= 0 && this.#held.length > ahead / 2)) return
     this.#claiming = true
     this.#wokenMeanwhile = false
     const claimed = await this.#track(this.#claim(limit))
@@ -182,17 +185,48 @@ export class Lane {
     try {
       const claim = outbox.claim(target.name, limit, ...dueTimes(policy, clock.now()))
       const { deliveries, nextDueAt } = await this.#questions.ask(claim)
-      for (const delivery of deliveries) {
-        // Claimed in the moment the relay began to stop, the target was paused, or its breaker opened.
-        if (this.#stopping || this.#paused || allowed(this.#breaker, this.#sending, clock.now()) <= 0) {
-          await outbox.release(delivery)
-        } else void this.#track(this.#attempt(delivery))
-      }
+      this.#held.push(...deliveries)
+      this.#startHeld()
       return { nextDueAt }
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
       return 'unavailable'
     }
+  }
+
+  /** Starts of what is held as much as may be, and gives back what has no business in waiting. */
+  #startHeld(): void {
+    const { clock, rate } = this.#options
+    const now = clock.now()
+    const mayStart = () => Math.min(this.#slots(now), rate.available(now) - this.#reserved) > 0
+    if (this.#stopping || this.#paused) return void this.#giveBack()
+    while (this.#held.length > 0 && mayStart()) void this.#track(this.#attempt(this.#held.shift()!))
+    this.#giveBack(this.#ahead(now))
+  }
+
+  /** Gives back what is held, but for so many. */
+  #giveBack(kept = 0): void {
+    const { outbox, target, log } = this.#options
+    for (const delivery of this.#held.splice(kept)) {
+      this.#mayBeDue = true
+      this.#wokenMeanwhile = true
+      this.#track(outbox.release(delivery)).catch((error) => log.outboxUnavailable(target.name, error as Error))
+    }
+  }
+
+  /** How many attempts may start now, as far as slots and the breaker go. */
+  #slots(now: number): number {
+    return Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
+  }
+
+  /**
+   * How many deliveries may be held beyond those that are being sent, so that none of them waits for a claim: as many as are
+   * sent at once, and only where each of them has its turn within moments. What is held is out of an operator's hands.
+   */
+  #ahead(now: number): number {
+    const { concurrency, rate } = this.#options
+    const isUnlimited = rate.available(now) === Number.POSITIVE_INFINITY
+    return this.#isQuick && isUnlimited && this.#breaker === HEALTHY ? concurrency : 0
   }
 
   /**
@@ -222,14 +256,16 @@ export class Lane {
       this.#breaker = interrupted(this.#breaker, clock.now())
       return this.#options.outbox.release(delivery)
     }
+    this.#isQuick = clock.now() - startedAt < QUICK_MS
     this.#judge(outcome)
     this.#settling++
     const settled = this.#settle(delivery, startedAt, outcome)
-    if (this.#mayBeDue) this.wake()
+    this.#goOn()
     const isOver = await settled
     this.#settling--
     // A retry has to be waited for; the end of an ordered delivery may have made the next of its call ready.
-    if (this.#mayBeDue || !isOver || this.#options.ordered) this.wake()
+    if (!isOver || this.#options.ordered) this.wake()
+    else this.#goOn()
   }
 
   /** What an outcome says about the target's health. A refusal is an answer: the target is there. */
@@ -247,44 +283,6 @@ export class Lane {
     // If this cannot be kept, a restart will only have to find it out again.
     outbox.saveBreaker(target.name, after.kind === 'open' ? after : null, now).catch((error) => {
       log.outboxUnavailable(target.name, error as Error)
-    })
-  }
-
-  /** Returns whether nothing is left to be done for the delivery. */
-  async #settle(delivery: Delivery, startedAt: number, outcome: CountedOutcome): Promise<boolean> {
-    const { target, outbox, policy, holdOnDead, random, clock, log } = this.#options
-    const finished = { startedAt, endedAt: clock.now(), outcome }
-    const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
-    const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
-    const settleNow = () => this.#questions.ask(outbox.settle(delivery, attempt, settlement))
-    try {
-      const current = await settleNow().catch((error) => this.#settleLater(delivery, settleNow, error))
-      if (current) log.attempted(delivery, attempt, settlement)
-      else log.superseded(delivery)
-      // One that was cancelled and tried anew meanwhile could not be claimed while it was leased.
-      return current && settlement.state !== 'pending'
-    } catch (error) {
-      log.outboxUnavailable(target.name, error as Error, delivery)
-      return false
-    }
-  }
-
-  /**
-   * The target has it: to forget that would be to send it again. So it is tried until the outbox can be reached, or until
-   * the relay has to end.
-   */
-  #settleLater(delivery: Delivery, settleNow: () => Promise<boolean>, error: Error): Promise<boolean> {
-    const { target, log } = this.#options
-    const passes = (problem: Error) => problem instanceof RelayError && problem.code === 'outbox_unavailable'
-    log.outboxUnavailable(target.name, error, delivery)
-    if (!passes(error)) throw error
-    return pRetry(settleNow, {
-      retries: Number.POSITIVE_INFINITY,
-      minTimeout: OUTBOX_PAUSE_MS,
-      maxTimeout: OUTBOX_PAUSE_MS,
-      signal: this.#abort.signal,
-      onFailedAttempt: ({ error }) => log.outboxUnavailable(target.name, error, delivery),
-      shouldRetry: ({ error }) => passes(error),
     })
   }
 

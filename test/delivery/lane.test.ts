@@ -68,7 +68,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
   return { outbox, path, sent, lane, record }
 }
 
-t.test('a lane sends as many at once as its concurrency, and holds no more', async (t) => {
+t.test('a lane sends as many at once as its concurrency, and holds no more than as many again', async (t) => {
   const claimed: number[] = []
   const { outbox, sent, record } = await setUp(t)
   const claim = outbox.claim.bind(outbox)
@@ -87,8 +87,8 @@ t.test('a lane sends as many at once as its concurrency, and holds no more', asy
   }
   await eventually(() => claimed.reduce((sum, n) => sum + n, 0) === 5, 'all claimed')
   t.ok(
-    claimed.every((n) => n <= 2),
-    'never more than there are slots',
+    claimed.every((n) => n <= 4),
+    'the target is quick, so that none of them waits for a claim',
   )
   t.equal(new Set(sent.map(({ delivery }) => delivery.deliveryId)).size, 5, 'each once')
 })
