@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Call } from '../../src/outbox/sqlite/batch.ts'
-import { pack, unpack } from '../../src/outbox/sqlite/packing.ts'
+import { batchOf, pack, unpack } from '../../src/outbox/sqlite/packing.ts'
 import { newEvent } from './samples.ts'
 
 const rejection = {
@@ -39,4 +39,17 @@ t.test('what is packed is a copy: bodies may be pieces of memory that others use
   shared.fill(0)
   const [arrived] = unpack(packed)
   t.equal(Buffer.from((arrived as Call & { method: 'record' }).args[0].body).toString(), 'cd')
+})
+
+t.test('what has come meanwhile makes one batch, up to a bound and up to the end', async (t) => {
+  const one: Call = { method: 'targetStates', args: [] }
+  const queue = [pack([one, one]), pack([one]), 'close' as const, pack([one])]
+  t.same(
+    batchOf(queue.shift()!, () => queue.shift()),
+    { calls: [one, one, one], isLast: true },
+  )
+  t.equal(queue.length, 1, 'nothing is read after the end')
+  const crowd = Array.from({ length: 100 }, () => pack(Array.from({ length: 10 }, () => one)))
+  t.equal(batchOf(crowd.shift()!, () => crowd.shift()).calls.length, 520)
+  t.equal(crowd.length, 48, 'the rest comes next')
 })

@@ -1,10 +1,10 @@
 import type Database from 'better-sqlite3'
 import type { TargetState } from '../../src/outbox/outbox.ts'
-import { type Call, createBatchRunner } from '../../src/outbox/sqlite/batch.ts'
-import { unpack } from '../../src/outbox/sqlite/packing.ts'
+import { type Call, createBatchRunner, type Reply } from '../../src/outbox/sqlite/batch.ts'
+import { batchOf, type ToWorker } from '../../src/outbox/sqlite/packing.ts'
 import type { OutboxThread } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
-import type { FromWorker, ToWorker } from '../../src/outbox/sqlite/worker.ts'
+import type { FromWorker } from '../../src/outbox/sqlite/worker.ts'
 import type { Plan } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -33,40 +33,54 @@ export function simulatedThread(
     return true
   }
 
-  function take(message: ToWorker): void {
+  const queue: ToWorker[] = []
+  let isBusy = false
+
+  /** Begins with the next batch, a little later: what comes until then belongs to it. */
+  function goOn(): void {
+    isBusy = queue.length > 0
+    if (isBusy) world.after(world.random() * 3, take, ofRun)
+  }
+
+  function take(): void {
     if (maybeCrash('before a batch')) return
-    let answer: FromWorker
+    const { calls, isLast } = batchOf(queue.shift()!, () => queue.shift())
     const learnt: TargetState[] = []
-    if (message === 'close') answer = { kind: 'closed' }
-    else if (isTroubled() && world.chance(plan.outboxFault)) {
-      const fault = { code: 'outbox_unavailable', message: 'outbox: SQLITE_FULL' } as const
-      // A release is a matter of memory only.
-      const replyTo = (call: Call) => (call.method === 'release' ? run([call])[0]! : { fault })
-      answer = { kind: 'replies', replies: message.calls.map(replyTo) }
-      world.note(`disk full: ${message.calls.map(({ method }) => method)}`)
-    } else {
-      const replies = run(unpack(message))
-      answer = { kind: 'replies', replies }
-      for (const [index, { method }] of message.calls.entries()) {
-        const reply = replies[index]!
-        if (method === 'targetStates' && 'value' in reply) learnt.push(...(reply.value as TargetState[]))
-      }
-      world.note(`committed: ${message.calls.map(({ method }) => method)}`)
-    }
+    const replies = answersTo(calls, learnt)
     if (maybeCrash('after a batch')) return
     const tell = () => {
-      hear(answer)
+      if (calls.length > 0) hear({ kind: 'replies', replies })
+      if (isLast) hear({ kind: 'closed' })
       // What follows from one answer of a batch may come before what follows from another.
       world.after(0, () => learns(learnt), ofRun)
+      goOn()
     }
     world.after(world.random(), tell, ofRun)
   }
 
+  function answersTo(calls: readonly Call[], learnt: TargetState[]): Reply[] {
+    if (isTroubled() && world.chance(plan.outboxFault)) {
+      const fault = { code: 'outbox_unavailable', message: 'outbox: SQLITE_FULL' } as const
+      world.note(`disk full: ${calls.map(({ method }) => method)}`)
+      // A release is a matter of memory only.
+      return calls.map((call) => (call.method === 'release' ? run([call])[0]! : { fault }))
+    }
+    const replies = run(calls)
+    for (const [index, { method }] of calls.entries()) {
+      const reply = replies[index]!
+      if (method === 'targetStates' && 'value' in reply) learnt.push(...(reply.value as TargetState[]))
+    }
+    world.note(`committed: ${calls.map(({ method }) => method)}`)
+    return replies
+  }
+
   return {
     postMessage: (message) => {
+      // What a relay that has crashed had still in mind.
+      if (world.run !== ofRun) return
       // As between threads: nothing is shared.
-      const copy = structuredClone(message)
-      world.after(world.random() * 3, () => take(copy), ofRun)
+      queue.push(structuredClone(message))
+      if (!isBusy) goOn()
     },
     on(event: 'message' | 'error', listener: (message: never) => void) {
       if (event === 'message') hear = listener as (message: FromWorker) => void

@@ -107,7 +107,7 @@ export class World {
   }
 }
 
-/** Resolves when every promise that could be settled is. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => realSetImmediate(resolve))
+/** Resolves when every promise that could be settled is, and what that has put off to the next turns has been done. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => realSetImmediate(resolve))
 }

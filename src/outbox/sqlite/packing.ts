@@ -9,6 +9,12 @@ export interface PackedCalls {
   readonly lengths: readonly number[]
 }
 
+/** What the main thread sends: calls to run together, or the wish to end. */
+export type ToWorker = PackedCalls | 'close'
+
+/** More are not put into one batch: the first of them would wait for all. */
+const MOST_CALLS = 512
+
 const NOTHING = new Uint8Array()
 
 /** To hand over a piece of memory for each body was measured to take as long as all else that the main thread does for an event. */
@@ -34,6 +40,17 @@ export function unpack({ calls, bodies, lengths }: PackedCalls): Call[] {
     next += 1
     return withBody(call, body)
   })
+}
+
+/** What has come meanwhile is committed together. `isLast`: nothing comes after it. */
+export function batchOf(first: ToWorker, next: () => ToWorker | undefined): { calls: Call[]; isLast: boolean } {
+  const calls: Call[] = []
+  for (let message: ToWorker | undefined = first; message !== undefined; message = next()) {
+    if (message === 'close') return { calls, isLast: true }
+    calls.push(...unpack(message))
+    if (calls.length >= MOST_CALLS) break
+  }
+  return { calls, isLast: false }
 }
 
 /** The body that a call brings, or null. */

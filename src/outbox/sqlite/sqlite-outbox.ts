@@ -10,8 +10,8 @@ import type { ExpectedEvent, ProviderState, Sweep, UntoldGaps } from '../reconci
 import type { Pruned, RetentionPolicy } from '../retention.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
-import { pack } from './packing.ts'
-import type { FromWorker, ToWorker } from './worker.ts'
+import { pack, type ToWorker } from './packing.ts'
+import type { FromWorker } from './worker.ts'
 
 interface Waiting {
   readonly call: Call
@@ -29,16 +29,21 @@ export interface OutboxThread {
 /** Is told how many calls a batch had, and how many milliseconds passed until it was on disk. */
 type OnBatch = (calls: number, ms: number) => void
 
+/** So many calls are sent without waiting for more: the thread has something to do while the event loop reads on. */
+const CHUNK = 16
+
 /**
- * The outbox on SQLite. Calls made while a batch is on its way wait and go together as the next one: the group commit.
- * The busier it is, the larger the batches and the fewer the fsyncs per call.
+ * The outbox on SQLite. What comes while the thread commits a batch is the next one: the group commit. The busier it is, the
+ * larger the batches and the fewer the fsyncs per call.
  */
 export class SqliteOutbox implements Outbox {
   readonly #thread: OutboxThread
   readonly #onFailure: (error: RelayError) => void
   readonly #onBatch: OnBatch
   #waiting: Waiting[] = []
-  #underway: readonly Waiting[] = []
+  /** Sent, in the order in which they will be answered. */
+  #underway: Waiting[] = []
+  #flush: NodeJS.Immediate | undefined
   #sentAt = 0
   #failure: RelayError | undefined
   /** Set once closing has begun. */
@@ -194,7 +199,9 @@ export class SqliteOutbox implements Outbox {
       this.#closing = new Promise((resolve) => {
         this.#closed = resolve
       })
-      this.#sendNext()
+      this.#send()
+      if (this.#failure === undefined) this.#thread.postMessage('close', [])
+      else this.#closed()
     }
     return this.#closing
   }
@@ -206,26 +213,21 @@ export class SqliteOutbox implements Outbox {
     }
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ call, resolve, reject })
-      this.#sendNext()
+      if (this.#waiting.length >= CHUNK) this.#send()
+      else this.#flush ??= setImmediate(() => this.#send())
     })
   }
 
-  #sendNext(): void {
-    if (this.#underway.length > 0) return
-    if (this.#waiting.length > 0) {
-      this.#underway = this.#waiting
-      this.#waiting = []
-      this.#sentAt = systemStopwatch()
-      const packed = pack(this.#underway.map(({ call }) => call))
-      this.#post(packed, [packed.bodies.buffer])
-    } else if (this.#closing !== undefined) {
-      if (this.#failure !== undefined) this.#closed()
-      else this.#post('close', [])
-    }
-  }
-
-  #post(message: ToWorker, transfer: ArrayBuffer[]): void {
-    this.#thread.postMessage(message, transfer)
+  /** Sends what waits. The thread takes all that it finds as one batch. */
+  #send(): void {
+    clearImmediate(this.#flush)
+    this.#flush = undefined
+    if (this.#waiting.length === 0) return
+    const packed = pack(this.#waiting.map(({ call }) => call))
+    if (this.#underway.length === 0) this.#sentAt = systemStopwatch()
+    this.#underway.push(...this.#waiting)
+    this.#waiting = []
+    this.#thread.postMessage(packed, [packed.bodies.buffer])
   }
 
   #receive(message: FromWorker): void {
@@ -235,15 +237,15 @@ export class SqliteOutbox implements Outbox {
   }
 
   #answer(replies: readonly Reply[]): void {
-    const answered = this.#underway
-    this.#underway = []
-    this.#onBatch(answered.length, systemStopwatch() - this.#sentAt)
+    const answered = this.#underway.splice(0, replies.length)
+    const now = systemStopwatch()
+    this.#onBatch(answered.length, now - this.#sentAt)
+    this.#sentAt = now
     for (const [index, { resolve, reject }] of answered.entries()) {
       const reply = replies[index]!
       if ('fault' in reply) reject(fromFault(reply.fault))
       else resolve(reply.value as never)
     }
-    this.#sendNext()
   }
 
   #fail(error: RelayError): void {

@@ -1,13 +1,10 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { createBatchRunner, type Reply } from './batch.ts'
 import { openOutboxFile } from './database.ts'
 import { type Fault, toFault } from './faults.ts'
-import { type PackedCalls, unpack } from './packing.ts'
+import { batchOf, type ToWorker } from './packing.ts'
 import { createStore } from './store.ts'
-
-/** What the main thread sends: calls to run together, or the wish to end. */
-export type ToWorker = PackedCalls | 'close'
 
 /** What the worker answers. After `failed` it takes nothing more. */
 export type FromWorker =
@@ -46,13 +43,15 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
       post({ kind: 'failed', fault: toFault(error) })
       port.close()
     }
-    port.on('message', (message: ToWorker) => {
+    port.on('message', (first: ToWorker) => {
       try {
-        if (message !== 'close') {
-          const replies = run(unpack(message))
+        const { calls, isLast } = batchOf(first, () => receiveMessageOnPort(port)?.message as ToWorker | undefined)
+        if (calls.length > 0) {
+          const replies = run(calls)
           file.assertInPlace()
-          return post({ kind: 'replies', replies })
+          post({ kind: 'replies', replies })
         }
+        if (!isLast) return
         clearInterval(watch)
         file.close()
         post({ kind: 'closed' })
