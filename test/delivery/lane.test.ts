@@ -85,7 +85,6 @@ t.test('a lane sends as many at once as its concurrency, and holds no more than 
     await eventually(() => sent.length > n, `attempt ${n}`)
     sent[n]!.end({ kind: 'delivered' })
   }
-  await eventually(() => claimed.reduce((sum, n) => sum + n, 0) >= 5)
   t.ok(
     claimed.every((n) => n <= 4),
     'the target is quick, so that none of them waits for a claim',
