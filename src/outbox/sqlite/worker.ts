@@ -36,7 +36,9 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
         fail(error)
       }
     }, CHANGE_CHECK_MS)
+    let hasFailed = false
     const fail = (error: unknown) => {
+      hasFailed = true
       clearInterval(watch)
       // When the thread ends, SQLite takes the log over into the file, whatever has become of either.
       file.distrust()
@@ -44,6 +46,8 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
       port.close()
     }
     port.on('message', (first: ToWorker) => {
+      // What was under way to it already is not to be tried on a storage that has failed.
+      if (hasFailed) return
       try {
         const { calls, isLast } = batchOf(first, () => receiveMessageOnPort(port)?.message as ToWorker | undefined)
         if (calls.length > 0) {
