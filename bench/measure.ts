@@ -42,7 +42,7 @@ export function quantile(values: readonly number[], share: number): number {
 
 /**
  * Measures two things in turn, so that what the machine does otherwise falls on both. Each goes first every other time. Gives
- * the results of each, and the median of the ratios of those that were measured one after the other.
+ * the results of each, in the order of the rounds.
  */
 export async function alternate<T>(
   rounds: number,

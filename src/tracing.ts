@@ -3,7 +3,7 @@ import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import type { TracingConfig } from './config/config.ts'
 import { type Stopwatch, systemStopwatch } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
-import { spanIdOf, traceIdOf } from './domain/trace-context.ts'
+import { sampledShare, spanIdOf, traceIdOf } from './domain/trace-context.ts'
 import { VERSION } from './version.ts'
 
 /** Something the relay has done, as part of a trace that is sampled. */
@@ -52,8 +52,7 @@ const TOLD_EVERY_MS = 60_000
 /** Longest value of an attribute: names of events are whatever somebody signed. */
 const VALUE_LIMIT = 256
 
-/** Sampled all the same: services follow the flag, and would stop recording what they did before there was one. */
-const OFF: Tracing = { exports: false, sampleRatio: 1, ended() {}, async close() {} }
+const OFF: Tracing = { exports: false, sampleRatio: sampledShare(null), ended() {}, async close() {} }
 
 /**
  * Exports spans as a configuration wants it. Only then are the packages of OpenTelemetry loaded, which may not be

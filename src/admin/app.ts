@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { decodableUrl } from '../domain/decodable-url.ts'
+import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import { type AccessOptions, createAccess } from './access.ts'
 import { errorAnswer } from './answers.ts'
 import type { ApiContext } from './api/context.ts'
@@ -12,8 +13,6 @@ import { type HealthOptions, health, OPEN_PATHS } from './health.ts'
 import { describe } from './openapi.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
-/** Tells whoever asks by which id the request is in the log. */
-const REQUEST_ID_HEADER = 'x-request-id'
 
 export interface AdminAppOptions extends HealthOptions, ApiContext {
   readonly access: AccessOptions

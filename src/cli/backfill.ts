@@ -3,6 +3,7 @@ import type { Config, UltravoxConfig } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
+import { sampledShare } from '../domain/trace-context.ts'
 import { newEventId } from '../event-id.ts'
 import { configuredTarget } from '../operations/known-target.ts'
 import { deliveriesTo, todaysRoutes } from '../operations/todays-routes.ts'
@@ -137,7 +138,7 @@ async function recorder(operator: OutboxOperator, config: Config, source: string
   const route = todaysRoutes(config, note)
   return async (body: Buffer): Promise<boolean> => {
     const { event: fetched, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
-    const event = { ...fetched, traceparent: newTraceparent(config.tracing?.sampleRatio ?? 1) }
+    const event = { ...fetched, traceparent: newTraceparent(sampledShare(config.tracing)) }
     const targets = toTarget ?? (await route(payload, `${event.event} of call ${event.callId}`))
     return !(await operator.record(event, deliveriesTo(config, targets))).duplicate
   }

@@ -16,14 +16,12 @@ import {
   succeeded,
 } from './breaker.ts'
 import { Questions } from './questions.ts'
-import { createSettling, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
+import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
 
 /** Longest sleep. Due times are by the wall clock and timers are not: when that is moved, a lane is wrong for no longer. */
 const LONGEST_SLEEP_MS = 30_000
 /** An attempt that takes no longer is quick. */
 const QUICK_MS = 50
-/** Pause after the outbox could not be reached. */
-const OUTBOX_PAUSE_MS = 1_000
 
 export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal'> {
   readonly target: Target
@@ -46,8 +44,8 @@ export interface LaneLog extends SettlingLog {
 
 /**
  * One target's deliveries: claims what is due, sends it, settles it. It holds no more than what it is sending, and as much
- * again where the target is quick, and sleeps until the next due time or until it is woken. Nothing of it is shared with other lanes but the outbox, so a
- * slow or dead target is alone with its troubles.
+ * again where the target is quick, and sleeps until the next due time or until it is woken. Nothing of it is shared with
+ * other lanes but the outbox, so a slow or dead target is alone with its troubles.
  */
 export class Lane {
   readonly #options: LaneOptions
@@ -99,11 +97,10 @@ export class Lane {
    * it can be sent at once and nothing older waits: true means that `send` or `cancelReservation` has to follow.
    */
   reserve(): boolean {
-    const { rate, clock } = this.#options
-    const now = clock.now()
+    const now = this.#options.clock.now()
     if (this.#stopping || this.#paused || this.#mayBeDue || this.#breaker.kind !== 'closed') return false
     if (this.#held.length > 0) return false
-    if (Math.min(this.#slots(now), rate.available(now) - this.#reserved) < 1) return false
+    if (this.#startable(now) < 1) return false
     this.#reserved++
     return true
   }
@@ -162,9 +159,8 @@ export class Lane {
     if (this.#breaker.kind === 'open' && now < this.#breaker.probeAt) return this.#sleep(this.#breaker.probeAt - now)
     this.#startHeld()
     if (this.#claiming || !this.#mayBeDue) return
-    const slots = this.#slots(now)
-    const startable = Math.min(slots, rate.available(now) - this.#reserved)
-    if (slots > 0 && startable <= 0) return this.#sleep(rate.waitMs(now))
+    const startable = this.#startable(now)
+    if (this.#slots(now) > 0 && startable <= 0) return this.#sleep(rate.waitMs(now))
     const ahead = this.#ahead(now)
     const limit = startable + ahead - this.#held.length
     // With no slot free, the end of an attempt comes back here.
@@ -196,11 +192,9 @@ export class Lane {
 
   /** Starts of what is held as much as may be, and gives back what has no business in waiting. */
   #startHeld(): void {
-    const { clock, rate } = this.#options
-    const now = clock.now()
-    const mayStart = () => Math.min(this.#slots(now), rate.available(now) - this.#reserved) > 0
+    const now = this.#options.clock.now()
     if (this.#stopping || this.#paused) return void this.#giveBack()
-    while (this.#held.length > 0 && mayStart()) void this.#track(this.#attempt(this.#held.shift()!))
+    while (this.#held.length > 0 && this.#startable(now) > 0) void this.#track(this.#attempt(this.#held.shift()!))
     this.#giveBack(this.#ahead(now))
   }
 
@@ -214,7 +208,12 @@ export class Lane {
     }
   }
 
-  /** How many attempts may start now, as far as slots and the breaker go. */
+  /** How many attempts may start now. */
+  #startable(now: number): number {
+    return Math.min(this.#slots(now), this.#options.rate.available(now) - this.#reserved)
+  }
+
+  /** The same, as far as slots and the breaker go. */
   #slots(now: number): number {
     return Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
   }

@@ -9,7 +9,7 @@ import type { Outbox } from '../outbox/outbox.ts'
 import type { Questions } from './questions.ts'
 
 /** Pause after the outbox could not be reached. */
-const OUTBOX_PAUSE_MS = 1_000
+export const OUTBOX_PAUSE_MS = 1_000
 
 export interface SettlingOptions {
   readonly outbox: Pick<Outbox, 'settle'>

@@ -68,6 +68,14 @@ export function parseTracestate(text: string | undefined): string | null {
 }
 
 /**
+ * The share (0 to 1) of the traces that begin at the relay which are sampled. Without a `tracing` section all are: services follow
+ * the flag, and would stop recording what they did before there was one.
+ */
+export function sampledShare(tracing: { readonly sampleRatio: number } | null): number {
+  return tracing?.sampleRatio ?? 1
+}
+
+/**
  * Whether a trace is among the share (0 to 1) that is sampled. It hangs on the id alone, on the last 52 bits in the way
  * OpenTelemetry compares them, so that whoever samples by the same share picks the same traces.
  */

@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Clock } from '../domain/clock.ts'
 import { decodableUrl } from '../domain/decodable-url.ts'
 import { errorMessage, HTTP_STATUS } from '../domain/errors.ts'
+import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { BodyBudget } from './body-budget.ts'
 import type { FamiliarPeers } from './familiar-peers.ts'
@@ -14,8 +15,6 @@ import { answerUnreadable, type Unreadable } from './unreadable.ts'
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
 const RETRY_AFTER_S = 10
-/** Tells a sender by which id its request is in the log. */
-const REQUEST_ID_HEADER = 'x-request-id'
 const NO_BODY = new Uint8Array()
 
 declare module 'fastify' {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 
 /** A request that cannot be read as HTTP, or does not come in time. Nothing that knows of sources ever sees it. */
 export interface Unreadable {
@@ -42,7 +43,7 @@ function answerOf(status: keyof typeof MESSAGES, requestId: string): string {
   const reasons = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' } as const
   return [
     `HTTP/1.1 ${status} ${reasons[status]}`,
-    `x-request-id: ${requestId}`,
+    `${REQUEST_ID_HEADER}: ${requestId}`,
     'content-type: application/json; charset=utf-8',
     `content-length: ${body.length}`,
     'connection: close',

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type NewEvent, parsePayload } from '../domain/event.ts'
+import { sampledShare } from '../domain/trace-context.ts'
 import { newEventId } from '../event-id.ts'
 import type { Admission, Admitted, OutboxOperator, RejectionFilter, StoredRejection } from '../outbox/operator.ts'
 import { newTraceparent } from '../trace-ids.ts'
@@ -141,7 +142,7 @@ async function admissionOf(
     origin: 'webhook',
     contentType,
     body,
-    traceparent: newTraceparent(config.tracing?.sampleRatio ?? 1),
+    traceparent: newTraceparent(sampledShare(config.tracing)),
   }
   const targets = await route(payload, `rejection ${rejectionId}`)
   return { rejectionId, event, deliveries: deliveriesTo(config, targets) }
