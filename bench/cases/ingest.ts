@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { alternate, type Case, type Figure, median, ratioOf, type Settings } from '../measure.ts'
 import { type Surroundings, startProgram, startRelay } from '../processes.ts'
 import { writeRequests } from '../requests.ts'
-import { type Load, load } from '../wrk.ts'
+import { type Load, loadWarm, WARM_UP_S } from '../wrk.ts'
 
 /** More than can be sent in a round: a call that is sent twice is a duplicate, which costs less. */
 const PER_SECOND = 25_000
@@ -20,8 +20,9 @@ function ingestCase(connections: number, floor: number, aim: number): Case {
     name,
     async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
       const requests = join(around.directory, 'requests')
-      const size = await writeRequests(requests, PER_SECOND * seconds)
-      const loaded = ({ port }: { port: number }): Promise<Load> => load({ port, connections, seconds, requests, size })
+      const size = await writeRequests(requests, PER_SECOND * (seconds + WARM_UP_S))
+      const loaded = ({ port }: { port: number }): Promise<Load> =>
+        loadWarm({ port, connections, seconds, requests, size })
       const { ours, reference } = await alternate(
         rounds,
         async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Case, type Figure, median, type Settings } from '../measure.ts'
 import { type Surroundings, startRelay } from '../processes.ts'
 import { writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { loadWarm, WARM_UP_S } from '../wrk.ts'
 
 const DELAY_MS = 5
 const SLOWER = [
@@ -26,7 +26,7 @@ export const SLOW_DISK: Case = {
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
     if (spawnSync('strace', ['-V']).error !== undefined) throw new Error('strace is not installed')
     const requests = join(around.directory, 'requests')
-    const size = await writeRequests(requests, 10_000 * seconds)
+    const size = await writeRequests(requests, 10_000 * (seconds + WARM_UP_S))
     const p99s: number[] = []
     const rates: number[] = []
     const target = { type: 'http', url: 'http://127.0.0.1:9/', paused: true }
@@ -36,7 +36,7 @@ export const SLOW_DISK: Case = {
         targets: { crm: target, billing: target },
         under: SLOWER,
       })
-      const seen = await load({ port: relay.port, connections: 64, seconds, requests, size })
+      const seen = await loadWarm({ port: relay.port, connections: 64, seconds, requests, size })
       await relay.end()
       p99s.push(seen.p99)
       rates.push(seen.perSecond)

@@ -5,6 +5,7 @@ import { decodableUrl } from '../domain/decodable-url.ts'
 import { errorMessage, HTTP_STATUS } from '../domain/errors.ts'
 import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import type { Outbox } from '../outbox/outbox.ts'
+import type { Judge } from '../sources/scheme.ts'
 import type { BodyBudget } from './body-budget.ts'
 import type { FamiliarPeers } from './familiar-peers.ts'
 import type { Receipt, Receiver } from './receiver.ts'
@@ -21,6 +22,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The source the request is for; null for paths of no source. */
     relaySource: Source | null
+    /** Judges the body, once its headers were found to be in order. */
+    relayJudge: Judge | null
     /** The Content-Type header as received. */
     relayContentType: string | null
     /** What became of the request, for its log line; null where it had nothing to do with events. */
@@ -64,6 +67,7 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   const limiter = app.createRateLimit({ max: options.rateLimit.maxRefused, timeWindow: options.rateLimit.perMs })
 
   app.decorateRequest('relaySource', null)
+  app.decorateRequest('relayJudge', null)
   app.decorateRequest('relayContentType', null)
   app.decorateRequest('relayReceipt', null)
   app.addHook('onRequest', async (request, reply) => {
@@ -85,8 +89,9 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
       const bytes = declaredLength(request) ?? options.bodyLimitBytes
       // What is too large, Fastify refuses by itself. What its headers alone condemn is not worth reading either.
       if (bytes > options.bodyLimitBytes) return
-      const verdict = source.scheme.precheck?.(incoming(request, null))
-      if (verdict !== undefined) return refuse(request, reply, { kind: 'refused', ...verdict })
+      const opened = source.scheme.open(incoming(request, null))
+      if (typeof opened !== 'function') return refuse(request, reply, { kind: 'refused', ...opened })
+      request.relayJudge = opened
       if (stranger && !bodies.take(bytes, reply.raw)) return refuse(request, reply, tooManyBodies())
     } else if (path !== HEALTH_PATH) {
       return refuse(request, reply, unknownPath())
@@ -98,7 +103,8 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   app.all('*', async (request, reply) => {
     const source = request.relaySource
     if (source === null) return reply.send({ status: 'ok' })
-    const receipt = await receive(source, incoming(request, (request.body as Buffer | undefined) ?? NO_BODY))
+    const body = (request.body as Buffer | undefined) ?? NO_BODY
+    const receipt = await receive(source, { ...incoming(request, body), judge: request.relayJudge! })
     if (receipt.kind === 'refused') return refuse(request, reply, receipt)
     familiar.saw(request.ip, clock.now())
     request.relayReceipt = receipt
@@ -136,9 +142,9 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   function recordUnsigned(request: FastifyRequest, refused: Refusal): void {
     const source = request.relaySource
     if (source === null) return
-    const { body, ...rest } = incoming(request, (request.body as Buffer | undefined) ?? null)
-    const bytes = body?.byteLength ?? declaredLength(request)
-    options.outbox.reject(rejectionOf(source, { ...rest, body }, refused, clock.now(), bytes)).catch(() => {})
+    const seen = incoming(request, (request.body as Buffer | undefined) ?? null)
+    const bytes = seen.body?.byteLength ?? declaredLength(request)
+    options.outbox.reject(rejectionOf(source, seen, refused, clock.now(), bytes)).catch(() => {})
   }
 
   await app.ready()
