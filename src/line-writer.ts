@@ -15,18 +15,21 @@ export interface LineWriter {
 /** More is not gathered: it is handed on at once. */
 const MOST_GATHERED = 64 * 1024
 
+/** How long a line waits for others. */
+const GATHERED_FOR_MS = 10
+
 /**
- * Gathers what is written in one turn of the event loop and hands it on in one piece. For a sink that writes in the
- * background, a piece for each line was measured to cost more CPU than all else that is done for an event: 100 µs, most of
- * it in handing the piece to another thread.
+ * Gathers what is written within moments and hands it on in one piece. For a sink that writes in the background, a piece for
+ * each line was measured to cost more CPU than all else that is done for an event: 100 µs, most of it in handing the piece
+ * to another thread.
  */
 export function gatherLines(sink: Sink): LineWriter {
   let gathered = ''
-  let turn: NodeJS.Immediate | undefined
+  let timer: NodeJS.Timeout | undefined
 
   function handOver(): void {
-    clearImmediate(turn)
-    turn = undefined
+    clearTimeout(timer)
+    timer = undefined
     if (gathered === '') return
     const text = gathered
     gathered = ''
@@ -37,7 +40,7 @@ export function gatherLines(sink: Sink): LineWriter {
     write(line) {
       gathered += line
       if (gathered.length >= MOST_GATHERED) handOver()
-      else turn ??= setImmediate(handOver)
+      else timer ??= setTimeout(handOver, GATHERED_FOR_MS).unref()
     },
     flush() {
       handOver()

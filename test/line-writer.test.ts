@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { gatherLines } from '../src/line-writer.ts'
+import { eventually } from './eventually.ts'
 
 class SlowSink {
   readonly written: string[] = []
@@ -19,26 +20,25 @@ class SlowSink {
   }
 }
 
-t.test('the lines of one turn are handed on together, in order, and not before its end', async (t) => {
+t.test('lines that come together are handed on together, in order, and once', async (t) => {
   const sink = new SlowSink()
   const writer = gatherLines(sink)
   for (const line of ['a\n', 'b\n', 'c\n']) writer.write(line)
   t.same(sink.written, [])
-  await turn()
+  await eventually(() => sink.written.length === 1, 'they are handed on')
   t.same(sink.written, ['a\nb\nc\n'])
   writer.write('d\n')
-  await turn()
-  await turn()
+  await eventually(() => sink.written.length === 2, 'and what comes later')
   t.same(sink.written, ['a\nb\nc\n', 'd\n'])
 })
 
-t.test('what gets large in one turn is handed on at once', async (t) => {
+t.test('what gets large is handed on at once', async (t) => {
   const sink = new SlowSink()
   const writer = gatherLines(sink)
   const line = `${'x'.repeat(1_000)}\n`
   for (let count = 0; count < 100; count++) writer.write(line)
   t.equal(sink.written.length, 1)
-  await turn()
+  writer.handOver()
   t.equal(sink.written.join(''), line.repeat(100))
 })
 

@@ -5,6 +5,8 @@ import { command, type Program, type Surroundings, startProgram, startRelay } fr
 import { bodyOf } from '../requests.ts'
 
 const EVENTS = 50_000
+/** So many are delivered before: see `loadWarm`. */
+const WARM_UP = 15_000
 const CONNECTIONS = 32
 
 /** How many deliveries a second are made of a backlog, each settled on disk, compared with only sending as many requests. */
@@ -13,10 +15,12 @@ export const BACKLOG: Case = {
   async run({ rounds, scale }: Settings, around: Surroundings): Promise<Figure[]> {
     const count = EVENTS / Math.min(scale, 5)
     const perSecond = async (sink: Program, send: () => Promise<void>) => {
-      await send()
-      // From the first to the last: until a relay notices that it may send is another matter.
-      const { firstAt, lastAt } = JSON.parse(await sink.ask(String(count))) as { firstAt: number; lastAt: number }
-      return count / ((lastAt - firstAt) / 1_000)
+      const sent = send()
+      const cameAt = async (number: number) => (JSON.parse(await sink.ask(String(number))) as { lastAt: number }).lastAt
+      const startedAt = await cameAt(WARM_UP)
+      const endedAt = await cameAt(WARM_UP + count)
+      await sent
+      return count / ((endedAt - startedAt) / 1_000)
     }
     const { ours, reference } = await alternate(
       rounds,
@@ -25,7 +29,7 @@ export const BACKLOG: Case = {
         const sink = await startProgram('sink')
         const url = `http://127.0.0.1:${sink.port}/crm`
         const targets = { crm: { type: 'http', url, concurrency: CONNECTIONS } }
-        fillOutbox(directory, { pending: { crm: count } })
+        fillOutbox(directory, { pending: { crm: WARM_UP + count } })
         await command(directory, targets, 'targets', 'pause', 'crm')
         const relay = await startRelay({ directory, targets })
         const rate = await perSecond(sink, () => command(directory, targets, 'targets', 'resume', 'crm'))
@@ -35,7 +39,7 @@ export const BACKLOG: Case = {
       },
       async () => {
         const sink = await startProgram('sink')
-        const rate = await perSecond(sink, () => sendAll(`http://127.0.0.1:${sink.port}/crm`, count))
+        const rate = await perSecond(sink, () => sendAll(`http://127.0.0.1:${sink.port}/crm`, WARM_UP + count))
         await sink.end()
         return rate
       },

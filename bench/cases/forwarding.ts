@@ -5,7 +5,9 @@ import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signatur
 import { alternate, type Case, type Figure, median, quantile, ratioOf, type Settings } from '../measure.ts'
 import { type Program, type Surroundings, startProgram, startRelay } from '../processes.ts'
 import { bodyOf, PATH, SECRET, writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { load, WARM_UP_S } from '../wrk.ts'
+
+const CONNECTIONS = 64
 
 /** Starts what takes events and sends them on to two sinks. */
 type Start = (urls: readonly string[], directory: string) => Promise<Program>
@@ -40,18 +42,17 @@ export const FORWARDING: Case = {
   name: 'taking in and delivering to two targets at once',
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
     const requests = join(around.directory, 'requests')
-    const size = await writeRequests(requests, 15_000 * seconds)
+    const size = await writeRequests(requests, 15_000 * (seconds + WARM_UP_S))
     // Until everything has arrived: a backlog that is left behind was not delivered.
     const rate = (start: Start) =>
       between(around, start, async ({ port }, sinks) => {
+        const warmed = await load({ port, connections: CONNECTIONS, seconds: WARM_UP_S, requests, size })
+        await arrived(sinks, warmed.requests)
+        const first = warmed.requests + CONNECTIONS
         const startedAt = performance.timeOrigin + performance.now()
-        const { perSecond } = await load({ port, connections: 64, seconds, requests, size })
-        const least = Math.floor(perSecond * seconds * 0.99)
-        const seen = await Promise.all(sinks.map((sink) => sink.ask(String(least))))
-        const rates = seen.map((line) => {
-          const { received, lastAt } = JSON.parse(line) as { received: number; lastAt: number }
-          return received / ((lastAt - startedAt) / 1_000)
-        })
+        const loaded = await load({ port, connections: CONNECTIONS, seconds, requests, size, first })
+        const seen = await arrived(sinks, warmed.requests + Math.floor(loaded.requests * 0.99))
+        const rates = seen.map(({ received, lastAt }) => (received - warmed.requests) / ((lastAt - startedAt) / 1_000))
         return rates.reduce((sum, one) => sum + one, 0)
       })
     const { ours, reference } = await alternate(
@@ -72,18 +73,27 @@ export const FORWARDING: Case = {
   },
 }
 
+/** Resolves with what each of them has received when it is so much. */
+function arrived(sinks: readonly Program[], count: number): Promise<{ received: number; lastAt: number }[]> {
+  return Promise.all(sinks.map(async (sink) => JSON.parse(await sink.ask(String(count)))))
+}
+
 const PER_SECOND = 100
 
 /** How long an event takes through the relay when there is little to do, beyond what a forwarder takes. */
 export const LATENCY: Case = {
   name: 'receipt to delivery at 100/s',
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
+    const requests = join(around.directory, 'requests')
+    const size = await writeRequests(requests, 10_000 * WARM_UP_S)
     const through = (start: Start) =>
-      between(around, start, async ({ port }, [sink]) => {
+      between(around, start, async ({ port }, sinks) => {
+        const warmed = await load({ port, connections: CONNECTIONS, seconds: WARM_UP_S, requests, size })
+        await arrived(sinks, warmed.requests)
         const sentAt = await sendSteadily(port, seconds * PER_SECOND)
-        await sink!.ask(String(sentAt.size))
-        const seen = JSON.parse(await sink!.ask('times')) as [string, number][]
-        return seen.map(([callId, at]) => at - sentAt.get(callId)!)
+        await arrived(sinks, warmed.requests + sentAt.size)
+        const seen = JSON.parse(await sinks[0]!.ask('times')) as [string, number][]
+        return seen.flatMap(([callId, at]) => (sentAt.has(callId) ? at - sentAt.get(callId)! : []))
       })
     const { ours, reference } = await alternate(
       rounds,
