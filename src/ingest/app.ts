@@ -85,7 +85,7 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
       if (request.method !== 'POST') return refuse(request, reply, wrongMethod(reply, 'POST'))
       // Fastify would answer 415 to a Content-Type it cannot read. Whether an event is genuine does not hang on that.
       request.relayContentType = request.headers['content-type'] ?? null
-      delete request.headers['content-type']
+      request.headers['content-type'] = undefined
       const bytes = declaredLength(request) ?? options.bodyLimitBytes
       // What is too large, Fastify refuses by itself. What its headers alone condemn is not worth reading either.
       if (bytes > options.bodyLimitBytes) return
