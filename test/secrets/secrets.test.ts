@@ -194,9 +194,9 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
     keepRun(`${line}, refused by the provider`, await run(line))
   }
   const runs = everyCommand(about, Object.keys(relay.targets))
-  t.same(commandsWithout(runs), [], 'every command is run: add what is new to every-command.ts')
+  t.same(await commandsWithout(runs), [], 'every command is run: add what is new to every-command.ts')
   for (const each of runs) {
-    for (const line of takesJson(each) ? [each.line, `${each.line} --json`] : [each.line]) {
+    for (const line of (await takesJson(each)) ? [each.line, `${each.line} --json`] : [each.line]) {
       const finished = await run(line)
       const codes = line.includes('--json') ? [0, 1, 2, 3] : (each.codes ?? [0])
       t.ok(codes.includes(finished.code!), `${line} ended with ${finished.code}: ${finished.stderr.slice(0, 300)}`)
