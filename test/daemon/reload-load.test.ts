@@ -33,7 +33,7 @@ t.test('a hundred reloads under load, every second one broken, lose and leak not
     write(n)
     const before = results().length
     relay.process.kill('SIGHUP')
-    await eventually(() => results().length > before, 'a reload is answered', 10_000)
+    await eventually(() => results().length > before, 'a reload is answered')
   }
 
   const answers: number[] = []
@@ -53,19 +53,15 @@ t.test('a hundred reloads under load, every second one broken, lose and leak not
   const database = openDatabase(join(directory, 'relay.db'), { readonly: true })
   t.teardown(() => database.close())
   const count = (sql: string) => database.prepare(sql).pluck().get() as number
-  await eventually(
-    () => count("select count(*) from delivery_log where state != 'delivered'") === 0,
-    'all delivered',
-    20_000,
-  )
+  await eventually(() => count("select count(*) from delivery_log where state != 'delivered'") === 0, 'all delivered')
   t.equal(count('select count(*) from event_log'), answers.length)
   for (const path of ['/stays', '/changes']) {
     const times = sink.received.filter(({ url }) => url === path).length
     t.equal(times, answers.length, `each once to ${path}`)
   }
   // What one configuration opened, the next has closed: connections of the last few at most.
-  await eventually(() => open() <= before.open + 8, 'no descriptor has leaked', 15_000)
-  t.ok(threads() <= before.threads, 'no thread has leaked')
+  await eventually(() => open() <= before.open + 8, 'no descriptor has leaked')
+  await eventually(() => threads() <= before.threads, 'no thread has leaked')
   t.equal((await relay.end('SIGTERM')).code, 0, 'and nothing keeps it from ending')
 })
 

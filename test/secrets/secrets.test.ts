@@ -107,7 +107,7 @@ t.test('no secret comes out: not of the relay, the commands or the API, and none
       deliveries!.length > 0 && deliveries!.every(({ attempts, state }) => Number(attempts) > 0 || state !== 'pending')
     )
   }
-  await eventually(attempted, 'all has been tried', 20_000)
+  await eventually(attempted, 'all has been tried')
 
   // Reloads: of what is wrong beside secrets, of what is no YAML at all, and of what is right again.
   const good = readFileSync(join(directory, 'relay.yaml'), 'utf8')
