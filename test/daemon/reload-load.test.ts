@@ -7,6 +7,7 @@ import { startDaemon } from '../../src/daemon.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
@@ -14,7 +15,7 @@ const RELOADS = 100
 const CLIENTS = 2
 
 t.test('a hundred reloads under load, every second one broken, lose and leak nothing', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const sink = await httpServer(t, (response) => response.end())
   const write = (n: number) =>
     writeConfig(directory, {
@@ -66,7 +67,7 @@ t.test('a hundred reloads under load, every second one broken, lose and leak not
 })
 
 t.test('no reload leaves a timer behind', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const load = (n: number) => {
     const file = writeConfig(directory, {
       sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET], expectWithin: `${10 + n}m` } },
