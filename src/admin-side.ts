@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { createAdminApp } from './admin/app.ts'
 import type { Readings } from './admin/gauges.ts'
 import { AdminListener } from './admin/listener.ts'
 import type { Metrics } from './admin/metrics.ts'
@@ -76,7 +75,9 @@ export class AdminSide {
     await this.#operator?.close()
   }
 
-  #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
+  async #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
+    // Loaded where there is an `admin` section: with what checks requests by their schemas, it is a tenth of the relay.
+    const { createAdminApp } = await import('./admin/app.ts')
     const { metrics, write, lackOfSpace, newRequestId, clock, logger } = this.#options
     return createAdminApp({
       access: { host: 'host' in listen ? listen.host : null, hosts, token },

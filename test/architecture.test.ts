@@ -149,8 +149,8 @@ const ONLY_IN: Record<string, readonly string[]> = {
   commander: ['cli'],
 }
 
-/** What the domain may use: nothing that reads or writes anything. */
-const PURE = ['node:crypto', 'node:util', 'jsonata']
+/** What the domain may use: nothing that reads or writes anything, but for a package that is loaded when it is needed. */
+const PURE = ['node:crypto', 'node:util', 'node:module', 'jsonata']
 
 /** The part that a file belongs to: the longest name in the table that it is, or is in. */
 function partOf(file: string): string | undefined {

@@ -25,7 +25,7 @@ async function linesOf(journal: (stat: { dev: number; ino: number }) => string):
   })
   closeSync(fd)
   const text = () => readFileSync(out, 'utf8')
-  await eventually(() => text().includes('relay started'), 'it starts', 15_000)
+  await eventually(() => text().includes('relay started'), 'it starts')
   child.kill('SIGTERM')
   await once(child, 'exit')
   return text().split('\n').slice(0, -1)

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import { type AddressInfo, createServer as createNetServer, type Server, type Socket } from 'node:net'
@@ -57,12 +58,21 @@ export async function listening(t: Test, server: Server) {
   return { server, port, host: `127.0.0.1:${port}`, origin: `http://127.0.0.1:${port}` }
 }
 
-/** A port that nobody listens on now. */
+/**
+ * A port that nobody listens on now, and that the system gives to nobody who asks for any: those begin at 32768, and other
+ * tests take them all the time.
+ */
 export async function freePort(): Promise<number> {
-  const server = createNetServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(20_000, 32_768)
+    const server = createNetServer().listen(port, '127.0.0.1')
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
@@ -7,7 +7,27 @@ const HERE = fileURLToPath(new URL('.', import.meta.url))
 const TIMEOUT_MS = 180_000
 
 /** Those that take longest start first, so that none of them is what all wait for at the end. */
-const LONGEST = ['docs/', 'secrets/', 'daemon/', 'targets/exec', 'outbox/']
+const LONGEST = ['daemon/reconcile', 'secrets/', 'docs/', 'daemon/', 'simulation/', 'crash/', 'targets/exec', 'outbox/']
+
+/** Folders whose files are run by one process: each takes less time than it takes to start one. */
+const TOGETHER = [
+  'admin',
+  'alerts',
+  'cli',
+  'config',
+  'delivery',
+  'domain',
+  'ingest',
+  'outbox',
+  'soak',
+  'targets',
+  'ultravox',
+  'upkeep',
+]
+
+/** Files in them that take longer, look at what the whole process has open, or change something of it. */
+const ALONE =
+  /^(cli\/(completion|confirm|init|match|sign-verify)|config\/(fuzz|run-as)|outbox\/(retention|sqlite.*)|targets\/(deadlines|exec.*|hostile-answers|http-exchange|launcher)|ultravox\/(contract|reconciler|rotation|webhook-commands))\.test\.js$/
 
 /**
  * Runs all test files, some at a time. `tap` could do that, and does for single files; but it puts module hooks into every
@@ -15,10 +35,22 @@ const LONGEST = ['docs/', 'secrets/', 'daemon/', 'targets/exec', 'outbox/']
  * each. It puts none into what it sees started by `env`.
  */
 const files = readdirSync(HERE, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.test.js'))
-const longest = LONGEST.flatMap((start) => files.filter((file) => file.startsWith(start)))
+const isTogether = (file: string) => TOGETHER.includes(dirname(file)) && !ALONE.test(file)
+const alone = files.filter((file) => !isTogether(file))
+const longest = LONGEST.flatMap((start) => alone.filter((file) => file.startsWith(start)))
 
 t.jobs = 3
-for (const file of new Set([...longest, ...files])) {
-  const command = ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', join(HERE, file)]
-  t.spawn('/usr/bin/env', command, { buffered: true, timeout: TIMEOUT_MS }, relative(process.cwd(), join(HERE, file)))
+for (const file of new Set([...longest, ...alone])) run(shown(file), file)
+for (const folder of TOGETHER) {
+  const those = files.filter((file) => dirname(file) === folder && isTogether(file)).map(shown)
+  run(`${shown(folder)}, ${those.length} files`, 'together.js', `TOGETHER=${JSON.stringify(those)}`)
+}
+
+function shown(path: string): string {
+  return relative(process.cwd(), join(HERE, path))
+}
+
+function run(name: string, script: string, ...env: readonly string[]): void {
+  const command = ['-u', 'NODE_OPTIONS', ...env, process.execPath, '--enable-source-maps', join(HERE, script)]
+  t.spawn('/usr/bin/env', command, { buffered: true, timeout: TIMEOUT_MS }, name)
 }

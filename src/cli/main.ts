@@ -10,7 +10,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 try {
-  await createProgram().parseAsync()
+  const program = await createProgram(process.argv[2])
+  await program.parseAsync()
 } catch (error) {
   // A RelayError is expected and says what to do; of anything else, the stack is wanted.
   const text = error instanceof RelayError ? errorMessage(error) : ((error as Error).stack ?? errorMessage(error))

@@ -1,60 +1,50 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
-import { backfillCommand } from './backfill.ts'
-import { backupCommand } from './backup.ts'
-import { callsCommand } from './calls.ts'
-import { checkCommand } from './check.ts'
-import { completionCommand } from './completion.ts'
-import { configCommand } from './config.ts'
-import { deliveriesCommand } from './deliveries.ts'
-import { doctorCommand } from './doctor.ts'
-import { eraseCommand } from './erase.ts'
-import { eventsCommand } from './events.ts'
-import { initCommand } from './init.ts'
-import { matchCommand } from './match.ts'
-import { pruneCommand } from './prune.ts'
-import { rejectionsCommand } from './rejections.ts'
-import { reloadCommand } from './reload.ts'
-import { serveCommand } from './serve.ts'
-import { signCommand } from './sign.ts'
-import { statusCommand } from './status.ts'
 import { colorOption, setColor } from './style.ts'
-import { tailCommand } from './tail.ts'
-import { targetsCommand } from './targets.ts'
-import { triggerCommand } from './trigger.ts'
-import { verifyCommand } from './verify.ts'
-import { webhooksCommand } from './webhooks.ts'
 
 const USAGE_STATUS = 2
 
-/** All the commands there are. */
-export function createProgram(): Command {
+/** The commands in the order of the help, each loaded when it is needed: most of a command's time goes into loading. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  init: async () => (await import('./init.ts')).initCommand(),
+  serve: async () => (await import('./serve.ts')).serveCommand(),
+  check: async () => (await import('./check.ts')).checkCommand(),
+  reload: async () => (await import('./reload.ts')).reloadCommand(),
+  trigger: async () => (await import('./trigger.ts')).triggerCommand(),
+  status: async () => (await import('./status.ts')).statusCommand(),
+  tail: async () => (await import('./tail.ts')).tailCommand(),
+  events: async () => (await import('./events.ts')).eventsCommand(),
+  calls: async () => (await import('./calls.ts')).callsCommand(),
+  deliveries: async () => (await import('./deliveries.ts')).deliveriesCommand(),
+  rejections: async () => (await import('./rejections.ts')).rejectionsCommand(),
+  targets: async () => (await import('./targets.ts')).targetsCommand(),
+  backfill: async () => (await import('./backfill.ts')).backfillCommand(),
+  webhooks: async () => (await import('./webhooks.ts')).webhooksCommand(),
+  backup: async () => (await import('./backup.ts')).backupCommand(),
+  prune: async () => (await import('./prune.ts')).pruneCommand(),
+  erase: async () => (await import('./erase.ts')).eraseCommand(),
+  doctor: async () => (await import('./doctor.ts')).doctorCommand(),
+  match: async () => (await import('./match.ts')).matchCommand(),
+  sign: async () => (await import('./sign.ts')).signCommand(),
+  verify: async () => (await import('./verify.ts')).verifyCommand(),
+  config: async () => (await import('./config.ts')).configCommand(),
+}
+
+/**
+ * The program with all of its commands; with only the one that is asked for by its first argument, if it is one. Then nothing
+ * else can be told of: help, suggestions and completion need all of them.
+ */
+export async function createProgram(asked?: string): Promise<Command> {
   const program = new Command('ultravox-relay')
     .description('Verifies Ultravox webhooks, stores them durably and delivers each one to your own systems.')
     .version(VERSION)
-    .addCommand(initCommand())
-    .addCommand(serveCommand())
-    .addCommand(checkCommand())
-    .addCommand(reloadCommand())
-    .addCommand(triggerCommand())
-    .addCommand(statusCommand())
-    .addCommand(tailCommand())
-    .addCommand(eventsCommand())
-    .addCommand(callsCommand())
-    .addCommand(deliveriesCommand())
-    .addCommand(rejectionsCommand())
-    .addCommand(targetsCommand())
-    .addCommand(backfillCommand())
-    .addCommand(webhooksCommand())
-    .addCommand(backupCommand())
-    .addCommand(pruneCommand())
-    .addCommand(eraseCommand())
-    .addCommand(doctorCommand())
-    .addCommand(matchCommand())
-    .addCommand(signCommand())
-    .addCommand(verifyCommand())
-    .addCommand(configCommand())
-  program.addCommand(completionCommand(program))
+  const one = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined
+  const made = await Promise.all((one === undefined ? Object.values(COMMANDS) : [one]).map((make) => make()))
+  for (const command of made) program.addCommand(command)
+  if (one === undefined) {
+    const { completionCommand } = await import('./completion.ts')
+    program.addCommand(completionCommand(program))
+  }
   for (const command of withSubcommands(program)) {
     command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {
       process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)

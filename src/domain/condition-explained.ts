@@ -1,5 +1,5 @@
-import jsonata from 'jsonata'
 import { compileCondition, evaluationProblem } from './expression.ts'
+import { jsonata } from './jsonata.ts'
 
 /** What a condition comes to on a payload, and why. */
 export interface Explanation {
@@ -16,10 +16,10 @@ export interface Explanation {
 /** Throws `ExpressionError` where the text is no JSONata. */
 export async function explainCondition(text: string, payload: unknown): Promise<Explanation> {
   const condition = compileCondition(text)
-  const expression = jsonata(text)
+  const expression = jsonata()(text)
   const paths = new Set([...pathsIn(expression.ast())].map((keys) => keys.join('.')))
   const fields = await Promise.all(
-    [...paths].map(async (path) => ({ path, value: await jsonata(path).evaluate(payload) })),
+    [...paths].map(async (path) => ({ path, value: await jsonata()(path).evaluate(payload) })),
   )
   try {
     return { holds: await condition(payload), value: await expression.evaluate(payload), error: null, fields }

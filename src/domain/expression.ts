@@ -1,5 +1,6 @@
-import jsonata from 'jsonata'
+import type { Expression } from 'jsonata'
 import { errorMessage } from './errors.ts'
+import { jsonata } from './jsonata.ts'
 
 /** What is wrong with an expression, and where: `offset` counts characters from the start of the text. */
 export class ExpressionError extends Error {
@@ -18,7 +19,7 @@ export class ExpressionError extends Error {
  */
 export function compileCondition(text: string): (payload: unknown) => Promise<boolean> {
   compile(text, 0)
-  const condition = jsonata(`$boolean((${text}\n))`)
+  const condition = jsonata()(`$boolean((${text}\n))`)
   return async (payload) => (await condition.evaluate(payload)) === true
 }
 
@@ -52,8 +53,8 @@ export function compileValue(text: string): (context: unknown) => Promise<unknow
 }
 
 /** The text and the expressions of a template in turn, text first and last. */
-function partsOf(text: string): (string | jsonata.Expression)[] {
-  const parts: (string | jsonata.Expression)[] = []
+function partsOf(text: string): (string | Expression)[] {
+  const parts: (string | Expression)[] = []
   let rest = 0
   for (let open = text.indexOf('{{'); open !== -1; open = text.indexOf('{{', rest)) {
     const { expression, end } = expressionAt(text, open + 2)
@@ -89,7 +90,7 @@ function jsonOf(value: unknown): string | undefined | null {
 }
 
 /** JSONata itself may hold `}}` (`{"a":{"b":1}}`), so the expression ends at the first one that leaves it valid. */
-function expressionAt(text: string, start: number): { expression: jsonata.Expression; end: number } {
+function expressionAt(text: string, start: number): { expression: Expression; end: number } {
   let problem: ExpressionError | undefined
   for (let close = text.indexOf('}}', start); close !== -1; close = text.indexOf('}}', close + 1)) {
     try {
@@ -101,9 +102,9 @@ function expressionAt(text: string, start: number): { expression: jsonata.Expres
   throw problem ?? new ExpressionError('"{{" has no closing "}}"', start - 2)
 }
 
-function compile(text: string, offset: number): jsonata.Expression {
+function compile(text: string, offset: number): Expression {
   try {
-    return jsonata(text)
+    return jsonata()(text)
   } catch (error) {
     const position = (error as { position?: number }).position
     throw new ExpressionError(errorMessage(error), offset + Math.max(0, (position ?? 1) - 1))

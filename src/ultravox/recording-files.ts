@@ -50,6 +50,8 @@ export class RecordingFiles {
         await rename(this.#path(part), this.#path(eventId))
         await keep()
       } finally {
+        // It is opened beside all this: where there was nothing to write, it may be made only now.
+        if (!file.closed) await new Promise<void>((resolve) => file.once('close', () => resolve()))
         await rm(this.#path(part), { force: true })
       }
     })

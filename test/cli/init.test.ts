@@ -1,11 +1,11 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { runRelay } from '../daemon/relay-process.ts'
+import { runCommand } from '../daemon/run-command.ts'
 
 t.test('init writes a configuration that is valid as it stands, with a secret only its owner can read', async (t) => {
   const directory = t.testdir()
-  const { code, stdout, stderr } = await runRelay(['init'], directory)
+  const { code, stdout, stderr } = await runCommand(['init'], directory)
   t.match({ code, stdout }, { code: 0, stdout: 'relay.yaml\nrelay.secret\n' })
   t.match(stderr, /Register .*relay\.secret.*ultravox-relay serve.*trigger call\.ended/s)
   const secret = readFileSync(join(directory, 'relay.secret'), 'utf8')
@@ -16,7 +16,7 @@ t.test('init writes a configuration that is valid as it stands, with a secret on
   const schema = /^# yaml-language-server: \$schema=(.*)\n/.exec(yaml)?.[1] ?? ''
   t.ok(statSync(schema).isFile(), schema)
   t.notMatch(yaml, /example_do_not_use|cp relay\.example/)
-  t.match(await runRelay(['check'], directory), { code: 0, stdout: /is valid: 1 source/, stderr: '' })
+  t.match(await runCommand(['check'], directory), { code: 0, stdout: /is valid: 1 source/, stderr: '' })
 })
 
 t.test('init leaves what is there as it is', async (t) => {
@@ -25,10 +25,10 @@ t.test('init leaves what is there as it is', async (t) => {
     ['relay.yaml', 'relay.yaml'],
     ['other.yaml', 'other.secret'],
   ] as const) {
-    const { code, stderr } = await runRelay(['init', file], directory)
+    const { code, stderr } = await runCommand(['init', file], directory)
     t.match({ code, stderr }, { code: 1, stderr: `there is a file ${there} already` })
   }
-  t.match(await runRelay(['init', 'no/where.yaml'], directory), {
+  t.match(await runCommand(['init', 'no/where.yaml'], directory), {
     code: 1,
     stderr: /there is no directory no: make it first/,
   })

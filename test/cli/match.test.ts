@@ -1,5 +1,6 @@
 import t from 'tap'
-import { runRelay, writeConfig } from '../daemon/relay-process.ts'
+import { writeConfig } from '../daemon/relay-process.ts'
+import { runCommand } from '../daemon/run-command.ts'
 
 const hook = { type: 'exec', command: ['./not-here'] }
 const config = {
@@ -18,8 +19,8 @@ t.test('match says where an event would go, and why not elsewhere', async (t) =>
   const directory = t.testdir({ 'event.json': event })
   writeConfig(directory, config)
   const [shown, json] = await Promise.all([
-    runRelay(['match', 'event.json'], directory),
-    runRelay(['match', 'event.json', '--json'], directory),
+    runCommand(['match', 'event.json'], directory),
+    runCommand(['match', 'event.json', '--json'], directory),
   ])
   t.match(shown, { code: 0, stderr: '' })
   t.equal(
@@ -63,6 +64,6 @@ routes[3] to odd: yes
 t.test('what is no event is told as the relay would', async (t) => {
   const directory = t.testdir({ 'no.json': '[1]' })
   writeConfig(directory, config)
-  t.match(await runRelay(['match', 'no.json'], directory), { code: 2, stderr: /no event.*not a JSON object/ })
-  t.match(await runRelay(['match', 'gone.json'], directory), { code: 3, stderr: /there is no file gone\.json/ })
+  t.match(await runCommand(['match', 'no.json'], directory), { code: 2, stderr: /no event.*not a JSON object/ })
+  t.match(await runCommand(['match', 'gone.json'], directory), { code: 3, stderr: /there is no file gone\.json/ })
 })

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { stringify } from 'yaml'
-import { runRelay, startRelay, writeConfig } from '../daemon/relay-process.ts'
+import { startRelay, writeConfig } from '../daemon/relay-process.ts'
 import { runCommand } from '../daemon/run-command.ts'
 import { bodyOf } from '../daemon/ultravox-sender.ts'
 
@@ -14,7 +14,7 @@ const sources = { ultravox: { scheme: 'ultravox', secrets: ['${GONE}', FIRST, SE
 t.test('what sign prints is what verify takes, and neither shows a secret', async (t) => {
   const directory = t.testdir({ 'body.json': bodyOf('call.ended'), secret: `${SECOND}\n` })
   writeConfig(directory, { sources, ...rest })
-  const signed = await runRelay(['sign', 'body.json', '--secret-file', 'secret'], directory)
+  const signed = await runCommand(['sign', 'body.json', '--secret-file', 'secret'], directory)
   t.match(signed, {
     code: 0,
     stderr: '',
@@ -28,7 +28,7 @@ t.test('what sign prints is what verify takes, and neither shows a secret', asyn
     time.toUpperCase(),
   )
   writeFileSync(join(directory, 'headers'), headers)
-  const verified = await runRelay(['verify', 'body.json', '--headers', 'headers'], directory)
+  const verified = await runCommand(['verify', 'body.json', '--headers', 'headers'], directory)
   t.match(verified, {
     code: 0,
     stdout: /^genuine: signed with secret 3 of 3 of source ultravox\nsent .* ago: within the tolerance of 1m now\n$/,
@@ -45,8 +45,8 @@ t.test('verify tells in JSON how old a genuine request is, and ends with 1 for o
     ...['--signature', 'e3914a7c6b62ec3dfa975c090e5b401acf482689383ba7824263390deaa70ab0'],
   ]
   const [genuine, altered] = await Promise.all([
-    runRelay(['verify', 'body', ...claim, '--json'], directory),
-    runRelay(['verify', 'altered', ...claim], directory),
+    runCommand(['verify', 'body', ...claim, '--json'], directory),
+    runCommand(['verify', 'altered', ...claim], directory),
   ])
   t.equal(genuine.code, 0)
   t.match(JSON.parse(genuine.stdout), {
@@ -82,7 +82,7 @@ t.test(
         ...rest,
       }),
     )
-    const { stdout } = await runRelay(['sign', "it's.json", '--curl', '-c', 'port.yaml'], directory)
+    const { stdout } = await runCommand(['sign', "it's.json", '--curl', '-c', 'port.yaml'], directory)
     t.match(execFileSync('sh', ['-c', `${stdout.trim()} -s`], { cwd: directory }).toString(), /^HTTP\/1\.1 204/)
   },
 )

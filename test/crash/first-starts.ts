@@ -31,7 +31,7 @@ export async function killFirstStarts(t: Test, seed: number, count: number): Pro
     relay.stdout!.on('data', (chunk) => {
       text += chunk
     })
-    await eventually(() => existsSync(join(directory, 'relay.db')), 'the file appears', 30_000)
+    await eventually(() => existsSync(join(directory, 'relay.db')), 'the file appears')
     await sleep(random() * MAKING_MS)
     relay.kill('SIGKILL')
     await ended

@@ -32,7 +32,7 @@ export async function attachStrace(t: Test, pid: number, options: readonly strin
   createInterface(strace.stderr!).on('line', (line) => {
     if (/attached/.test(line)) attached += Number(line.match(/with (\d+) threads/)?.[1] ?? 1)
   })
-  await eventually(() => attached >= Number(threads()), 'strace is attached', 20_000)
+  await eventually(() => attached >= Number(threads()), 'strace is attached')
   return {
     async detach() {
       strace.kill('SIGINT')

@@ -27,6 +27,11 @@ async function running(t: Test) {
     async () => (await list('/api/deliveries?state=dead&state=delivered')).deliveries.length === 4,
     'what can be over is',
   )
+  // Of what nothing proves to be genuine, the sender is answered before it is on record.
+  await eventually(
+    async () => (await list('/api/rejections')).rejections!.length === 2,
+    'and what was refused is there',
+  )
   return { ...admin, directory, list, crm, relay, ...commandsIn(directory) }
 }
 

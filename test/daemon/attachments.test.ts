@@ -8,7 +8,8 @@ import { eventually } from '../eventually.ts'
 import { httpServer, rawHttpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { API_KEY, createFakeApi, type FakeRequest } from '../ultravox/fake-api.ts'
-import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { startRelay, writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
 const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
@@ -45,7 +46,7 @@ function statesIn(directory: string): { target: string; state: string; attempts:
   const outbox = openDatabase(join(directory, 'relay.db'), { readonly: true })
   try {
     return outbox
-      .prepare('select target, state, attempts, last_error from delivery_log order by target')
+      .prepare('select target, state, attempts, last_error from delivery_log order by target, delivery_id')
       .all() as ReturnType<typeof statesIn>
   } finally {
     outbox.close()
@@ -143,23 +144,35 @@ t.test('what was fetched outlives kill -9, and a retry does not ask again', asyn
   await second.end('SIGTERM')
 })
 
-t.test('a fetch that fails is a failed attempt, tells why, and is none of the target’s doing', async (t) => {
-  const { api, directory, write, body } = await provider(t)
-  const sink = await httpServer(t, (response) => response.end())
-  api.misbehave({ kind: 'answer', status: 400, body: '{"detail":"no"}' }, { times: 3, when: isMessages })
-  const crm = { type: 'http', url: sink.origin, attach: ['transcript'], breaker: { failures: 1 } }
-  const relay = await startRelay(t, write({ crm }))
-  await send(`${relay.origin}/webhooks/ultravox`, body)
-  await eventually(finished(directory), 'the provider answers again')
-  t.match(statesIn(directory), [{ target: 'crm', state: 'delivered', attempts: 4 }])
-  const failure = () => relay.log.find(({ outcome }) => outcome === 'failed')
-  await eventually(() => failure() !== undefined, 'it is logged')
-  t.match(failure(), {
-    error: /^transcript: GET \/api\/calls\/[\w-]+\/messages: was not taken \(400\): \{"detail":"no"\}$/,
-  })
-  t.notMatch(JSON.stringify(relay.log), /breaker opened/)
-  t.equal(sink.received.length, 1)
-})
+t.test(
+  'a fetch that fails is a failed attempt, tells why, and is none of the target’s doing; one that hangs is given back at a stop',
+  async (t) => {
+    const { api, directory, write, body } = await provider(t)
+    const sink = await httpServer(t, (response) => response.end())
+    api.misbehave({ kind: 'answer', status: 400, body: '{"detail":"no"}' }, { times: 3, when: isMessages })
+    const crm = { type: 'http', url: sink.origin, attach: ['transcript'], breaker: { failures: 1 } }
+    const server = { listen: '127.0.0.1:0', shutdownTimeout: '50ms' }
+    const relay = await startRelay(t, write({ crm }, { server }))
+    const url = `${relay.origin}/webhooks/ultravox`
+    await send(url, body)
+    await eventually(finished(directory), 'the provider answers again')
+    t.match(statesIn(directory), [{ target: 'crm', state: 'delivered', attempts: 4 }])
+    const failure = () => relay.log.find(({ outcome }) => outcome === 'failed')
+    await eventually(() => failure() !== undefined, 'it is logged')
+    t.match(failure(), {
+      error: /^transcript: GET \/api\/calls\/[\w-]+\/messages: was not taken \(400\): \{"detail":"no"\}$/,
+    })
+    t.notMatch(JSON.stringify(relay.log), /breaker opened/)
+    t.equal(sink.received.length, 1)
+
+    const other = api.calls.create()
+    api.misbehave({ kind: 'hang' }, { when: isMessages })
+    await send(url, bodyOf('call.ended', other))
+    await eventually(() => api.requests.some(({ path }) => path.includes(`${other}/messages`)), 'it is asked for')
+    t.match(await relay.end('SIGTERM'), { code: 0 })
+    t.match(statesIn(directory), [{ state: 'delivered' }, { state: 'pending', attempts: 0 }])
+  },
+)
 
 t.test('what is too large is dead with the name of the setting; a deleted call has null attached', async (t) => {
   const { api, callId, directory, write, body, recordings } = await provider(t)
@@ -199,17 +212,6 @@ t.test('what is too large is dead with the name of the setting; a deleted call h
   t.match(nothing(), { callId: gone })
 })
 
-t.test('a stop gives a delivery back whose fetch hangs', async (t) => {
-  const { api, directory, write, body } = await provider(t)
-  api.misbehave({ kind: 'hang' }, { when: isMessages })
-  const crm = { type: 'http', url: 'http://127.0.0.1:1', attach: ['transcript'] }
-  const relay = await startRelay(t, write({ crm }, { server: { listen: '127.0.0.1:0', shutdownTimeout: '50ms' } }))
-  await send(`${relay.origin}/webhooks/ultravox`, body)
-  await eventually(() => api.requests.some(isMessages), 'it is asked for')
-  t.match(await relay.end('SIGTERM'), { code: 0 })
-  t.match(statesIn(directory), [{ state: 'pending', attempts: 0 }])
-})
-
 t.test('the key does not go to the host a recording is at, and its URL stays out of what is kept', async (t) => {
   const { api, callId, directory, write, body } = await provider(t)
   const keys: unknown[] = []
@@ -242,7 +244,7 @@ t.test('another key is taken over by a reload', async (t) => {
   await send(`${relay.origin}/webhooks/ultravox`, body)
   await eventually(() => relay.log.some(({ error }) => /API key was refused/.test(String(error))), 'it is refused')
   write(targets)
-  t.match(await runRelay(['reload', '--config', config], directory), { code: 0 })
+  t.match(await runCommand(['reload', '--config', config], directory), { code: 0 })
   await eventually(finished(directory), 'it goes out')
   t.match(JSON.parse(sink.received[0]!.body.toString()).attached, { transcript: SAID })
 })

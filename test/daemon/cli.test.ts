@@ -5,6 +5,7 @@ import t from 'tap'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
 import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 import { SECRET } from './ultravox-sender.ts'
 
 const valid = {
@@ -16,12 +17,12 @@ const valid = {
 t.test('check says that a configuration is valid, and starts nothing', async (t) => {
   const directory = t.testdir()
   writeConfig(directory, valid)
-  t.match(await runRelay(['check'], directory), {
+  t.match(await runCommand(['check'], directory), {
     code: 0,
     stdout: 'relay.yaml is valid: 1 source, 1 target, 1 route\n',
     stderr: '',
   })
-  const { code, stdout } = await runRelay(['check', '--json'], directory)
+  const { code, stdout } = await runCommand(['check', '--json'], directory)
   t.equal(code, 0)
   t.same(JSON.parse(stdout), { file: 'relay.yaml', valid: true, problems: [], warnings: [] })
   t.notOk(readdirNames(directory).includes('relay.db'))
@@ -52,7 +53,7 @@ t.test('check tells everything that is wrong with its place, and ends with 2; se
     t.match(stderr, /my\.yaml:4:\d+: targets\.crm\.urll: .*did you mean "url"/)
     t.match(stderr, /my\.yaml:6:\d+: routes\[0\]\.to\[0\]: .*did you mean "crm"/)
   }
-  const { code, stdout, stderr } = await runRelay(['check', '--config', 'my.yaml', '--json'], directory)
+  const { code, stdout, stderr } = await runCommand(['check', '--config', 'my.yaml', '--json'], directory)
   t.match({ code, stderr }, { code: 2, stderr: '' })
   const { valid: isValid, problems } = JSON.parse(stdout)
   t.equal(isValid, false)
@@ -72,36 +73,23 @@ t.test('a missing configuration is told with how to start', async (t) => {
 t.test('an unknown command or option is a usage error that says where to read on', async (t) => {
   const directory = t.testdir()
   for (const args of [['srve'], ['check', '--cofnig', 'x'], ['trigger'], ['config', 'schema', '--x']]) {
-    const { code, stderr } = await runRelay(args, directory)
+    const { code, stderr } = await runCommand(args, directory)
     t.equal(code, 2, args.join(' '))
     t.match(stderr, /error: .*--help/s)
   }
   t.equal((await runRelay(['--help'], directory)).code, 0)
-  t.match((await runRelay(['--version'], directory)).stdout, /^\d+\.\d+\.\d+\n$/)
+  t.match((await runCommand(['--version'], directory)).stdout, /^\d+\.\d+\.\d+\n$/)
 })
 
 t.test('a source that is not verified is warned of at every start', async (t) => {
   const directory = t.testdir()
   const config = writeConfig(directory, { ...valid, sources: { open: { scheme: 'none' } } })
-  t.match(await runRelay(['check'], directory), { code: 0, stderr: /^warning: .*sources\.open/ })
+  t.match(await runCommand(['check'], directory), { code: 0, stderr: /^warning: .*sources\.open/ })
   const relay = await startRelay(t, config)
   t.match((await relay.end('SIGTERM')).stderr, /^warning: .*sources\.open/)
 })
 
-t.test('starting says where it listens, what it has, and how to send a first event', async (t) => {
-  const directory = t.testdir()
-  const relay = await startRelay(t, writeConfig(directory, valid))
-  await eventually(() => relay.stderr().includes('trigger'), 'the banner')
-  const banner = relay.stderr()
-  t.match(banner, `listening  ${relay.origin}`)
-  t.match(banner, join(directory, 'relay.db'))
-  t.match(banner, /sources +ultravox +http:\S+\/webhooks\/ultravox/)
-  t.match(banner, /targets +sink +exec/)
-  t.match(banner, /routes +\* +→ sink/)
-  t.match(banner, /trigger call\.ended --config/)
-})
-
-t.test('trigger sends a sample that is verified and delivered like any other', async (t) => {
+t.test('a start says how to send a first event, and trigger sends one that is taken like any other', async (t) => {
   const directory = t.testdir()
   const crm = await httpServer(t, (response) => response.end())
   const config = writeConfig(directory, {
@@ -110,10 +98,19 @@ t.test('trigger sends a sample that is verified and delivered like any other', a
     routes: [{ events: ['*'], to: ['crm'] }],
   })
   const relay = await startRelay(t, config)
+  await eventually(() => relay.stderr().includes('trigger'), 'the banner')
+  const banner = relay.stderr()
+  t.match(banner, `listening  ${relay.origin}`)
+  t.match(banner, join(directory, 'relay.db'))
+  t.match(banner, /sources +ultravox +http:\S+\/webhooks\/ultravox/)
+  t.match(banner, /targets +crm +http/)
+  t.match(banner, /routes +\* +→ crm/)
+  t.match(banner, /trigger call\.ended --config/)
+
   // The configuration takes any free port; the trigger has to be told the one that was taken.
   const taken = writeConfig(directoryOfItsOwn(), { ...valid, server: { listen: new URL(relay.origin).host } })
   const args = ['trigger', 'call.ended', '--config', taken, '--call-id', 'my-call', '--set', 'call.endReason=timeout']
-  t.match(await runRelay([...args, '--set', 'call.metadata.n=3'], directory), {
+  t.match(await runCommand([...args, '--set', 'call.metadata.n=3'], directory), {
     code: 0,
     stdout: 'call.ended to source ultravox, call my-call: 204 taken\n',
   })
@@ -126,23 +123,23 @@ t.test('trigger sends a sample that is verified and delivered like any other', a
     sources: { ultravox: { scheme: 'ultravox', secrets: ['other'] } },
     server: { listen: new URL(relay.origin).host },
   })
-  t.match(await runRelay(['trigger', 'call.ended', '--config', wrong], directory), {
+  t.match(await runCommand(['trigger', 'call.ended', '--config', wrong], directory), {
     code: 1,
     stdout: /: 401 \{"error":"signature_mismatch"/,
   })
-  const told = await runRelay(['trigger', 'call.ended', '--config', wrong, '--call-id', 'c', '--json'], directory)
+  const told = await runCommand(['trigger', 'call.ended', '--config', wrong, '--call-id', 'c', '--json'], directory)
   t.match(JSON.parse(told.stdout), { event: 'call.ended', callId: 'c', source: 'ultravox', status: 401 })
   const nobody = writeConfig(directoryOfItsOwn(), { ...valid, server: { listen: '127.0.0.1:1' } })
-  t.match(await runRelay(['trigger', 'call.ended', '--config', nobody], directory), {
+  t.match(await runCommand(['trigger', 'call.ended', '--config', nobody], directory), {
     code: 4,
     stderr: /no answer from http:\/\/127\.0\.0\.1:1\/webhooks\/ultravox: .*is the relay running\?/,
   })
-  t.match(await runRelay(['trigger', 'call.ended', '--config', config], directory), { code: 2, stderr: /has port 0/ })
-  t.match(await runRelay(['trigger', 'x.y', '--config', taken, '--set', 'call=null'], directory), {
+  t.match(await runCommand(['trigger', 'call.ended', '--config', config], directory), { code: 2, stderr: /has port 0/ })
+  t.match(await runCommand(['trigger', 'x.y', '--config', taken, '--set', 'call=null'], directory), {
     code: 0,
     stdout: 'x.y to source ultravox, call without id: 204 taken\n',
   })
-  t.match(await runRelay(['trigger', 'call.ended', '--config', taken, '--source', 'x'], directory), {
+  t.match(await runCommand(['trigger', 'call.ended', '--config', taken, '--source', 'x'], directory), {
     code: 2,
     stderr: /there is no source x; there is: ultravox/,
   })
@@ -152,8 +149,8 @@ t.test('config schema and config reference print what stands in config/ and docs
   const directory = t.testdir()
   const fresh = { code: 0, stderr: '' }
   const [schema, reference] = ['config/relay.schema.json', 'docs/configuration.md'].map((f) => readFileSync(f, 'utf8'))
-  t.match(await runRelay(['config', 'schema'], directory), { ...fresh, stdout: schema }, 'run npm run schema')
-  t.match(await runRelay(['config', 'reference'], directory), { ...fresh, stdout: reference }, 'run npm run schema')
+  t.match(await runCommand(['config', 'schema'], directory), { ...fresh, stdout: schema }, 'run npm run schema')
+  t.match(await runCommand(['config', 'reference'], directory), { ...fresh, stdout: reference }, 'run npm run schema')
 })
 
 function directoryOfItsOwn(): string {

@@ -19,7 +19,7 @@ t.test('a clock that jumps by an hour either way neither stops the retries nor m
     sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
     targets: { crm: { type: 'http', url: crm.origin, concurrency: 2, breaker: { failures: 1000 } } },
     routes: [{ events: ['*'], to: ['crm'] }],
-    retry: { initialDelay: '1s', factor: 1, maxDelay: '1s', jitter: 0 },
+    retry: { initialDelay: '500ms', factor: 1, maxDelay: '500ms', jitter: 0 },
   })
   const relay = await startRelay(t, config, clock.env)
   await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))
@@ -30,10 +30,12 @@ t.test('a clock that jumps by an hour either way neither stops the retries nor m
     shift += jump
     clock.set(shift)
     const before = crm.received.length
-    await eventually(() => crm.received.length >= before + 2, `retries go on after ${jump} s`, 10_000)
-    const settled = crm.received.length
+    await eventually(() => crm.received.length >= before + 2, `retries go on after ${jump} s`)
+    const [settled, since] = [crm.received.length, performance.now()]
     await sleep(1_000)
-    t.ok(crm.received.length - settled <= 2, `${crm.received.length - settled} attempts in a second after ${jump} s`)
+    const seconds = (performance.now() - since) / 1_000
+    const more = crm.received.length - settled
+    t.ok(more <= 2 * seconds + 1, `${more} attempts in ${seconds} s after ${jump} s`)
   }
   const line = relay.log.findLast(({ msg }) => msg === 'delivery attempted')
   t.ok(Math.abs(Date.parse(line!.time as string) - clock.now()) < 60_000, 'the clock was really moved')
@@ -75,5 +77,5 @@ t.test('what a clock that was a month ahead has put off goes out when it is righ
   status = 200
   const before = service.received.length
   await startRelay(t, config, clock.env)
-  await eventually(() => service.received.length >= before + 2 * targets.length, 'all of it goes out', 20_000)
+  await eventually(() => service.received.length >= before + 2 * targets.length, 'all of it goes out')
 })

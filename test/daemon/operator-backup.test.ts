@@ -84,7 +84,7 @@ t.test('a backup beside a relay that receives is whole, and can be restored', as
   })
   await startRelay(t, config)
   const calls = () => new Set(down.received.map(({ headers }) => headers['x-relay-call-id']))
-  await eventually(() => before.every((callId) => calls().has(callId)), 'deliveries go on', 20_000)
+  await eventually(() => before.every((callId) => calls().has(callId)), 'deliveries go on')
   t.match(await run('events list --limit 1'), { code: 0 })
 })
 

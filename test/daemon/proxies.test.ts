@@ -113,17 +113,13 @@ async function start(t: Test, { program, args }: Proxy, place: Place, port: numb
     child.kill('SIGTERM')
     await ended
   })
-  await eventually(
-    async () => {
-      if (child.exitCode !== null) throw new Error(`${program} ended: ${said}`)
-      return request(`https://127.0.0.1:${port}/`, { dispatcher: impatient }).then(
-        ({ body }) => body.dump().then(() => true),
-        () => false,
-      )
-    },
-    `${program} listens`,
-    15_000,
-  )
+  await eventually(async () => {
+    if (child.exitCode !== null) throw new Error(`${program} ended: ${said}`)
+    return request(`https://127.0.0.1:${port}/`, { dispatcher: impatient }).then(
+      ({ body }) => body.dump().then(() => true),
+      () => false,
+    )
+  }, `${program} listens`)
   return child
 }
 

@@ -29,41 +29,58 @@ async function logged(relay: RelayProcess, message: string, count = 1): Promise<
   return lines()[count - 1]!
 }
 
-t.test('a changed configuration is taken over, and what has changed is logged by name', async (t) => {
-  const { relay, to, write, post, reload, arrived, file } = await running(t)
-  await post()
-  await eventually(() => arrived('old') === 1, 'it goes to the old address')
+t.test('a running relay', async (t) => {
+  const { file, relay, to, write, post, reload, arrived } = await running(t)
 
-  write({
-    targets: { crm: to('new', { timeout: '3s' }), ops: to('ops') },
-    routes: [{ events: ['call.*'], to: ['crm', 'ops'] }],
+  await t.test('an invalid one is told of, and the old one stays', async (t) => {
+    writeFileSync(file, readFileSync(file, 'utf8').replace('url:', 'ulr:'))
+    const refused = await reload()
+    t.equal(refused.code, 2)
+    t.match(refused.stderr, /ulr/)
+    relay.process.kill('SIGHUP')
+    await eventually(
+      () => relay.log.some(({ msg }) => msg === 'configuration not reloaded, the old one stays'),
+      'a bare signal is answered in the log',
+    )
+    t.equal((await post()).status, 204)
+    await eventually(() => arrived('old') === 1, 'it goes on as before')
   })
-  t.match(await reload(), { code: 0, stdout: `${file} is reloaded\n`, stderr: '' })
-  t.match(await logged(relay, 'configuration reloaded'), {
-    changed: ['targets.crm changed: url, timeout', 'targets.ops added', 'routes changed'],
+
+  await t.test('a changed configuration is taken over, and what has changed is logged by name', async (t) => {
+    const old = arrived('old')
+    write({
+      targets: { crm: to('new', { timeout: '3s' }), ops: to('ops') },
+      routes: [{ events: ['call.*'], to: ['crm', 'ops'] }],
+    })
+    t.match(await reload(), { code: 0, stdout: `${file} is reloaded\n`, stderr: '' })
+    t.match(await logged(relay, 'configuration reloaded'), {
+      changed: ['targets.crm changed: url, timeout', 'targets.ops added', 'routes changed'],
+    })
+    t.equal((await post()).status, 204)
+    await eventually(() => arrived('new') === 1 && arrived('ops') === 1, 'it goes where it is to go now')
+    t.equal(arrived('old'), old)
+
+    const again = JSON.parse((await reload('--json')).stdout)
+    t.match(again, { configFile: file, reloadedAt: /^\d{4}-.*Z$/ })
+    t.same((await logged(relay, 'configuration reloaded', 2)).changed, [])
   })
-  t.equal((await post()).status, 204)
-  await eventually(() => arrived('new') === 1 && arrived('ops') === 1, 'it goes where it is to go now')
-  t.equal(arrived('old'), 1)
 
-  const again = JSON.parse((await reload('--json')).stdout)
-  t.match(again, { configFile: file, reloadedAt: /^\d{4}-.*Z$/ })
-  t.same((await logged(relay, 'configuration reloaded', 2)).changed, [])
-})
+  await t.test('what takes a restart is said, and the rest is taken over', async (t) => {
+    write({
+      server: { listen: '127.0.0.1:1' },
+      targets: { crm: to('newest') },
+      routes: [{ events: ['*'], to: ['crm'] }],
+    })
+    t.equal((await reload()).code, 0)
+    t.match(await logged(relay, 'changes that take a restart'), { keys: ['server.listen'] })
+    t.equal((await post()).status, 204)
+    await eventually(() => arrived('newest') === 1, 'the new target has it')
+  })
 
-t.test('an invalid one is told of, and the old one stays', async (t) => {
-  const { file, relay, post, reload, arrived } = await running(t)
-  writeFileSync(file, readFileSync(file, 'utf8').replace('url:', 'ulr:'))
-  const refused = await reload()
-  t.equal(refused.code, 2)
-  t.match(refused.stderr, /ulr/)
-  relay.process.kill('SIGHUP')
-  await eventually(
-    () => relay.log.some(({ msg }) => msg === 'configuration not reloaded, the old one stays'),
-    'a bare signal is answered in the log',
-  )
-  t.equal((await post()).status, 204)
-  await eventually(() => arrived('old') === 1, 'it goes on as before')
+  await t.test('without a running relay there is nothing to reload', async (t) => {
+    await relay.end('SIGTERM')
+    t.match(await reload(), { code: 4, stdout: '', stderr: /no relay is running/ })
+  })
 })
 
 t.test('the relay itself refuses what only it can see to be wrong, and reload says so', async (t) => {
@@ -79,19 +96,6 @@ t.test('the relay itself refuses what only it can see to be wrong, and reload sa
   writeConfig(directory, text('$' + '{ONLY_HERE}'))
   const refused = await runRelay(['reload', '--config', file], directory, { ONLY_HERE: 'x'.repeat(20) })
   t.match(refused, { code: 2, stdout: '', stderr: /not reloaded, the old configuration stays:\n.*ONLY_HERE/ })
-})
-
-t.test('what takes a restart is said, and the rest is taken over', async (t) => {
-  const { relay, to, write, post, reload, arrived } = await running(t)
-  write({
-    server: { listen: '127.0.0.1:1' },
-    targets: { crm: to('new') },
-    routes: [{ events: ['*'], to: ['crm'] }],
-  })
-  t.equal((await reload()).code, 0)
-  t.match(await logged(relay, 'changes that take a restart'), { keys: ['server.listen'] })
-  t.equal((await post()).status, 204)
-  await eventually(() => arrived('new') === 1, 'the new target has it')
 })
 
 t.test('a secret that is replaced holds from the next request on', async (t) => {
@@ -132,10 +136,4 @@ t.test('an attempt under way ends under the old configuration, and its retry goe
   t.equal((await runCommand(['reload', '--config', file], directory)).code, 0)
   pending[0]!()
   await eventually(() => sink.received.some(({ url }) => url === '/fast'), 'tried again at the new address')
-})
-
-t.test('without a running relay there is nothing to reload', async (t) => {
-  const { relay, reload } = await running(t)
-  await relay.end('SIGTERM')
-  t.match(await reload(), { code: 4, stdout: '', stderr: /no relay is running/ })
 })

@@ -52,7 +52,10 @@ t.test('each request has an id: in its answer, in its line, and with its refusal
   }
 
   const { json, run } = commandsIn(directory)
-  const { rejections } = (await json('rejections list')) as { rejections: Row[] }
+  // The sender is answered before it is on record.
+  const listed = async () => ((await json('rejections list')) as { rejections: Row[] }).rejections
+  await eventually(async () => (await listed()).length > 0, 'it is on record')
+  const rejections = await listed()
   t.match(rejections, [{ requestId: idOf(forged) }])
   t.match(
     (await run('rejections show', String(rejections[0]!.rejectionId))).stdout,

@@ -151,11 +151,3 @@ t.test('below the reserve events are refused, deliveries go on, and above it eve
   t.ok(existsSync(join(directory, 'relay.db')))
   t.equal((await relay.end('SIGTERM')).code, 0)
 })
-
-t.test('with a reserve that is not there, nothing is taken from the start', async (t) => {
-  const directory = scratch(t)
-  const crm = await service(t, true)
-  const outbox = { path: './relay.db', reserve: '100000gb' }
-  const relay = await startRelay(t, writeConfig(directory, { sources, targets: { crm: crm.target }, routes, outbox }))
-  t.equal((await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))).status, 503)
-})

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { httpServer } from '../local-server.ts'
-import { runRelay, writeConfig } from './relay-process.ts'
+import { writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 
 const MARK = 'marked-secret'
 const sources = { ultravox: { scheme: 'ultravox', secrets: [MARK] } }
@@ -21,7 +22,7 @@ t.test('a target is sent one event that tells it is a test, and what was sent is
     body: { call: '{{call.callId}}', test: '{{call.metadata.test}}', key: `${MARK}-of-some-length` },
   }
   writeConfig(directory, { sources, targets: { crm: http }, routes: [{ events: ['*'], to: ['crm'] }] })
-  const { code, stdout, stderr } = await runRelay(['targets', 'test', 'crm', '--event', 'call.billed'], directory)
+  const { code, stdout, stderr } = await runCommand(['targets', 'test', 'crm', '--event', 'call.billed'], directory)
   t.equal(code, 0, stderr)
   t.notMatch(stdout + stderr, MARK)
   for (const text of ['abc-1', '\u001b']) t.notOk(stdout.includes(text))
@@ -44,7 +45,7 @@ t.test('what came of it decides the exit code, for every kind of target', async 
     nobody: { type: 'http', url: 'http://127.0.0.1:1/x' },
   }
   writeConfig(directory, { sources, targets, routes: [{ events: ['*'], to: Object.keys(targets) }] })
-  const test = (name: string) => runRelay(['targets', 'test', name], directory)
+  const test = (name: string) => runCommand(['targets', 'test', name], directory)
   const [ops, good, bad, nobody, none] = await Promise.all(['ops', 'good', 'bad', 'nobody', 'goood'].map(test))
   t.match(ops, {
     code: 1,
@@ -65,7 +66,7 @@ t.test('in JSON it is one document', async (t) => {
     targets: { hook: { type: 'exec', command: ['cat'] } },
     routes: [{ events: ['*'], to: ['hook'] }],
   })
-  const { code, stdout } = await runRelay(['targets', 'test', 'hook', '--json'], directory)
+  const { code, stdout } = await runCommand(['targets', 'test', 'hook', '--json'], directory)
   t.equal(code, 0)
   t.match(JSON.parse(stdout), {
     target: 'hook',

@@ -52,7 +52,7 @@ t.test('a renewed certificate is shown without a restart, and a broken one is no
   const { port, directory, relay } = await relayWithTls(t)
   // The key is not that of the certificate: half done.
   writeFileSync(join(directory, 'cert.pem'), SELF_SIGNED_CRM.cert)
-  const said = (msg: RegExp) => eventually(() => relay.log.some((line) => msg.test(line.msg)), String(msg), 15_000)
+  const said = (msg: RegExp) => eventually(() => relay.log.some((line) => msg.test(line.msg)), String(msg))
   await said(/renewed certificate cannot be used/)
   t.equal((await shown(port)).name, 'localhost')
   writeFileSync(join(directory, 'next.pem'), SELF_SIGNED_CRM.key)

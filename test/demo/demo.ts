@@ -144,7 +144,7 @@ chapter('Deliveries')
 const database = openDatabase(join(directory, 'relay.db'), { readonly: true })
 const rows = (sql: string) => database.prepare(sql).all() as Record<string, unknown>[]
 const count = (sql: string) => Number(Object.values(rows(sql)[0]!)[0])
-await eventually(() => count("select count(*) from delivery_log where state = 'pending'") === 0, 'all settled', 30_000)
+await eventually(() => count("select count(*) from delivery_log where state = 'pending'") === 0, 'all settled')
 
 chapter('What the outbox says')
 printTable(rows('select event, target, state, attempts, last_status from delivery_log order by delivery_id'))

@@ -102,11 +102,10 @@ t.test('the incident in docs goes as it says', async (t) => {
   for (const [block, command, told] of document.matchAll(BLOCK)) {
     if (/list .*pending/.test(command!)) {
       // What a reader of the document has waited for.
-      await eventually(() => crm.received.length === CALLS * EVENTS.length + 1, 'the CRM has them all', 30_000)
+      await eventually(() => crm.received.length === CALLS * EVENTS.length + 1, 'the CRM has them all')
       await eventually(
         async () => (await deliveries('--target crm --state dead,pending')).length === 0,
         'all are settled',
-        30_000,
       )
     }
     const printed = await shell(command!)

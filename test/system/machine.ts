@@ -62,7 +62,7 @@ export async function bootMachine(t: Test): Promise<Machine> {
   )
   const ended = once(nspawn, 'exit')
   const leader = () => spawnSync('pgrep', ['-P', String(nspawn.pid)], { encoding: 'utf8' }).stdout.trim()
-  await eventually(() => leader() !== '', 'systemd-nspawn has started systemd', 10_000)
+  await eventually(() => leader() !== '', 'systemd-nspawn has started systemd')
   const pid = leader()
   t.teardown(async () => {
     process.kill(Number(pid), POWER_OFF)
@@ -91,7 +91,7 @@ export async function bootMachine(t: Test): Promise<Machine> {
   await eventually(
     () => /running|degraded/.test(attempt('systemctl', 'is-system-running').stdout),
     'systemd has booted',
-    30_000,
+    120_000,
   )
   return {
     run,

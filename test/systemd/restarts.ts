@@ -56,7 +56,7 @@ export async function restartUnderLoad(t: Test, restarts: number) {
   // From before the first start: the socket is there, and they wait.
   const clients = Array.from({ length: CLIENTS }, client)
   for (let start = 1; start <= restarts + 1; start++) {
-    await eventually(() => seen.started.length === start, `start ${start}`, 20_000)
+    await eventually(() => seen.started.length === start, `start ${start}`)
     const before = answers.length
     await eventually(() => answers.length > before + 10, 'there is load')
     if (start > restarts) {

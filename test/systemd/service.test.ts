@@ -60,10 +60,10 @@ t.test('systemd is told of the start, of reloads and of the end, in this order',
 
 t.test('an abstract address is as good, and signs of life come while the relay works', { skip }, async (t) => {
   const env = { WATCHDOG_USEC: '200000' }
-  const { relay, seen, until } = await startNotifying(t, () => `@relay-test-${process.pid}`, env)
+  const { relay, until } = await startNotifying(t, () => `@relay-test-${process.pid}`, env)
   await until('WATCHDOG=1', 3)
   t.equal((await relay.end('SIGTERM')).code, 0)
-  t.equal(seen('STOPPING=1').length, 1)
+  await until('STOPPING=1')
 })
 
 t.test('when the disk hangs, the signs of life end', { skip: skip || noStrace() }, async (t) => {
@@ -79,9 +79,10 @@ t.test('when the disk hangs, the signs of life end', { skip: skip || noStrace() 
 
   const answered = send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended')).catch(() => 'none')
   const stuck = () => relay.log.filter(({ msg }) => msg === 'no sign of life for systemd').length
-  await eventually(() => stuck() > 0, 'the relay notices')
+  // The last sign of life before may be on its way still.
+  await eventually(() => stuck() > 2, 'the relay notices')
   const signs = seen('WATCHDOG=1').length
-  await eventually(() => stuck() > 2, 'and goes on noticing')
+  await eventually(() => stuck() > 4, 'and goes on noticing')
   t.equal(seen('WATCHDOG=1').length, signs, 'meanwhile there was no sign of life')
   t.match(relay.log.findLast(({ level }) => level === 'error')!.problem, /^the outbox has not answered for 0\.2 s$/)
   strace.kill('SIGKILL')

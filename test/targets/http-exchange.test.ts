@@ -87,7 +87,7 @@ t.test('a body that drips for longer than the deadline is a timeout, whatever it
     const drip = setInterval(() => response.write('.'), 10)
     response.on('close', () => clearInterval(drip))
   })
-  const result = await exchanges(t, origin, { timeoutMs: 150 }).send(headers, body, running)
+  const result = await exchanges(t, origin, { timeoutMs: 500 }).send(headers, body, running)
   t.match(result, { kind: 'failed', status: 200, error: /^timeout/, response: /^slow\.*$/ })
 })
 
@@ -127,7 +127,7 @@ t.test('one that waits for a connection runs into its own deadline, and leaves t
     numbers.push(request.headers['x-number'])
     if (request.headers['x-number'] === '3') response.end()
   })
-  const { send } = exchanges(t, origin, { timeoutMs: 150 })
+  const { send } = exchanges(t, origin, { timeoutMs: 500 })
   const first = [send(['x-number', '1'], body, running), send(['x-number', '2'], body, running)]
   t.match(await Promise.all(first), [{ error: /^timeout/ }, { error: /^timeout/ }])
   t.match(await send(['x-number', '3'], body, running), { kind: 'answered' })
@@ -256,7 +256,7 @@ t.test('after every kind of trouble the same pool still works', async (t) => {
     else if (trouble === 2) response.socket!.end('garbage\r\n\r\n')
     else response.end()
   })
-  const { send } = exchanges(t, origin, { timeoutMs: 200 })
+  const { send } = exchanges(t, origin, { timeoutMs: 1_000 })
   const kinds: string[] = []
   for (let i = 0; i < 8; i++) kinds.push((await send(headers, body, running)).kind)
   t.same(kinds, ['failed', 'failed', 'failed', 'answered', 'failed', 'failed', 'failed', 'answered'])

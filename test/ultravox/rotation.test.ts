@@ -61,7 +61,7 @@ t.test('a rotation under a stream of webhooks loses none, and none is refused', 
 t.test('without an event it waits, Ctrl-C loses nothing, and --after goes on', async (t) => {
   const { directory, run, inFile, registered, rotated, state } = await rotatable(t)
   const waiting = startCommand(t, 'webhooks rotate-secret --yes', directory)
-  await eventually(() => waiting.output().includes('4 of 6: waiting for an event signed'), 'it waits', 15_000)
+  await eventually(() => waiting.output().includes('4 of 6: waiting for an event signed'), 'it waits')
   t.match(waiting.output(), /2 of 6: no relay is running/)
   t.equal(await waiting.interrupt(), 1)
   t.match(waiting.output(), /interrupted: both secrets are good.*run rotate-secret again/)
@@ -83,7 +83,7 @@ t.test('--abort leads back to the old secret, and only as long as that is possib
   const { directory, run, inFile, registered, state, api, webhookId } = await rotatable(t)
   t.match(await run('webhooks rotate-secret --abort --yes'), { code: 3, stderr: /no rotation is under way/ })
   const waiting = startCommand(t, 'webhooks rotate-secret --yes', directory)
-  await eventually(() => waiting.output().includes('4 of 6'), 'it waits', 15_000)
+  await eventually(() => waiting.output().includes('4 of 6'), 'it waits')
   await waiting.interrupt()
   const [, fresh] = inFile()
   api.webhooks.patch(webhookId, { secrets: [fresh!] })
@@ -119,7 +119,7 @@ t.test('killed at any request, before or after its effect, it ends right when it
       // The effect is there, its answer is not.
       if (effect)
         api.misbehave({ kind: 'stall' }, { when: (each) => isPatch(each) && api.requests.length - first === request })
-      await eventually(() => at !== undefined, 'it has come so far', 15_000)
+      await eventually(() => at !== undefined, 'it has come so far')
       child.kill('SIGKILL')
       await ended
       t.equal(isPatch(at!), request === 4 || request === 6)
@@ -146,7 +146,7 @@ t.test(
     }
     writeFileSync(state, JSON.stringify(written))
     const waiting = startCommand(t, 'webhooks rotate-secret --yes', directory)
-    await eventually(() => waiting.output().includes('4 of 6'), 'it waits', 15_000)
+    await eventually(() => waiting.output().includes('4 of 6'), 'it waits')
     await waiting.interrupt()
     const fresh = inFile()[1]!
     t.not(fingerprint(fresh), '0badf00d')
