@@ -5,6 +5,7 @@ import { PATH } from './requests.ts'
 
 /** What wrk saw. Latencies in milliseconds. */
 export interface Load {
+  readonly requestCount: number
   readonly perSecond: number
   readonly p50: number
   readonly p99: number
@@ -36,5 +37,5 @@ export async function load({ port, connections, seconds, requests, size }: LoadO
   if (line === undefined) throw new Error(`wrk said: ${output}`)
   const seen = JSON.parse(line) as { requests: number; seconds: number; p50: number; p99: number; failed: number }
   if (seen.failed > 0) throw new Error(`${seen.failed} of ${seen.requests} requests failed`)
-  return { perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
+  return { requestCount: seen.requests, perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
 }

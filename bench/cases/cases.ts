@@ -1,5 +1,6 @@
 import type { Case } from '../measure.ts'
 import { BACKLOG } from './backlog.ts'
+import { EVENT_LOOP } from './event-loop.ts'
 import { FORWARDING, LATENCY } from './forwarding.ts'
 import { CLAIM, HISTORY, START } from './growth.ts'
 import { IDLE } from './idle.ts'
@@ -10,11 +11,12 @@ import { SLOW_DISK } from './slow-disk.ts'
 /** All that is measured, in the order in which it is shown. */
 export const CASES: readonly Case[] = [
   ...INGEST,
+  EVENT_LOOP,
   SLOW_DISK,
   BACKLOG,
   FORWARDING,
   LATENCY,
-  CLAIM,
+  ...CLAIM,
   HISTORY,
   ORDER,
   START,

@@ -1,10 +1,8 @@
 import { join } from 'node:path'
 import { request } from 'undici'
-import { Secret } from '../../src/domain/secret.ts'
-import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signature.ts'
-import { alternate, type Case, type Figure, median, quantile, ratioOf, type Settings } from '../measure.ts'
+import { alternate, type Case, type Figure, median, quantile, ratio, type Settings } from '../measure.ts'
 import { type Program, type Surroundings, startProgram, startRelay } from '../processes.ts'
-import { bodyOf, PATH, SECRET, writeRequests } from '../requests.ts'
+import { bodyOf, headersOf, PATH, SECRET, writeRequests } from '../requests.ts'
 import { load } from '../wrk.ts'
 
 /** Starts what takes events and sends them on to two sinks. */
@@ -54,21 +52,13 @@ export const FORWARDING: Case = {
         })
         return rates.reduce((sum, one) => sum + one, 0)
       })
-    const { ours, reference } = await alternate(
+    const sides = await alternate(
       rounds,
       () => rate(relay),
       () => rate(forwarder),
     )
-    return [
-      {
-        name: this.name,
-        value: ratioOf(ours, reference),
-        unit: 'ratio',
-        floor: 0.6,
-        aim: 0.8,
-        absolute: `${Math.round(median(ours))} deliveries/s; a forwarder from memory ${Math.round(median(reference))}/s`,
-      },
-    ]
+    const shown = (value: number) => `${Math.round(value)} deliveries/s`
+    return [ratio(sides, { name: this.name, floor: 0.6, aim: 0.8, shown, reference: 'a forwarder from memory' })]
   },
 }
 
@@ -107,7 +97,6 @@ export const LATENCY: Case = {
 
 /** Sends events one after the other at a steady pace. Gives when each was sent, by its call id. */
 async function sendSteadily(port: number, count: number): Promise<Map<string, number>> {
-  const keys = [ultravoxKey(new Secret(SECRET))]
   const sentAt = new Map<string, number>()
   const answers: Promise<unknown>[] = []
   const startedAt = performance.now()
@@ -116,7 +105,7 @@ async function sendSteadily(port: number, count: number): Promise<Map<string, nu
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
     const callId = `latency-${number}`
     const body = bodyOf(callId)
-    const headers = ['content-type', 'application/json', ...ultravoxHeaders(keys, body, Date.now())]
+    const headers = headersOf(body)
     sentAt.set(callId, performance.timeOrigin + performance.now())
     answers.push(
       request(`http://127.0.0.1:${port}${PATH}`, { method: 'POST', headers, body }).then((a) => a.body.dump()),
