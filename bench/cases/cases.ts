@@ -6,6 +6,7 @@ import { CLAIM, HISTORY, START } from './growth.ts'
 import { IDLE } from './idle.ts'
 import { INGEST } from './ingest.ts'
 import { ORDER } from './order.ts'
+import { PEERS } from './peers.ts'
 import { SLOW_DISK } from './slow-disk.ts'
 
 /** All that is measured, in the order in which it is shown. */
@@ -16,6 +17,7 @@ export const CASES: readonly Case[] = [
   BACKLOG,
   FORWARDING,
   LATENCY,
+  ...PEERS,
   ...CLAIM,
   HISTORY,
   ORDER,
