@@ -5,7 +5,7 @@ import { PATH } from './requests.ts'
 
 /** What wrk saw. Latencies in milliseconds. */
 export interface Load {
-  readonly requests: number
+  readonly requestCount: number
   readonly perSecond: number
   readonly p50: number
   readonly p99: number
@@ -42,12 +42,12 @@ export async function load({ port, connections, seconds, requests, size, first =
   if (line === undefined) throw new Error(`wrk said: ${output}`)
   const seen = JSON.parse(line) as { requests: number; seconds: number; p50: number; p99: number; failed: number }
   if (seen.failed > 0) throw new Error(`${seen.failed} of ${seen.requests} requests failed`)
-  return { requests: seen.requests, perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
+  return { requestCount: seen.requests, perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
 }
 
 /** The same, after it has been loaded for a while: what is measured is a server that has been running, as all but a few are. */
 export async function loadWarm(options: LoadOptions): Promise<Load> {
-  const { requests } = await load({ ...options, seconds: WARM_UP_S })
+  const { requestCount } = await load({ ...options, seconds: WARM_UP_S })
   // Those that were under way at the end are not counted.
-  return load({ ...options, first: requests + options.connections })
+  return load({ ...options, first: requestCount + options.connections })
 }

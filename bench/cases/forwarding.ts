@@ -1,10 +1,8 @@
 import { join } from 'node:path'
 import { request } from 'undici'
-import { Secret } from '../../src/domain/secret.ts'
-import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signature.ts'
-import { alternate, type Case, type Figure, median, quantile, ratioOf, type Settings } from '../measure.ts'
+import { alternate, type Case, type Figure, median, quantile, ratio, type Settings } from '../measure.ts'
 import { type Program, type Surroundings, startProgram, startRelay } from '../processes.ts'
-import { bodyOf, PATH, SECRET, writeRequests } from '../requests.ts'
+import { bodyOf, headersOf, PATH, SECRET, writeRequests } from '../requests.ts'
 import { load, WARM_UP_S } from '../wrk.ts'
 
 const CONNECTIONS = 64
@@ -47,29 +45,23 @@ export const FORWARDING: Case = {
     const rate = (start: Start) =>
       between(around, start, async ({ port }, sinks) => {
         const warmed = await load({ port, connections: CONNECTIONS, seconds: WARM_UP_S, requests, size })
-        await arrived(sinks, warmed.requests)
-        const first = warmed.requests + CONNECTIONS
+        await arrived(sinks, warmed.requestCount)
+        const first = warmed.requestCount + CONNECTIONS
         const startedAt = performance.timeOrigin + performance.now()
         const loaded = await load({ port, connections: CONNECTIONS, seconds, requests, size, first })
-        const seen = await arrived(sinks, warmed.requests + Math.floor(loaded.requests * 0.99))
-        const rates = seen.map(({ received, lastAt }) => (received - warmed.requests) / ((lastAt - startedAt) / 1_000))
+        const seen = await arrived(sinks, warmed.requestCount + Math.floor(loaded.requestCount * 0.99))
+        const rates = seen.map(
+          ({ received, lastAt }) => (received - warmed.requestCount) / ((lastAt - startedAt) / 1_000),
+        )
         return rates.reduce((sum, one) => sum + one, 0)
       })
-    const { ours, reference } = await alternate(
+    const sides = await alternate(
       rounds,
       () => rate(relay),
       () => rate(forwarder),
     )
-    return [
-      {
-        name: this.name,
-        value: ratioOf(ours, reference),
-        unit: 'ratio',
-        floor: 0.6,
-        aim: 0.8,
-        absolute: `${Math.round(median(ours))} deliveries/s; a forwarder from memory ${Math.round(median(reference))}/s`,
-      },
-    ]
+    const shown = (value: number) => `${Math.round(value)} deliveries/s`
+    return [ratio(sides, { name: this.name, floor: 0.6, aim: 0.8, shown, reference: 'a forwarder from memory' })]
   },
 }
 
@@ -89,9 +81,9 @@ export const LATENCY: Case = {
     const through = (start: Start) =>
       between(around, start, async ({ port }, sinks) => {
         const warmed = await load({ port, connections: CONNECTIONS, seconds: WARM_UP_S, requests, size })
-        await arrived(sinks, warmed.requests)
+        await arrived(sinks, warmed.requestCount)
         const sentAt = await sendSteadily(port, seconds * PER_SECOND)
-        await arrived(sinks, warmed.requests + sentAt.size)
+        await arrived(sinks, warmed.requestCount + sentAt.size)
         const seen = JSON.parse(await sinks[0]!.ask('times')) as [string, number][]
         return seen.flatMap(([callId, at]) => (sentAt.has(callId) ? at - sentAt.get(callId)! : []))
       })
@@ -117,7 +109,6 @@ export const LATENCY: Case = {
 
 /** Sends events one after the other at a steady pace. Gives when each was sent, by its call id. */
 async function sendSteadily(port: number, count: number): Promise<Map<string, number>> {
-  const keys = [ultravoxKey(new Secret(SECRET))]
   const sentAt = new Map<string, number>()
   const answers: Promise<unknown>[] = []
   const startedAt = performance.now()
@@ -126,7 +117,7 @@ async function sendSteadily(port: number, count: number): Promise<Map<string, nu
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
     const callId = `latency-${number}`
     const body = bodyOf(callId)
-    const headers = ['content-type', 'application/json', ...ultravoxHeaders(keys, body, Date.now())]
+    const headers = headersOf(body)
     sentAt.set(callId, performance.timeOrigin + performance.now())
     answers.push(
       request(`http://127.0.0.1:${port}${PATH}`, { method: 'POST', headers, body }).then((a) => a.body.dump()),
