@@ -161,7 +161,7 @@ function createServer({ trustProxy, bodyLimitBytes, newRequestId, log }: AppOpti
     bodyLimit: bodyLimitBytes,
     genReqId: newRequestId,
     clientErrorHandler: (error, socket) => log.unreadable(answerUnreadable(error, socket, newRequestId())),
-    rewriteUrl: ({ url }) => decodableUrl(url!),
+    rewriteUrl: ({ url }) => decodableUrl(withoutOrigin(url!)),
   })
   // Verification and forwarding need the bytes as they came, whatever the Content-Type; Fastify's own JSON parser would
   // also refuse genuine bodies that hold `__proto__`.
@@ -190,6 +190,13 @@ function declaredLength({ headers }: FastifyRequest): number | null {
   if (headers['transfer-encoding'] !== undefined) return null
   const length = Number(headers['content-length'] ?? 0)
   return Number.isSafeInteger(length) ? length : null
+}
+
+/** Some clients name the origin too, as if to a proxy; HTTP has servers take that (RFC 9112, 3.2.2). Whose name it is does not matter. */
+function withoutOrigin(url: string): string {
+  if (url.startsWith('/')) return url
+  const rest = url.replace(/^https?:\/\/[^/?#]*/i, '')
+  return rest === url || rest.startsWith('/') ? rest : `/${rest}`
 }
 
 function wrongMethod(reply: FastifyReply, allow: string): Refusal {
