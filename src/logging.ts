@@ -1,9 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Logger, pino, stdTimeFunctions } from 'pino'
+import type { Logger } from 'pino'
 import type { AdminLog } from './admin/app.ts'
 import type { AlertsLog } from './alerts/alerts.ts'
 import type { CertificateLog } from './certificate-watch.ts'
-import type { Config } from './config/config.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
 import { errorMessage } from './domain/errors.ts'
@@ -11,8 +10,6 @@ import { withoutKeys } from './domain/secret.ts'
 import { traceIdOf } from './domain/trace-context.ts'
 import type { AppLog } from './ingest/app.ts'
 import type { RecordedReceipt } from './ingest/receiver.ts'
-import { isJournal, withPriorities } from './journal.ts'
-import { gatherLines, type LineWriter } from './line-writer.ts'
 import type { TracingLog } from './tracing.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
@@ -22,51 +19,6 @@ import type { DiskReserveLog } from './upkeep/disk-reserve.ts'
 import type { RetentionLog } from './upkeep/retention-watch.ts'
 
 export type { Logger }
-
-/** Most that may wait for a stdout that nobody reads, in bytes; lines beyond it are dropped, the relay goes on. */
-const MOST_WAITING = 16 * 1024 * 1024
-
-/** A logger, and how to have written what it was given. */
-export interface Log {
-  readonly logger: Logger
-  /** Writes what waits, for up to a second: a stdout that nobody reads must not keep the relay from ending. */
-  flush(): Promise<void>
-}
-
-export interface LogOptions {
-  /** Lines less grave are left out; `logger.level` changes it. */
-  readonly level: Config['log']['level']
-  /** Makes each line, JSON, into what is written. Absent: it is written as it is, and journald is told its level. */
-  readonly shape?: (json: string) => string
-}
-
-/** Lines on stdout, written in the background: nothing waits for whoever reads them. */
-export function createLog({ level, shape }: LogOptions): Log {
-  const destination = gatherLines(pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING }))
-  // Before the stream's own last flush, which begins at the same event.
-  process.prependListener('exit', destination.handOver)
-  const options = {
-    level,
-    base: null,
-    timestamp: stdTimeFunctions.isoTime,
-    formatters: { level: (level: string) => ({ level }) },
-  }
-  return {
-    logger: pino(
-      options,
-      shape === undefined ? asJson(destination) : { write: (json) => destination.write(shape(json)) },
-    ),
-    flush: () =>
-      new Promise((resolve) => {
-        setTimeout(resolve, 1_000).unref()
-        void destination.flush().then(resolve)
-      }),
-  }
-}
-
-function asJson(destination: LineWriter) {
-  return isJournal(1, process.env) ? withPriorities(destination) : destination
-}
 
 /** One line per request. Bodies, headers and query strings are not in it: they hold other people's data. */
 export function appLog(logger: Logger): AppLog {

@@ -70,6 +70,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'systemd',
     'daemon.ts',
     'event-id.ts',
+    'log-output.ts',
     'logging.ts',
     'target-factory.ts',
     'trace-ids.ts',
@@ -120,7 +121,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'call-attachments.ts': ['config', 'ultravox', 'upkeep', 'logging.ts'],
   'target-factory.ts': ['domain', 'config', 'targets'],
   [TARGET_CONNECTION]: ['domain', 'config', 'targets'],
-  'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts', 'journal.ts', 'line-writer.ts', 'tracing.ts'],
+  'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts', 'tracing.ts'],
+  'log-output.ts': ['config', 'journal.ts', 'line-writer.ts'],
   'journal.ts': [],
   'event-id.ts': ['domain', 'random-pool.ts'],
   'line-writer.ts': [],
@@ -145,7 +147,7 @@ const ONLY_IN: Record<string, readonly string[]> = {
   '@fastify/swagger': ['admin'],
   'prom-client': ['admin'],
   '@fastify/rate-limit': ['ingest'],
-  pino: ['logging.ts'],
+  pino: ['logging.ts', 'log-output.ts'],
   commander: ['cli'],
 }
 

@@ -30,7 +30,7 @@ export function serveCommand(): Command {
       const reloads = new Reloads()
       const stop = stopSignal()
       // Loaded here, so that the other commands need not wait for all that the daemon is made of.
-      const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../logging.ts')])
+      const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../log-output.ts')])
       const { logger, flush } = createLog({
         level: config.log.level,
         ...(isPretty(options.logFormat) && { shape: logLine }),

@@ -73,6 +73,8 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   app.decorateRequest('relayContentType', null)
   app.decorateRequest('relayReceipt', null)
   app.addHook('onRequest', async (request, reply) => {
+    // One of many that were sent at once, and its connection has broken off: nobody is there, nor has an address.
+    if (request.raw.socket.destroyed) return reply.hijack()
     reply.header(REQUEST_ID_HEADER, request.id)
     const path = request.url.split('?', 1)[0]!
     const stranger = !familiar.has(request.ip, clock.now())

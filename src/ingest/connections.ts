@@ -10,13 +10,17 @@ interface Exchange {
   readonly response: ServerResponse
 }
 
+interface Connection {
+  readonly socket: Socket
+  /** Not answered yet. Several where a client does not wait for its answers. */
+  readonly exchanges: Set<Exchange>
+}
+
 /** A server's connections, and what is asked on them. */
 export class Connections {
   readonly #keyOf: (socket: Socket) => Key
   /** The one on which nothing was answered for longest comes first. */
-  readonly #open = new Map<Key, Socket>()
-  /** Not answered yet. Several on one connection where a client does not wait for its answers. */
-  readonly #exchanges = new Map<Key, readonly Exchange[]>()
+  readonly #open = new Map<Key, Connection>()
 
   /** To be made before anything answers requests. */
   constructor(server: Server) {
@@ -24,15 +28,22 @@ export class Connections {
     this.#keyOf = server instanceof TlsServer ? addressOf : (socket) => socket
     server.on('connection', (socket: Socket) => {
       const key = this.#keyOf(socket)
-      this.#open.set(key, socket)
-      socket.once('close', () => {
-        if (this.#open.get(key) === socket) this.#open.delete(key)
-      })
+      const connection = { socket, exchanges: new Set<Exchange>() }
+      this.#open.set(key, connection)
+      socket.once('close', () => this.#closed(key, connection))
     })
     server.prependListener('request', (request, response) => {
       const key = this.#keyOf(request.socket)
-      this.#exchanges.set(key, [...(this.#exchanges.get(key) ?? []), { request, response }])
-      response.once('close', () => this.#answered(key, response))
+      const connection = this.#open.get(key)
+      if (connection === undefined) return
+      const exchange = { request, response }
+      connection.exchanges.add(exchange)
+      response.once('close', () => {
+        connection.exchanges.delete(exchange)
+        if (this.#open.get(key) !== connection) return
+        this.#open.delete(key)
+        this.#open.set(key, connection)
+      })
     })
   }
 
@@ -42,26 +53,24 @@ export class Connections {
 
   /** Those that wait for a request or for the rest of one, for longest first. */
   *waiting(): Generator<Socket> {
-    for (const [key, socket] of this.#open) if (!socket.destroyed && !this.#isBeingAnswered(key)) yield socket
+    for (const { socket, exchanges } of this.#open.values()) {
+      const isAnswering = [...exchanges].some(({ request }) => request.complete)
+      if (!socket.destroyed && !isAnswering) yield socket
+    }
   }
 
   /** The answers that are still to be written. */
   *unanswered(): Generator<ServerResponse> {
-    for (const exchanges of this.#exchanges.values()) for (const { response } of exchanges) yield response
+    for (const { exchanges } of this.#open.values()) for (const { response } of exchanges) yield response
   }
 
-  #isBeingAnswered(key: Key): boolean {
-    return this.#exchanges.get(key)?.some(({ request }) => request.complete) ?? false
-  }
-
-  #answered(key: Key, response: ServerResponse): void {
-    const left = this.#exchanges.get(key)!.filter((exchange) => exchange.response !== response)
-    if (left.length > 0) this.#exchanges.set(key, left)
-    else this.#exchanges.delete(key)
-    const socket = this.#open.get(key)
-    if (socket === undefined) return
-    this.#open.delete(key)
-    this.#open.set(key, socket)
+  /**
+   * Node closes the answer that is being written with its connection, but not those whose turn has not come: whoever keeps
+   * something until an answer is closed would keep it for ever.
+   */
+  #closed(key: Key, connection: Connection): void {
+    if (this.#open.get(key) === connection) this.#open.delete(key)
+    for (const { response } of connection.exchanges) if (response.socket === null) response.emit('close')
   }
 }
 
