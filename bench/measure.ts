@@ -20,6 +20,9 @@ export interface Case {
   run(settings: Settings, around: Surroundings): Promise<Figure[]>
 }
 
+/** A case cannot be measured on this machine, for something is not installed. */
+export class NotHere extends Error {}
+
 export interface Settings {
   /** How often each side is measured, in alternation. */
   readonly rounds: number
@@ -40,16 +43,21 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
 }
 
+/** What came of both sides of a comparison, in the order of the rounds. */
+export interface Sides<T> {
+  readonly ours: T[]
+  readonly reference: T[]
+}
+
 /**
- * Measures two things in turn, so that what the machine does otherwise falls on both. Each goes first every other time. Gives
- * the results of each, in the order of the rounds.
+ * Measures two things in turn, so that what the machine does otherwise falls on both. Each goes first every other time.
  */
 export async function alternate<T>(
   rounds: number,
   ours: () => Promise<T>,
   reference: () => Promise<T>,
-): Promise<{ readonly ours: T[]; readonly reference: T[] }> {
-  const results = { ours: [] as T[], reference: [] as T[] }
+): Promise<Sides<T>> {
+  const results: Sides<T> = { ours: [], reference: [] }
   for (let round = 0; round < rounds; round++) {
     const turns = [async () => results.ours.push(await ours()), async () => results.reference.push(await reference())]
     for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn()
@@ -57,7 +65,28 @@ export async function alternate<T>(
   return results
 }
 
-/** The median of the ratios, round by round. */
-export function ratioOf(ours: readonly number[], reference: readonly number[]): number {
-  return median(ours.map((value, round) => value / reference[round]!))
+/** The same of each result, such as one of several things that were measured together. */
+export function eachOf<T, U>({ ours, reference }: Sides<T>, of: (result: T) => U): Sides<U> {
+  return { ours: ours.map(of), reference: reference.map(of) }
+}
+
+/** How a ratio is told: its name and what is wanted of it, how a value is shown, and what the reference is called. */
+export interface Telling extends Pick<Figure, 'name' | 'floor' | 'aim' | 'most'> {
+  readonly shown: (value: number) => string
+  readonly reference: string
+}
+
+/** The median of the ratios, round by round, as a figure. */
+export function ratio({ ours, reference }: Sides<number>, telling: Telling): Figure {
+  const { shown, reference: called, ...wanted } = telling
+  return {
+    ...wanted,
+    value: median(ours.map((value, round) => value / reference[round]!)),
+    unit: 'ratio',
+    absolute: `${shown(median(ours))}; ${called} ${shown(median(reference))}`,
+  }
+}
+
+export function perSecond(value: number): string {
+  return `${Math.round(value)}/s`
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
@@ -21,6 +22,9 @@ export interface Program {
   end(): Promise<void>
 }
 
+/** All that runs now: what a case that failed has left behind is ended with it. */
+const running = new Set<ChildProcess>()
+
 /** Everything that was begun and is to be gone at the end of a case, the last first. */
 export class Surroundings {
   readonly #ends: (() => Promise<void> | void)[] = []
@@ -32,6 +36,10 @@ export class Surroundings {
 
   async end(): Promise<void> {
     for (const end of this.#ends.reverse()) await end()
+    for (const child of running) {
+      child.kill('SIGKILL')
+      await once(child, 'close')
+    }
     rmSync(this.directory, { recursive: true, force: true })
   }
 
@@ -55,19 +63,35 @@ export interface RelayOptions {
   readonly directory: string
   readonly targets: Targets
   readonly config?: Readonly<Record<string, unknown>>
+  /** For the Node that it runs on. */
+  readonly nodeArgs?: readonly string[]
   /** Run under this command, such as strace. */
   readonly under?: readonly string[]
 }
 
 type Targets = Readonly<Record<string, object>>
 
+/** Two targets that get nothing yet, where what is measured is taking in. */
+export const WAITING: Targets = {
+  crm: { type: 'http', url: 'http://127.0.0.1:9/crm', paused: true },
+  billing: { type: 'http', url: 'http://127.0.0.1:9/billing', paused: true },
+}
+
 /** Starts the relay as an operator would, its log thrown away, and waits until it takes requests. */
-export async function startRelay({ directory, targets, config = {}, under = [] }: RelayOptions): Promise<Program> {
+export async function startRelay(options: RelayOptions): Promise<Program> {
+  const { directory, targets, config = {}, nodeArgs = [], under = [] } = options
   const port = await freePort()
   const file = writeConfig(directory, targets, { server: { listen: `127.0.0.1:${port}` }, ...config })
-  const [command, ...args] = [...under, process.execPath, MAIN, 'serve', '--config', file]
+  const [command, ...args] = [...under, process.execPath, ...nodeArgs, MAIN, 'serve', '--config', file]
   const log = openSync(join(directory, 'relay.log'), 'w')
   const child = spawn(command!, args, { stdio: ['ignore', log, log] })
+  await listens(port, child)
+  return programOf(child, port)
+}
+
+/** Starts somebody else's server, and waits until it listens. */
+export async function startTool(command: string, args: readonly string[], port: number): Promise<Program> {
+  const child = spawn(command, args, { stdio: 'ignore' })
   await listens(port, child)
   return programOf(child, port)
 }
@@ -95,7 +119,8 @@ function writeConfig(directory: string, targets: Targets, more: object = {}): st
 }
 
 function programOf(child: ChildProcess, port: number, lines?: Interface): Program {
-  const ended = once(child, 'close')
+  running.add(child)
+  const ended = once(child, 'close').then(() => running.delete(child))
   return {
     port,
     pid: child.pid!,
@@ -111,17 +136,20 @@ function programOf(child: ChildProcess, port: number, lines?: Interface): Progra
 }
 
 async function nextLine(lines: Interface): Promise<string> {
-  return ((await once(lines, 'line')) as [string])[0]
+  const ended = once(lines, 'close').then(() => Promise.reject(new Error('a program ended before it answered')))
+  return ((await Promise.race([once(lines, 'line'), ended])) as [string])[0]
 }
 
-/** Resolves when something answers on a port. */
+/** Resolves when somebody listens on a port. */
 async function listens(port: number, child: ChildProcess): Promise<void> {
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`the relay ended with ${child.exitCode}`)
-    const isUp = await fetch(`http://127.0.0.1:${port}/`).then(
+    if (child.exitCode !== null) throw new Error(`${child.spawnargs[0]} ended with ${child.exitCode}`)
+    const socket = connect(port, '127.0.0.1')
+    const isUp = await once(socket, 'connect').then(
       () => true,
       () => false,
     )
+    socket.destroy()
     if (isUp) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }

@@ -18,20 +18,21 @@ export function bodyOf(callId: string = randomUUID()): Buffer {
   )
 }
 
+const KEYS = [ultravoxKey(new Secret(SECRET))]
+
+/** What is sent with a body: its type, and its signature of now. */
+export function headersOf(body: Buffer): string[] {
+  return ['content-type', 'application/json', ...ultravoxHeaders(KEYS, body, Date.now())]
+}
+
 /** Writes so many different signed requests into a file, one after the other. All have the size that is returned, in bytes. */
 export async function writeRequests(file: string, count: number): Promise<number> {
   const out = createWriteStream(file)
-  const keys = [ultravoxKey(new Secret(SECRET))]
   let size = 0
   for (let number = 0; number < count; number++) {
     const body = bodyOf()
-    const headers = ultravoxHeaders(keys, body, Date.now())
-    const lines = [
-      `POST ${PATH} HTTP/1.1`,
-      'host: bench',
-      'content-type: application/json',
-      `content-length: ${body.length}`,
-    ]
+    const headers = headersOf(body)
+    const lines = [`POST ${PATH} HTTP/1.1`, 'host: bench', `content-length: ${body.length}`]
     for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`)
     const request = Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body])
     size = request.length

@@ -1,6 +1,8 @@
--- Sends the requests of a file one after the other: BENCH_REQUESTS names it, each has BENCH_SIZE bytes.
+-- Sends the requests of a file one after the other: BENCH_REQUESTS names it, each has BENCH_SIZE bytes, and
+-- BENCH_FIRST is the number of the first one.
 local file = io.open(os.getenv('BENCH_REQUESTS'), 'rb')
 local size = tonumber(os.getenv('BENCH_SIZE'))
+file:seek('set', size * tonumber(os.getenv('BENCH_FIRST') or '0'))
 
 function request()
   local text = file:read(size)

@@ -5,6 +5,7 @@ import { PATH } from './requests.ts'
 
 /** What wrk saw. Latencies in milliseconds. */
 export interface Load {
+  readonly requestCount: number
   readonly perSecond: number
   readonly p50: number
   readonly p99: number
@@ -17,13 +18,18 @@ export interface LoadOptions {
   /** The file of `writeRequests`, and the size of each. */
   readonly requests: string
   readonly size: number
+  /** The number of the first one to send; 0 where it is absent. */
+  readonly first?: number
 }
 
+/** What a process has just started is compiled by Node only after it has run for a while. */
+export const WARM_UP_S = 3
+
 /** Loads a server with wrk, in a process of its own. Throws where a request failed, or where wrk is not installed. */
-export async function load({ port, connections, seconds, requests, size }: LoadOptions): Promise<Load> {
+export async function load({ port, connections, seconds, requests, size, first = 0 }: LoadOptions): Promise<Load> {
   const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', 'bench/wrk.lua']
   const child = spawn('wrk', [...args, `http://127.0.0.1:${port}${PATH}`], {
-    env: { ...process.env, BENCH_REQUESTS: requests, BENCH_SIZE: String(size) },
+    env: { ...process.env, BENCH_REQUESTS: requests, BENCH_SIZE: String(size), BENCH_FIRST: String(first) },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [output] = await Promise.all([
@@ -36,5 +42,12 @@ export async function load({ port, connections, seconds, requests, size }: LoadO
   if (line === undefined) throw new Error(`wrk said: ${output}`)
   const seen = JSON.parse(line) as { requests: number; seconds: number; p50: number; p99: number; failed: number }
   if (seen.failed > 0) throw new Error(`${seen.failed} of ${seen.requests} requests failed`)
-  return { perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
+  return { requestCount: seen.requests, perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
+}
+
+/** The same, after it has been loaded for a while: what is measured is a server that has been running, as all but a few are. */
+export async function loadWarm(options: LoadOptions): Promise<Load> {
+  const { requestCount } = await load({ ...options, seconds: WARM_UP_S })
+  // Those that were under way at the end are not counted.
+  return load({ ...options, first: requestCount + options.connections })
 }

@@ -10,7 +10,9 @@ import { errorMessage } from './domain/errors.ts'
 import { withoutKeys } from './domain/secret.ts'
 import { traceIdOf } from './domain/trace-context.ts'
 import type { AppLog } from './ingest/app.ts'
+import type { RecordedReceipt } from './ingest/receiver.ts'
 import { isJournal, withPriorities } from './journal.ts'
+import { gatherLines, type LineWriter } from './line-writer.ts'
 import type { TracingLog } from './tracing.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
@@ -40,7 +42,9 @@ export interface LogOptions {
 
 /** Lines on stdout, written in the background: nothing waits for whoever reads them. */
 export function createLog({ level, shape }: LogOptions): Log {
-  const destination = pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING })
+  const destination = gatherLines(pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING }))
+  // Before the stream's own last flush, which begins at the same event.
+  process.prependListener('exit', destination.handOver)
   const options = {
     level,
     base: null,
@@ -55,12 +59,12 @@ export function createLog({ level, shape }: LogOptions): Log {
     flush: () =>
       new Promise((resolve) => {
         setTimeout(resolve, 1_000).unref()
-        destination.flush(() => resolve())
+        void destination.flush().then(resolve)
       }),
   }
 }
 
-function asJson(destination: ReturnType<typeof pino.destination>) {
+function asJson(destination: LineWriter) {
   return isJournal(1, process.env) ? withPriorities(destination) : destination
 }
 
@@ -68,16 +72,14 @@ function asJson(destination: ReturnType<typeof pino.destination>) {
 export function appLog(logger: Logger): AppLog {
   return {
     answered(request: FastifyRequest, reply: FastifyReply) {
+      const receipt = request.relayReceipt
+      if (receipt?.kind === 'recorded') return recorded(logger, request, reply, receipt)
       const fields = {
         source: request.relaySource?.name,
         ...requestFields(request, request.relaySource !== null),
         ...answerFields(request, reply),
       }
-      const receipt = request.relayReceipt
-      if (receipt?.kind === 'recorded') {
-        const { kind: _, trace, ...recorded } = receipt
-        logger.info({ ...fields, ...recorded, traceId: traceIdOf(trace.traceparent) }, 'request answered')
-      } else if (receipt?.kind === 'refused') {
+      if (receipt?.kind === 'refused') {
         const { code, message, detail } = receipt
         logger.warn({ ...fields, reason: code, message, detail }, 'request refused')
       } else {
@@ -94,6 +96,28 @@ export function appLog(logger: Logger): AppLog {
       logger[asked ? 'warn' : 'debug']({ ...request, reason: 'request_invalid', problem }, 'request unreadable')
     },
   }
+}
+
+/** There is such a line of every event. Written out: spreading objects was 4 % of all that is done for one. */
+function recorded(logger: Logger, request: FastifyRequest, reply: FastifyReply, receipt: RecordedReceipt): void {
+  logger.info(
+    {
+      source: request.relaySource!.name,
+      requestId: request.id,
+      method: request.method,
+      path: request.relaySource!.path,
+      status: reply.statusCode,
+      peer: request.ip,
+      ms: rounded(reply.elapsedTime),
+      eventId: receipt.eventId,
+      event: receipt.event,
+      callId: receipt.callId,
+      duplicate: receipt.duplicate,
+      targets: receipt.targets,
+      traceId: traceIdOf(receipt.trace.traceparent),
+    },
+    'request answered',
+  )
 }
 
 /** What operators have done over HTTP; what they have only looked at is told to nobody who does not ask for it. */
@@ -118,7 +142,11 @@ function requestFields({ id, method, url }: FastifyRequest, isKnown: boolean) {
 }
 
 function answerFields({ ip }: FastifyRequest, { statusCode, elapsedTime }: FastifyReply) {
-  return { status: statusCode, peer: ip, ms: Math.round(elapsedTime * 10) / 10 }
+  return { status: statusCode, peer: ip, ms: rounded(elapsedTime) }
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 10) / 10
 }
 
 /** Longest list of events in a line. */

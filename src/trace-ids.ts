@@ -1,9 +1,5 @@
-import { randomFillSync } from 'node:crypto'
 import { formatTraceparent, isAmong, SAMPLED } from './domain/trace-context.ts'
-
-/** Random bytes are fetched many at a time: measured at 0.13 µs an id, instead of 3 µs for a call of its own for each. */
-const pool = Buffer.allocUnsafe(4096)
-let used = pool.length
+import { pooledRandom } from './random-pool.ts'
 
 /** A new span's id: 16 random hex digits, not all zero. */
 export function newSpanId(): string {
@@ -17,12 +13,7 @@ export function newTraceparent(sampledShare: number): string {
 }
 
 function randomId(bytes: number): string {
-  if (used + bytes > pool.length) {
-    randomFillSync(pool)
-    used = 0
-  }
-  const id = pool.toString('hex', used, used + bytes)
-  used += bytes
+  const id = pooledRandom(bytes).toString('hex')
   // Such an id would be no id. It will not happen; it need not be believed.
   return /[^0]/.test(id) ? id : randomId(bytes)
 }

@@ -38,8 +38,7 @@ export function takingUp({ sampleRatio }: Pick<Tracing, 'sampleRatio'>): Receive
 
 /** What records an event; one that no request has brought, and so has no trace yet, begins one. */
 export function tracedRecord(record: Record, tracing: Tracing, clock: Clock): Record {
-  return async (event, targets) => {
-    if (event.traceparent !== undefined) return record(event, targets)
+  async function beginning(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
     const traceparent = newTraceparent(tracing.sampleRatio)
     const startedAt = clock.now()
     const recorded = await record({ ...event, traceparent }, targets)
@@ -57,6 +56,7 @@ export function tracedRecord(record: Record, tracing: Tracing, clock: Clock): Re
     }
     return recorded
   }
+  return (event, targets) => (event.traceparent === undefined ? beginning : record)(event, targets)
 }
 
 /** A log of requests; those that have brought an event become spans. What is refused is somebody's noise. */

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { request } from 'undici'
-import { Secret } from '../../src/domain/secret.ts'
-import { ultravoxHeaders, ultravoxKey } from '../../src/domain/ultravox-signature.ts'
-import { alternate, type Case, type Figure, median, quantile, ratioOf, type Settings } from '../measure.ts'
+import { alternate, type Case, type Figure, median, quantile, ratio, type Settings } from '../measure.ts'
 import { type Program, type Surroundings, startProgram, startRelay } from '../processes.ts'
-import { bodyOf, PATH, SECRET, writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { bodyOf, headersOf, PATH, SECRET, writeRequests } from '../requests.ts'
+import { load, WARM_UP_S } from '../wrk.ts'
+
+const CONNECTIONS = 64
 
 /** Starts what takes events and sends them on to two sinks. */
 type Start = (urls: readonly string[], directory: string) => Promise<Program>
@@ -40,36 +40,34 @@ export const FORWARDING: Case = {
   name: 'taking in and delivering to two targets at once',
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
     const requests = join(around.directory, 'requests')
-    const size = await writeRequests(requests, 15_000 * seconds)
+    const size = await writeRequests(requests, 15_000 * (seconds + WARM_UP_S))
     // Until everything has arrived: a backlog that is left behind was not delivered.
     const rate = (start: Start) =>
       between(around, start, async ({ port }, sinks) => {
+        const warmed = await load({ port, connections: CONNECTIONS, seconds: WARM_UP_S, requests, size })
+        await arrived(sinks, warmed.requestCount)
+        const first = warmed.requestCount + CONNECTIONS
         const startedAt = performance.timeOrigin + performance.now()
-        const { perSecond } = await load({ port, connections: 64, seconds, requests, size })
-        const least = Math.floor(perSecond * seconds * 0.99)
-        const seen = await Promise.all(sinks.map((sink) => sink.ask(String(least))))
-        const rates = seen.map((line) => {
-          const { received, lastAt } = JSON.parse(line) as { received: number; lastAt: number }
-          return received / ((lastAt - startedAt) / 1_000)
-        })
+        const loaded = await load({ port, connections: CONNECTIONS, seconds, requests, size, first })
+        const seen = await arrived(sinks, warmed.requestCount + Math.floor(loaded.requestCount * 0.99))
+        const rates = seen.map(
+          ({ received, lastAt }) => (received - warmed.requestCount) / ((lastAt - startedAt) / 1_000),
+        )
         return rates.reduce((sum, one) => sum + one, 0)
       })
-    const { ours, reference } = await alternate(
+    const sides = await alternate(
       rounds,
       () => rate(relay),
       () => rate(forwarder),
     )
-    return [
-      {
-        name: this.name,
-        value: ratioOf(ours, reference),
-        unit: 'ratio',
-        floor: 0.6,
-        aim: 0.8,
-        absolute: `${Math.round(median(ours))} deliveries/s; a forwarder from memory ${Math.round(median(reference))}/s`,
-      },
-    ]
+    const shown = (value: number) => `${Math.round(value)} deliveries/s`
+    return [ratio(sides, { name: this.name, floor: 0.6, aim: 0.8, shown, reference: 'a forwarder from memory' })]
   },
+}
+
+/** Resolves with what each of them has received when it is so much. */
+function arrived(sinks: readonly Program[], count: number): Promise<{ received: number; lastAt: number }[]> {
+  return Promise.all(sinks.map(async (sink) => JSON.parse(await sink.ask(String(count)))))
 }
 
 const PER_SECOND = 100
@@ -78,12 +76,16 @@ const PER_SECOND = 100
 export const LATENCY: Case = {
   name: 'receipt to delivery at 100/s',
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
+    const requests = join(around.directory, 'requests')
+    const size = await writeRequests(requests, 10_000 * WARM_UP_S)
     const through = (start: Start) =>
-      between(around, start, async ({ port }, [sink]) => {
+      between(around, start, async ({ port }, sinks) => {
+        const warmed = await load({ port, connections: CONNECTIONS, seconds: WARM_UP_S, requests, size })
+        await arrived(sinks, warmed.requestCount)
         const sentAt = await sendSteadily(port, seconds * PER_SECOND)
-        await sink!.ask(String(sentAt.size))
-        const seen = JSON.parse(await sink!.ask('times')) as [string, number][]
-        return seen.map(([callId, at]) => at - sentAt.get(callId)!)
+        await arrived(sinks, warmed.requestCount + sentAt.size)
+        const seen = JSON.parse(await sinks[0]!.ask('times')) as [string, number][]
+        return seen.flatMap(([callId, at]) => (sentAt.has(callId) ? at - sentAt.get(callId)! : []))
       })
     const { ours, reference } = await alternate(
       rounds,
@@ -107,7 +109,6 @@ export const LATENCY: Case = {
 
 /** Sends events one after the other at a steady pace. Gives when each was sent, by its call id. */
 async function sendSteadily(port: number, count: number): Promise<Map<string, number>> {
-  const keys = [ultravoxKey(new Secret(SECRET))]
   const sentAt = new Map<string, number>()
   const answers: Promise<unknown>[] = []
   const startedAt = performance.now()
@@ -116,7 +117,7 @@ async function sendSteadily(port: number, count: number): Promise<Map<string, nu
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
     const callId = `latency-${number}`
     const body = bodyOf(callId)
-    const headers = ['content-type', 'application/json', ...ultravoxHeaders(keys, body, Date.now())]
+    const headers = headersOf(body)
     sentAt.set(callId, performance.timeOrigin + performance.now())
     answers.push(
       request(`http://127.0.0.1:${port}${PATH}`, { method: 'POST', headers, body }).then((a) => a.body.dump()),

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Case, Figure, Settings } from '../measure.ts'
 import { type Surroundings, startProgram, startRelay } from '../processes.ts'
-import { writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { bodyOf, headersOf, PATH } from '../requests.ts'
+import { sendAll } from '../sending.ts'
 
 const EVENTS = 100_000
+const SETTLING_MS = 5_000
 const WATCHED_S = 20
 /** Clock ticks a second, as Linux counts them for processes. */
 const TICKS = 100
@@ -15,23 +15,19 @@ const TICKS = 100
 export const IDLE: Case = {
   name: 'idle',
   async run({ scale }: Settings, around: Surroundings): Promise<Figure[]> {
-    const requests = join(around.directory, 'requests')
     const count = EVENTS / scale
-    const size = await writeRequests(requests, count)
     const sink = await startProgram('sink')
     around.later(() => sink.end())
     const targets = { crm: { type: 'http', url: `http://127.0.0.1:${sink.port}/` } }
     const relay = await startRelay({ directory: around.fresh(), targets })
     around.later(() => relay.end())
-    let sent = 0
-    while (sent < count) {
-      const seconds = 2
-      sent += Math.round(
-        (await load({ port: relay.port, connections: 64, seconds, requests, size })).perSecond * seconds,
-      )
+    const next = () => {
+      const body = bodyOf()
+      return { headers: headersOf(body), body }
     }
-    await sink.ask(String(Math.min(count, 1_000)))
-    await sleep(5_000)
+    await sendAll(`http://127.0.0.1:${relay.port}${PATH}`, { count, connections: 64, next })
+    await sink.ask(String(count))
+    await sleep(SETTLING_MS)
     const before = used(relay.pid)
     await sleep(WATCHED_S * 1_000)
     const after = used(relay.pid)
@@ -43,7 +39,7 @@ export const IDLE: Case = {
       floor,
       aim,
       most: true,
-      absolute: `over ${WATCHED_S} s, after ${sent} events`,
+      absolute: `over ${WATCHED_S} s, after ${count} events`,
     })
     return [
       figure('CPU', cpu, '%', 0.5, 0.2),

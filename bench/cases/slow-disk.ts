@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { type Case, type Figure, median, type Settings } from '../measure.ts'
-import { type Surroundings, startRelay } from '../processes.ts'
+import { type Case, type Figure, median, NotHere, type Settings } from '../measure.ts'
+import { type Surroundings, startRelay, WAITING } from '../processes.ts'
 import { writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { loadWarm, WARM_UP_S } from '../wrk.ts'
 
 const DELAY_MS = 5
 const SLOWER = [
@@ -24,19 +24,14 @@ const SLOWER = [
 export const SLOW_DISK: Case = {
   name: 'acknowledgement p99, fsync 5 ms slower',
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
-    if (spawnSync('strace', ['-V']).error !== undefined) throw new Error('strace is not installed')
+    if (spawnSync('strace', ['-V']).error !== undefined) throw new NotHere('needs the Debian package strace')
     const requests = join(around.directory, 'requests')
-    const size = await writeRequests(requests, 10_000 * seconds)
+    const size = await writeRequests(requests, 10_000 * (seconds + WARM_UP_S))
     const p99s: number[] = []
     const rates: number[] = []
-    const target = { type: 'http', url: 'http://127.0.0.1:9/', paused: true }
     for (let round = 0; round < rounds; round++) {
-      const relay = await startRelay({
-        directory: around.fresh(),
-        targets: { crm: target, billing: target },
-        under: SLOWER,
-      })
-      const seen = await load({ port: relay.port, connections: 64, seconds, requests, size })
+      const relay = await startRelay({ directory: around.fresh(), targets: WAITING, under: SLOWER })
+      const seen = await loadWarm({ port: relay.port, connections: 64, seconds, requests, size })
       await relay.end()
       p99s.push(seen.p99)
       rates.push(seen.perSecond)

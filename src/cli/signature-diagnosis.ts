@@ -1,5 +1,5 @@
 import { Secret } from '../domain/secret.ts'
-import type { SignedRequest } from '../sources/scheme.ts'
+import { type SignedRequest, verify } from '../sources/scheme.ts'
 import { createUltravoxScheme } from '../sources/ultravox.ts'
 
 /** Which secret a request was signed with, from 0, or why it was not. */
@@ -20,7 +20,7 @@ const TIMESTAMP = 'x-ultravox-webhook-timestamp'
 export function diagnose(claim: Claim, secrets: readonly Secret[]): Diagnosis {
   const matched = matching(claim, secrets)
   if (matched !== -1) return { genuine: true, secret: matched }
-  const verdict = createUltravoxScheme([], 0).verify(requestOf(claim), 0)
+  const verdict = verify(createUltravoxScheme([], 0), requestOf(claim), 0)
   if (verdict.genuine) throw new Error('a request cannot be genuine without a secret')
   const { code, message } = verdict
   const cause = code === 'signature_mismatch' ? likelyCause(claim, secrets) : malformed(code)
@@ -32,7 +32,7 @@ function matching(claim: Claim, secrets: readonly Secret[]): number {
   const request = requestOf(claim)
   return secrets.findIndex((secret) => {
     if (secret.isMissing) return false
-    const verdict = createUltravoxScheme([secret], Number.MAX_SAFE_INTEGER).verify(request, 0)
+    const verdict = verify(createUltravoxScheme([secret], Number.MAX_SAFE_INTEGER), request, 0)
     return verdict.genuine || verdict.signed
   })
 }

@@ -5,6 +5,7 @@ import { decodableUrl } from '../domain/decodable-url.ts'
 import { errorMessage, HTTP_STATUS } from '../domain/errors.ts'
 import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import type { Outbox } from '../outbox/outbox.ts'
+import type { Judge } from '../sources/scheme.ts'
 import type { BodyBudget } from './body-budget.ts'
 import type { FamiliarPeers } from './familiar-peers.ts'
 import type { Receipt, Receiver } from './receiver.ts'
@@ -23,6 +24,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The source the request is for; null for paths of no source. */
     relaySource: Source | null
+    /** Judges the body, once its headers were found to be in order. */
+    relayJudge: Judge | null
     /** The Content-Type header as received. */
     relayContentType: string | null
     /** What became of the request, for its log line; null where it had nothing to do with events. */
@@ -66,6 +69,7 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   const limiter = app.createRateLimit({ max: options.rateLimit.maxRefused, timeWindow: options.rateLimit.perMs })
 
   app.decorateRequest('relaySource', null)
+  app.decorateRequest('relayJudge', null)
   app.decorateRequest('relayContentType', null)
   app.decorateRequest('relayReceipt', null)
   app.addHook('onRequest', async (request, reply) => {
@@ -83,12 +87,13 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
       if (request.method !== 'POST') return refuse(request, reply, wrongMethod(reply, 'POST'))
       // Fastify would answer 415 to a Content-Type it cannot read. Whether an event is genuine does not hang on that.
       request.relayContentType = request.headers['content-type'] ?? null
-      delete request.headers['content-type']
+      request.headers['content-type'] = undefined
       const bytes = declaredLength(request) ?? options.bodyLimitBytes
       // What is too large, Fastify refuses by itself. What its headers alone condemn is not worth reading either.
       if (bytes > options.bodyLimitBytes) return
-      const verdict = source.scheme.precheck?.(incoming(request, null))
-      if (verdict !== undefined) return refuse(request, reply, { kind: 'refused', ...verdict })
+      const opened = source.scheme.open(incoming(request, null))
+      if (typeof opened !== 'function') return refuse(request, reply, { kind: 'refused', ...opened })
+      request.relayJudge = opened
       if (stranger && !bodies.take(bytes, reply.raw)) return refuse(request, reply, tooManyBodies())
     } else if (path !== HEALTH_PATH) {
       return refuse(request, reply, unknownPath())
@@ -100,7 +105,8 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   app.all('*', async (request, reply) => {
     const source = request.relaySource
     if (source === null) return reply.send({ status: 'ok' })
-    const receipt = await receive(source, incoming(request, (request.body as Buffer | undefined) ?? NO_BODY))
+    const body = (request.body as Buffer | undefined) ?? NO_BODY
+    const receipt = await receive(source, { ...incoming(request, body), judge: request.relayJudge! })
     if (receipt.kind === 'refused') return refuse(request, reply, receipt)
     familiar.saw(request.ip, clock.now())
     request.relayReceipt = receipt
@@ -138,9 +144,9 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   function recordUnsigned(request: FastifyRequest, refused: Refusal): void {
     const source = request.relaySource
     if (source === null) return
-    const { body, ...rest } = incoming(request, (request.body as Buffer | undefined) ?? null)
-    const bytes = body?.byteLength ?? declaredLength(request)
-    options.outbox.reject(rejectionOf(source, { ...rest, body }, refused, clock.now(), bytes)).catch(() => {})
+    const seen = incoming(request, (request.body as Buffer | undefined) ?? null)
+    const bytes = seen.body?.byteLength ?? declaredLength(request)
+    options.outbox.reject(rejectionOf(source, seen, refused, clock.now(), bytes)).catch(() => {})
   }
 
   await app.ready()
@@ -155,7 +161,7 @@ function createServer({ trustProxy, bodyLimitBytes, newRequestId, log }: AppOpti
     bodyLimit: bodyLimitBytes,
     genReqId: newRequestId,
     clientErrorHandler: (error, socket) => log.unreadable(answerUnreadable(error, socket, newRequestId())),
-    rewriteUrl: ({ url }) => decodableUrl(url!),
+    rewriteUrl: ({ url }) => decodableUrl(withoutOrigin(url!)),
   })
   // Verification and forwarding need the bytes as they came, whatever the Content-Type; Fastify's own JSON parser would
   // also refuse genuine bodies that hold `__proto__`.
@@ -184,6 +190,13 @@ function declaredLength({ headers }: FastifyRequest): number | null {
   if (headers['transfer-encoding'] !== undefined) return null
   const length = Number(headers['content-length'] ?? 0)
   return Number.isSafeInteger(length) ? length : null
+}
+
+/** Some clients name the origin too, as if to a proxy; HTTP has servers take that (RFC 9112, 3.2.2). Whose name it is does not matter. */
+function withoutOrigin(url: string): string {
+  if (url.startsWith('/')) return url
+  const rest = url.replace(/^https?:\/\/[^/?#]*/i, '')
+  return rest === url || rest.startsWith('/') ? rest : `/${rest}`
 }
 
 function wrongMethod(reply: FastifyReply, allow: string): Refusal {

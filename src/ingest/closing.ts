@@ -1,6 +1,6 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { Server as TlsServer } from 'node:https'
-import { Server as NetServer, type Socket } from 'node:net'
+import type { Server } from 'node:http'
+import { Server as NetServer } from 'node:net'
+import type { Connections } from './connections.ts'
 
 /** How long a request that has begun to come may still take to be there whole. */
 const LAST_BYTES_MS = 2_000
@@ -14,40 +14,25 @@ const SWEEP_MS = 100
  * asked open, and from `server.close()` on it no longer applies its timeouts: a single silent client would hold up the
  * close for ever.
  */
-export function closeGently(server: Server): () => Promise<void> {
-  const sockets = new Set<Socket>()
-  const unanswered = new Map<ServerResponse, IncomingMessage>()
+export function closeGently(server: Server, connections: Connections): () => Promise<void> {
   let closing: Promise<void> | undefined
 
-  // Below TLS, a connection and what reads requests from it are two sockets.
-  const peerOf = (socket: Socket) =>
-    server instanceof TlsServer ? `${socket.remoteAddress} ${socket.remotePort}` : socket
-
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
   // Before whatever answers.
-  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+  server.prependListener('request', (_request, response) => {
     if (closing !== undefined) response.shouldKeepAlive = false
-    unanswered.set(response, request)
-    response.once('close', () => unanswered.delete(response))
   })
 
   function close(): Promise<void> {
     return new Promise((resolve) => {
       if (!server.listening) return resolve()
-      for (const response of unanswered.keys()) response.shouldKeepAlive = false
+      for (const response of connections.unanswered()) response.shouldKeepAlive = false
       let elapsedMs = 0
       const sweep = setInterval(() => {
         elapsedMs += SWEEP_MS
         if (elapsedMs < NEXT_REQUEST_MS) return
         server.closeIdleConnections()
-        const whole = [...unanswered.values()].filter(({ complete }) => complete)
-        const answering = new Set(whole.map(({ socket }) => peerOf(socket)))
-        for (const socket of sockets) {
-          const late = socket.bytesRead === 0 || elapsedMs >= LAST_BYTES_MS
-          if (late && !answering.has(peerOf(socket))) socket.destroy()
+        for (const socket of [...connections.waiting()]) {
+          if (socket.bytesRead === 0 || elapsedMs >= LAST_BYTES_MS) socket.destroy()
         }
       }, SWEEP_MS)
       // Not the close of http servers: it would close the idle ones at once.

@@ -11,6 +11,7 @@ import type { Secret } from '../domain/secret.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { BodyBudget } from './body-budget.ts'
 import { closeGently } from './closing.ts'
+import { Connections } from './connections.ts'
 import { boundConnections, mostConnections } from './crowd.ts'
 import { FamiliarPeers } from './familiar-peers.ts'
 
@@ -60,8 +61,9 @@ export class Listener {
     this.server.on('clientError', (error, socket) => this.#app!.server.emit('clientError', error, socket as Socket))
     // Whatever a sender expects beside 100 Continue: whether its event is genuine does not hang on that.
     this.server.on('checkExpectation', answer)
-    boundConnections(this.server, mostConnections())
-    this.#close = closeGently(this.server)
+    const connections = new Connections(this.server)
+    boundConnections(this.server, connections, mostConnections())
+    this.#close = closeGently(this.server, connections)
   }
 
   /** For connections to come; those that are open keep what they were shown. Throws where it cannot be used. */

@@ -6,18 +6,18 @@ import { type Refusal, refusal, rejectionOf } from './refusal.ts'
 import type { IncomingRequest, Source } from './source.ts'
 
 /** What became of a request. `kept`: refused, but on record with its body, so that an operator can still admit it. */
-export type Receipt =
-  | {
-      readonly kind: 'recorded'
-      readonly eventId: string
-      readonly event: string
-      readonly callId: string | null
-      readonly duplicate: boolean
-      readonly targets: readonly string[]
-      /** Of this request: a duplicate may be in another trace than the event on record. */
-      readonly trace: RequestTrace
-    }
-  | Refusal
+export type Receipt = RecordedReceipt | Refusal
+
+export interface RecordedReceipt {
+  readonly kind: 'recorded'
+  readonly eventId: string
+  readonly event: string
+  readonly callId: string | null
+  readonly duplicate: boolean
+  readonly targets: readonly string[]
+  /** Of this request: a duplicate may be in another trace than the event on record. */
+  readonly trace: RequestTrace
+}
 
 /** A request's place in a trace. */
 export interface RequestTrace {
@@ -53,7 +53,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
 
   async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
     const receivedAt = clock.now()
-    const verdict = source.scheme.verify(request, receivedAt)
+    const verdict = request.judge(request.body, receivedAt)
     if (!verdict.genuine) return { kind: 'refused', ...verdict }
     const parsed = parsePayload(request.body)
     if ('problem' in parsed) return { ...refusal('payload_invalid', parsed.problem), signed: true }

@@ -21,10 +21,15 @@ export function refusal(code: RefusalCode, message: string, detail?: string): Re
 /** Longest piece of a header that is kept, in characters. */
 const HEADER_LIMIT = 500
 
+/** A request as far as it has been read. */
+export interface RefusedRequest extends Omit<IncomingRequest, 'body' | 'judge'> {
+  readonly body: Uint8Array | null
+}
+
 /** What is put on record of a refused request. `bytes`: the size of its body, where it is known. */
 export function rejectionOf(
   source: Source,
-  request: Omit<IncomingRequest, 'body'> & { readonly body: Uint8Array | null },
+  request: RefusedRequest,
   { code, signed }: Refusal,
   receivedAt: number,
   bytes: number | null,

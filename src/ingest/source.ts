@@ -1,4 +1,4 @@
-import type { Scheme, SignedRequest } from '../sources/scheme.ts'
+import type { Judge, Scheme, SignedRequest } from '../sources/scheme.ts'
 
 /** Where webhooks come in. */
 export interface Source {
@@ -12,6 +12,8 @@ export interface Source {
 
 /** A request to a source, whole. */
 export interface IncomingRequest extends SignedRequest {
+  /** What the source's scheme makes of its headers. */
+  readonly judge: Judge
   /** The Content-Type header as received. */
   readonly contentType: string | null
   /** The relay's own. */

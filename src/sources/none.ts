@@ -2,6 +2,6 @@ import type { Scheme } from './scheme.ts'
 
 /** Takes whatever anyone sends. For trials on a closed network; the configuration warns of it at every start. */
 export const noVerification: Scheme = {
-  verify: () => ({ genuine: true, signedWith: [] }),
+  open: () => () => ({ genuine: true, signedWith: [] }),
   evidence: [],
 }

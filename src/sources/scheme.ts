@@ -1,14 +1,15 @@
 import type { RefusalCode } from '../domain/errors.ts'
 
-/** A request to a source, as a scheme sees it. */
-export interface SignedRequest {
+/** The headers of a request to a source, as a scheme sees them. */
+export interface SignedHeaders {
   /** A header's text by its lower-case name; Node joins repeated ones with a comma. */
   header(name: string): string | undefined
   /** How often a header was sent. */
   headerCount(name: string): number
-  /** Exactly the bytes received. */
-  readonly body: Uint8Array
 }
+
+/** Finds out whether a body is what the headers were made for. `body`: exactly the bytes received; `now` in epoch milliseconds. */
+export type Judge = (body: Uint8Array, now: number) => Verdict
 
 /** Whether a request is genuine. */
 export type Verdict = GenuineVerdict | RefusedVerdict
@@ -29,10 +30,19 @@ export interface RefusedVerdict {
 
 /** One way of proving that a request comes from who it says. Pure, never throws. */
 export interface Scheme {
-  /** `now` in epoch milliseconds. */
-  verify(request: SignedRequest, now: number): Verdict
-  /** Refuses a request that its headers alone condemn, before its body is read; undefined where the body has to be seen. */
-  precheck?(request: Omit<SignedRequest, 'body'>): RefusedVerdict | undefined
+  /** Reads the headers, once: refuses what they alone condemn, before the body is read; else gives what judges the body. */
+  open(headers: SignedHeaders): Judge | RefusedVerdict
   /** Names of the headers worth keeping with a refusal, lower case. */
   readonly evidence: readonly string[]
+}
+
+/** A request that is there whole. */
+export interface SignedRequest extends SignedHeaders {
+  readonly body: Uint8Array
+}
+
+/** Judges a request that is there whole. */
+export function verify(scheme: Scheme, request: SignedRequest, now: number): Verdict {
+  const opened = scheme.open(request)
+  return typeof opened === 'function' ? opened(request.body, now) : opened
 }

@@ -1,10 +1,10 @@
-import { type KeyObject, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { Secret } from '../domain/secret.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import { parseTimestamp } from '../domain/timestamp.ts'
 import { SIGNATURE_HEADER, TIMESTAMP_HEADER, ultravoxDigest, ultravoxKey } from '../domain/ultravox-signature.ts'
-import type { RefusedVerdict, Scheme, SignedRequest } from './scheme.ts'
+import type { RefusedVerdict, Scheme, SignedHeaders } from './scheme.ts'
 
 /** Lower-case hex SHA-256, as the provider writes it. */
 const DIGEST = /^[0-9a-f]{64}$/
@@ -18,32 +18,29 @@ export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: nu
   return {
     evidence: [TIMESTAMP_HEADER, SIGNATURE_HEADER],
 
-    precheck(request) {
-      const read = readHeaders(request)
-      return 'genuine' in read ? read : undefined
-    },
-
-    verify(request, now) {
-      const read = readHeaders(request)
+    open(headers) {
+      const read = readHeaders(headers)
       if ('genuine' in read) return read
       const { timestamp, sentAt, candidates } = read
-      const signers = keys.filter(({ key }) => isSigned(key, request, timestamp, candidates))
-      if (signers.length === 0) {
-        return refused('signature_mismatch', 'no signature matches: the secret differs, or the body was altered')
+      return (body, now) => {
+        const signers = keys.filter(({ key }) => isSigned(ultravoxDigest(key, body, timestamp), candidates))
+        if (signers.length === 0) {
+          return refused('signature_mismatch', 'no signature matches: the secret differs, or the body was altered')
+        }
+        if (Math.abs(now - sentAt) > toleranceMs) {
+          const seconds = Math.round((now - sentAt) / 1000)
+          const age = seconds >= 0 ? `${seconds} s old` : `${-seconds} s in the future`
+          return { ...refused('timestamp_stale', `validly signed, but ${age}`), signed: true }
+        }
+        return { genuine: true, signedWith: signers.map(({ fingerprint }) => fingerprint) }
       }
-      if (Math.abs(now - sentAt) > toleranceMs) {
-        const seconds = Math.round((now - sentAt) / 1000)
-        const age = seconds >= 0 ? `${seconds} s old` : `${-seconds} s in the future`
-        return { ...refused('timestamp_stale', `validly signed, but ${age}`), signed: true }
-      }
-      return { genuine: true, signedWith: signers.map(({ fingerprint }) => fingerprint) }
     },
   }
 }
 
 /** The two headers, as far as they are what they should be. */
 function readHeaders(
-  request: Omit<SignedRequest, 'body'>,
+  request: SignedHeaders,
 ): RefusedVerdict | { timestamp: string; sentAt: number; candidates: Buffer[] } {
   const timestamp = request.header(TIMESTAMP_HEADER)
   const signature = request.header(SIGNATURE_HEADER)
@@ -59,8 +56,7 @@ function readHeaders(
   return refused('signature_malformed', `${SIGNATURE_HEADER} holds no lower-case hex SHA-256 digest`)
 }
 
-function isSigned(key: KeyObject, request: SignedRequest, timestamp: string, candidates: readonly Buffer[]): boolean {
-  const digest = ultravoxDigest(key, request.body, timestamp)
+function isSigned(digest: Buffer, candidates: readonly Buffer[]): boolean {
   return candidates.some((candidate) => timingSafeEqual(candidate, digest))
 }
 

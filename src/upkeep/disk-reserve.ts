@@ -70,9 +70,7 @@ export class DiskReserve {
 
   /** What takes something new, but rejects with `outbox_unavailable` while there is no room for it. */
   guarding<Args extends readonly unknown[], T>(take: (...args: Args) => Promise<T>): (...args: Args) => Promise<T> {
-    return async (...args) => {
-      if (this.#problem !== null) throw new RelayError('outbox_unavailable', this.#problem)
-      return take(...args)
-    }
+    return (...args) =>
+      this.#problem === null ? take(...args) : Promise.reject(new RelayError('outbox_unavailable', this.#problem))
   }
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import t from 'tap'
+import { Connections } from '../../src/ingest/connections.ts'
 import { boundConnections, mostConnections } from '../../src/ingest/crowd.ts'
 import { eventually } from '../eventually.ts'
 import { listening } from '../local-server.ts'
@@ -21,7 +22,7 @@ t.test('where there are too many connections, the one that has waited longest ma
     if (request.url === '/held') await held
     response.end('answered')
   })
-  boundConnections(server, 5)
+  boundConnections(server, new Connections(server), 5)
   t.teardown(() => server.closeAllConnections())
   const { port } = await listening(t, server)
   const closed = new Set<RawConnection>()

@@ -9,6 +9,14 @@ t.test('a query string changes nothing', async (t) => {
   }
 })
 
+t.test('a request may name the origin too, whatever it is', async (t) => {
+  const trial = await TrialListener.start(t)
+  for (const origin of ['http://relay.test', 'HTTP://other.test:8080', 'https://user@[::1]:1']) {
+    t.equal((await trial.genuine(SAMPLE, { path: `${origin}/webhooks/ultravox?a=1` })).status, 204, origin)
+  }
+  t.same([...new Set(trial.answered.map(({ path }) => path))], ['/webhooks/ultravox?a=1'])
+})
+
 const ELSEWHERE = [
   '/',
   '/webhooks',
@@ -33,8 +41,11 @@ const ELSEWHERE = [
   '/constructor',
   `/${'x'.repeat(8_000)}`,
   '*',
-  'http://relay.test/webhooks/ultravox',
   'http://relay.test',
+  'http://relay.test/',
+  'http://relay.test?/webhooks/ultravox',
+  'http://relay.test//webhooks/ultravox',
+  'ftp://relay.test/webhooks/ultravox',
 ]
 
 t.test('any other path is answered 404, and nothing is recorded', async (t) => {

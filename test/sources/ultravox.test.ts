@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { secretFingerprint } from '../../src/domain/secret-fingerprint.ts'
+import { verify } from '../../src/sources/scheme.ts'
 import { createUltravoxScheme } from '../../src/sources/ultravox.ts'
 import { anyText } from '../any-text.ts'
 import { SIGNATURE, sign, signedRequest, TIMESTAMP } from './signed-request.ts'
@@ -21,7 +22,7 @@ const usual = scheme(['s1'])
 
 /** What became of a request, in one word. */
 function verdictOf(times: string[], signatures: string[], { body = BODY as Uint8Array, by = usual, now = NOW } = {}) {
-  const verdict = by.verify(signedRequest(body, times, signatures), now)
+  const verdict = verify(by, signedRequest(body, times, signatures), now)
   return verdict.genuine ? 'genuine' : `${verdict.code}${verdict.signed ? ', signed' : ''}`
 }
 
@@ -117,7 +118,7 @@ t.test('all the secrets that a request is signed with are named, and no other', 
   const [one, two, three] = ['s1', 's2', 's3'].map((secret) => secretFingerprint(new Secret(secret)))
   const by = scheme(['s1', 's2', 's3'])
   const signedWith = (...signers: string[]) =>
-    by.verify(signedRequest(BODY, [TIME], [signers.map((secret) => sign(secret, BODY, TIME)).join(',')]), NOW)
+    verify(by, signedRequest(BODY, [TIME], [signers.map((secret) => sign(secret, BODY, TIME)).join(',')]), NOW)
   t.same(signedWith('s3', 'x', 's1'), { genuine: true, signedWith: [one, three] })
   t.same(signedWith('s2'), { genuine: true, signedWith: [two] })
 })
@@ -180,7 +181,7 @@ t.test('the tolerance holds to the millisecond in both directions', async (t) =>
 
 t.test('a stale request says in its message how old it is', async (t) => {
   const message = (now: number) => {
-    const verdict = usual.verify(signedRequest(BODY, [TIME], [GENUINE]), now)
+    const verdict = verify(usual, signedRequest(BODY, [TIME], [GENUINE]), now)
     return verdict.genuine ? null : verdict.message
   }
   t.equal(message(Date.UTC(2026, 0, 15, 12, 2)), 'validly signed, but 120 s old')
@@ -191,7 +192,7 @@ t.test('a refusal never shows a secret or a right signature', async (t) => {
   const by = scheme(['do-not-show'])
   for (const times of [[], [TIME], [TIME, TIME], ['x']]) {
     for (const signatures of [[], [OTHER], ['x']]) {
-      const text = JSON.stringify(by.verify(signedRequest(BODY, times, signatures), NOW))
+      const text = JSON.stringify(verify(by, signedRequest(BODY, times, signatures), NOW))
       t.notMatch(text, /do-not-show/)
       t.notMatch(text, sign('do-not-show', BODY, TIME))
     }

@@ -31,6 +31,8 @@ type OnBatch = (calls: number, ms: number) => void
 
 /** So many calls are sent without waiting for more: the thread has something to do while the event loop reads on. */
 const CHUNK = 16
+/** While the thread commits, calls wait so long for others: to send each by itself was an eighth of a delivery's time. */
+const GATHERED_FOR_MS = 1
 
 /**
  * The outbox on SQLite. What comes while the thread commits a batch is the next one: the group commit. The busier it is, the
@@ -43,7 +45,8 @@ export class SqliteOutbox implements Outbox {
   #waiting: Waiting[] = []
   /** Sent, in the order in which they will be answered. */
   #underway: Waiting[] = []
-  #flush: NodeJS.Immediate | undefined
+  #soon: NodeJS.Immediate | undefined
+  #later: NodeJS.Timeout | undefined
   #sentAt = 0
   #failure: RelayError | undefined
   /** Set once closing has begun. */
@@ -214,14 +217,17 @@ export class SqliteOutbox implements Outbox {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ call, resolve, reject })
       if (this.#waiting.length >= CHUNK) this.#send()
-      else this.#flush ??= setImmediate(() => this.#send())
+      else if (this.#underway.length === 0) this.#soon ??= setImmediate(() => this.#send())
+      else this.#later ??= setTimeout(() => this.#send(), GATHERED_FOR_MS)
     })
   }
 
   /** Sends what waits. The thread takes all that it finds as one batch. */
   #send(): void {
-    clearImmediate(this.#flush)
-    this.#flush = undefined
+    clearImmediate(this.#soon)
+    clearTimeout(this.#later)
+    this.#soon = undefined
+    this.#later = undefined
     if (this.#waiting.length === 0) return
     const packed = pack(this.#waiting.map(({ call }) => call))
     if (this.#underway.length === 0) this.#sentAt = systemStopwatch()
@@ -241,6 +247,7 @@ export class SqliteOutbox implements Outbox {
     const now = systemStopwatch()
     this.#onBatch(answered.length, now - this.#sentAt)
     this.#sentAt = now
+    if (this.#underway.length === 0) this.#send()
     for (const [index, { resolve, reject }] of answered.entries()) {
       const reply = replies[index]!
       if ('fault' in reply) reject(fromFault(reply.fault))

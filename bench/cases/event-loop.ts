@@ -1,0 +1,38 @@
+import { join } from 'node:path'
+import { freePort } from '../../test/local-server.ts'
+import { type Case, type Figure, median, type Settings } from '../measure.ts'
+import { type Surroundings, startRelay, WAITING } from '../processes.ts'
+import { writeRequests } from '../requests.ts'
+import { load } from '../wrk.ts'
+
+/** The metric is the time from one look to the next, and so much of it is meant to pass. */
+const BETWEEN_LOOKS_MS = 10
+
+/**
+ * By how much what the event loop has to do is late under full ingest: the relay's own metric, less the time between two looks.
+ * Asking for it begins it anew, so it is asked for before the load and after.
+ */
+export const EVENT_LOOP: Case = {
+  name: 'event-loop delay p99 under full ingest',
+  async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
+    const requests = join(around.directory, 'requests')
+    const size = await writeRequests(requests, 20_000 * seconds)
+    const measured: number[] = []
+    for (let round = 0; round < rounds; round++) {
+      const listen = `127.0.0.1:${await freePort()}`
+      const relay = await startRelay({ directory: around.fresh(), targets: WAITING, config: { admin: { listen } } })
+      await delayMs(listen)
+      await load({ port: relay.port, connections: 64, seconds, requests, size })
+      measured.push(await delayMs(listen))
+      await relay.end()
+    }
+    const value = median(measured) - BETWEEN_LOOKS_MS
+    const absolute = `the metric, with the ${BETWEEN_LOOKS_MS} ms between its looks: ${median(measured).toFixed(1)} ms`
+    return [{ name: this.name, value, unit: 'ms', floor: 12, aim: 8, most: true, absolute }]
+  },
+}
+
+async function delayMs(admin: string): Promise<number> {
+  const metrics = await (await fetch(`http://${admin}/metrics`)).text()
+  return Number(/^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(metrics)![1]) * 1_000
+}
