@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const TIMEOUT_MS = 180_000
+const TIMEOUT_MS = 300_000
 
 /** Those that take longest start first, so that none of them is what all wait for at the end. */
 const LONGEST = ['daemon/reconcile', 'secrets/', 'docs/', 'daemon/', 'simulation/', 'crash/', 'targets/exec', 'outbox/']

@@ -63,15 +63,18 @@ async function tail(operator: OutboxOperator, filter: JournalFilter, { lines, fo
   const show = (entries: readonly JournalEntry[]) => {
     process.stdout.write(entries.map(json === true ? jsonLine : entryLine).join(''))
   }
-  const { entries, position } = await operator.newestEntries(filter, lines)
-  show(entries)
   if (follow !== true) {
+    const { entries } = await operator.newestEntries(filter, lines)
+    show(entries)
     if (entries.length === 0 && lines > 0) note('nothing to show')
     return
   }
-  let reached: JournalPosition = position
+  let reached: JournalPosition | undefined
+  // The first look is one of them, so that Ctrl-C ends it well from the first line on.
   await repeatUntilInterrupted(async () => {
-    const page = await operator.entriesAfter(filter, reached)
+    const page = await (reached === undefined
+      ? operator.newestEntries(filter, lines)
+      : operator.entriesAfter(filter, reached))
     reached = page.position
     show(page.entries)
   }, POLL_MS)

@@ -10,10 +10,13 @@ function isInstalled(shell: string): boolean {
   return spawnSync(shell, ['--version']).status === 0
 }
 
+const scripts: Record<string, Buffer> = {}
+
 /** The script for a shell, in a file of its own. */
 function scriptFor(t: { testdir(): string }, shell: string): string {
   const file = join(t.testdir(), `completion.${shell}`)
-  writeFileSync(file, execFileSync(process.execPath, [MAIN, 'completion', shell]))
+  scripts[shell] ??= execFileSync(process.execPath, [MAIN, 'completion', shell])
+  writeFileSync(file, scripts[shell])
   return file
 }
 

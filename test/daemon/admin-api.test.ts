@@ -35,83 +35,146 @@ async function running(t: Test) {
   return { ...admin, directory, list, crm, relay, ...commandsIn(directory) }
 }
 
-t.test('lists and documents are those of the commands', async (t) => {
-  const { get, list, json } = await running(t)
-  const event = (await list('/api/events')).events![0]!.eventId
-  const delivery = (await list('/api/deliveries?target=crm')).deliveries[0]!.deliveryId
-  const rejection = (await list('/api/rejections?kept=true')).rejections![0]!.rejectionId
-  for (const [path, command] of [
-    ['targets', 'targets list'],
-    ['deliveries', 'deliveries list'],
-    ['deliveries?state=dead&event=call.e*&limit=1', 'deliveries list --state dead --event call.e* --limit 1'],
-    ['deliveries?error=404&since=1h&until=2030-01-01', 'deliveries list --error 404 --since 1h --until 2030-01-01'],
-    [`deliveries/${delivery}`, `deliveries show ${delivery}`],
-    ['events?call=call-1&limit=1', 'events list --call call-1 --limit 1'],
-    ['events?state=none', 'events list --state none'],
-    [`events/${event}`, `events show ${event}`],
-    ['calls/call-1', 'calls show call-1'],
-    ['gaps', 'events gaps'],
-    ['rejections', 'rejections list'],
-    ['rejections?reason=signature_mismatch', 'rejections list --reason signature_mismatch'],
-    [`rejections/${rejection}`, `rejections show ${rejection}`],
-  ] as const) {
-    t.same((await get(`/api/${path}`)).json(), await json(command), path)
-  }
-  const [status, same] = [(await get('/api/status')).json(), await json('status')]
-  for (const key of ['version', 'daemon', 'sources', 'targets', 'provider']) t.same(status[key], same[key], key)
-  t.same(Object.keys(status).sort(), Object.keys(same).sort())
-  const { entries } = await list('/api/tail?limit=1000')
-  t.same([...new Set(entries!.map(({ kind }) => kind))].sort(), ['attempt', 'event', 'refusal'])
-})
+t.test('on one relay', async (t) => {
+  const { get, post, list, json, target, relay, directory } = await running(t)
 
-t.test('the API is described, and answers as it is described', async (t) => {
-  const { get, post, list } = await running(t)
-  const definition = (await get('/api/openapi.json')).json() as unknown as Document
-  const api = await new OpenAPIBackend({
-    definition,
-    strict: true,
-    customizeAjv: (ajv) => ajv.addFormat('date-time', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
-  }).init()
-  const event = (await list('/api/events')).events![0]!.eventId
-  const rejection = (await list('/api/rejections?kept=true')).rejections![0]!.rejectionId
-  const asked: [string, string, object?][] = [
-    ['getHealth', '/healthz'],
-    ['getReadiness', '/readyz'],
-    ['getMetrics', '/metrics'],
-    ['getStatus', '/api/status'],
-    ['getTail', '/api/tail'],
-    ['listTargets', '/api/targets'],
-    ['listDeliveries', '/api/deliveries'],
-    ['getDelivery', '/api/deliveries/1'],
-    ['listEvents', '/api/events'],
-    ['getEvent', `/api/events/${event}`],
-    ['getCall', '/api/calls/call-1'],
-    ['listGaps', '/api/gaps'],
-    ['listRejections', '/api/rejections'],
-    ['getRejection', `/api/rejections/${rejection}`],
-    ['retryDeliveries', '/api/deliveries/retry', { target: 'crm', dryRun: true }],
-    ['cancelDeliveries', '/api/deliveries/cancel', { target: 'later' }],
-    ['replayEvents', '/api/events/replay', { call: 'call-1', dryRun: true }],
-    ['admitRejections', '/api/rejections/admit', { since: '1h', dryRun: true }],
-    ['pauseTarget', '/api/targets/crm/pause'],
-    ['resumeTarget', '/api/targets/crm/resume'],
-    ['reload', '/api/reload'],
-  ]
-  t.same(
-    asked.map(([id]) => id).sort(),
-    api
-      .getOperations()
-      .map(({ operationId }) => operationId)
-      .sort(),
-    'all are here',
-  )
-  for (const [id, path, body] of asked) {
-    const { method } = api.getOperation(id)!
-    const answer = method === 'get' ? await get(path) : await post(path, body)
-    t.equal(answer.status, 200, `${id}: ${answer.text}`)
-    if (id === 'getMetrics') continue
-    t.same(api.validateResponse(answer.json(), id, 200).errors ?? [], [], id)
-  }
+  await t.test('lists and documents are those of the commands', async (t) => {
+    const event = (await list('/api/events')).events![0]!.eventId
+    const delivery = (await list('/api/deliveries?target=crm')).deliveries[0]!.deliveryId
+    const rejection = (await list('/api/rejections?kept=true')).rejections![0]!.rejectionId
+    for (const [path, command] of [
+      ['targets', 'targets list'],
+      ['deliveries', 'deliveries list'],
+      ['deliveries?state=dead&event=call.e*&limit=1', 'deliveries list --state dead --event call.e* --limit 1'],
+      ['deliveries?error=404&since=1h&until=2030-01-01', 'deliveries list --error 404 --since 1h --until 2030-01-01'],
+      [`deliveries/${delivery}`, `deliveries show ${delivery}`],
+      ['events?call=call-1&limit=1', 'events list --call call-1 --limit 1'],
+      ['events?state=none', 'events list --state none'],
+      [`events/${event}`, `events show ${event}`],
+      ['calls/call-1', 'calls show call-1'],
+      ['gaps', 'events gaps'],
+      ['rejections', 'rejections list'],
+      ['rejections?reason=signature_mismatch', 'rejections list --reason signature_mismatch'],
+      [`rejections/${rejection}`, `rejections show ${rejection}`],
+    ] as const) {
+      t.same((await get(`/api/${path}`)).json(), await json(command), path)
+    }
+    const [status, same] = [(await get('/api/status')).json(), await json('status')]
+    for (const key of ['version', 'daemon', 'sources', 'targets', 'provider']) t.same(status[key], same[key], key)
+    t.same(Object.keys(status).sort(), Object.keys(same).sort())
+    const { entries } = await list('/api/tail?limit=1000')
+    t.same([...new Set(entries!.map(({ kind }) => kind))].sort(), ['attempt', 'event', 'refusal'])
+  })
+
+  await t.test('what is asked for wrongly is refused with what is wrong, and changes nothing', async (t) => {
+    const [unproven] = (await list('/api/rejections?kept=false')).rejections!
+    for (const [path, body, status, message] of [
+      ['deliveries/retry', {}, 400, /ids, or at least one filter/],
+      ['deliveries/retry', undefined, 400, /body/],
+      ['deliveries/retry', { tagret: 'crm' }, 400, /"tagret" is not known/],
+      ['deliveries/retry', { ids: [] }, 400, /ids/],
+      ['deliveries/retry', { ids: [1, 999] }, 404, /no delivery 999/],
+      ['deliveries/cancel', { state: ['delivered'] }, 400, /state/],
+      ['deliveries/cancel', { since: 'soon' }, 400, /^since: write an age/],
+      ['events/replay', { call: 'call-1', to: 'crn' }, 404, /did you mean "crm"/],
+      ['events/replay', { ids: ['evt_x'] }, 404, /no event evt_x/],
+      ['rejections/admit', { ids: [unproven!.rejectionId] }, 409, /nothing proves who sent it/],
+      ['targets/crn/pause', undefined, 404, /did you mean "crm"/],
+    ] as const) {
+      const answer = await post(`/api/${path}`, body)
+      t.equal(answer.status, status, `${path}: ${answer.text}`)
+      t.match(answer.json(), { error: /^[a-z_]+$/, message })
+    }
+    for (const [path, status, message] of [
+      ['events?limit=1e999', 400, /limit must be <= 1000/],
+      ['deliveries?limit=1001', 400, /limit must be <= 1000/],
+      ['deliveries?limit=x', 400, /limit/],
+      ['deliveries?stat=dead', 400, /"stat" is not known/],
+      ['events?since=tomorrow', 400, /since: write an age/],
+      ['rejections?reason=none', 400, /reason/],
+      ['deliveries/0', 400, /id/],
+      ['deliveries/999', 404, /no delivery 999/],
+      ['events/evt_x', 404, /no such event/],
+      ['calls/nobody', 404, /nothing is known/],
+      ['nothing', 404, /openapi/],
+      ['events/%ZZ', 404, /no such event/],
+      ['%ZZ', 404, /openapi/],
+    ] as const) {
+      const answer = await get(`/api/${path}`)
+      t.equal(answer.status, status, `${path}: ${answer.text}`)
+      t.match(answer.json(), { error: /^[a-z_]+$/, message })
+    }
+    const text = await post('/api/deliveries/retry', undefined, { 'content-type': 'text/plain' })
+    t.match(text.json(), { error: 'invalid_request' }, 'a form of some page')
+    t.equal((await list('/api/deliveries?state=dead')).deliveries.length, 2)
+  })
+
+  await t.test('the API is described, and answers as it is described', async (t) => {
+    const definition = (await get('/api/openapi.json')).json() as unknown as Document
+    const api = await new OpenAPIBackend({
+      definition,
+      strict: true,
+      customizeAjv: (ajv) => ajv.addFormat('date-time', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    }).init()
+    const event = (await list('/api/events')).events![0]!.eventId
+    const rejection = (await list('/api/rejections?kept=true')).rejections![0]!.rejectionId
+    const asked: [string, string, object?][] = [
+      ['getHealth', '/healthz'],
+      ['getReadiness', '/readyz'],
+      ['getMetrics', '/metrics'],
+      ['getStatus', '/api/status'],
+      ['getTail', '/api/tail'],
+      ['listTargets', '/api/targets'],
+      ['listDeliveries', '/api/deliveries'],
+      ['getDelivery', '/api/deliveries/1'],
+      ['listEvents', '/api/events'],
+      ['getEvent', `/api/events/${event}`],
+      ['getCall', '/api/calls/call-1'],
+      ['listGaps', '/api/gaps'],
+      ['listRejections', '/api/rejections'],
+      ['getRejection', `/api/rejections/${rejection}`],
+      ['retryDeliveries', '/api/deliveries/retry', { target: 'crm', dryRun: true }],
+      ['cancelDeliveries', '/api/deliveries/cancel', { target: 'later' }],
+      ['replayEvents', '/api/events/replay', { call: 'call-1', dryRun: true }],
+      ['admitRejections', '/api/rejections/admit', { since: '1h', dryRun: true }],
+      ['pauseTarget', '/api/targets/crm/pause'],
+      ['resumeTarget', '/api/targets/crm/resume'],
+      ['reload', '/api/reload'],
+    ]
+    t.same(
+      asked.map(([id]) => id).sort(),
+      api
+        .getOperations()
+        .map(({ operationId }) => operationId)
+        .sort(),
+      'all are here',
+    )
+    for (const [id, path, body] of asked) {
+      const { method } = api.getOperation(id)!
+      const answer = method === 'get' ? await get(path) : await post(path, body)
+      t.equal(answer.status, 200, `${id}: ${answer.text}`)
+      if (id === 'getMetrics') continue
+      t.same(api.validateResponse(answer.json(), id, 200).errors ?? [], [], id)
+    }
+  })
+
+  await t.test('targets are paused, resumed, and what takes a file is reloaded', async (t) => {
+    t.same((await post('/api/targets/crm/pause')).json(), {
+      target: 'crm',
+      pausedByCommand: true,
+      pausedByConfig: false,
+      pending: 0,
+    })
+    t.match(await target('crm'), { pausedByCommand: true })
+    t.match((await post('/api/targets/crm/resume')).json(), { pausedByCommand: false })
+    t.match((await post('/api/reload')).json(), { configFile: /relay\.yaml$/, reloadedAt: /Z$/ })
+    await eventually(() => relay.log.some(({ msg }) => msg === 'configuration reloaded'), 'it is logged')
+
+    writeConfig(directory, { sources })
+    const refused = await post('/api/reload')
+    t.equal(refused.status, 422)
+    t.match(refused.json(), { error: 'config_invalid', message: /the old configuration stays:\n.*targets/ })
+  })
 })
 
 t.test('deliveries are tried anew and given up', async (t) => {
@@ -146,67 +209,4 @@ t.test('events are replayed, and rejections admitted', async (t) => {
   const admitted = await post('/api/rejections/admit', { since: '2h' })
   t.match(admitted.json(), { matched: 1, admitted: 1, duplicates: 0, refused: [], targets: { crm: 1, archive: 1 } })
   t.equal((await list('/api/events?call=call-2')).events!.length, 1)
-})
-
-t.test('targets are paused, resumed, and what takes a file is reloaded', async (t) => {
-  const { post, target, relay, directory } = await running(t)
-  t.same((await post('/api/targets/crm/pause')).json(), {
-    target: 'crm',
-    pausedByCommand: true,
-    pausedByConfig: false,
-    pending: 0,
-  })
-  t.match(await target('crm'), { pausedByCommand: true })
-  t.match((await post('/api/targets/crm/resume')).json(), { pausedByCommand: false })
-  t.match((await post('/api/reload')).json(), { configFile: /relay\.yaml$/, reloadedAt: /Z$/ })
-  await eventually(() => relay.log.some(({ msg }) => msg === 'configuration reloaded'), 'it is logged')
-
-  writeConfig(directory, { sources })
-  const refused = await post('/api/reload')
-  t.equal(refused.status, 422)
-  t.match(refused.json(), { error: 'config_invalid', message: /the old configuration stays:\n.*targets/ })
-})
-
-t.test('what is asked for wrongly is refused with what is wrong, and changes nothing', async (t) => {
-  const { get, post, list } = await running(t)
-  const [unproven] = (await list('/api/rejections?kept=false')).rejections!
-  for (const [path, body, status, message] of [
-    ['deliveries/retry', {}, 400, /ids, or at least one filter/],
-    ['deliveries/retry', undefined, 400, /body/],
-    ['deliveries/retry', { tagret: 'crm' }, 400, /"tagret" is not known/],
-    ['deliveries/retry', { ids: [] }, 400, /ids/],
-    ['deliveries/retry', { ids: [1, 999] }, 404, /no delivery 999/],
-    ['deliveries/cancel', { state: ['delivered'] }, 400, /state/],
-    ['deliveries/cancel', { since: 'soon' }, 400, /^since: write an age/],
-    ['events/replay', { call: 'call-1', to: 'crn' }, 404, /did you mean "crm"/],
-    ['events/replay', { ids: ['evt_x'] }, 404, /no event evt_x/],
-    ['rejections/admit', { ids: [unproven!.rejectionId] }, 409, /nothing proves who sent it/],
-    ['targets/crn/pause', undefined, 404, /did you mean "crm"/],
-  ] as const) {
-    const answer = await post(`/api/${path}`, body)
-    t.equal(answer.status, status, `${path}: ${answer.text}`)
-    t.match(answer.json(), { error: /^[a-z_]+$/, message })
-  }
-  for (const [path, status, message] of [
-    ['events?limit=1e999', 400, /limit must be <= 1000/],
-    ['deliveries?limit=1001', 400, /limit must be <= 1000/],
-    ['deliveries?limit=x', 400, /limit/],
-    ['deliveries?stat=dead', 400, /"stat" is not known/],
-    ['events?since=tomorrow', 400, /since: write an age/],
-    ['rejections?reason=none', 400, /reason/],
-    ['deliveries/0', 400, /id/],
-    ['deliveries/999', 404, /no delivery 999/],
-    ['events/evt_x', 404, /no such event/],
-    ['calls/nobody', 404, /nothing is known/],
-    ['nothing', 404, /openapi/],
-    ['events/%ZZ', 404, /no such event/],
-    ['%ZZ', 404, /openapi/],
-  ] as const) {
-    const answer = await get(`/api/${path}`)
-    t.equal(answer.status, status, `${path}: ${answer.text}`)
-    t.match(answer.json(), { error: /^[a-z_]+$/, message })
-  }
-  const text = await post('/api/deliveries/retry', undefined, { 'content-type': 'text/plain' })
-  t.match(text.json(), { error: 'invalid_request' }, 'a form of some page')
-  t.equal((await list('/api/deliveries?state=dead')).deliveries.length, 2)
 })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { anyText } from '../any-text.ts'
 import { holds } from '../holds.ts'
 import { answersIn, mangled } from '../ingest/mangled.ts'
 import { connect } from '../ingest/raw-http.ts'
@@ -48,7 +49,7 @@ const text = fc.oneof(
     '../..',
     '\ud800',
   ),
-  fc.string({ unit: 'binary', maxLength: 8 }),
+  anyText({ maxLength: 8 }),
 )
 const key = fc.constantFrom(
   'limit',

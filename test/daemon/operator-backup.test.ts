@@ -126,7 +126,7 @@ t.test('a backup that is interrupted leaves nothing behind', async (t) => {
   const body = Buffer.alloc(1024 * 1024, 32)
   await fill(
     directory,
-    Array.from({ length: 100 }, () => ({ body })),
+    Array.from({ length: 60 }, () => ({ body })),
     ['crm'],
   )
   const before = readdirSync(directory).sort()

@@ -12,7 +12,6 @@ const BODY = '{"event":"call.ended","call":{"callId":"c"}}'
 /** Of the commands that other tests run in a shared process only, each way to read, to change and to end. */
 const LINES = [
   'status',
-  'events list',
   'events replay EVENT --to crm --yes',
   'calls show dead',
   'deliveries list --json',
@@ -20,15 +19,12 @@ const LINES = [
   'deliveries cancel 1 --yes',
   'rejections show 1 --payload',
   'targets list --color on',
-  'targets pause crm',
   'backup copy.db',
-  'prune --older-than 1d --yes',
   'doctor',
   'check --config broken.yaml',
   'reload',
   'deliveries show 99',
   'deliveries lsit',
-  'deliveries list --state gone',
   'events list --help',
 ]
 

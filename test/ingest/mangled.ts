@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { anyText } from '../any-text.ts'
 
 const PIECES = [
   ...[
@@ -64,7 +65,7 @@ export function mangled(requests: readonly string[]): fc.Arbitrary<string> {
   const change = fc.record({
     at: fc.nat(),
     drop: fc.oneof(fc.constant(0), fc.nat(20)),
-    put: fc.oneof(fc.constantFrom(...PIECES), fc.string({ unit: 'binary', maxLength: 4 }), fc.constant('')),
+    put: fc.oneof(fc.constantFrom(...PIECES), anyText({ maxLength: 4 }), fc.constant('')),
   })
   return fc
     .tuple(

@@ -13,7 +13,7 @@ import { type Plan, type PlannedTarget, planOf } from './plan.ts'
 import { simulatedThread } from './simulated-thread.ts'
 import { settled, World } from './world.ts'
 
-/** So much may happen in one seed; more means that it goes round in circles. */
+/** So much may happen in one seed, which has some 400 steps; more means that it goes round in circles. */
 const MOST_STEPS = 60_000
 
 /** Puts something wrong between the lanes and the outbox, to see whether it is found. */
@@ -32,9 +32,13 @@ export interface Result {
 }
 
 /** Plays one seed to its end. It takes over the timers of the process meanwhile. */
-export async function simulate(seed: number, sabotage: Sabotage = (outbox) => outbox): Promise<Result> {
+export async function simulate(
+  seed: number,
+  sabotage: Sabotage = (outbox) => outbox,
+  mostSteps = MOST_STEPS,
+): Promise<Result> {
   const world = new World(seed)
-  const simulation = new Simulation(world, sabotage)
+  const simulation = new Simulation(world, sabotage, mostSteps)
   const timers = world.seize()
   let broken: string | null = null
   try {
@@ -68,6 +72,7 @@ class Simulation {
   readonly #world: World
   readonly #plan: Plan
   readonly #sabotage: Sabotage
+  readonly #mostSteps: number
   readonly #operator: ReturnType<typeof simulatedOperator>
   /** When each target answers again. */
   readonly #downUntil = new Map<string, number>()
@@ -79,9 +84,10 @@ class Simulation {
   steps = 0
   crashes = 0
 
-  constructor(world: World, sabotage: Sabotage) {
+  constructor(world: World, sabotage: Sabotage, mostSteps: number) {
     this.#world = world
     this.#sabotage = sabotage
+    this.#mostSteps = mostSteps
     this.#plan = planOf(world)
     this.#endOfTroubles = world.now + this.#plan.troubledMs
     this.ledger = new Ledger(world, this.database, this.#plan)
@@ -99,7 +105,7 @@ class Simulation {
     while (await this.#world.step()) {
       if (this.#problem !== undefined) throw this.#problem
       this.steps += 1
-      if (this.steps > MOST_STEPS) throw new Broken('it never comes to an end')
+      if (this.steps > this.#mostSteps) throw new Broken('it never comes to an end')
     }
     this.ledger.close(this.#plan.prunes)
   }

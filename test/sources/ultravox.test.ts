@@ -4,6 +4,7 @@ import { Secret } from '../../src/domain/secret.ts'
 import { secretFingerprint } from '../../src/domain/secret-fingerprint.ts'
 import { verify } from '../../src/sources/scheme.ts'
 import { createUltravoxScheme } from '../../src/sources/ultravox.ts'
+import { anyText } from '../any-text.ts'
 import { SIGNATURE, sign, signedRequest, TIMESTAMP } from './signed-request.ts'
 
 const NOW = Date.UTC(2026, 0, 15, 12, 0, 30)
@@ -202,9 +203,7 @@ t.test('the headers worth keeping are the two that were looked at', async (t) =>
   t.same(usual.evidence, [TIMESTAMP, SIGNATURE])
 })
 
-const anySecret = fc
-  .string({ unit: 'binary', minLength: 1, maxLength: 120 })
-  .map((text) => Buffer.from(text).toString())
+const anySecret = anyText({ minLength: 1, maxLength: 120 }).map((text) => Buffer.from(text).toString())
 
 t.test(
   'a genuine request is always taken, whatever its body, its secret and the company of its signature',
@@ -280,7 +279,7 @@ t.test('a body made longer or shorter is never taken, nor a byte moved between b
 })
 
 t.test('no headers make verifying throw, and only the stale ever count as signed', async (t) => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom(TIME, GENUINE, OTHER, '2025-01-15T12:00:00'))
+  const text = fc.oneof(anyText(), fc.constantFrom(TIME, GENUINE, OTHER, '2025-01-15T12:00:00'))
   fc.assert(
     fc.property(fc.array(text, { maxLength: 3 }), fc.array(text, { maxLength: 3 }), (times, signatures) => {
       const verdict = verdictOf(times, signatures)

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { sink, sources } from '../daemon/operator-commands.ts'
@@ -12,6 +13,8 @@ import { scratch } from '../scratch.ts'
 import { SOCKET_HOLDER } from './socket-holder.ts'
 
 const CLIENTS = 4
+/** They are to be there at each moment of a restart, not to take the machine from it. */
+const PAUSE_MS = 5
 
 /** Restarts a relay so often on a socket that somebody else holds, under load; tells what the clients saw. */
 export async function restartUnderLoad(t: Test, restarts: number) {
@@ -51,6 +54,7 @@ export async function restartUnderLoad(t: Test, restarts: number) {
     while (under) {
       const answer = send(`http://127.0.0.1:${seen.port}/webhooks/ultravox`, bodyOf('call.ended'))
       answers.push(await answer.then(({ status }) => status, String))
+      await sleep(PAUSE_MS)
     }
   }
   // From before the first start: the socket is there, and they wait.

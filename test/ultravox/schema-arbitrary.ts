@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { anyText } from '../any-text.ts'
 
 /** The part of OpenAPI's schemas that `openapi.yaml` uses, with its references resolved. */
 export interface Schema {
@@ -60,7 +61,7 @@ function strings({ format, maxLength }: Schema): fc.Arbitrary<string> {
   if (format === 'uuid') return fc.uuid()
   if (format === 'uri') return fc.webUrl({ size: 'small' }).filter((url) => url.length <= (maxLength ?? 1_000))
   if (format === 'date-time') return times
-  return fc.string({ unit: 'binary', maxLength: maxLength ?? 50 }).filter((text) => text.length <= (maxLength ?? 1_000))
+  return anyText({ maxLength: maxLength ?? 50 }).filter((text) => text.length <= (maxLength ?? 1_000))
 }
 
 /** As RFC 3339 lets them be written: with up to nine fraction digits, or none, and any offset. */
