@@ -7,7 +7,7 @@ import { PATH, SECRET, writeRequests } from '../requests.ts'
 import { load } from '../wrk.ts'
 
 const MILLION = 1_000_000
-const CLAIMS = 200
+const CLAIMS = 1_000
 
 /** Milliseconds that a claim of 32 takes, in an outbox where a dead target holds half of what is unfinished. */
 function claimMs(directory: string): number {
