@@ -37,7 +37,7 @@ export interface Requests {
 const PER_SECOND = 25_000
 
 /** What a process has just started is compiled by Node only after it has run for a while. */
-export const WARM_UP_S = 3
+export const WARM_UP_S = 2
 
 let written: Promise<Requests> | undefined
 
