@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type Figure, median } from './measure.ts'
 
 const FILE = 'bench/results/baseline.json'
@@ -15,6 +15,7 @@ export class Baseline {
 
   /** The one in the repository. Throws where there is none. */
   static read(): Baseline {
+    if (!existsSync(FILE)) throw new Error(`there is no ${FILE}: --write-baseline makes one`)
     return new Baseline((JSON.parse(readFileSync(FILE, 'utf8')) as { figures: Figure[] }).figures)
   }
 

@@ -7,7 +7,7 @@ import { CASES } from './cases/cases.ts'
 import { type Case, type Figure, NotHere, type Settings } from './measure.ts'
 import { Surroundings } from './processes.ts'
 
-const FULL: Settings = { rounds: 5, seconds: 4, scale: 1 }
+const FULL: Settings = { rounds: 5, seconds: 2, scale: 1 }
 const SHORT: Settings = { rounds: 3, seconds: 2, scale: 20 }
 const RESULTS = 'bench/results/latest.json'
 /** How often a figure is measured at most before it counts as worse, and how often for a baseline. */

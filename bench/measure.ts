@@ -20,6 +20,9 @@ export interface Case {
   run(settings: Settings, around: Surroundings): Promise<Figure[]>
 }
 
+/** Enough for what is far from its floor or needs a long round, so that the whole stays within ten minutes. */
+export const FEWER_ROUNDS = 3
+
 /** A case cannot be measured on this machine, for something is not installed. */
 export class NotHere extends Error {}
 

@@ -2,10 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Surroundings, startProgram, startRelay, WAITING } from './processes.ts'
 import { areaOf, type Frame, type Profile, selfTimes } from './profiles.ts'
-import { writeRequests } from './requests.ts'
+import { signedRequests, WARM_UP_S } from './requests.ts'
 import { load } from './wrk.ts'
 
 const SECONDS = 6
+const CONNECTIONS = 64
 const SHOWN = 20
 
 /** The program behind profile.sh. Its arguments: what to load the relay with, and where to put the profiles. */
@@ -44,14 +45,20 @@ async function deliver(): Promise<Profiled> {
 }
 
 async function profiled(targets: Record<string, object>, done: (events: number) => Promise<void>): Promise<Profiled> {
-  const requests = join(around.directory, 'requests')
-  const size = await writeRequests(requests, 20_000 * SECONDS)
+  const requests = await signedRequests(SECONDS)
   const profiledThreads = new URL('./programs/profiled-threads.js', import.meta.url).href
   const nodeArgs = ['--import', profiledThreads, '--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profiles}`]
   const relay = await startRelay({ directory: around.fresh(), targets, nodeArgs })
+  const options = { port: relay.port, connections: CONNECTIONS, requests }
+  const warmed = await load({ ...options, seconds: WARM_UP_S })
+  await done(warmed.requestCount)
   const from = microseconds()
-  const { requestCount: events } = await load({ port: relay.port, connections: 64, seconds: SECONDS, requests, size })
-  await done(events)
+  const { requestCount: events } = await load({
+    ...options,
+    seconds: SECONDS,
+    first: warmed.requestCount + CONNECTIONS,
+  })
+  await done(warmed.requestCount + events)
   const to = microseconds()
   // The profiles are written at its end.
   await relay.end()

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import { PATH } from './requests.ts'
+import { PATH, type Requests, WARM_UP_S } from './requests.ts'
 
 /** What wrk saw. Latencies in milliseconds. */
 export interface Load {
@@ -15,21 +15,21 @@ export interface LoadOptions {
   readonly port: number
   readonly connections: number
   readonly seconds: number
-  /** The file of `writeRequests`, and the size of each. */
-  readonly requests: string
-  readonly size: number
+  readonly requests: Requests
   /** The number of the first one to send; 0 where it is absent. */
   readonly first?: number
 }
 
-/** What a process has just started is compiled by Node only after it has run for a while. */
-export const WARM_UP_S = 3
-
 /** Loads a server with wrk, in a process of its own. Throws where a request failed, or where wrk is not installed. */
-export async function load({ port, connections, seconds, requests, size, first = 0 }: LoadOptions): Promise<Load> {
+export async function load({ port, connections, seconds, requests, first = 0 }: LoadOptions): Promise<Load> {
   const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', 'bench/wrk.lua']
   const child = spawn('wrk', [...args, `http://127.0.0.1:${port}${PATH}`], {
-    env: { ...process.env, BENCH_REQUESTS: requests, BENCH_SIZE: String(size), BENCH_FIRST: String(first) },
+    env: {
+      ...process.env,
+      BENCH_REQUESTS: requests.file,
+      BENCH_SIZE: String(requests.bytesEach),
+      BENCH_FIRST: String(first),
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [output] = await Promise.all([
@@ -45,9 +45,13 @@ export async function load({ port, connections, seconds, requests, size, first =
   return { requestCount: seen.requests, perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
 }
 
-/** The same, after it has been loaded for a while: what is measured is a server that has been running, as all but a few are. */
-export async function loadWarm(options: LoadOptions): Promise<Load> {
+/**
+ * The same, after it has been loaded for a while: what is measured is a server that has been running, as all but a few are.
+ * `whenWarm` is done in between.
+ */
+export async function loadWarm(options: LoadOptions, whenWarm?: () => Promise<unknown>): Promise<Load> {
   const { requestCount } = await load({ ...options, seconds: WARM_UP_S })
+  await whenWarm?.()
   // Those that were under way at the end are not counted.
   return load({ ...options, first: requestCount + options.connections })
 }

@@ -1,13 +1,12 @@
-import { join } from 'node:path'
 import { openOutbox } from '../claiming.ts'
 import { fillOutbox } from '../filled-outbox.ts'
-import { alternate, type Case, type Figure, median, perSecond, ratio, type Settings } from '../measure.ts'
+import { alternate, type Case, FEWER_ROUNDS, type Figure, median, perSecond, ratio, type Settings } from '../measure.ts'
 import { type Surroundings, startRelay, WAITING } from '../processes.ts'
-import { PATH, SECRET, writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { PATH, SECRET, signedRequests } from '../requests.ts'
+import { loadWarm } from '../wrk.ts'
 
 const MILLION = 1_000_000
-const CLAIMS = 200
+const CLAIMS = 1_000
 
 /** Milliseconds that a claim of 32 takes, in an outbox where a dead target holds half of what is unfinished. */
 function claimMs(directory: string): number {
@@ -47,8 +46,7 @@ export const CLAIM: readonly Case[] = [claimCase(1), claimCase(5)]
 export const HISTORY: Case = {
   name: 'ingest with 5 M delivered rows of history',
   async run({ rounds, seconds, scale }: Settings, around: Surroundings): Promise<Figure[]> {
-    const requests = join(around.directory, 'requests')
-    const size = await writeRequests(requests, 20_000 * seconds)
+    const requests = await signedRequests(seconds)
     const old = around.fresh()
     fillOutbox(old, { delivered: (5 * MILLION) / scale / 2 })
     let round = 0
@@ -56,12 +54,12 @@ export const HISTORY: Case = {
       // The same events are new ones where they come from another source.
       const sources = { [`round-${round++}`]: { scheme: 'ultravox', secrets: [SECRET], path: PATH, tolerance: '24h' } }
       const relay = await startRelay({ directory, targets: WAITING, config: { sources } })
-      const seen = await load({ port: relay.port, connections: 64, seconds, requests, size })
+      const seen = await loadWarm({ port: relay.port, connections: 64, seconds, requests })
       await relay.end()
       return seen.perSecond
     }
     const sides = await alternate(
-      rounds,
+      Math.min(rounds, FEWER_ROUNDS),
       () => rate(old),
       () => rate(around.fresh()),
     )
@@ -84,7 +82,7 @@ export const START: Case = {
       return took
     }
     const { ours, reference } = await alternate(
-      rounds,
+      Math.min(rounds, FEWER_ROUNDS),
       () => startMs(large),
       () => startMs(small),
     )

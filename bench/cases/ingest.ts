@@ -1,21 +1,15 @@
-import { join } from 'node:path'
 import { alternate, type Case, eachOf, type Figure, median, perSecond, ratio, type Settings } from '../measure.ts'
 import { type Surroundings, startProgram, startRelay, WAITING } from '../processes.ts'
-import { writeRequests } from '../requests.ts'
-import { type Load, loadWarm, WARM_UP_S } from '../wrk.ts'
-
-/** More than can be sent in a round: a call that is sent twice is a duplicate, which costs less. */
-const PER_SECOND = 25_000
+import { signedRequests } from '../requests.ts'
+import { type Load, loadWarm } from '../wrk.ts'
 
 /** How many events a second are verified, routed, stored and acknowledged, compared with only reading and answering. */
 function ingestCase(connections: number, floor: number, aim: number): Case {
   return {
     name: `durable ingest, ${connections} connections`,
     async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
-      const requests = join(around.directory, 'requests')
-      const size = await writeRequests(requests, PER_SECOND * (seconds + WARM_UP_S))
-      const loaded = ({ port }: { port: number }): Promise<Load> =>
-        loadWarm({ port, connections, seconds, requests, size })
+      const requests = await signedRequests(seconds)
+      const loaded = ({ port }: { port: number }): Promise<Load> => loadWarm({ port, connections, seconds, requests })
       const loads = await alternate(
         rounds,
         async () => {

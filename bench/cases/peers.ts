@@ -2,14 +2,22 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../test/local-server.ts'
-import { alternate, type Case, eachOf, type Figure, NotHere, perSecond, ratio, type Settings } from '../measure.ts'
+import {
+  alternate,
+  type Case,
+  eachOf,
+  FEWER_ROUNDS,
+  type Figure,
+  NotHere,
+  perSecond,
+  ratio,
+  type Settings,
+} from '../measure.ts'
 import { type Program, type Surroundings, startProgram, startRelay, startTool } from '../processes.ts'
-import { SECRET, writeRequests } from '../requests.ts'
-import { load } from '../wrk.ts'
+import { SECRET, signedRequests } from '../requests.ts'
+import { loadWarm } from '../wrk.ts'
 
 const CONCURRENCY = 32
-/** Enough for a comparison with others: it takes no more of the time that the whole may take. */
-const ROUNDS = 3
 
 /** Starts what takes events and sends them to a URL. */
 type Start = (url: string, directory: string) => Promise<Program>
@@ -88,19 +96,23 @@ function peerCase(peer: Peer): Case {
     name: `peers: ${peer.name}`,
     async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
       const start = peer.prepare(around.fresh())
-      const requests = join(around.directory, 'requests')
-      const size = await writeRequests(requests, 15_000 * seconds)
+      const requests = await signedRequests(seconds)
       const through = async (begin: Start, runsProgram = false) => {
         const sink = await startProgram('sink')
         const middle = await begin(`http://127.0.0.1:${sink.port}/in`, around.fresh())
-        const seen = await load({ port: middle.port, connections: 64, seconds, requests, size })
-        const { received } = JSON.parse(await sink.ask('now')) as { received: number }
+        const received = async () => (JSON.parse(await sink.ask('now')) as { received: number }).received
+        let before = 0
+        const options = { port: middle.port, connections: 64, seconds, requests }
+        const seen = await loadWarm(options, async () => {
+          before = await received()
+        })
+        const delivered = (await received()) - before
         await middle.end()
         await sink.end()
-        return { acknowledged: seen.perSecond, delivered: runsProgram ? seen.perSecond : received / seconds }
+        return { acknowledged: seen.perSecond, delivered: runsProgram ? seen.perSecond : delivered / seconds }
       }
       const sides = await alternate(
-        Math.min(rounds, ROUNDS),
+        Math.min(rounds, FEWER_ROUNDS),
         () => through(relay),
         () => through(start, peer.runsProgram),
       )

@@ -1,9 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
 import { type Case, type Figure, median, NotHere, type Settings } from '../measure.ts'
 import { type Surroundings, startRelay, WAITING } from '../processes.ts'
-import { writeRequests } from '../requests.ts'
-import { loadWarm, WARM_UP_S } from '../wrk.ts'
+import { signedRequests } from '../requests.ts'
+import { loadWarm } from '../wrk.ts'
 
 const DELAY_MS = 5
 const SLOWER = [
@@ -25,13 +24,12 @@ export const SLOW_DISK: Case = {
   name: 'acknowledgement p99, fsync 5 ms slower',
   async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
     if (spawnSync('strace', ['-V']).error !== undefined) throw new NotHere('needs the Debian package strace')
-    const requests = join(around.directory, 'requests')
-    const size = await writeRequests(requests, 10_000 * (seconds + WARM_UP_S))
+    const requests = await signedRequests(seconds)
     const p99s: number[] = []
     const rates: number[] = []
     for (let round = 0; round < rounds; round++) {
       const relay = await startRelay({ directory: around.fresh(), targets: WAITING, under: SLOWER })
-      const seen = await loadWarm({ port: relay.port, connections: 64, seconds, requests, size })
+      const seen = await loadWarm({ port: relay.port, connections: 64, seconds, requests })
       await relay.end()
       p99s.push(seen.p99)
       rates.push(seen.perSecond)
