@@ -6,13 +6,14 @@ import { gatherLines, type LineWriter } from './line-writer.ts'
 /** Most that may wait for a stdout that nobody reads, in bytes; lines beyond it are dropped, the relay goes on. */
 const MOST_WAITING = 16 * 1024 * 1024
 
-/** How long is waited at the end for somebody to read stdout. */
-const FLUSH_MS = 1_000
+/** How long is waited at the end for somebody to read something of stdout, and how long for all of it to be read. */
+const UNREAD_MS = 1_000
+const FLUSH_MS = 10_000
 
 /** A logger, and how to have written what it was given. */
 export interface Log {
   readonly logger: Logger
-  /** Writes what waits, for up to a second: a stdout that nobody reads must not keep the relay from ending. */
+  /** Writes what waits, for as long as somebody reads it: a stdout that nobody reads must not keep the relay from ending. */
   flush(): Promise<void>
 }
 
@@ -48,6 +49,8 @@ export function createLog({ level, shape }: LogOptions): Log {
           stdout.flushSync = () => {}
           resolve()
         }
+        const unread = setTimeout(giveUp, UNREAD_MS).unref()
+        stdout.on('write', () => unread.refresh())
         setTimeout(giveUp, FLUSH_MS).unref()
         void destination.flush().then(resolve)
       }),

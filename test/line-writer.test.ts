@@ -25,11 +25,11 @@ t.test('lines that come together are handed on together, in order, and once', as
   const writer = gatherLines(sink)
   for (const line of ['a\n', 'b\n', 'c\n']) writer.write(line)
   t.same(sink.written, [])
-  await eventually(() => sink.written.length === 1, 'they are handed on')
-  t.same(sink.written, ['a\nb\nc\n'])
-  writer.write('d\n')
-  await eventually(() => sink.written.length === 2, 'and what comes later')
-  t.same(sink.written, ['a\nb\nc\n', 'd\n'])
+  await turn()
+  t.same(sink.written, ['a\nb\nc\n'], 'at the end of the turn')
+  for (const line of ['d\n', 'e\n']) writer.write(line)
+  await eventually(() => sink.written.length === 2, 'and what comes soon after that, after a pause')
+  t.same(sink.written, ['a\nb\nc\n', 'd\ne\n'])
 })
 
 t.test('what gets large is handed on at once', async (t) => {

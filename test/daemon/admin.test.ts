@@ -151,6 +151,7 @@ t.test('a reload opens, moves and closes it; one that cannot be opened changes n
 
   write({ listen: 'unix:./admin.sock' })
   t.equal((await reload()).code, 0)
+  await eventually(() => adminAddress(relay) !== first, 'the log says where it is now')
   t.equal((await adminClient(adminAddress(relay)).get('/api/targets')).status, 200)
   await t.rejects(get('/healthz'), { code: 'ECONNREFUSED' })
 
