@@ -28,7 +28,7 @@ if (values['write-baseline']) {
   for (let time = 0; time < TIMES; time++) measured.push(await measureAll())
   if (!failed) writeBaseline(measured, about())
 } else {
-  const baseline = values.check ? Baseline.read() : null
+  const baseline = values.check ? Baseline.read(settings) : null
   const figures = await measureAll(baseline === null ? undefined : (figure) => baseline.complaint(figure) !== null)
   writeFileSync(RESULTS, `${JSON.stringify({ ...about(), figures }, null, 2)}\n`)
   const complaints = figures.flatMap((figure) => baseline?.complaint(figure) ?? [])
@@ -74,7 +74,7 @@ function lineOf({ name, value, unit, floor, aim, most, absolute }: Figure): stri
   return `${name.padEnd(52)} ${shown.padStart(10)}  ${verdict.padEnd(5)}  floor ${sign} ${floor}, aim ${sign} ${aim}   (${absolute})`
 }
 
-function about(): object {
+function about() {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
   const [{ model } = { model: 'unknown' }] = cpus()
   const machine = { cpu: model, cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30) }

@@ -5,7 +5,7 @@ export interface Figure {
   readonly name: string
   /** The ratio to the reference, or a figure of its own where there is none. */
   readonly value: number
-  readonly unit: 'ratio' | 'ms' | 'MB' | '%'
+  readonly unit: 'ratio' | 'times' | 'ms' | 'MB' | '%'
   /** What is at least wanted, and what is aimed at. `most`: the smaller the better. */
   readonly floor: number
   readonly aim: number

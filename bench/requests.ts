@@ -31,6 +31,7 @@ export function headersOf(body: Buffer): string[] {
 export interface Requests {
   readonly file: string
   readonly bytesEach: number
+  readonly count: number
 }
 
 /** More than can be sent in a second: a call that is sent twice is a duplicate, which costs less. */
@@ -67,5 +68,5 @@ async function writeRequests(count: number): Promise<Requests> {
   }
   out.end()
   await once(out, 'finish')
-  return { file, bytesEach }
+  return { file, bytesEach, count }
 }

@@ -18,10 +18,12 @@ export interface LoadOptions {
   readonly requests: Requests
   /** The number of the first one to send; 0 where it is absent. */
   readonly first?: number
+  /** For what tells no duplicates: where there are not enough, they are sent once more. */
+  readonly mayRepeat?: true
 }
 
 /** Loads a server with wrk, in a process of its own. Throws where a request failed, or where wrk is not installed. */
-export async function load({ port, connections, seconds, requests, first = 0 }: LoadOptions): Promise<Load> {
+export async function load({ port, connections, seconds, requests, first = 0, mayRepeat }: LoadOptions): Promise<Load> {
   const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', 'bench/wrk.lua']
   const child = spawn('wrk', [...args, `http://127.0.0.1:${port}${PATH}`], {
     env: {
@@ -42,6 +44,9 @@ export async function load({ port, connections, seconds, requests, first = 0 }: 
   if (line === undefined) throw new Error(`wrk said: ${output}`)
   const seen = JSON.parse(line) as { requests: number; seconds: number; p50: number; p99: number; failed: number }
   if (seen.failed > 0) throw new Error(`${seen.failed} of ${seen.requests} requests failed`)
+  if (!mayRepeat && first + seen.requests > requests.count) {
+    throw new Error(`more than the ${requests.count} requests that there are were sent: some were duplicates`)
+  }
   return { requestCount: seen.requests, perSecond: seen.requests / seen.seconds, p50: seen.p50, p99: seen.p99 }
 }
 

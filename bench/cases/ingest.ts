@@ -1,5 +1,5 @@
 import { alternate, type Case, eachOf, type Figure, median, perSecond, ratio, type Settings } from '../measure.ts'
-import { type Surroundings, startProgram, startRelay, WAITING } from '../processes.ts'
+import { type Program, type Surroundings, startProgram, startRelay, WAITING } from '../processes.ts'
 import { signedRequests } from '../requests.ts'
 import { type Load, loadWarm } from '../wrk.ts'
 
@@ -9,7 +9,8 @@ function ingestCase(connections: number, floor: number, aim: number): Case {
     name: `durable ingest, ${connections} connections`,
     async run({ rounds, seconds }: Settings, around: Surroundings): Promise<Figure[]> {
       const requests = await signedRequests(seconds)
-      const loaded = ({ port }: { port: number }): Promise<Load> => loadWarm({ port, connections, seconds, requests })
+      const loaded = ({ port }: Program, mayRepeat?: true): Promise<Load> =>
+        loadWarm({ port, connections, seconds, requests, ...(mayRepeat && { mayRepeat }) })
       const loads = await alternate(
         rounds,
         async () => {
@@ -20,7 +21,7 @@ function ingestCase(connections: number, floor: number, aim: number): Case {
         },
         async () => {
           const bare = await startProgram('bare')
-          const seen = await loaded(bare)
+          const seen = await loaded(bare, true)
           await bare.end()
           return seen
         },

@@ -39,7 +39,8 @@ export const SLOW_DISK: Case = {
       {
         name: this.name,
         value: p99 / DELAY_MS,
-        unit: 'ratio',
+        // No ratio that carries over to another machine: what its own disk takes comes on top.
+        unit: 'times',
         floor: 5,
         aim: 4,
         most: true,

@@ -31,6 +31,8 @@ type OnBatch = (calls: number, ms: number) => void
 
 /** So many calls are sent without waiting for more: the thread has something to do while the event loop reads on. */
 const CHUNK = 16
+/** What the thread makes is soon done with: with more, it only keeps memory that it had in use once. */
+const YOUNG_MB = 8
 /** While the thread commits, calls wait so long for others: to send each by itself was an eighth of a delivery's time. */
 const GATHERED_FOR_MS = 1
 
@@ -65,7 +67,8 @@ export class SqliteOutbox implements Outbox {
     onBatch: OnBatch = () => {},
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: path, execArgv: [] })
+    const options = { workerData: path, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
+    const worker = new Worker(new URL('./worker.js', import.meta.url), options)
     await new Promise<void>((resolve, reject) => {
       worker.once('error', reject)
       worker.once('message', (message: FromWorker) => {
