@@ -150,3 +150,23 @@ t.test('a genuine request is taken in time whatever hostile clients do', { timeo
   await genuine(t, relay, 'nobody any more')
   t.equal((await relay.end('SIGTERM')).code, 0)
 })
+
+const BROKEN_OFF = Number(process.env.BROKEN_OFF ?? 300)
+const AT_ONCE = 2_000
+
+t.test('what is sent at once on connections that break off leaves nothing behind', { timeout: 120_000 }, async (t) => {
+  const relay = await running(t)
+  const burst = 'GET /healthz HTTP/1.1\r\nHost: relay.test\r\n\r\n'.repeat(AT_ONCE)
+  for (let count = 0; count < BROKEN_OFF; count++) {
+    const socket = connect(relay.port, '127.0.0.1')
+    socket.on('error', () => {})
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    socket.write(burst)
+    // It is in the middle of them then, wherever that is.
+    setTimeout(() => socket.resetAndDestroy(), 3)
+    await closed
+  }
+  await genuine(t, relay, `${BROKEN_OFF} connections that broke off`)
+  const { now } = memoryOf(relay.process.pid!)
+  t.ok(now < 400, `${now} MB are kept`)
+})

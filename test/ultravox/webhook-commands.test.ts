@@ -1,7 +1,8 @@
 import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
+import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { startRelay } from '../daemon/relay-process.ts'
-import { eventually } from '../eventually.ts'
 import { EVENTS, fingerprint, URL_WANTED, webhookRelay } from './webhook-relay.ts'
 
 t.test('ensure makes a secret and the webhook, and a second time finds nothing to do', async (t) => {
@@ -105,20 +106,21 @@ t.test('a creation whose answer got lost is not done twice', async (t) => {
 })
 
 t.test('the running relay is given the secret before Ultravox is', async (t) => {
-  const { api, run, write, inFile } = await webhookRelay(t, { source: { secrets: ['first'] } })
+  const { api, directory, run, write, inFile } = await webhookRelay(t, { source: { secrets: ['first'] } })
   api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['first'] })
   // So that the relay can start; then the configuration goes over to the file.
   const inline = { sources: { ultravox: { scheme: 'ultravox', secrets: ['first'] } } }
-  const relay = await startRelay(t, write(URL_WANTED, inline))
+  await startRelay(t, write(URL_WANTED, inline))
   write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secretsFile: './ultravox.secrets' } } })
-  let patchedAt = 0
+  const database = openDatabase(join(directory, 'relay.db'), { readonly: true })
+  t.teardown(() => database.close())
+  let knownAtPatch: unknown
   api.beforeAnswer(({ method }) => {
-    if (method === 'PATCH') patchedAt = Date.now()
+    // What the relay says of itself once it goes by a configuration.
+    if (method === 'PATCH') knownAtPatch = database.prepare('select reloads, secrets from daemon_state').get()
   })
   t.match(await run('webhooks ensure --yes'), { code: 0, stdout: /is changed/ })
-  const reloaded = () => relay.log.find(({ msg }) => msg === 'configuration reloaded')
-  await eventually(() => reloaded() !== undefined, 'its log has come')
-  t.ok(Date.parse(String(reloaded()!.time)) <= patchedAt)
+  t.same(knownAtPatch, { reloads: 1, secrets: JSON.stringify({ ultravox: inFile().map(fingerprint) }) })
   t.equal(inFile().length, 1)
 
   write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['second'] } } })
