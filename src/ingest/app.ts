@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import rateLimit from '@fastify/rate-limit'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../domain/clock.ts'
@@ -37,6 +38,8 @@ declare module 'fastify' {
 export interface ClientMemory {
   readonly familiar: FamiliarPeers
   readonly bodies: BodyBudget
+  /** Requests on connections where too many wait for their answers. */
+  readonly crowded: Pick<WeakSet<IncomingMessage>, 'has'>
 }
 
 export interface AppOptions {
@@ -61,8 +64,9 @@ export interface AppLog {
 }
 
 /** What answers requests under one configuration: HTTP in front of the receiver. It has no socket of its own. */
-export async function createApp(options: AppOptions, { familiar, bodies }: ClientMemory): Promise<FastifyInstance> {
+export async function createApp(options: AppOptions, memory: ClientMemory): Promise<FastifyInstance> {
   const { clock, receive } = options
+  const { familiar, bodies, crowded } = memory
   const sources = new Map(options.sources.map((source) => [source.path, source]))
   const app = createServer(options)
   await app.register(rateLimit, { global: false })
@@ -73,9 +77,11 @@ export async function createApp(options: AppOptions, { familiar, bodies }: Clien
   app.decorateRequest('relayContentType', null)
   app.decorateRequest('relayReceipt', null)
   app.addHook('onRequest', async (request, reply) => {
-    // One of many that were sent at once, and its connection has broken off: nobody is there, nor has an address.
-    if (request.raw.socket.destroyed) return reply.hijack()
     reply.header(REQUEST_ID_HEADER, request.id)
+    if (crowded.has(request.raw)) {
+      reply.header('connection', 'close')
+      return refuse(request, reply, tooManyRequests())
+    }
     const path = request.url.split('?', 1)[0]!
     const stranger = !familiar.has(request.ip, clock.now())
     // Health is never limited: behind a proxy that is not trusted, all clients share its address.
@@ -208,6 +214,13 @@ function wrongMethod(reply: FastifyReply, allow: string): Refusal {
 
 function tooManyBodies(): Refusal {
   return refusal('overloaded', 'too many large requests are under way; send it again later')
+}
+
+function tooManyRequests(): Refusal {
+  return refusal(
+    'overloaded',
+    'too many requests wait for their answers on this connection; wait for some before the next',
+  )
 }
 
 function unknownPath(): Refusal {

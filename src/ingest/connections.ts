@@ -5,6 +5,12 @@ import type { Socket } from 'node:net'
 /** What a connection is known by. */
 type Key = Socket | string
 
+/**
+ * How many requests may wait for their answers on one connection. Node hands over at once all that came in at once,
+ * however many requests that is, and all other clients wait meanwhile. Senders of webhooks wait for each answer.
+ */
+const MOST_UNANSWERED = 64
+
 interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -14,7 +20,12 @@ interface Connection {
   readonly socket: Socket
   /** Not answered yet. Several where a client does not wait for its answers. */
   readonly exchanges: Set<Exchange>
+  /** It had too many of them: its last one says so, and what comes after that is not answered. */
+  crowded: boolean
 }
+
+/** What is to become of a request: `drop` it where nobody would get the answer. */
+export type Turn = 'answer' | 'refuse' | 'drop'
 
 /** A server's connections, and what is asked on them. */
 export class Connections {
@@ -28,23 +39,32 @@ export class Connections {
     this.#keyOf = server instanceof TlsServer ? addressOf : (socket) => socket
     server.on('connection', (socket: Socket) => {
       const key = this.#keyOf(socket)
-      const connection = { socket, exchanges: new Set<Exchange>() }
+      const connection = { socket, exchanges: new Set<Exchange>(), crowded: false }
       this.#open.set(key, connection)
       socket.once('close', () => this.#closed(key, connection))
     })
-    server.prependListener('request', (request, response) => {
-      const key = this.#keyOf(request.socket)
-      const connection = this.#open.get(key)
-      if (connection === undefined) return
-      const exchange = { request, response }
-      connection.exchanges.add(exchange)
-      response.once('close', () => {
-        connection.exchanges.delete(exchange)
-        if (this.#open.get(key) !== connection) return
-        this.#open.delete(key)
-        this.#open.set(key, connection)
-      })
+  }
+
+  /** To be asked of each request before anything else. Whoever is refused is to be told, and its connection to be closed. */
+  turnOf(request: IncomingMessage, response: ServerResponse): Turn {
+    const { socket } = request
+    const key = this.#keyOf(socket)
+    const connection = this.#open.get(key)
+    // Many were sent at once, and then the connection has broken off; such a socket no longer has an address either.
+    if (socket.destroyed || connection === undefined || connection.crowded) return 'drop'
+    const { exchanges } = connection
+    const exchange = { request, response }
+    exchanges.add(exchange)
+    response.once('close', () => {
+      exchanges.delete(exchange)
+      if (this.#open.get(key) !== connection) return
+      this.#open.delete(key)
+      this.#open.set(key, connection)
     })
+    if (exchanges.size <= MOST_UNANSWERED) return 'answer'
+    connection.crowded = true
+    readNoMore(socket)
+    return 'refuse'
   }
 
   get count(): number {
@@ -72,6 +92,15 @@ export class Connections {
     if (this.#open.get(key) === connection) this.#open.delete(key)
     for (const { response } of connection.exchanges) if (response.socket === null) response.emit('close')
   }
+}
+
+/**
+ * Has Node skip what else has come in on a connection. Only its parser can, by what a request for an upgrade has it do, which
+ * is not documented: where that is not there any more, each of those requests is taken apart before it is dropped, at some 10 µs.
+ */
+function readNoMore(socket: Socket & { parser?: { onIncoming: () => number } | null }): void {
+  const SKIP_THE_REST = 2
+  if (socket.parser) socket.parser.onIncoming = () => SKIP_THE_REST
 }
 
 function addressOf({ remoteAddress, remotePort }: Socket): string {

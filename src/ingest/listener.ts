@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
@@ -43,14 +43,23 @@ interface Address {
  */
 export class Listener {
   readonly server: Server
-  readonly #memory = { familiar: new FamiliarPeers(), bodies: new BodyBudget() }
+  readonly #memory = {
+    familiar: new FamiliarPeers(),
+    bodies: new BodyBudget(),
+    crowded: new WeakSet<IncomingMessage>(),
+  }
   readonly #close: () => Promise<void>
   readonly #secure: TlsServer | undefined
   #app: FastifyInstance | undefined
 
   /** `certificate`: null for plain HTTP. Throws `config_invalid` where it cannot be used. */
   constructor(certificate: Certificate | null) {
-    const answer: RequestListener = (request, response) => this.#app!.routing(request, response)
+    const answer: RequestListener = (request, response) => {
+      const turn = connections.turnOf(request, response)
+      if (turn === 'drop') return
+      if (turn === 'refuse') this.#memory.crowded.add(request)
+      this.#app!.routing(request, response)
+    }
     if (certificate !== null) {
       prove(certificate)
       const options = { ...TIMEOUTS, ...shown(certificate), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }
