@@ -115,10 +115,9 @@ export class Lanes {
       recorded = await this.#options.outbox.record(event, deliveries)
       return recorded
     } finally {
-      const leased = new Map(recorded?.leased.map((delivery) => [delivery.target, delivery]))
       for (const { lane, delivery } of asked) {
         const { target, lease } = delivery
-        const own = leased.get(target)
+        const own = lease ? recorded?.leased.find((leased) => leased.target === target) : undefined
         if (own !== undefined) lane?.send(own)
         else if (lease) lane?.cancelReservation()
         const now = this.#lanes.get(target)?.lane

@@ -18,11 +18,16 @@ export interface DeliveryStore {
 
 type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
 
+interface AbandonedRow extends Pick<Delivery, 'target' | 'attempts' | 'round'> {
+  readonly eventSeq: number
+  readonly callKey: number | null
+}
+
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
   const insertAttempt = database.prepare(`
     insert into attempts
       (delivery_id, event_seq, target, attempt, started_at, duration_ms, outcome, status, error, response)
-    values (@deliveryId, @eventSeq, @target, @attempt, @startedAt, @durationMs, @outcome, @status, @error, @response)`)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   // Both are fenced by what was leased: if an attempt was settled or a round begun meanwhile, the row is left alone.
   const postpone = database.prepare(`
     update live_deliveries
@@ -37,12 +42,12 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     returning event_seq as eventSeq, call_key as callKey`)
   const removeLive = database.prepare(`
     delete from live_deliveries
-    where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round
+    where delivery_id = ? and attempts = ? and round = ?
     returning event_seq as eventSeq, call_key as callKey`)
   const insertFinished = database.prepare(`
     insert into finished_deliveries
       (delivery_id, event_seq, target, call_key, state, attempts, round, finished_at, last_status, last_error)
-    values (@deliveryId, @eventSeq, @target, @callKey, @state, @attempt, @round, @endedAt, @status, @error)`)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   // Reads the index alone; live_deliveries_by_due ends with the delivery id, as every index does.
   const dueIds = database
     .prepare(`
@@ -84,7 +89,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   const removeAbandoned = database.prepare(`
     delete from live_deliveries
     where delivery_id = @deliveryId
-    returning delivery_id as deliveryId, event_seq as eventSeq, target, call_key as callKey, attempts as attempt, round`)
+    returning event_seq as eventSeq, target, call_key as callKey, attempts, round`)
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
@@ -97,19 +102,23 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     where d.delivery_id = @deliveryId`)
 
   return {
-    settle({ deliveryId, target, round }, attempt, settlement) {
-      const row = { ...attempt, deliveryId, target, round, endedAt: attempt.startedAt + attempt.durationMs }
+    settle({ deliveryId, target, round }, made, settlement) {
+      const { attempt, startedAt, durationMs, outcome, status, error, response } = made
+      const endedAt = startedAt + durationMs
       const live = (
-        settlement.state === 'pending' ? postpone.get({ ...row, dueAt: settlement.dueAt }) : removeLive.get(row)
+        settlement.state === 'pending'
+          ? postpone.get({ deliveryId, round, attempt, startedAt, endedAt, dueAt: settlement.dueAt, status, error })
+          : removeLive.get(deliveryId, attempt - 1, round)
       ) as { eventSeq: number; callKey: number | null } | undefined
       if (live === undefined) return false
-      insertAttempt.run({ ...row, eventSeq: live.eventSeq })
-      if (settlement.state === 'pending') return true
-      insertFinished.run({ ...row, ...live, state: settlement.state })
-      if (live.callKey !== null) {
-        const call = { target, callKey: live.callKey }
-        if (settlement.state === 'dead' && settlement.hold === true) order.hold(call, deliveryId)
-        order.promote(call)
+      const { eventSeq, callKey } = live
+      insertAttempt.run(deliveryId, eventSeq, target, attempt, startedAt, durationMs, outcome, status, error, response)
+      const { state } = settlement
+      if (state === 'pending') return true
+      insertFinished.run(deliveryId, eventSeq, target, callKey, state, attempt, round, endedAt, status, error)
+      if (callKey !== null) {
+        if (state === 'dead' && settlement.hold === true) order.hold({ target, callKey }, deliveryId)
+        order.promote({ target, callKey })
       }
       return true
     },
@@ -130,10 +139,10 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     },
 
     abandon(deliveryId, now) {
-      const row = removeAbandoned.get({ deliveryId }) as { target: string; callKey: number | null }
+      const { eventSeq, target, callKey, attempts, round } = removeAbandoned.get({ deliveryId }) as AbandonedRow
       const error = 'outbox: the event is no longer on record'
-      insertFinished.run({ ...row, state: 'dead', endedAt: now, status: null, error })
-      if (row.callKey !== null) order.promote({ target: row.target, callKey: row.callKey })
+      insertFinished.run(deliveryId, eventSeq, target, callKey, 'dead', attempts, round, now, null, error)
+      if (callKey !== null) order.promote({ target, callKey })
     },
 
     oldestDueAt: (target, now) => (oldestDue.get({ target, now }) as number | undefined) ?? null,

@@ -13,30 +13,39 @@ export interface RecordedEvent extends Pick<Recorded, 'eventId' | 'duplicate'> {
   readonly ready: readonly { readonly target: string; readonly deliveryId: number }[]
 }
 
+/** Values are bound by position here and in deliveries.ts: by name, ten of them took 2 µs more, and the statement itself 3. */
 export function createEventStore(database: Database.Database, order: CallOrder): EventStore {
   const insertEvent = eventInsert(database, 'call_id')
   const insertEventWithoutCall = eventInsert(database, 'body_hash')
-  const insertBody = database.prepare('insert into event_bodies (event_seq, body) values (@eventSeq, @body)')
+  const insertBody = database.prepare('insert into event_bodies (event_seq, body) values (?, ?)')
   const insertDelivery = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
-    values (@eventSeq, @target, @callKey, @ready, @now, @now)`)
+    values (?, ?, ?, ?, ?, ?)`)
 
   return {
     record(event, deliveries, dueAt = event.receivedAt) {
-      const row = { traceparent: null, tracestate: null, ...event }
-      const { eventSeq, eventId } = (
-        event.callId === null
-          ? insertEventWithoutCall.get({ ...row, bodyHash: bodyHash(event.body) })
-          : insertEvent.get({ ...row, bodyHash: null })
+      const { callId, body } = event
+      const insert = callId === null ? insertEventWithoutCall : insertEvent
+      const { eventSeq, eventId } = insert.get(
+        event.eventId,
+        event.source,
+        event.event,
+        callId,
+        callId === null ? bodyHash(body) : null,
+        event.receivedAt,
+        event.origin,
+        event.contentType,
+        event.traceparent ?? null,
+        event.tracestate ?? null,
       ) as { eventSeq: number; eventId: string }
       if (eventId !== event.eventId) return { eventId, duplicate: true, ready: [] }
-      insertBody.run({ eventSeq, body: event.body })
+      insertBody.run(eventSeq, body)
       const ready: { target: string; deliveryId: number }[] = []
       for (const { target, ordered } of deliveries) {
-        const key = ordered && event.callId !== null ? callKey(event.callId) : null
+        const key = ordered && callId !== null ? callKey(callId) : null
         const mayGo = key === null || order.mayGo({ target, callKey: key })
-        const delivery = { eventSeq, target, callKey: key, ready: mayGo ? 1 : 0, now: dueAt }
-        const deliveryId = Number(insertDelivery.run(delivery).lastInsertRowid)
+        const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt)
+        const deliveryId = Number(lastInsertRowid)
         if (mayGo) ready.push({ target, deliveryId })
       }
       return { eventId, duplicate: false, ready }
@@ -52,8 +61,7 @@ function eventInsert(database: Database.Database, identity: 'call_id' | 'body_ha
   return database.prepare(`
     insert into events
       (event_id, source, event, call_id, body_hash, received_at, origin, content_type, traceparent, tracestate)
-    values
-      (@eventId, @source, @event, @callId, @bodyHash, @receivedAt, @origin, @contentType, @traceparent, @tracestate)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (${identity}, event, source) where ${identity} is not null
       do update set duplicates = duplicates + 1
     returning event_seq as eventSeq, event_id as eventId`)

@@ -251,11 +251,11 @@ export class SqliteOutbox implements Outbox {
     this.#onBatch(answered.length, now - this.#sentAt)
     this.#sentAt = now
     if (this.#underway.length === 0) this.#send()
-    for (const [index, { resolve, reject }] of answered.entries()) {
+    answered.forEach(({ resolve, reject }, index) => {
       const reply = replies[index]!
       if ('fault' in reply) reject(fromFault(reply.fault))
       else resolve(reply.value as never)
-    }
+    })
   }
 
   #fail(error: RelayError): void {
