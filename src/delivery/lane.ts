@@ -22,6 +22,8 @@ import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type 
 const LONGEST_SLEEP_MS = 30_000
 /** An attempt that takes no longer is quick. */
 const QUICK_MS = 50
+/** Claims and settlements take a commit. So that no slot waits for one, so many deliveries per slot may be in each of both. */
+const PER_SLOT = 2
 
 export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal'> {
   readonly target: Target
@@ -43,8 +45,8 @@ export interface LaneLog extends SettlingLog {
 }
 
 /**
- * One target's deliveries: claims what is due, sends it, settles it. It holds no more than what it is sending, and as much
- * again where the target is quick, and sleeps until the next due time or until it is woken. Nothing of it is shared with
+ * One target's deliveries: claims what is due, sends it, settles it. It holds no more than what it is sending, and twice as
+ * much again where the target is quick, and sleeps until the next due time or until it is woken. Nothing of it is shared with
  * other lanes but the outbox, so a slow or dead target is alone with its troubles.
  */
 export class Lane {
@@ -119,7 +121,7 @@ export class Lane {
 
   /** Something has ended that others may have waited for. */
   #goOn(): void {
-    if (!this.#mayBeDue) this.#startHeld()
+    this.#startHeld()
     if (this.#mayBeDue) this.wake()
   }
 
@@ -219,23 +221,23 @@ export class Lane {
   }
 
   /**
-   * How many deliveries may be held beyond those that are being sent, so that none of them waits for a claim: as many as are
-   * sent at once, and only where each of them has its turn within moments. What is held is out of an operator's hands.
+   * How many deliveries may be held beyond those that are being sent, so that no slot waits for a claim: only where each of
+   * them has its turn within moments, for what is held is out of an operator's hands.
    */
   #ahead(now: number): number {
     const { concurrency, rate } = this.#options
     const isUnlimited = rate.available(now) === Number.POSITIVE_INFINITY
-    return this.#isQuick && isUnlimited && this.#breaker === HEALTHY ? concurrency : 0
+    return this.#isQuick && isUnlimited && this.#breaker === HEALTHY ? PER_SLOT * concurrency : 0
   }
 
   /**
-   * A settlement under way holds no slot, so that it can share a commit with the claim that refills the slot; but there
-   * are never more of them than slots.
+   * A settlement under way holds no slot, so that it can share a commit with the claim that refills the slot; but their
+   * number is bounded: what they are about is sent once more after a crash.
    */
   #freeSlots(): number {
     const { concurrency } = this.#options
     const taken = this.#sending + this.#reserved
-    return Math.min(concurrency - taken, 2 * concurrency - taken - this.#settling)
+    return Math.min(concurrency - taken, (1 + PER_SLOT) * concurrency - taken - this.#settling)
   }
 
   /** 0: it is reservations that use the rate up, and the end of one is what wakes the lane. */

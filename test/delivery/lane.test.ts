@@ -68,7 +68,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
   return { outbox, path, sent, lane, record }
 }
 
-t.test('a lane sends as many at once as its concurrency, and holds no more than as many again', async (t) => {
+t.test('a lane sends as many at once as its concurrency, and holds no more than twice as many again', async (t) => {
   const claimed: number[] = []
   const { outbox, sent, record } = await setUp(t)
   const claim = outbox.claim.bind(outbox)
@@ -77,19 +77,47 @@ t.test('a lane sends as many at once as its concurrency, and holds no more than 
     claimed.push(answer.deliveries.length)
     return answer
   }
-  await record(5)
+  await record(12)
   await eventually(() => sent.length === 2, 'two attempts')
   sent[0]!.end({ kind: 'delivered' })
   await eventually(() => sent.length === 3, 'the next takes the free slot')
-  for (let n = 1; n < 5; n++) {
+  for (let n = 1; n < 12; n++) {
     await eventually(() => sent.length > n, `attempt ${n}`)
     sent[n]!.end({ kind: 'delivered' })
   }
   t.ok(
-    claimed.every((n) => n <= 4),
+    claimed.every((n) => n <= 6),
     'the target is quick, so that none of them waits for a claim',
   )
-  t.equal(new Set(sent.map(({ delivery }) => delivery.deliveryId)).size, 5, 'each once')
+  t.equal(new Set(sent.map(({ delivery }) => delivery.deliveryId)).size, 12, 'each once')
+})
+
+t.test('what is held takes the slots that get free while a claim is under way', async (t) => {
+  const { outbox, sent, record } = await setUp(t)
+  const claim = outbox.claim.bind(outbox)
+  let letGo = () => {}
+  const underWay = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  let claims = 0
+  outbox.claim = async (...args) => {
+    claims++
+    // The first for both slots, the second for what is held beside them.
+    if (claims === 3) await underWay
+    return claim(...args)
+  }
+  await record(9)
+  for (let n = 0; n < 5; n++) {
+    await eventually(() => sent.length === n + 2, `${n + 2} are sent`)
+    sent[n]!.end({ kind: 'delivered' })
+  }
+  await eventually(() => sent.length === 7, 'all that the second claim has brought')
+  t.equal(claims, 3, 'meanwhile the third is under way')
+  letGo()
+  for (let n = 5; n < 9; n++) {
+    await eventually(() => sent.length > n, `attempt ${n}`)
+    sent[n]!.end({ kind: 'delivered' })
+  }
 })
 
 t.test('a failed delivery is tried again after its delay, with its attempts counted', async (t) => {
