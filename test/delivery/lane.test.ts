@@ -65,12 +65,19 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
     lane.wake()
   }
-  return { outbox, path, sent, lane, record }
+  /** Ends attempts, counted from 0, each as soon as it is made. */
+  const endEach = async (from: number, to: number, outcome: Outcome = { kind: 'delivered' }) => {
+    for (let n = from; n < to; n++) {
+      await eventually(() => sent.length > n, `attempt ${n}`)
+      sent[n]!.end(outcome)
+    }
+  }
+  return { outbox, path, sent, lane, record, endEach }
 }
 
 t.test('a lane sends as many at once as its concurrency, and holds no more than twice as many again', async (t) => {
   const claimed: number[] = []
-  const { outbox, sent, record } = await setUp(t)
+  const { outbox, sent, record, endEach } = await setUp(t)
   const claim = outbox.claim.bind(outbox)
   outbox.claim = async (...args) => {
     const answer = await claim(...args)
@@ -81,10 +88,7 @@ t.test('a lane sends as many at once as its concurrency, and holds no more than 
   await eventually(() => sent.length === 2, 'two attempts')
   sent[0]!.end({ kind: 'delivered' })
   await eventually(() => sent.length === 3, 'the next takes the free slot')
-  for (let n = 1; n < 12; n++) {
-    await eventually(() => sent.length > n, `attempt ${n}`)
-    sent[n]!.end({ kind: 'delivered' })
-  }
+  await endEach(1, 12)
   t.ok(
     claimed.every((n) => n <= 6),
     'the target is quick, so that none of them waits for a claim',
@@ -93,7 +97,7 @@ t.test('a lane sends as many at once as its concurrency, and holds no more than 
 })
 
 t.test('what is held takes the slots that get free while a claim is under way', async (t) => {
-  const { outbox, sent, record } = await setUp(t)
+  const { outbox, sent, record, endEach } = await setUp(t)
   const claim = outbox.claim.bind(outbox)
   let letGo = () => {}
   const underWay = new Promise<void>((resolve) => {
@@ -114,10 +118,7 @@ t.test('what is held takes the slots that get free while a claim is under way', 
   await eventually(() => sent.length === 7, 'all that the second claim has brought')
   t.equal(claims, 3, 'meanwhile the third is under way')
   letGo()
-  for (let n = 5; n < 9; n++) {
-    await eventually(() => sent.length > n, `attempt ${n}`)
-    sent[n]!.end({ kind: 'delivered' })
-  }
+  await endEach(5, 9)
 })
 
 t.test('a failed delivery is tried again after its delay, with its attempts counted', async (t) => {
@@ -161,13 +162,10 @@ t.test('a wake during a claim is not lost', async (t) => {
 })
 
 t.test('a rate limit spaces the starts of attempts', async (t) => {
-  const { sent, record } = await setUp(t, { rate: createRate({ max: 1, perMs: 100 }) })
+  const { record, endEach } = await setUp(t, { rate: createRate({ max: 1, perMs: 100 }) })
   const startedAt = Date.now()
   await record(3)
-  for (let n = 0; n < 3; n++) {
-    await eventually(() => sent.length > n, `attempt ${n}`)
-    sent[n]!.end({ kind: 'delivered' })
-  }
+  await endEach(0, 3)
   t.ok(Date.now() - startedAt >= 200, 'three starts take two intervals')
 })
 
@@ -237,15 +235,12 @@ t.test('a paused lane sends nothing, and everything when it is resumed', async (
 
 t.test('a target that keeps failing is left alone, probed once, and comes back on a ramp', async (t) => {
   const told: string[] = []
-  const { outbox, sent, record } = await setUp(t, {
+  const { outbox, sent, record, endEach } = await setUp(t, {
     concurrency: 4,
     log: { ...silent, opened: () => told.push('opened'), closed: () => told.push('closed') },
   })
   await record(10)
-  for (let n = 0; n < 3; n++) {
-    await eventually(() => sent.length > n, `attempt ${n}`)
-    sent[n]!.end({ kind: 'failed', error: 'http 503' })
-  }
+  await endEach(0, 3, { kind: 'failed', error: 'http 503' })
   await eventually(() => told.length === 1, 'opened')
   // Those under way when it opened say nothing new.
   for (const { end } of sent.slice(3)) end({ kind: 'failed', error: 'http 503' })
@@ -321,12 +316,9 @@ t.test('what was put off by a clock that was ahead is sent at once', async (t) =
 })
 
 t.test('a refusal is an answer: it opens no breaker', async (t) => {
-  const { outbox, sent, record } = await setUp(t, { concurrency: 1 })
+  const { outbox, record, endEach } = await setUp(t, { concurrency: 1 })
   await record(5)
-  for (let n = 0; n < 5; n++) {
-    await eventually(() => sent.length > n, `attempt ${n}`)
-    sent[n]!.end({ kind: 'refused', error: 'http 404' })
-  }
+  await endEach(0, 5, { kind: 'refused', error: 'http 404' })
   t.same(await outbox.targetStates(), [])
 })
 
