@@ -281,23 +281,6 @@ t.test('chance comes in where things are put together', async (t) => {
   )
 })
 
-t.test('no file is longer than 300 lines', async (t) => {
-  const lengths = FILES.map((file) => [file, textOf(file).split('\n').length - 1] as const)
-  t.same(
-    lengths.filter(([, length]) => length > 300),
-    [],
-  )
-})
-
-t.test('no file or folder is a drawer for all sorts of things', async (t) => {
-  const drawer = /(^|[-/])(utils?|helpers?|common|types?|misc)(?=[-./]|$)/
-  t.same(
-    FILES.filter((file) => drawer.test(file)),
-    [],
-  )
-  for (const name of ['utils.ts', 'x/helpers.ts', 'common/a.ts', 'x/string-utils.ts', 'types.ts']) t.match(name, drawer)
-})
-
 t.test('file names are kebab-case', async (t) => {
   t.same(
     FILES.filter((file) => file !== 'README.md' && !/^([a-z0-9-]+\/)*[a-z0-9-]+\.(ts|sql)$/.test(file)),
