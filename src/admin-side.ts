@@ -113,7 +113,7 @@ function expectedOf({ sources, targets, ultravox }: Config) {
   return {
     sources: Object.keys(sources),
     targets: Object.keys(targets),
-    reconciled: ultravox?.reconcile?.source ?? null,
+    reconciled: ultravox.flatMap(({ reconcile }) => reconcile?.source ?? []),
   }
 }
 

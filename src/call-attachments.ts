@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import type { Config } from './config/config.ts'
+import { accountOfSource } from './config/provider-accounts.ts'
 import { attachmentsLog, type Logger } from './logging.ts'
 import { CallAttachments, type CallAttachmentsOptions } from './ultravox/attachments.ts'
 import { recordingsDirectory } from './ultravox/kept-recordings.ts'
@@ -9,10 +10,11 @@ export type { CallAttachments }
 
 /** The attachments of a relay with this configuration. `reserveBytes`: what of the disk is to be left, at the moment. */
 export function createCallAttachments(
-  { outbox, ultravox }: Config,
+  config: Config,
   reserveBytes: () => number,
   { logger, ...options }: Pick<CallAttachmentsOptions, 'store' | 'clock' | 'random'> & { readonly logger: Logger },
 ): CallAttachments {
+  const { outbox } = config
   const attachments = new CallAttachments({
     ...options,
     log: attachmentsLog(logger),
@@ -22,7 +24,7 @@ export function createCallAttachments(
       throw new Error('no room on the disk beside outbox.reserve')
     },
   })
-  attachments.prepare(ultravox)()
+  attachments.prepare(config.ultravox, (source) => accountOfSource(config, source))()
   void attachments.cleanUp()
   return attachments
 }

@@ -8,6 +8,7 @@ import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
 import { type CallAttachments, createCallAttachments } from './call-attachments.ts'
 import type { Config } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
+import { accountOfSource } from './config/provider-accounts.ts'
 import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
@@ -132,7 +133,7 @@ class Relay implements Daemon {
     const record = countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts)
     this.#entry = {
       newEventId,
-      route: (payload, eventId) => this.#route(payload, eventId),
+      route: (...asked) => this.#route(...asked),
       record: tracedRecord(record, tracing, clock),
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
@@ -183,9 +184,9 @@ class Relay implements Daemon {
       const { config, needsRestart } = withoutRestart(before, next)
       const unchanged = (name: string) => (sameTarget(before, config, name) ? this.#lanes.lane(name) : undefined)
       const lanes = this.#lanesOf(config, unchanged)
-      const useProvider = sameConfig(before.ultravox, config.ultravox)
+      const useProvider = sameConfig(providerSide(before), providerSide(config))
         ? () => {}
-        : this.#attachments.prepare(config.ultravox)
+        : this.#attachments.prepare(config.ultravox, (source) => accountOfSource(config, source))
       const [useListener, useLanes] = await Promise.all([
         this.#prepareListener(config),
         this.#lanes.prepare(lanes, this.#steady.now()),
@@ -281,4 +282,9 @@ class Relay implements Daemon {
       steady: this.#steady,
     })
   }
+}
+
+/** What attachments are fetched by: the accounts, and which of them a source belongs to. */
+function providerSide({ ultravox, sources }: Config) {
+  return { ultravox, accounts: Object.entries(sources).map(([name, { account }]) => [name, account]) }
 }

@@ -17,9 +17,14 @@ export type Entry = Pick<ReceiverOptions, 'newEventId' | 'route' | 'record'>
 /** The sources of a configuration, for the listener. */
 export function sourcesOf({ sources, admin, ultravox }: Config): Source[] {
   const verified = Object.values(sources).flatMap((source) => (source.scheme === 'none' ? [] : source.secrets))
-  const conceal = concealer([...verified, ...[admin?.token, ultravox?.apiKey].filter((secret) => secret != null)])
+  const conceal = concealer([
+    ...verified,
+    ...(admin?.token == null ? [] : [admin.token]),
+    ...ultravox.map(({ apiKey }) => apiKey),
+  ])
   return Object.entries(sources).map(([name, source]) => ({
     name,
+    account: source.account,
     path: source.path,
     scheme: source.scheme === 'none' ? noVerification : createUltravoxScheme(source.secrets, source.toleranceMs),
     conceal,
@@ -44,8 +49,8 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
  */
 export function routing(configured: Config['routes'], logger: Logger): Entry['route'] {
   const routes = configured.map(compileRoute)
-  return (payload, eventId) =>
-    routeEvent(routes, payload, (index, error) =>
+  return (payload, source, eventId) =>
+    routeEvent(routes, payload, source, (index, error) =>
       logger.warn(
         { route: index, eventId, event: payload.event, callId: callIdOf(payload), error: evaluationProblem(error) },
         'route condition failed, taken as true',

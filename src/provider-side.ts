@@ -7,8 +7,8 @@ import {
   webhookRestored,
   webhookTrouble,
 } from './alerts/provider-events.ts'
-import type { Config, ReconcileConfig, WebhookConfig } from './config/config.ts'
-import { wantedWebhook, watchedSource } from './config/wanted-webhook.ts'
+import type { Config, ReconcileConfig, UltravoxConfig } from './config/config.ts'
+import { accountOfSource, wantedWebhook, watchedSource } from './config/provider-accounts.ts'
 import { countedNews } from './counted.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
@@ -26,7 +26,7 @@ import { Reconciler } from './ultravox/reconciler.ts'
 export interface ProviderSideOptions {
   readonly store: ReconciliationStore & ProviderStateStore
   readonly newEventId: () => string
-  readonly route: (payload: Payload, eventId: string) => Promise<string[]>
+  readonly route: (payload: Payload, source: string, eventId: string) => Promise<string[]>
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
   readonly raise: Alerts['raise']
   readonly counts: Counts
@@ -40,22 +40,26 @@ export interface ProviderSideOptions {
 /** How often the webhook is looked at where nothing is reconciled. */
 const WATCH_EVERY_MS = 10 * 60_000
 
-/** Watches the provider's side as far as the configuration wants it. What is returned ends it. */
+/** Monitors each account at the provider as configured. Returns a function that stops it. */
 export function watchProvider(config: Config, options: ProviderSideOptions): () => Promise<void> {
-  const { ultravox } = config
-  const source = watchedSource(config)
-  if (ultravox === null || source === null) return async () => {}
-  const { apiKey, baseUrl, webhook, reconcile } = ultravox
+  const ends = config.ultravox.map((account) => watchAccount(config, account, options))
+  return async () => void (await Promise.all(ends.map((end) => end())))
+}
+
+function watchAccount(config: Config, account: UltravoxConfig, options: ProviderSideOptions): () => Promise<void> {
+  const source = watchedSource(account)
+  if (source === null) return async () => {}
+  const { apiKey, baseUrl, webhook, reconcile } = account
   const { store, heardAt, random, clock } = options
   const client = createUltravoxClient({ baseUrl, apiKey, random })
   const watch = new ProviderWatch({
     source,
     everyMs: reconcile?.everyMs ?? WATCH_EVERY_MS,
     reconcile: reconcile && {
-      reconciler: reconcilerOf(reconcile, webhook, client, options),
+      reconciler: reconcilerOf(reconcile, account, accountOfSource(config, source), client, options),
       lookbackMs: reconcile.lookbackMs,
     },
-    webhook: wantedWebhook(config),
+    webhook: wantedWebhook(config, account),
     listWebhooks: (signal) => client.listWebhooks(signal),
     store,
     heardAt: () => heardAt(source),
@@ -70,7 +74,8 @@ export function watchProvider(config: Config, options: ProviderSideOptions): () 
 
 function reconcilerOf(
   { source, graceMs }: ReconcileConfig,
-  webhook: WebhookConfig | null,
+  { webhook }: UltravoxConfig,
+  account: string,
   client: UltravoxClient,
   { store, newEventId, route, record, clock }: ProviderSideOptions,
 ): Reconciler {
@@ -78,12 +83,13 @@ function reconcilerOf(
     client,
     store,
     source,
+    account,
     events: webhook?.events ?? LIFECYCLE_EVENTS,
     agentId: webhook?.agentId ?? null,
     graceMs,
     async take(body) {
-      const { event, payload } = fetchedEvent(source, body, newEventId(), clock.now())
-      const { duplicate } = await record(event, await route(payload, event.eventId))
+      const { event, payload } = fetchedEvent(source, account, body, newEventId(), clock.now())
+      const { duplicate } = await record(event, await route(payload, source, event.eventId))
       return !duplicate
     },
     clock,

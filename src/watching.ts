@@ -61,6 +61,6 @@ export function watched({ server, sources, targets, delivery, outbox, ultravox }
     ),
     tls: server.tls,
     ultravox,
-    webhookSource: ultravox?.webhook && sources[ultravox.webhook.source],
+    webhookSources: ultravox.map(({ webhook }) => webhook && sources[webhook.source]),
   }
 }

@@ -80,7 +80,7 @@ export class Counts {
       })
       // Of the nine pairs, what a source cannot have is no series: the relay's own come by themselves only.
       const usual: Origin[] =
-        source === RELAY_SOURCE ? ['relay'] : source === reconciled ? ['webhook', 'reconcile'] : ['webhook']
+        source === RELAY_SOURCE ? ['relay'] : reconciled.includes(source) ? ['webhook', 'reconcile'] : ['webhook']
       for (const origin of usual) this.#recorded.inc({ source, origin }, 0)
       this.#duplicates.inc({ source }, 0)
     }
@@ -93,9 +93,10 @@ export class Counts {
         latency: this.#latency.labels(target),
       })
     }
-    if (reconciled === null) return
-    for (const result of ['completed', 'failed']) this.#runs.inc({ source: reconciled, result }, 0)
-    this.#gaps.inc({ source: reconciled }, 0)
+    for (const source of reconciled) {
+      for (const result of ['completed', 'failed']) this.#runs.inc({ source, result }, 0)
+      this.#gaps.inc({ source }, 0)
+    }
   }
 
   recorded({ source, origin }: Pick<NewEvent, 'source' | 'origin'>, duplicate: boolean): void {
@@ -131,6 +132,6 @@ export class Counts {
 export interface Expected {
   readonly sources: readonly string[]
   readonly targets: readonly string[]
-  /** The source that is reconciled; null: none. */
-  readonly reconciled: string | null
+  /** The sources that are reconciled. */
+  readonly reconciled: readonly string[]
 }

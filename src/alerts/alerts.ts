@@ -11,8 +11,8 @@ const FOLDING_WINDOW_MS = 5 * 60_000
 export interface AlertsOptions {
   /** Records an event with one delivery for each of these targets, and sees to it that they go out. */
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<unknown>
-  /** Names the targets an event goes to. */
-  readonly route: (payload: Payload, eventId: string) => Promise<string[]>
+  /** Names the targets that an event of a source goes to. */
+  readonly route: (payload: Payload, source: string, eventId: string) => Promise<string[]>
   readonly newEventId: () => string
   readonly clock: Clock
   readonly schedule: Schedule
@@ -40,7 +40,7 @@ export function createAlerts({ record, route, newEventId, clock, schedule, log }
       // The time makes the body another one each time: without a call id, the body is the identity.
       const payload = payloadOf(alert, at, count)
       const eventId = newEventId()
-      const targets = await route(payload, eventId)
+      const targets = await route(payload, RELAY_SOURCE, eventId)
       const event: NewEvent = {
         eventId,
         source: RELAY_SOURCE,

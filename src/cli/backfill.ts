@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Config, UltravoxConfig } from '../config/config.ts'
+import { accountOfSource } from '../config/provider-accounts.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
@@ -16,10 +17,11 @@ import { Interrupted, interruptible } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { createProgress } from './progress.ts'
-import { withClient } from './provider-client.ts'
+import { accountOption, chosenAccount, withClient } from './provider-client.ts'
 
 interface Options {
   readonly config?: string
+  readonly account?: string
   readonly json?: boolean
   readonly from: number
   readonly to?: number
@@ -38,6 +40,7 @@ export function backfillCommand(): Command {
     .description('fetch events that never came, of the calls that were created in a time')
     .addOption(configOption())
     .addOption(jsonOption())
+    .addOption(accountOption())
     .addOption(
       new Option('--from <time>', 'calls created at or after: an ISO time (UTC) or an age such as 3d')
         .argParser(instant)
@@ -68,11 +71,11 @@ ${examples(
     )
     .action(async (options: Options) => {
       const { config } = loadTold(configFile(options.config))
-      const { ultravox } = config
-      if (ultravox === null) {
+      if (config.ultravox.length === 0) {
         const advice = 'add ultravox: { apiKey: "${ULTRAVOX_API_KEY}", reconcile: { source: NAME } }'
         throw new RelayError('config_invalid', `the configuration says nothing of Ultravox's API: ${advice}`)
       }
+      const ultravox = chosenAccount(config, options.account)
       for (const target of options.toTarget ?? []) configuredTarget(config, target)
       if (options.to !== undefined && options.to < options.from) {
         throw new RelayError('usage', `--to ${iso(options.to)} is before --from ${iso(options.from)}`)
@@ -107,6 +110,7 @@ async function backfill(
         client,
         store: operator,
         source,
+        account: accountOfSource(config, source),
         events,
         agentId: webhook?.agentId ?? null,
         graceMs: reconcile?.graceMs ?? GRACE_MS,
@@ -137,9 +141,15 @@ async function recorder(operator: OutboxOperator, config: Config, source: string
   const { fetchedEvent } = await import('../ultravox/fetched-event.ts')
   const route = todaysRoutes(config, note)
   return async (body: Buffer): Promise<boolean> => {
-    const { event: fetched, payload } = fetchedEvent(source, body, newEventId(), systemClock.now())
+    const { event: fetched, payload } = fetchedEvent(
+      source,
+      accountOfSource(config, source),
+      body,
+      newEventId(),
+      systemClock.now(),
+    )
     const event = { ...fetched, traceparent: newTraceparent(sampledShare(config.tracing)) }
-    const targets = toTarget ?? (await route(payload, `${event.event} of call ${event.callId}`))
+    const targets = toTarget ?? (await route(payload, source, `${event.event} of call ${event.callId}`))
     return !(await operator.record(event, deliveriesTo(config, targets))).duplicate
   }
 }
@@ -158,10 +168,11 @@ function startOf(source: string, events: readonly string[], { from, to: until, t
 }
 
 /** The command that goes on, whenever it is given. */
-function sameCommand({ config, events, toTarget, dryRun }: Options, { from, to }: Start): string {
+function sameCommand({ config, account, events, toTarget, dryRun }: Options, { from, to }: Start): string {
   return [
     'backfill',
     ...(config === undefined ? [] : ['--config', config]),
+    ...(account === undefined ? [] : ['--account', account]),
     `--from ${iso(from)} --to ${iso(to)}`,
     ...(events === undefined ? [] : ['--events', events.join(',')]),
     ...(toTarget ?? []).map((name) => `--to-target ${name}`),

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { RouteConfig } from '../config/config.ts'
+import type { Config, RouteConfig } from '../config/config.ts'
 import { type Explanation, explainCondition } from '../domain/condition-explained.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
@@ -17,6 +17,8 @@ interface Asked {
   readonly index: number
   readonly route: RouteConfig
   readonly eventMatches: boolean
+  /** Null where the route takes events of every source. */
+  readonly sourceMatches: boolean | null
   /** Null where the route has no condition. */
   readonly when: Explanation | null
   readonly matches: boolean
@@ -29,14 +31,16 @@ export function matchCommand(): Command {
     .argument('<file>', 'the event as Ultravox sends it, {"event": …, "call": …}; - is standard input')
     .addOption(configOption())
     .addOption(jsonOption())
+    .option('--source <name>', 'the source that the event arrives through')
     .addHelpText('after', examples('match event.json', 'match - --json < event.json'))
-    .action(async (file: string, options: { config?: string; json?: boolean }) => {
+    .action(async (file: string, options: { config?: string; json?: boolean; source?: string }) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       const parsed = parsePayload(readInput(file))
       if ('problem' in parsed)
         throw new RelayError('usage', `${file} is no event, and would be refused: ${parsed.problem}`)
       const { payload } = parsed
-      const asked = await Promise.all(config.routes.map((route, index) => ask(route, index, payload)))
+      const source = sourceFor(config, options.source)
+      const asked = await Promise.all(config.routes.map((route, index) => ask(route, index, payload, source)))
       const targets = [...new Set(asked.flatMap(({ matches, route }) => (matches ? route.to : [])))]
       const others = Object.keys(config.targets).filter((target) => !targets.includes(target))
       const event = { event: payload.event, callId: callIdOf(payload), targets, others }
@@ -44,15 +48,29 @@ export function matchCommand(): Command {
     })
 }
 
-async function ask(route: RouteConfig, index: number, payload: Payload): Promise<Asked> {
-  const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
-  const when = route.when === null ? null : await explainCondition(route.when, payload)
-  return { index, route, eventMatches, when, matches: eventMatches && (when?.holds ?? true) }
+/** Undefined where no route asks for a source. Throws `usage`. */
+function sourceFor({ sources, routes }: Config, named: string | undefined): string | undefined {
+  const all = Object.keys(sources)
+  if (named !== undefined && !all.includes(named)) {
+    throw new RelayError('usage', `no source is named ${named}: the sources are ${all.join(', ')}`)
+  }
+  if (named !== undefined || routes.every((route) => route.sources === null)) return named
+  if (all.length === 1) return all[0]
+  throw new RelayError('usage', `some routes match by source: pass --source, one of ${all.join(', ')}`)
 }
 
-function documentOf({ index, route: { events, when: text, to }, eventMatches, when, matches }: Asked): object {
+async function ask(route: RouteConfig, index: number, payload: Payload, source: string | undefined): Promise<Asked> {
+  const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
+  const when = route.when === null ? null : await explainCondition(route.when, payload)
+  const sourceMatches = route.sources === null ? null : route.sources.some((each) => each === source)
+  const matches = eventMatches && sourceMatches !== false && (when?.holds ?? true)
+  return { index, route, eventMatches, sourceMatches, when, matches }
+}
+
+function documentOf({ index, route, eventMatches, sourceMatches, when, matches }: Asked): object {
+  const { events, sources, when: text, to } = route
   const condition = when === null ? null : { text, ...when, value: when.value ?? null, fields: when.fields.map(orNull) }
-  return { index, matches, events, eventMatches, when: condition, to }
+  return { index, matches, events, eventMatches, sources, sourceMatches, when: condition, to }
 }
 
 /** A field that is not there has to be there in JSON. */
@@ -75,10 +93,13 @@ function told({ event, callId, targets, others }: Told, asked: readonly Asked[])
   return [`${heading}: ${goes}${not}`, ...asked.flatMap(linesOf)].map((line) => `${line}\n`).join('')
 }
 
-function linesOf({ index, route, eventMatches, when, matches }: Asked): string[] {
+function linesOf({ index, route, eventMatches, sourceMatches, when, matches }: Asked): string[] {
   const verdict = matches ? styled('green', 'yes') : styled('red', 'no')
   const lines = ['', `routes[${index}] to ${route.to.join(', ')}: ${verdict}`]
   lines.push(oneLine(`  events: ${route.events.join(', ')}: ${eventMatches ? 'matches' : 'does not match'}`))
+  if (route.sources !== null) {
+    lines.push(oneLine(`  source: ${route.sources.join(', ')}: ${sourceMatches ? 'matches' : 'does not match'}`))
+  }
   if (when === null) return lines
   lines.push(oneLine(`  when: ${route.when}: ${resultOf(when)}`))
   return [...lines, ...when.fields.map(({ path, value }) => styled('dim', oneLine(`    ${path} = ${shown(value)}`)))]

@@ -10,7 +10,7 @@ import { type WantedWebhook, webhooksInPlace } from '../ultravox/webhook-differe
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { Interrupted, interruptible } from './interruption.ts'
 import { note } from './printing.ts'
-import { withClient } from './provider-client.ts'
+import { chosenAccount, withClient } from './provider-client.ts'
 import { isOfSecrets } from './source-secrets.ts'
 
 const HOW_TO_SAY = `write it there, as in
@@ -44,17 +44,20 @@ export interface ConfiguredWebhook {
  * for one that does not exist. Throws `config_invalid`.
  */
 export async function withAccount(
-  options: { readonly config?: string },
+  options: { readonly config?: string; readonly account?: string },
   secrets: 'needed' | 'not needed',
   use: (account: Account) => Promise<void>,
 ): Promise<void> {
   const file = configFile(options.config)
   const { config, missing } = loadWithoutSecrets(file)
-  const { ultravox } = config
-  if (ultravox === null) throw notSaid(`${file} says nothing of Ultravox's side`)
+  if (config.ultravox.length === 0) throw notSaid(`${file} has no ultravox section`)
+  const ultravox = chosenAccount(config, options.account)
   const { webhook } = ultravox
-  refuseMissing(missing, ({ path }) => ['ultravox.apiKey', 'ultravox.baseUrl'].includes(path))
-  refuseMissing(missing, ({ path }) => path.startsWith('ultravox.webhook.'))
+  // The path of the account in the file, whether it is the only one or one of a list.
+  const place = new RegExp(`^ultravox(\\[${config.ultravox.indexOf(ultravox)}\\])?\\.`)
+  const keyOf = ({ path }: Problem) => (place.test(path) ? path.replace(place, '') : '')
+  refuseMissing(missing, (problem) => ['apiKey', 'baseUrl'].includes(keyOf(problem)))
+  refuseMissing(missing, (problem) => keyOf(problem).startsWith('webhook.'))
   const configured = webhook === null ? null : configuredWebhook(config, webhook)
   if (configured !== null && secrets === 'needed') refuseMissingSecrets(configured, missing)
   return interruptible(async (signal) => {

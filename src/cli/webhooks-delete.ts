@@ -4,11 +4,13 @@ import { shownUrl } from '../ultravox/shown-url.ts'
 import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
+import { accountOption } from './provider-client.ts'
 import { oneLine } from './table.ts'
 import { type Account, needConfigured, theConfigured, webhookById, withAccount } from './webhook-account.ts'
 
 interface Options extends ConsentOptions {
   readonly config?: string
+  readonly account?: string
   readonly json?: boolean
   readonly configured?: boolean
 }
@@ -19,6 +21,7 @@ export function deleteCommand(): Command {
     .argument('[id]', 'its id, or the beginning of it')
     .addOption(configOption())
     .addOption(jsonOption())
+    .addOption(accountOption())
     .addOption(new Option('--configured', 'the one to the configured URL'))
   for (const option of consentOptions()) command.addOption(option)
   return command

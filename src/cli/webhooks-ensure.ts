@@ -17,6 +17,7 @@ import {
 import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
+import { accountOption } from './provider-client.ts'
 import { bringToRelay, secretsOfRelay } from './relay-secrets.ts'
 import { styled } from './style.ts'
 import { oneLine } from './table.ts'
@@ -31,6 +32,7 @@ import {
 
 interface Options extends ConsentOptions {
   readonly config?: string
+  readonly account?: string
   readonly json?: boolean
   readonly id?: string
 }
@@ -51,6 +53,7 @@ export function ensureCommand(): Command {
     .description('create the configured webhook at Ultravox, or change what of it differs; nothing else is touched')
     .addOption(configOption())
     .addOption(jsonOption())
+    .addOption(accountOption())
     .addOption(new Option('--id <id>', 'which webhook it is, where several lead to the URL or it led elsewhere'))
   for (const option of consentOptions()) command.addOption(option)
   return command

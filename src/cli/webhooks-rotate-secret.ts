@@ -5,6 +5,7 @@ import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { iso, parseDuration } from './instant.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
+import { accountOption } from './provider-client.ts'
 import { abort, begun, type Rotated, type Rotation, rotate } from './rotation.ts'
 import { type RotationState, readRotation } from './rotation-state.ts'
 import {
@@ -17,6 +18,7 @@ import {
 
 interface Options extends ConsentOptions {
   readonly config?: string
+  readonly account?: string
   readonly json?: boolean
   readonly id?: string
   readonly after?: number
@@ -30,6 +32,7 @@ export function rotateSecretCommand(): Command {
     )
     .addOption(configOption())
     .addOption(jsonOption())
+    .addOption(accountOption())
     .addOption(new Option('--id <id>', 'which webhook it is, where several may be meant'))
     .addOption(
       new Option('--after <age>', 'go on after so long even if no event signed with the new secret has come').argParser(

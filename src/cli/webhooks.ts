@@ -9,6 +9,7 @@ import { webhooksInPlace } from '../ultravox/webhook-difference.ts'
 import { configOption } from './config-file.ts'
 import { ago, iso } from './instant.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { accountOption } from './provider-client.ts'
 import { cell } from './table.ts'
 import { withAccount } from './webhook-account.ts'
 import { deleteCommand } from './webhooks-delete.ts'
@@ -30,8 +31,9 @@ function listCommand(): Command {
     .description("list the account's webhooks; * marks the configured one")
     .addOption(configOption())
     .addOption(jsonOption())
+    .addOption(accountOption())
     .addHelpText('after', examples('webhooks list', 'webhooks list --json'))
-    .action((options: { config?: string; json?: boolean }) =>
+    .action((options: { config?: string; account?: string; json?: boolean }) =>
       withAccount(options, 'not needed', async ({ config, client, configured }) => {
         const registered = await client.listWebhooks()
         const candidates = configured === null ? [] : webhooksInPlace(configured.wanted, registered)

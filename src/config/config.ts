@@ -13,8 +13,8 @@ export interface Config {
   sources: Record<string, SourceConfig>
   targets: Record<string, TargetConfig>
   routes: RouteConfig[]
-  /** Null where nothing is said of the provider's side. */
-  ultravox: UltravoxConfig | null
+  /** Accounts at the provider, with distinct names. */
+  ultravox: UltravoxConfig[]
   log: { level: 'error' | 'warn' | 'info' | 'debug' }
   /** Null: no admin listener. */
   admin: AdminConfig | null
@@ -59,6 +59,7 @@ export interface RetentionConfig {
 }
 
 export interface UltravoxConfig {
+  account: string
   apiKey: Secret
   /** Without a slash at its end. */
   baseUrl: string
@@ -120,6 +121,8 @@ export type SourceConfig = UltravoxSourceConfig | NoneSourceConfig
 /** What every source has. */
 interface SourceBasis {
   path: string
+  /** The scope of the identity of its events: the name of a provider account, or `source:NAME` for one that verifies nothing. */
+  account: string
   /** For how long it may be silent; null where that is nothing to tell of. */
   expectWithinMs: number | null
 }
@@ -217,6 +220,8 @@ export interface ExecTargetConfig extends Pacing {
 export interface RouteConfig {
   /** Patterns as in `domain/event-pattern.ts`. */
   events: string[]
+  /** Names of sources; null: events of every source. */
+  sources: string[] | null
   /** A JSONata condition. */
   when: string | null
   to: string[]

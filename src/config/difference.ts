@@ -22,7 +22,7 @@ export function differences(before: Config, after: Config): string[] {
     ...membersOf('sources', before.sources, after.sources),
     ...membersOf('targets', before.targets, after.targets),
     ...(sameConfig(before.routes, after.routes) ? [] : ['routes changed']),
-    ...changedIn('ultravox', before.ultravox ?? {}, after.ultravox ?? {}),
+    ...accountsChanged(before.ultravox, after.ultravox),
     ...changedIn('log', before.log, after.log),
     ...changedIn('admin', before.admin ?? {}, after.admin ?? {}),
     ...changedIn('tracing', before.tracing ?? {}, after.tracing ?? {}),
@@ -64,6 +64,12 @@ function membersOf(section: string, before: Record<string, object>, after: Recor
     if (is === undefined) return [`${section}.${name} removed`]
     return changedIn(`${section}.${name}`, was, is)
   })
+}
+
+function accountsChanged(before: Config['ultravox'], after: Config['ultravox']): string[] {
+  if (before.length <= 1 && after.length <= 1) return changedIn('ultravox', before[0] ?? {}, after[0] ?? {})
+  const byName = (accounts: Config['ultravox']) => Object.fromEntries(accounts.map((each) => [each.account, each]))
+  return membersOf('ultravox', byName(before), byName(after))
 }
 
 function changedIn(name: string, before: object, after: object): string[] {

@@ -24,8 +24,8 @@ export interface Draft {
   readonly sources: ReadonlyMap<string, Sound<typeof ultravoxSourceSchema> | Sound<typeof noneSourceSchema>>
   readonly targets: ReadonlyMap<string, SoundTarget>
   readonly routes: readonly Sound<typeof routeSchema>[]
-  /** Absent where there is no such section. */
-  readonly ultravox: Sound<typeof ultravoxSchema> | undefined
+  /** The accounts at the provider, each with its place in the file. */
+  readonly ultravox: readonly SoundAccount[]
   /** Absent where there is no such section. */
   readonly admin: Sound<typeof adminSchema> | undefined
   /** Absent where there is no such section. */
@@ -37,6 +37,8 @@ export type SoundTarget =
   | Sound<typeof targetSchemas.http>
   | Sound<typeof targetSchemas.slack>
   | Sound<typeof targetSchemas.exec>
+
+export type SoundAccount = Sound<typeof ultravoxSchema> & { readonly path: Path }
 
 /** What the checks need to know besides the values. */
 export interface Surroundings {
@@ -59,11 +61,17 @@ export function draftOf(value: unknown, surroundings: Surroundings): Draft {
     }),
     targets: mapped(root.targets, soundTarget),
     routes: Array.isArray(root.routes) ? root.routes.map((route) => sound(routeSchema, route)) : [],
-    ultravox: root.ultravox === undefined ? undefined : sound(ultravoxSchema, root.ultravox),
+    ultravox: accountsIn(root.ultravox),
     admin: root.admin === undefined ? undefined : sound(adminSchema, root.admin),
     tracing: root.tracing === undefined ? undefined : sound(tracingSchema, root.tracing),
     surroundings,
   }
+}
+
+function accountsIn(ultravox: unknown): SoundAccount[] {
+  if (ultravox === undefined) return []
+  if (!Array.isArray(ultravox)) return [{ ...sound(ultravoxSchema, ultravox), path: ['ultravox'] }]
+  return ultravox.map((account, index) => ({ ...sound(ultravoxSchema, account), path: ['ultravox', index] }))
 }
 
 function soundTarget(target: unknown): SoundTarget {

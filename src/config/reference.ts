@@ -10,6 +10,7 @@ interface Node {
   readonly additionalProperties?: Node | false
   readonly items?: Node
   readonly oneOf?: readonly Node[]
+  readonly anyOf?: readonly Node[]
   readonly not?: unknown
 }
 
@@ -38,7 +39,9 @@ function section(name: string, node: Node): string[] {
   const heading = ['', `## ${name}`, '', node.description ?? '']
   if (kinds.length > 0) return [...heading, ...kinds.flatMap((kind) => kindSection(`${name}.NAME`, kind))]
   const list = node.items !== undefined
-  return [...heading, '', ...HEAD, ...rows(list ? `${name}[].` : `${name}.`, node.items ?? node)]
+  // A mapping, or a list of the same mappings.
+  const single = node.anyOf?.find(({ properties }) => properties !== undefined)
+  return [...heading, '', ...HEAD, ...rows(list ? `${name}[].` : `${name}.`, single ?? node.items ?? node)]
 }
 
 /** One of several shapes, told apart by a key with a constant value, such as `type: http`. */

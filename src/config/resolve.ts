@@ -10,6 +10,7 @@ import type {
   OutboxConfig,
   Pacing,
   ReconcileConfig,
+  RouteConfig,
   ServerConfig,
   SourceConfig,
   TargetConfig,
@@ -17,12 +18,16 @@ import type {
   UltravoxConfig,
 } from './config.ts'
 import { findExecutable } from './executable.ts'
+import { defaultAccount } from './provider-accounts.ts'
 import { type FileTarget, httpTarget } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
 import { MISSING } from './schema/scalars.ts'
+import type { ultravoxSchema } from './schema/ultravox-schema.ts'
 import type { RelayFile } from './schema.ts'
 import type { SecretsFiles } from './secrets-files.ts'
 import { serverTls } from './server-tls.ts'
+
+type AccountInFile = z.output<typeof ultravoxSchema>
 
 /** Where a source is found that does not say where. */
 export function defaultSourcePath(name: string): string {
@@ -37,6 +42,8 @@ export function resolveConfig(
   secretsFiles: SecretsFiles['secrets'],
 ): Config {
   const directory = dirname(file)
+  const ultravox = (content.ultravox === undefined ? [] : [content.ultravox].flat()).map(ultravoxConfig)
+  const account = defaultAccount(ultravox)
   return {
     file,
     directory,
@@ -44,15 +51,20 @@ export function resolveConfig(
     outbox: outboxConfig(content.outbox, directory),
     delivery: { alertAfterMs: content.delivery.alertAfter },
     sources: mapValues(content.sources, (source, name) =>
-      sourceConfig(source, name, directory, secretsFiles.get(name)),
+      sourceConfig(source, name, directory, account, secretsFiles.get(name)),
     ),
     targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
-    routes: content.routes.map(({ events, when, to }) => ({ events, when: when ?? null, to })),
-    ultravox: content.ultravox === undefined ? null : ultravoxConfig(content.ultravox),
+    routes: content.routes.map(routeConfig),
+    ultravox,
     log: content.log,
     admin: content.admin === undefined ? null : adminConfig(content.admin, directory),
     tracing: content.tracing === undefined ? null : tracingConfig(content.tracing),
   }
+}
+
+function routeConfig({ events, source, when, to }: RelayFile['routes'][number]): RouteConfig {
+  const sources = source === undefined ? null : [source].flat()
+  return { events, sources, when: when ?? null, to }
 }
 
 function adminConfig({ listen, token, hosts, socketMode }: NonNullable<RelayFile['admin']>, directory: string) {
@@ -78,9 +90,9 @@ function outboxConfig({ path, reserve, retention, maxSize }: RelayFile['outbox']
   }
 }
 
-function ultravoxConfig(ultravox: NonNullable<RelayFile['ultravox']>): UltravoxConfig {
-  const { apiKey, baseUrl, webhook, reconcile, enrich } = ultravox
+function ultravoxConfig({ account, apiKey, baseUrl, webhook, reconcile, enrich }: AccountInFile): UltravoxConfig {
   return {
+    account,
     apiKey,
     baseUrl: baseUrl.replace(/\/+$/, ''),
     webhook: webhook ?? null,
@@ -96,7 +108,7 @@ function ultravoxConfig(ultravox: NonNullable<RelayFile['ultravox']>): UltravoxC
 }
 
 function reconcileConfig(
-  { every, lookback, grace, source }: NonNullable<NonNullable<RelayFile['ultravox']>['reconcile']>,
+  { every, lookback, grace, source }: NonNullable<AccountInFile['reconcile']>,
   webhookSource = '',
 ): ReconcileConfig {
   return { everyMs: every, lookbackMs: lookback, graceMs: grace, source: source ?? webhookSource }
@@ -120,14 +132,17 @@ function sourceConfig(
   source: RelayFile['sources'][string],
   name: string,
   directory: string,
+  defaultAccount: string,
   inFile: readonly Secret[] = [],
 ): SourceConfig {
   const basis = { path: source.path ?? defaultSourcePath(name), expectWithinMs: source.expectWithin ?? null }
-  if (source.scheme === 'none') return { ...basis, scheme: 'none' }
+  // Sources that verify nothing share no identity: anyone could record an event before the genuine one arrives.
+  if (source.scheme === 'none') return { ...basis, account: `source:${name}`, scheme: 'none' }
+  const account = source.account ?? defaultAccount
   const written = source.secretsFile === MISSING ? undefined : source.secretsFile
   const secretsFile = written === undefined ? null : resolve(directory, written)
   const secrets = [...(source.secrets ?? []), ...inFile]
-  return { ...basis, scheme: 'ultravox', secrets, secretsFile, toleranceMs: source.tolerance }
+  return { ...basis, account, scheme: 'ultravox', secrets, secretsFile, toleranceMs: source.tolerance }
 }
 
 function targetConfig(

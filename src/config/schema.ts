@@ -10,7 +10,7 @@ import { deliverySchema, serverSchema } from './schema/server-schema.ts'
 import { sourceSchema } from './schema/source-schema.ts'
 import { targetSchema } from './schema/target-schema.ts'
 import { tracingSchema } from './schema/tracing-schema.ts'
-import { ultravoxSchema } from './schema/ultravox-schema.ts'
+import { ultravoxListSchema, ultravoxSchema } from './schema/ultravox-schema.ts'
 
 /**
  * The one declaration of `relay.yaml`: types, validation, defaults, the JSON Schema for editors, and (in the
@@ -33,8 +33,9 @@ export const relaySchema = z.strictObject({
   retry: retrySchema
     .prefault({})
     .meta({ description: 'When to try again. For all targets; each may override any key.' }),
-  ultravox: ultravoxSchema.optional().meta({
-    description: "The provider's side: its REST API, the webhook there, and the events that did not come.",
+  ultravox: z.union([ultravoxSchema, ultravoxListSchema]).optional().meta({
+    description:
+      "The provider's side: its REST API, the webhook there, and reconciliation. A list for several accounts, each with a name of its own (account).",
   }),
   log: logSchema.prefault({}).meta({ description: 'What is logged, on standard output.' }),
   admin: adminSchema.optional().meta({
@@ -53,3 +54,14 @@ function named<Schema extends z.ZodType>(schema: Schema, example: string) {
 
 /** `relay.yaml` as validated, with every default filled in. */
 export type RelayFile = z.output<typeof relaySchema>
+
+/**
+ * The schema for a file's content. Where a key may be a mapping or a list, it declares only the form that is used: a union
+ * would report neither's problems.
+ */
+export function schemaFor(value: unknown) {
+  const isList =
+    typeof value === 'object' && value !== null && Array.isArray((value as { ultravox?: unknown }).ultravox)
+  const ultravox = isList ? ultravoxListSchema : ultravoxSchema
+  return relaySchema.extend({ ultravox: ultravox.optional() })
+}

@@ -3,7 +3,7 @@ import { MASK, Secret, withoutKeys } from '../domain/secret.ts'
 import { hasReference, withoutFallbacks } from './references.ts'
 import { defaultSourcePath } from './resolve.ts'
 import { MISSING } from './schema/scalars.ts'
-import { relaySchema } from './schema.ts'
+import { schemaFor } from './schema.ts'
 
 /** Secrets of which is shown where they lead, without user, password, path and query. */
 const URLS = ['url', 'webhookUrl', 'proxy']
@@ -23,7 +23,7 @@ interface Value {
  * in it. What comes from a reference that cannot be had is shown as it is written.
  */
 export function shownContent(written: unknown, resolved: unknown): object {
-  const shown = show(relaySchema, { written, resolved }) as { sources: Record<string, Mapping> }
+  const shown = show(schemaFor(resolved), { written, resolved }) as { sources: Record<string, Mapping> }
   const sources = Object.entries(shown.sources).map(([name, source]) => {
     return [name, { path: defaultSourcePath(name), ...source }]
   })

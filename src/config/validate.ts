@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Finding } from './finding.ts'
 import { plainWords } from './plain-words.ts'
-import { type RelayFile, relaySchema } from './schema.ts'
+import { type RelayFile, schemaFor } from './schema.ts'
 import { didYouMean } from './suggestion.ts'
 
 /** The content if it has the declared form; the findings are empty exactly then. */
@@ -12,9 +12,9 @@ export interface Validated {
 
 /** Holds the file's content, references resolved, against the declaration. */
 export function validate(value: unknown): Validated {
-  const parsed = relaySchema.safeParse(value, { error: errorMap })
+  const parsed = schemaFor(value).safeParse(value, { error: errorMap })
   return parsed.success
-    ? { content: parsed.data, findings: [] }
+    ? { content: parsed.data as RelayFile, findings: [] }
     : { content: undefined, findings: parsed.error.issues.flatMap(findingsOf) }
 }
 

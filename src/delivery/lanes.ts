@@ -122,7 +122,7 @@ export class Lanes {
         else if (lease) lane?.cancelReservation()
         const now = this.#lanes.get(target)?.lane
         // One that has been replaced meanwhile gives back what it was leased.
-        if (recorded?.duplicate === false && (!lease || now !== lane)) now?.wake()
+        if (recorded?.targets.includes(target) && (!lease || recorded.duplicate || now !== lane)) now?.wake()
       }
     }
   }

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { watchedSource } from '../config/wanted-webhook.ts'
+import { watchedSource } from '../config/provider-accounts.ts'
 import type { Gap, ProviderReport } from '../outbox/operator.ts'
 import { iso, isoOrNull } from './instants.ts'
 
@@ -18,7 +18,8 @@ export function gapDocument(gap: Gap): object {
   return { ...gap, foundAt: iso(gap.foundAt) }
 }
 
-/** What is told of the source that is configured now; what was once found of others is of no use any more. */
-export function reportsOf(config: Config, reports: readonly ProviderReport[]): ProviderReport[] {
-  return reports.filter(({ source }) => source === watchedSource(config))
+/** The reports on the sources that are monitored now. */
+export function reportsOf({ ultravox }: Config, reports: readonly ProviderReport[]): ProviderReport[] {
+  const watched = ultravox.map(watchedSource)
+  return reports.filter(({ source }) => watched.includes(source))
 }

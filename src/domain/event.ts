@@ -8,6 +8,11 @@ export interface NewEvent {
   /** Used if the event turns out to be new; a duplicate keeps the id of the first. */
   readonly eventId: string
   readonly source: string
+  /**
+   * The scope of the event's identity, which is account, event name and call id: the provider account that the source belongs
+   * to. Absent: the source's name.
+   */
+  readonly account?: string
   /** The provider's name for it, such as `call.ended`. */
   readonly event: string
   /** `call.callId`, or null where the payload has none. */

@@ -2,45 +2,47 @@ import type { Payload } from './event.ts'
 import { compileEventPattern } from './event-pattern.ts'
 import { compileCondition } from './expression.ts'
 
-/** A route as it is written: event patterns, a JSONata condition or none, names of targets. */
+/** A route as written: event patterns, source names (null or absent: every source), a JSONata condition or null, target names. */
 export interface RouteSpec {
   readonly events: readonly string[]
+  readonly sources?: readonly string[] | null
   readonly when: string | null
   readonly to: readonly string[]
 }
 
 /** A route, ready to be asked. */
 export interface Route {
-  /** Whether one of the route's event patterns takes this name. */
-  readonly takes: (event: string) => boolean
+  /** Whether one of the route's event patterns matches this name, and the route is for this source. */
+  readonly matches: (event: string, source: string) => boolean
   /** The `when` condition over the payload, or null where the route has none. May throw on a payload it cannot judge. */
   readonly when: ((payload: Payload) => Promise<boolean>) | null
   readonly to: readonly string[]
 }
 
 /** Throws `ExpressionError` where the condition is no JSONata. */
-export function compileRoute({ events, when, to }: RouteSpec): Route {
+export function compileRoute({ events, sources, when, to }: RouteSpec): Route {
   const patterns = events.map(compileEventPattern)
   return {
-    takes: (event) => patterns.some((matches) => matches(event)),
+    matches: (event, source) => sources?.includes(source) !== false && patterns.some((matches) => matches(event)),
     when: when === null ? null : compileCondition(when),
     to,
   }
 }
 
 /**
- * The names of the targets an event goes to, each once, in the order of the routes.
+ * Returns the names of the targets that an event of `source` goes to, each once, in the order of the routes.
  * A condition that fails on a payload counts as true: sending what was perhaps not wanted can be mended, not sending
  * what was wanted is a loss. `onError` is told, with the route's index from 0.
  */
 export async function routeEvent(
   routes: readonly Route[],
   payload: Payload,
+  source: string,
   onError: (routeIndex: number, error: unknown) => void,
 ): Promise<string[]> {
   const targets = new Set<string>()
   for (const [index, route] of routes.entries()) {
-    if (!route.takes(payload.event)) continue
+    if (!route.matches(payload.event, source)) continue
     if (route.when !== null && !(await holds(route.when, payload, (error) => onError(index, error)))) continue
     for (const target of route.to) targets.add(target)
   }

@@ -37,8 +37,8 @@ export interface ReceiverOptions {
   readonly clock: Clock
   /** Makes an id for a new event. */
   readonly newEventId: () => string
-  /** Names the targets an event goes to; `eventId` is for what there is to tell of it. */
-  readonly route: (payload: Payload, eventId: string) => Promise<string[]>
+  /** Names the targets that an event of a source goes to; `eventId` is for the log. */
+  readonly route: (payload: Payload, source: string, eventId: string) => Promise<string[]>
   /** Takes up the trace that headers tell of, or begins one. */
   readonly traceOf: (traceparent: string | undefined, tracestate: string | undefined) => RequestTrace
   /** Hears which secrets an event on record was signed with; nothing waits for it. */
@@ -62,6 +62,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     const event: NewEvent = {
       eventId: newEventId(),
       source: source.name,
+      account: source.account,
       event: payload.event,
       callId: callIdOf(payload),
       receivedAt,
@@ -71,7 +72,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       traceparent: trace.traceparent,
       tracestate: trace.tracestate,
     }
-    const targets = await route(payload, event.eventId)
+    const targets = await route(payload, source.name, event.eventId)
     const { eventId, duplicate } = await record(event, targets)
     secretsUsed(source.name, verdict.signedWith, receivedAt)
     return { kind: 'recorded', eventId, event: event.event, callId: event.callId, duplicate, targets, trace }

@@ -3,6 +3,8 @@ import type { Judge, Scheme, SignedRequest } from '../sources/scheme.ts'
 /** Where webhooks come in. */
 export interface Source {
   readonly name: string
+  /** The provider account it belongs to: the scope of an event's identity. */
+  readonly account: string
   /** The whole path, compared as it stands in the request. */
   readonly path: string
   readonly scheme: Scheme

@@ -136,6 +136,7 @@ async function admissionOf(
   const event: NewEvent = {
     eventId: newEventId(),
     source,
+    account: config.sources[source]?.account ?? source,
     event: payload.event,
     callId: callIdOf(payload),
     receivedAt,
@@ -144,6 +145,6 @@ async function admissionOf(
     body,
     traceparent: newTraceparent(sampledShare(config.tracing)),
   }
-  const targets = await route(payload, `rejection ${rejectionId}`)
+  const targets = await route(payload, source, `rejection ${rejectionId}`)
   return { rejectionId, event, deliveries: deliveriesTo(config, targets) }
 }

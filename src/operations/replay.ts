@@ -85,9 +85,9 @@ async function* pages(operator: Replayer, filter: EventFilter, count: number): A
 
 function routerOf(config: Config, warn: ReplayOptions['warn']): (event: StoredEvent) => Promise<readonly string[]> {
   const route = todaysRoutes(config, warn)
-  return async ({ eventId, body }) => {
+  return async ({ eventId, source, body }) => {
     const parsed = parsePayload(body)
-    if ('payload' in parsed) return route(parsed.payload, `event ${eventId}`)
+    if ('payload' in parsed) return route(parsed.payload, source, `event ${eventId}`)
     warn(`warning: event ${eventId} goes nowhere: ${parsed.problem}`)
     return []
   }

@@ -5,15 +5,15 @@ import { evaluationProblem } from '../domain/expression.ts'
 import { compileRoute, routeEvent } from '../domain/routing.ts'
 import { configuredTarget } from './known-target.ts'
 
-/** Names the targets that a payload is to go to; `what` it is of is named in a warning. */
-export type Router = (payload: Payload, what: string) => Promise<readonly string[]>
+/** Names the targets that a payload of a source goes to; a warning names `what` it belongs to. */
+export type Router = (payload: Payload, source: string, what: string) => Promise<readonly string[]>
 
 /** The routes as they are today; a condition that fails on a payload counts as true, which `warn` is told once a route. */
 export function todaysRoutes(config: Config, warn: (text: string) => void): Router {
   const routes = config.routes.map(compileRoute)
   const told = new Set<number>()
-  return (payload, what) =>
-    routeEvent(routes, payload, (index, error) => {
+  return (payload, source, what) =>
+    routeEvent(routes, payload, source, (index, error) => {
       if (!told.has(index)) {
         warn(`warning: routes[${index}].when fails, taken as true: ${evaluationProblem(error)} (${what})`)
       }

@@ -15,8 +15,9 @@ import type { RetentionStore } from './retention.ts'
  */
 export interface Outbox extends ReconciliationStore, ProviderStateStore, AttachmentStore, RetentionStore {
   /**
-   * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same source, name
-   * and call id is there already, counts a duplicate and changes nothing else.
+   * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same account, name
+   * and call id is on record, counts a duplicate. A duplicate through another source of the account is delivered to those
+   * of its targets that have no delivery of the event yet, unless it was pruned; any other changes nothing.
    */
   record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Recorded>
 
@@ -68,6 +69,8 @@ export interface Recorded {
   /** The id of the event on record: for a duplicate, the first one's. */
   readonly eventId: string
   readonly duplicate: boolean
+  /** The targets for which a delivery was created. */
+  readonly targets: readonly string[]
   /** The deliveries that were to be leased at once and are: as if claimed. */
   readonly leased: readonly Delivery[]
 }

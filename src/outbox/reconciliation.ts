@@ -1,7 +1,7 @@
 /** What reconciliation keeps in an outbox: how far it has come, and what can no longer be had. */
 export interface ReconciliationStore {
-  /** Those of these events of a source that are not on record. */
-  missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]>
+  /** Those of these events of a provider account that are not on record. */
+  missingEvents(account: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]>
 
   /** How far a sweep of this name has come; null where none was ever begun. */
   sweep(name: string): Promise<Sweep | null>

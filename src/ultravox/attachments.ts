@@ -23,8 +23,9 @@ import { SingleFlight } from './single-flight.ts'
 import { TooLarge } from './too-large.ts'
 import { fetchTranscript } from './transcript.ts'
 
-/** Where attachments are fetched from, and within which bounds. */
+/** An account that attachments are fetched from, and within which bounds. */
 export interface AttachmentSettings {
+  readonly account: string
   readonly apiKey: Secret
   readonly baseUrl: string
   readonly enrich: {
@@ -73,7 +74,8 @@ export class CallAttachments implements Attachments {
   readonly #room: RecordingRoom
   readonly #agent = new Agent()
   readonly #clients: UltravoxClient[] = []
-  #provider: Provider | undefined
+  #providers: readonly Provider[] = []
+  #accountOf: (source: string) => string = () => ''
 
   constructor(options: CallAttachmentsOptions) {
     const { directory, store, assertRoom, log } = options
@@ -87,16 +89,20 @@ export class CallAttachments implements Attachments {
   }
 
   /**
-   * Makes ready to fetch by these settings (null: not at all), which may fail. From the call of what this returns, it is
-   * done so; what is under way ends by the settings it began with.
+   * Prepares to fetch from these accounts, which may fail; the returned function switches to them. `accountOf` names the
+   * account of a source. What is under way ends with the settings it began with.
    */
-  prepare(settings: AttachmentSettings | null): () => void {
+  prepare(accounts: readonly AttachmentSettings[], accountOf: (source: string) => string): () => void {
     const { clock, random } = this.#options
-    const provider = settings && { ...settings, client: createUltravoxClient({ ...settings, clock, random }) }
+    const providers = accounts.map((settings) => ({
+      ...settings,
+      client: createUltravoxClient({ ...settings, clock, random }),
+    }))
     return () => {
-      // The earlier ones are closed in the end: without requests, they soon hold no connection.
-      if (provider !== null) this.#clients.push(provider.client)
-      this.#provider = provider ?? undefined
+      // Clients of earlier settings are closed at the end: without requests, they soon hold no connection.
+      this.#clients.push(...providers.map(({ client }) => client))
+      this.#providers = providers
+      this.#accountOf = accountOf
     }
   }
 
@@ -106,9 +112,14 @@ export class CallAttachments implements Attachments {
   }
 
   async fetch(event: DeliveredEvent, wanted: WantedAttachments, signal: AbortSignal): Promise<Attached | NotAttached> {
-    const provider = this.#provider
-    // The configuration has just changed: this attempt is for the lane that comes in this one's place.
-    if (provider === undefined) return { kind: 'interrupted' }
+    // The configuration has just changed: this attempt is for the lane that replaces this one.
+    if (this.#providers.length === 0) return { kind: 'interrupted' }
+    const account = this.#accountOf(event.source)
+    const provider = this.#providers.find((each) => each.account === account) ?? this.#only()
+    if (provider === undefined) {
+      const error = `source ${event.source} belongs to no account in ultravox that attachments could be fetched from`
+      return { kind: 'refused', error, unsent: true }
+    }
     let kind: AttachmentKind = 'transcript'
     try {
       const transcript = wanted.transcript ? { transcript: await this.#transcript(provider, event, signal) } : {}
@@ -120,6 +131,11 @@ export class CallAttachments implements Attachments {
     } catch (error) {
       return signal.aborted ? { kind: 'interrupted' } : notAttached(kind, error)
     }
+  }
+
+  /** The account of events that arrived through a source without one. */
+  #only(): Provider | undefined {
+    return this.#providers.length === 1 ? this.#providers[0] : undefined
   }
 
   /** Nothing is being fetched or attached when it is called. */

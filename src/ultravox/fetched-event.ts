@@ -7,6 +7,7 @@ import { callIdOf, type NewEvent, type Payload, parsePayload } from '../domain/e
  */
 export function fetchedEvent(
   source: string,
+  account: string,
   body: Buffer,
   eventId: string,
   now: number,
@@ -17,6 +18,7 @@ export function fetchedEvent(
   const event: NewEvent = {
     eventId,
     source,
+    account,
     event: payload.event,
     callId: callIdOf(payload),
     receivedAt: now,

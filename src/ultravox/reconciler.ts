@@ -8,6 +8,8 @@ export interface ReconcilerOptions {
   readonly client: Pick<UltravoxClient, 'listCalls' | 'listDeletedCalls'>
   readonly store: Pick<ReconciliationStore, 'missingEvents' | 'saveGaps'>
   readonly source: string
+  /** The provider account that the source belongs to: the scope of an event's identity. */
+  readonly account: string
   /** The names of the events that should come. */
   readonly events: readonly string[]
   /** Of this agent's calls only; null: of all. */
@@ -202,9 +204,9 @@ export class Reconciler {
   }
 
   async #missing(due: readonly DueEvent[], findings: Findings): Promise<DueEvent[]> {
-    const { store, source } = this.#options
+    const { store, account } = this.#options
     const keys = due.map(({ event, callId }) => ({ event, callId }))
-    const missing = new Set((await store.missingEvents(source, keys)).map(keyOf))
+    const missing = new Set((await store.missingEvents(account, keys)).map(keyOf))
     for (const each of due) {
       const counts = countsOf(findings, each.event)
       if (missing.has(keyOf(each))) counts.missing += 1

@@ -21,7 +21,7 @@ const target: ListedTarget = {
   lastError: null,
 }
 const readings: Readings = { at: 10_000, targets: [target], bytes: 1, walBytes: 2, freeBytes: 3, reserveBytes: 4 }
-const expected = { sources: ['ultravox'], targets: ['crm'], reconciled: 'ultravox' }
+const expected = { sources: ['ultravox'], targets: ['crm'], reconciled: ['ultravox'] }
 const delivery = { target: 'crm', round: 1, event: { receivedAt: 1_000 } } as Delivery
 const attempt: Attempt = {
   attempt: 1,

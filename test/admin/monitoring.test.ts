@@ -26,7 +26,7 @@ const dashboard = JSON.parse(readFileSync(`${CONFIG}grafana-dashboard.json`, 'ut
 
 async function known() {
   const metrics = new Metrics()
-  metrics.counts.expect({ sources: ['ultravox'], targets: ['crm'], reconciled: 'ultravox' })
+  metrics.counts.expect({ sources: ['ultravox'], targets: ['crm'], reconciled: ['ultravox'] })
   metrics.watchProcess()
   const text = await metrics.expose(readings)
   return { text, families: parseExposition(text).families }

@@ -33,7 +33,7 @@ function setUp(record: () => Promise<unknown> = async () => {}) {
       recorded.push({ event, targets })
       await record()
     },
-    route: (payload) => routeEvent(routes, payload, () => {}),
+    route: (payload, source) => routeEvent(routes, payload, source, () => {}),
     newEventId: () => `evt_${recorded.length}`,
     clock: time.clock,
     schedule: time.schedule,

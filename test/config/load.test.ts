@@ -39,7 +39,7 @@ t.test('a short file gets good defaults for all else', async (t) => {
   t.match(config.sources, {
     ultravox: { path: '/webhooks/ultravox', scheme: 'ultravox', toleranceMs: 60_000, expectWithinMs: null },
   })
-  t.strictSame(config.routes, [{ events: ['*'], when: null, to: ['crm'] }])
+  t.strictSame(config.routes, [{ events: ['*'], sources: null, when: null, to: ['crm'] }])
 })
 
 /** What no kind has a default of its own for. */

@@ -5,10 +5,10 @@ import { compileRoute, type RouteSpec, routeEvent } from '../../src/domain/routi
 
 const ended: Payload = { event: 'call.ended', call: { callId: 'c', endReason: 'hangup', count: 3 } }
 
-async function routed(specs: Partial<RouteSpec>[], payload: Payload = ended) {
+async function routed(specs: Partial<RouteSpec>[], payload: Payload = ended, source = 'ultravox') {
   const errors: { route: number; error: unknown }[] = []
   const routes = specs.map((spec) => compileRoute({ events: ['*'], when: null, to: ['crm'], ...spec }))
-  const targets = await routeEvent(routes, payload, (route, error) => errors.push({ route, error }))
+  const targets = await routeEvent(routes, payload, source, (route, error) => errors.push({ route, error }))
   return { targets, errors }
 }
 
@@ -83,7 +83,7 @@ t.test('a condition of a route that does not take the event is not asked', async
 
 t.test('a condition is asked once per event, and keeps nothing from one event to the next', async (t) => {
   const route = compileRoute({ events: ['*'], when: "($seen := call.endReason; $seen = 'hangup')", to: ['crm'] })
-  const targets = (payload: Payload) => routeEvent([route], payload, () => t.fail('no error'))
+  const targets = (payload: Payload) => routeEvent([route], payload, 'ultravox', () => t.fail('no error'))
   t.same(await targets(ended), ['crm'])
   t.same(await targets({ event: 'call.ended', call: {} }), [])
   t.same(await Promise.all(Array.from({ length: 50 }, () => targets(ended))), Array(50).fill(['crm']))

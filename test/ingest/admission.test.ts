@@ -23,7 +23,7 @@ function manualRecord() {
       calls.push({
         event,
         targets,
-        succeed: () => resolve({ eventId: event.eventId, duplicate: false, leased: [] }),
+        succeed: () => resolve({ eventId: event.eventId, duplicate: false, targets, leased: [] }),
         fail: reject,
       })
     })
@@ -37,7 +37,7 @@ t.test('what is admitted goes through as it is, and its result comes back', asyn
   t.equal(calls[0]?.event, event)
   t.same(calls[0]?.targets, ['crm'])
   calls[0]?.succeed()
-  t.same(await recorded, { eventId: 'e', duplicate: false, leased: [] })
+  t.same(await recorded, { eventId: 'e', duplicate: false, targets: ['crm'], leased: [] })
 })
 
 t.test('at most so many requests wait, and each that ends makes room for one', async (t) => {

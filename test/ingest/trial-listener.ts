@@ -37,15 +37,15 @@ export class OutboxStandIn {
 
   async record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
     await this.#begin()
-    const identity = JSON.stringify([event.source, event.event, event.callId ?? bodyHash(event.body)])
+    const identity = JSON.stringify([event.account, event.event, event.callId ?? bodyHash(event.body)])
     const first = this.#ids.get(identity)
     if (first !== undefined) {
       this.duplicates.push(event)
-      return { eventId: first, duplicate: true, leased: [] }
+      return { eventId: first, duplicate: true, targets: [], leased: [] }
     }
     this.#ids.set(identity, event.eventId)
     this.recorded.push({ event, targets })
-    return { eventId: event.eventId, duplicate: false, leased: [] }
+    return { eventId: event.eventId, duplicate: false, targets, leased: [] }
   }
 
   async reject(rejection: Rejection): Promise<void> {
@@ -100,8 +100,14 @@ export class TrialListener {
     const conceal = concealer([secret])
     const use = await this.listener.prepare(null, {
       sources: [
-        { name: 'ultravox', path: '/webhooks/ultravox', scheme: createUltravoxScheme([secret], 60_000), conceal },
-        { name: 'open', path: OPEN_PATH, scheme: noVerification, conceal },
+        {
+          name: 'ultravox',
+          account: 'default',
+          path: '/webhooks/ultravox',
+          scheme: createUltravoxScheme([secret], 60_000),
+          conceal,
+        },
+        { name: 'open', account: 'source:open', path: OPEN_PATH, scheme: noVerification, conceal },
       ],
       receive: createReceiver({
         secretsUsed() {},

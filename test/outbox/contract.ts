@@ -50,7 +50,8 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       traceparent: TRACEPARENT,
       tracestate: 'a=1, b=2',
     })
-    t.same(await outbox.record(event, to('crm', 'ops')), { eventId: event.eventId, duplicate: false, leased: [] })
+    const recorded = { eventId: event.eventId, duplicate: false, targets: ['crm', 'ops'], leased: [] }
+    t.same(await outbox.record(event, to('crm', 'ops')), recorded)
     for (const target of ['crm', 'ops']) {
       const delivery = await claimOne(outbox, target, 1_000)
       t.equal(delivery.target, target)
@@ -96,13 +97,45 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     const first = newEvent()
     await outbox.record(first, to('crm'))
     const again = { ...first, eventId: 'evt_again', body: Buffer.from('{"event":"call.ended","other":1}') }
-    t.same(await outbox.record(again, to('crm', 'ops')), { eventId: first.eventId, duplicate: true, leased: [] })
+    const duplicate = { eventId: first.eventId, duplicate: true, targets: [], leased: [] }
+    t.same(await outbox.record(again, to('crm', 'ops')), duplicate)
     t.equal((await outbox.claim('crm', 8, 1_000)).deliveries.length, 1)
     t.equal((await outbox.claim('ops', 8, 1_000)).deliveries.length, 0)
     for (const other of [{ source: 'second' }, { event: 'call.billed' }, { callId: 'another' }]) {
       const changed = { ...first, ...other, eventId: `evt_${JSON.stringify(other)}` }
       t.equal((await outbox.record(changed, [])).duplicate, false, `another ${Object.keys(other)} is another event`)
     }
+  })
+
+  t.test(
+    `${name}: an event that arrives through several sources of an account is recorded and delivered once`,
+    async (t) => {
+      const outbox = await opened(t)
+      const first = newEvent({ source: 'webhook', account: 'sales' })
+      await outbox.record(first, to('crm'))
+      const again = { ...first, source: 'callbacks', eventId: 'evt_again', body: Buffer.from('{"event":"call.ended"}') }
+      const duplicate = { eventId: first.eventId, duplicate: true, targets: [], leased: [] }
+      t.same(await outbox.record(again, to('crm')), duplicate)
+      t.equal((await outbox.claim('crm', 8, 1_000)).deliveries.length, 1)
+      const elsewhere = { ...first, account: 'support', eventId: 'evt_elsewhere' }
+      t.equal((await outbox.record(elsewhere, [])).duplicate, false, 'another account has events of its own')
+    },
+  )
+
+  t.test(`${name}: a target that only the second source leads to gets the event too, once`, async (t) => {
+    const outbox = await opened(t)
+    const first = newEvent({ source: 'webhook', account: 'sales' })
+    await outbox.record(first, to('crm'))
+    const delivered = await claimOne(outbox, 'crm', 1_000)
+    await outbox.settle(delivered, attemptAt(delivered, 'delivered'), { state: 'delivered' })
+    const again = { ...first, source: 'callbacks', eventId: 'evt_again', body: Buffer.from('other bytes') }
+    const both = ['crm', 'ops'].map((target) => ({ target, ordered: false, lease: true }))
+    t.same(await outbox.record(again, both), { eventId: first.eventId, duplicate: true, targets: ['ops'], leased: [] })
+    t.same((await outbox.record(again, both)).targets, [], 'not again')
+    const { deliveries } = await outbox.claim('ops', 8, 1_000)
+    t.match(deliveries, [{ event: { eventId: first.eventId, source: 'webhook' } }])
+    t.same(Buffer.from(deliveries[0]!.event.body), Buffer.from(first.body), 'with the bytes on record')
+    t.equal((await outbox.claim('crm', 8, 1_000)).deliveries.length, 0)
   })
 
   t.test(`${name}: an event without a call id is known by its body`, async (t) => {

@@ -54,6 +54,32 @@ t.test('an outbox written by a newer version is refused and left as it is', asyn
   again.close()
 })
 
+t.test(
+  'events recorded under two sources before accounts are all kept, and one of them is the account’s',
+  async (t) => {
+    const path = join(scratch(t), 'relay.db')
+    const folder = new URL('../../src/outbox/sqlite/migrations/', import.meta.url)
+    const before = openDatabase(path)
+    for (const name of ['001-initial.sql', '002-provider-side.sql'])
+      before.exec(readFileSync(new URL(name, folder), 'utf8'))
+    before.pragma(`application_id = ${0x5556524c}`)
+    before.pragma('user_version = 2')
+    const insert = before.prepare(`
+    insert into events (event_id, source, event, call_id, received_at, origin)
+    values (?, ?, 'call.ended', 'c', 1, 'webhook')`)
+    insert.run('evt_webhook', 'webhook')
+    insert.run('evt_callbacks', 'callbacks')
+    before.close()
+    const outbox = await SqliteOutbox.open(path, fail)
+    t.teardown(() => outbox.close())
+    const again = newEvent({ event: 'call.ended', callId: 'c', source: 'third', account: 'default' })
+    t.match(await outbox.record(again, []), { duplicate: true, eventId: 'evt_webhook' })
+    const after = openDatabase(path, { readonly: true })
+    t.equal(after.prepare('select count(*) from events').pluck().get(), 2)
+    after.close()
+  },
+)
+
 t.test("another program's database is refused and left as it is", async (t) => {
   const path = join(scratch(t), 'other.db')
   const database = openDatabase(path)

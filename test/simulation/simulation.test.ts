@@ -30,7 +30,7 @@ const sabotages: Readonly<Record<string, readonly [Sabotage, RegExp]>> = {
       altered(outbox, {
         record: async (event, deliveries) => {
           outbox.record(event, deliveries).catch(() => {})
-          return { eventId: event.eventId, duplicate: false, leased: [] }
+          return { eventId: event.eventId, duplicate: false, targets: [], leased: [] }
         },
       }),
     /was acknowledged and is lost/,

@@ -30,7 +30,13 @@ async function setUp(t: Test, enrich: Partial<typeof ENRICH> = {}, options: Part
     log: { callGone: ({ callId }) => told.push(`gone ${callId}`), notRemoved: (error) => told.push(error) },
     ...options,
   })
-  attachments.prepare({ apiKey: new Secret(API_KEY), baseUrl: api.baseUrl, enrich: { ...ENRICH, ...enrich } })()
+  const account = {
+    account: 'default',
+    apiKey: new Secret(API_KEY),
+    baseUrl: api.baseUrl,
+    enrich: { ...ENRICH, ...enrich },
+  }
+  attachments.prepare([account], () => 'default')()
   t.teardown(async () => {
     await attachments.close()
     await store.close()
@@ -171,6 +177,6 @@ t.test('an attempt that is cut short, or finds no settings, is interrupted', asy
   const controller = new AbortController()
   api.beforeAnswer(() => controller.abort())
   t.same(await attachments.fetch(event, TEXT, controller.signal), { kind: 'interrupted' })
-  attachments.prepare(null)()
+  attachments.prepare([], () => 'default')()
   t.same(await attachments.fetch(event, TEXT, running), { kind: 'interrupted' })
 })

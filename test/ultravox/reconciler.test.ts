@@ -190,7 +190,7 @@ t.test('without anything to record by it only counts', async (t) => {
   const { counts } = await sweep()
   t.same(counts.get('call.started'), { there: 0, missing: 2, recorded: 0, unrecoverable: 1 })
   const events = ['a', 'b'].map((callId) => ({ event: 'call.started', callId }))
-  t.same(found(await outbox.missingEvents('ultravox', events)), ['call.started a', 'call.started b'])
+  t.same(found(await outbox.missingEvents('default', events)), ['call.started a', 'call.started b'])
   t.equal((await outbox.untoldGaps('ultravox', 10)).count, 0, 'no gap was put on record')
 })
 

@@ -25,13 +25,14 @@ export async function trialReconciler(
   let taken = 0
   const arrive = async (body: Buffer) => {
     taken += 1
-    const { event } = fetchedEvent('ultravox', body, `evt_${taken}`, clock.now())
+    const { event } = fetchedEvent('ultravox', 'default', body, `evt_${taken}`, clock.now())
     return outbox.record(event, [])
   }
   const reconciler = new Reconciler({
     client,
     store: outbox,
     source: 'ultravox',
+    account: 'default',
     events: ['call.started', 'call.joined', 'call.ended', 'call.billed'],
     agentId: null,
     graceMs: GRACE,

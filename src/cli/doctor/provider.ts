@@ -1,5 +1,5 @@
-import type { Config } from '../../config/config.ts'
-import { wantedWebhook } from '../../config/wanted-webhook.ts'
+import type { Config, UltravoxConfig } from '../../config/config.ts'
+import { wantedWebhook, watchedSource } from '../../config/provider-accounts.ts'
 import { errorMessage } from '../../domain/errors.ts'
 import type { ProviderReport } from '../../outbox/operator.ts'
 import { duration, iso } from '../instant.ts'
@@ -7,30 +7,33 @@ import { counted } from '../printing.ts'
 import { withClient } from '../provider-client.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
 
-const NAME = 'ultravox'
-
 /** So many intervals may pass without a sweep before something must be wrong. */
 const PATIENCE = 3
 
 /** Asks the provider whether the key is good and the webhook as it should be. It changes nothing there. */
 export function providerChecks(config: Config, timeoutMs: number): Check[] {
-  const { ultravox } = config
-  if (ultravox === null) return []
+  return config.ultravox.map((account) => accountCheck(config, account, timeoutMs))
+}
+
+function accountCheck(config: Config, ultravox: UltravoxConfig, timeoutMs: number): Check {
+  const isOnly = config.ultravox.length === 1
+  const name = isOnly ? 'ultravox' : `ultravox ${ultravox.account}`
+  const which = isOnly ? '' : ` --account ${ultravox.account}`
   const run = async () => {
     const { webhookProblems } = await import('../../ultravox/webhook-health.ts')
-    const wanted = wantedWebhook(config)
+    const wanted = wantedWebhook(config, ultravox)
     try {
       const signal = AbortSignal.timeout(timeoutMs)
       const webhooks = await withClient(ultravox, (client) => client.listWebhooks(), signal)
-      if (wanted === null) return [ok(NAME, `${ultravox.baseUrl} takes the API key`)]
+      if (wanted === null) return [ok(name, `${ultravox.baseUrl} takes the API key`)]
       const problems = webhookProblems(wanted, webhooks)
-      if (problems.length === 0) return [ok(NAME, `the webhook to ${wanted.url} is as it should be`)]
-      return problems.map(({ message }) => problem(NAME, message, 'see: webhooks ensure --dry-run'))
+      if (problems.length === 0) return [ok(name, `the webhook to ${wanted.url} is as it should be`)]
+      return problems.map(({ message }) => problem(name, message, `see: webhooks ensure${which} --dry-run`))
     } catch (error) {
-      return [problem(NAME, errorMessage(error), 'check ultravox.apiKey and ultravox.baseUrl, and the way there')]
+      return [problem(name, errorMessage(error), 'check ultravox.apiKey and ultravox.baseUrl, and the way there')]
     }
   }
-  return [{ name: NAME, run }]
+  return { name, run }
 }
 
 /** What the relay has noted of its looks at the provider. */
@@ -40,8 +43,8 @@ export function reconciliationResults(
   running: boolean,
   now: number,
 ): CheckResult[] {
-  const every = ultravox?.reconcile?.everyMs
   return reports.flatMap(({ source, swept, problem: trouble, gaps }) => {
+    const every = ultravox.find((account) => watchedSource(account) === source)?.reconcile?.everyMs
     const name = `source ${source}`
     const since = swept === null ? null : now - swept.at
     const late = running && every !== undefined && since !== null && since > PATIENCE * every

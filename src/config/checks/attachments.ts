@@ -1,7 +1,7 @@
 import type { Draft, SoundTarget } from '../draft.ts'
 import type { Finding, Path } from '../finding.ts'
 
-type Ultravox = Draft['ultravox']
+type Accounts = Draft['ultravox']
 
 /** What is to be attached and cannot be: nowhere to fetch it from, switched off, or no way to send it. */
 export function* checkAttachments({ targets, ultravox }: Draft): Iterable<Finding> {
@@ -14,15 +14,15 @@ export function* checkAttachments({ targets, ultravox }: Draft): Iterable<Findin
   }
 }
 
-function* notToBeHad(attach: readonly string[], path: Path, ultravox: Ultravox): Iterable<Finding> {
+function* notToBeHad(attach: readonly string[], path: Path, accounts: Accounts): Iterable<Finding> {
   if (attach.length === 0) return
-  if (ultravox === undefined) {
+  if (accounts.length === 0) {
     const message = 'is fetched from the REST API, which takes a key: add ultravox: { apiKey: ${ULTRAVOX_API_KEY} }'
     yield { path, message, at: 'key' }
     return
   }
   for (const [index, asked] of attach.entries()) {
-    if (ultravox.enrich?.[asked as 'transcript' | 'recording'] !== false) continue
+    if (accounts.some(({ enrich }) => enrich?.[asked as 'transcript' | 'recording'] !== false)) continue
     const message = `is switched off: write ultravox.enrich.${asked}: true, or remove it here`
     yield { path: [...path, index], message }
   }

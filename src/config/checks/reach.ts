@@ -6,6 +6,8 @@ import type { Finding } from '../finding.ts'
 interface Lane {
   readonly events: readonly string[]
   readonly to: readonly string[]
+  /** Null: every source. */
+  readonly sources: readonly string[] | null
   readonly conditional: boolean
 }
 
@@ -29,8 +31,9 @@ export function* checkReach({ routes }: Draft): Iterable<Finding> {
 }
 
 function laneOf(route: Draft['routes'][number]): Lane | undefined {
-  if (route.events === undefined || route.to === undefined || !('when' in route)) return undefined
-  return { events: route.events, to: route.to, conditional: route.when !== undefined }
+  if (route.events === undefined || route.to === undefined || !('when' in route && 'source' in route)) return undefined
+  const sources = route.source === undefined ? null : [route.source].flat()
+  return { events: route.events, to: route.to, sources, conditional: route.when !== undefined }
 }
 
 /** The indexes of the routes that together cover every event of the lane for every target of it, if there are such. */
@@ -38,16 +41,21 @@ function coveredBy(lane: Lane, others: readonly (Lane | undefined)[]): Set<numbe
   const covering = new Set<number>()
   for (const event of lane.events) {
     for (const target of lane.to) {
-      const index = others.findIndex((other) => other !== undefined && sends(other, event, target))
-      if (index === -1) return undefined
-      covering.add(index)
+      for (const source of lane.sources ?? [null]) {
+        const index = others.findIndex((other) => other !== undefined && sends(other, event, target, source))
+        if (index === -1) return undefined
+        covering.add(index)
+      }
     }
   }
   return covering
 }
 
-function sends(lane: Lane, event: string, target: string): boolean {
-  return !lane.conditional && lane.to.includes(target) && lane.events.some((pattern) => patternCovers(pattern, event))
+/** `source`: null for every source. */
+function sends(lane: Lane, event: string, target: string, source: string | null): boolean {
+  if (lane.conditional || !lane.to.includes(target)) return false
+  if (lane.sources !== null && (source === null || !lane.sources.includes(source))) return false
+  return lane.events.some((pattern) => patternCovers(pattern, event))
 }
 
 /**

@@ -13,6 +13,7 @@ const KNOWN_EVENTS: readonly string[] = ['call.started', 'call.joined', 'call.en
 export function* checkRoutes(draft: Draft): Iterable<Finding> {
   for (const [index, route] of draft.routes.entries()) {
     yield* checkTo(draft, index, route.to ?? [])
+    yield* checkSource(draft, index)
     yield* checkEvents(index, route.events ?? [], draft)
   }
   yield* checkUnused(draft)
@@ -29,6 +30,24 @@ function* checkTo({ targets, surroundings }: Draft, route: number, to: readonly 
     } else if (to.indexOf(name) < index) {
       yield { path, message: 'is in this list already: remove it' }
     }
+  }
+}
+
+function* checkSource({ routes, sources }: Draft, index: number): Iterable<Finding> {
+  const { source, events = [] } = routes[index]!
+  if (source === undefined) return
+  const list = Array.isArray(source)
+  for (const [position, name] of [source].flat().entries()) {
+    if (sources.size === 0 || sources.has(name)) continue
+    const all = [...sources.keys()]
+    const advice = didYouMean(name, all) || `: the sources are ${all.join(', ')}`
+    const path = ['routes', index, 'source', ...(list ? [position] : [])]
+    yield { path, message: `is not the name of a source${advice}` }
+  }
+  for (const [position, event] of events.entries()) {
+    if (!event.startsWith('relay.')) continue
+    const message = "never matches here: the relay's own events come from no source; give them a route without source"
+    yield { path: ['routes', index, 'events', position], message }
   }
 }
 

@@ -15,6 +15,14 @@ export const routeSchema = z.strictObject({
         'Names of the events to send; "*" stands for any run of characters, as in call.* or "*". ' +
         "The relay's own events are taken only by patterns that begin with relay., as in relay.*.",
     }),
+  source: z
+    .union([text(), z.array(text()).min(1)], { error: () => 'must be the name of a source, or a list of names' })
+    .optional()
+    .meta({
+      description:
+        'Only events that arrived through this source, or one of these sources, as in callbacks or [callbacks, batches]. ' +
+        'An event that arrives through several sources of an account matches for each of them. Absent: every source.',
+    }),
   when: text().optional().meta({
     description: 'A JSONata condition over the payload, as in call.endReason != "unjoined". Absent: always.',
   }),

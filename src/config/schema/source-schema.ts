@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, orReference, secret, text } from './scalars.ts'
+import { duration, name, orReference, secret, text } from './scalars.ts'
 
 const path = text({ problemWith: pathProblem })
   .meta({ pattern: orReference('^/[A-Za-z0-9._~/-]*$') })
@@ -7,6 +7,11 @@ const path = text({ problemWith: pathProblem })
   .meta({
     description: 'Path of the URL registered with the provider. Default: /webhooks/<name of the source>.',
   })
+
+const account = name.optional().meta({
+  description:
+    'The Ultravox account that this source belongs to. An event that arrives through several sources of an account (a webhook and callbacks, say) is recorded and delivered once. Default: the account of the ultravox section where there is one, otherwise default.',
+})
 
 const expectWithin = duration('1s', '365d').optional().meta({
   description: 'Raise relay.source.silent when no genuine event has come in for so long. Absent: never.',
@@ -43,6 +48,7 @@ export const ultravoxSourceSchema = z.strictObject({
     description:
       'A file with more of them, one a line (# starts a comment), that only its owner may read. The webhooks command keeps the secrets that it makes there.',
   }),
+  account,
   tolerance: duration('1s', '1d').prefault('60s').meta({
     description: 'How far the signed timestamp may be from now. An older request may be a replay and is refused.',
   }),
@@ -62,6 +68,10 @@ export const noneSourceSchema = z.strictObject({
     .meta({ description: 'Not used with scheme none.' }),
   tolerance: z
     .never({ error: unsigned('tolerance') })
+    .optional()
+    .meta({ description: 'Not used with scheme none.' }),
+  account: z
+    .never({ error: unsigned('account') })
     .optional()
     .meta({ description: 'Not used with scheme none.' }),
   expectWithin,

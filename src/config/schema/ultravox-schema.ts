@@ -2,8 +2,9 @@ import { z } from 'zod'
 import { apiKeyProblem } from '../../domain/api-key.ts'
 import { LIFECYCLE_EVENTS } from '../../domain/sample-event.ts'
 import { requiredAs } from '../plain-words.ts'
+import { DEFAULT_ACCOUNT } from '../provider-accounts.ts'
 import { urlProblem } from './http-rules.ts'
-import { duration, flag, secret, size, text } from './scalars.ts'
+import { duration, flag, name, secret, size, text } from './scalars.ts'
 
 function webhookUrlProblem(written: string): string | undefined {
   return written.length > 200 ? 'is longer than 200 characters, the most Ultravox takes' : urlProblem(written)
@@ -58,8 +59,12 @@ const enrichSchema = z.strictObject({
   }),
 })
 
+/** One account at the provider. */
 export const ultravoxSchema = z.strictObject(
   {
+    account: name.prefault(DEFAULT_ACCOUNT).meta({
+      description: 'The name of the account, for sources and for --account. Needed where there are several.',
+    }),
     apiKey: secret({ example: 'apiKey: ${ULTRAVOX_API_KEY}', problemWith: apiKeyProblem }).meta({
       description: 'The key of the REST API.',
     }),
@@ -76,3 +81,8 @@ export const ultravoxSchema = z.strictObject(
   },
   { error: requiredAs('ultravox: { apiKey: ${ULTRAVOX_API_KEY} }') },
 )
+
+/** Several accounts. */
+export const ultravoxListSchema = z
+  .array(ultravoxSchema)
+  .min(1, 'is empty: write an account, as in [{ account: sales, apiKey: "${ULTRAVOX_API_KEY}" }], or remove it')

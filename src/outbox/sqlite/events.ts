@@ -9,7 +9,7 @@ export interface EventStore {
   record(event: NewEvent, deliveries: readonly NewDelivery[], dueAt?: number): RecordedEvent
 }
 
-export interface RecordedEvent extends Pick<Recorded, 'eventId' | 'duplicate'> {
+export interface RecordedEvent extends Omit<Recorded, 'leased'> {
   readonly ready: readonly { readonly target: string; readonly deliveryId: number }[]
 }
 
@@ -21,14 +21,38 @@ export function createEventStore(database: Database.Database, order: CallOrder):
   const insertDelivery = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
     values (?, ?, ?, ?, ?, ?)`)
+  const targetsOf = database
+    .prepare(`
+    select target from live_deliveries where event_seq = @eventSeq
+    union
+    select target from finished_deliveries where event_seq = @eventSeq`)
+    .pluck()
+
+  /** Adds deliveries of an event that is on record; returns those that may go at once. */
+  function deliver(
+    eventSeq: number,
+    callId: string | null,
+    deliveries: readonly NewDelivery[],
+    dueAt: number,
+  ): RecordedEvent['ready'] {
+    const ready: { target: string; deliveryId: number }[] = []
+    for (const { target, ordered } of deliveries) {
+      const key = ordered && callId !== null ? callKey(callId) : null
+      const mayGo = key === null || order.mayGo({ target, callKey: key })
+      const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt)
+      if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid) })
+    }
+    return ready
+  }
 
   return {
     record(event, deliveries, dueAt = event.receivedAt) {
       const { callId, body } = event
       const insert = callId === null ? insertEventWithoutCall : insertEvent
-      const { eventSeq, eventId } = insert.get(
+      const { eventSeq, eventId, source, pruned } = insert.get(
         event.eventId,
         event.source,
+        event.account ?? event.source,
         event.event,
         callId,
         callId === null ? bodyHash(body) : null,
@@ -37,32 +61,33 @@ export function createEventStore(database: Database.Database, order: CallOrder):
         event.contentType,
         event.traceparent ?? null,
         event.tracestate ?? null,
-      ) as { eventSeq: number; eventId: string }
-      if (eventId !== event.eventId) return { eventId, duplicate: true, ready: [] }
-      insertBody.run(eventSeq, body)
-      const ready: { target: string; deliveryId: number }[] = []
-      for (const { target, ordered } of deliveries) {
-        const key = ordered && callId !== null ? callKey(callId) : null
-        const mayGo = key === null || order.mayGo({ target, callKey: key })
-        const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt)
-        const deliveryId = Number(lastInsertRowid)
-        if (mayGo) ready.push({ target, deliveryId })
+      ) as { eventSeq: number; eventId: string; source: string; pruned: 0 | 1 }
+      if (eventId === event.eventId) {
+        insertBody.run(eventSeq, body)
+        const ready = deliver(eventSeq, callId, deliveries, dueAt)
+        return { eventId, duplicate: false, targets: deliveries.map(({ target }) => target), ready }
       }
-      return { eventId, duplicate: false, ready }
+      if (source === event.source || pruned === 1) return { eventId, duplicate: true, targets: [], ready: [] }
+      // Routes may match by source: a target that only this source leads to must not miss the event.
+      const covered = new Set(targetsOf.all({ eventSeq }) as string[])
+      const added = deliveries.filter(({ target }) => !covered.has(target))
+      deliver(eventSeq, callId, added, dueAt)
+      // Not handed over as leased: what the lane would send has to be read from the event on record.
+      return { eventId, duplicate: true, targets: added.map(({ target }) => target), ready: [] }
     },
   }
 }
 
 /**
- * Records an event or, in the same statement, counts a duplicate of the one with the same identity; returns the id of
- * whichever is on record. `identity` is the column that stands for the call in it.
+ * Records an event or, in the same statement, counts a duplicate of the one with the same identity; returns what is on
+ * record. `identity` is the column that stands for the call in it.
  */
 function eventInsert(database: Database.Database, identity: 'call_id' | 'body_hash'): Database.Statement {
   return database.prepare(`
     insert into events
-      (event_id, source, event, call_id, body_hash, received_at, origin, content_type, traceparent, tracestate)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    on conflict (${identity}, event, source) where ${identity} is not null
+      (event_id, source, account, event, call_id, body_hash, received_at, origin, content_type, traceparent, tracestate)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    on conflict (${identity}, event, account) where ${identity} is not null
       do update set duplicates = duplicates + 1
-    returning event_seq as eventSeq, event_id as eventId`)
+    returning event_seq as eventSeq, event_id as eventId, source, pruned_at is not null as pruned`)
 }

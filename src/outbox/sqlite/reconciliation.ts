@@ -26,7 +26,7 @@ export function createReconciliationStore(
   database: Database.Database,
 ): Synchronous<ReconciliationStore & ProviderStateStore> {
   const known = database
-    .prepare('select 1 from events where call_id = @callId and event = @event and source = @source')
+    .prepare('select 1 from events where call_id = @callId and event = @event and account = @account')
     .pluck()
   const select = database.prepare(`
     select completed_until as completedUntil, from_at as "from", to_at as "to", page
@@ -57,7 +57,7 @@ export function createReconciliationStore(
   )
 
   return {
-    missingEvents: (source, events) => events.filter((event) => known.get({ ...event, source }) === undefined),
+    missingEvents: (account, events) => events.filter((event) => known.get({ ...event, account }) === undefined),
     sweep(name) {
       const row = select.get(name) as SweepRow | undefined
       return row === undefined ? null : sweepOf(row)
@@ -118,9 +118,8 @@ export function createReconciliationReader(database: Database.Database): Synchro
   }
 }
 
-/** Its webhook came after all, though the call was gone when it was looked for. */
-const UNFILLED =
-  'not exists (select 1 from events e where e.call_id = g.call_id and e.event = g.event and e.source = g.source)'
+/** No webhook has arrived since, through whichever source: call ids are unique at the provider. */
+const UNFILLED = 'not exists (select 1 from events e where e.call_id = g.call_id and e.event = g.event)'
 
 export const REPORTS = `
   select

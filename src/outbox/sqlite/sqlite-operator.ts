@@ -27,7 +27,7 @@ import type {
   Sweep,
   TargetSummary,
 } from '../operator.ts'
-import type { DaemonState } from '../outbox.ts'
+import type { DaemonState, Recorded } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
 import { createEventStore } from './events.ts'
@@ -163,15 +163,15 @@ export class SqliteOperator implements OutboxOperator {
     return this.#transaction(() => this.#rejections.clear(filter))
   }
 
-  async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<{ eventId: string; duplicate: boolean }> {
-    const { eventId, duplicate } = this.#transaction(() =>
+  async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Omit<Recorded, 'leased'>> {
+    const { ready: _, ...recorded } = this.#transaction(() =>
       createEventStore(this.#database, createCallOrder(this.#database)).record(event, deliveries),
     )
-    return { eventId, duplicate }
+    return recorded
   }
 
-  async missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
-    return this.#snapshot(() => this.#reconciliation.missingEvents(source, events))
+  async missingEvents(account: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
+    return this.#snapshot(() => this.#reconciliation.missingEvents(account, events))
   }
 
   async sweep(name: string): Promise<Sweep | null> {

@@ -147,8 +147,8 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'saveSecretUse', args: [source, fingerprint, at] })
   }
 
-  missingEvents(source: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
-    return this.#call({ method: 'missingEvents', args: [source, events] })
+  missingEvents(account: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
+    return this.#call({ method: 'missingEvents', args: [account, events] })
   }
 
   sweep(name: string): Promise<Sweep | null> {

@@ -22,6 +22,26 @@ export const routeRefusals: Refusals = {
     path: 'targets.spare',
     words: /no route leads.*never used.*remove it/,
   },
+  'a route for a source that is not there': {
+    yaml: route('events: ["*"], to: [crm], source: ▸ultarvox'),
+    path: 'routes[0].source',
+    words: /not the name of a source \(did you mean "ultravox"\?\)/,
+  },
+  'a route for several sources, one of which is not there': {
+    yaml: route('events: ["*"], to: [crm], source: [ultravox, ▸callbacks]'),
+    path: 'routes[0].source[1]',
+    words: /not the name of a source: the sources are ultravox/,
+  },
+  "a route for a source and the relay's own events": {
+    yaml: route('events: ["*", ▸relay.*], to: [crm], source: ultravox'),
+    path: 'routes[0].events[1]',
+    words: /never matches.*a route without source/,
+  },
+  'a route by source behind one for every source': {
+    yaml: 'routes:\n  - { events: [call.*], to: [crm] }\n  - ▸{ events: [call.ended], source: ultravox, to: [crm] }',
+    path: 'routes[1]',
+    words: /unreachable: routes\[0\] already sends/,
+  },
   'a route with no events': {
     yaml: 'routes:\n  - { events: ["*"], to: [crm] }\n  - { events: ▸[], to: [crm] }',
     path: 'routes[1].events',

@@ -14,6 +14,37 @@ export const ultravoxRefusals: Refusals = {
     path: 'ultravox.reconcile.source',
     words: /there is no such source: write ultravox/,
   },
+  'two accounts with one name': {
+    yaml: 'ultravox:\n  - { apiKey: a-key }\n  - { apiKey: b-key, account: ▸default }\n',
+    path: 'ultravox[1].account',
+    words: /the name of another account/,
+  },
+  'an unknown key in one of several accounts': {
+    yaml: 'ultravox:\n  - { apiKey: a-key }\n  - { apiKey: b-key, account: two, ▸webhok: {} }\n',
+    path: 'ultravox[1].webhok',
+    words: /did you mean "webhook"/,
+  },
+  'no account at all': { yaml: 'ultravox: ▸[]\n', path: 'ultravox', words: /is empty: write an account/ },
+  'a source that names no account where there are several': {
+    yaml: 'ultravox:\n  - { apiKey: a-key, account: one }\n  - { apiKey: b-key, account: two }\nsources:\n  ▸ultravox: { scheme: ultravox, secrets: [source-secret] }\n',
+    path: 'sources.ultravox',
+    words: /Add account: one or two/,
+  },
+  'a source of an account that is not there': {
+    yaml: 'ultravox:\n  - { apiKey: a-key, account: sales }\n  - { apiKey: b-key, account: two }\nsources:\n  ultravox: { scheme: ultravox, secrets: [source-secret], account: ▸sale }\n',
+    path: 'sources.ultravox.account',
+    words: /not the name of an account in ultravox \(did you mean "sales"/,
+  },
+  'reconciliation for the source of another account': {
+    yaml: 'ultravox:\n  - { apiKey: a-key, account: one, reconcile: { source: ▸ultravox } }\n  - { apiKey: b-key, account: two }\nsources:\n  ultravox: { scheme: ultravox, secrets: [source-secret], account: two }\n',
+    path: 'ultravox[0].reconcile.source',
+    words: /belongs to the account two, not to one/,
+  },
+  'an account of a source that verifies nothing': {
+    yaml: 'sources:\n  ultravox: { scheme: none, account: ▸sales }\n',
+    path: 'sources.ultravox.account',
+    words: /no use with "scheme: none"/,
+  },
   'reconciliation for nobody': {
     yaml: ultravox('▸reconcile: { every: 5m }'),
     path: 'ultravox.reconcile',
