@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { MASK, Secret, withoutKeys } from '../domain/secret.ts'
+import { defaultAccount } from './provider-accounts.ts'
 import { hasReference, withoutFallbacks } from './references.ts'
 import { defaultSourcePath } from './resolve.ts'
 import { MISSING } from './schema/scalars.ts'
@@ -9,6 +10,11 @@ import { schemaFor } from './schema.ts'
 const URLS = ['url', 'webhookUrl', 'proxy']
 /** What programs and services are told. Nobody has declared what of it is secret. */
 const FREE_TEXT = ['command', 'text', 'blocks', 'body']
+
+interface Shown {
+  readonly sources: Record<string, Mapping>
+  readonly ultravox?: { account: string } | readonly { account: string }[]
+}
 
 type Mapping = Record<string, unknown>
 
@@ -23,9 +29,11 @@ interface Value {
  * in it. What comes from a reference that cannot be had is shown as it is written.
  */
 export function shownContent(written: unknown, resolved: unknown): object {
-  const shown = show(schemaFor(resolved), { written, resolved }) as { sources: Record<string, Mapping> }
+  const shown = show(schemaFor(resolved), { written, resolved }) as Shown
+  const account = defaultAccount([shown.ultravox ?? []].flat())
   const sources = Object.entries(shown.sources).map(([name, source]) => {
-    return [name, { path: defaultSourcePath(name), ...source }]
+    const defaults = { path: defaultSourcePath(name), ...(source.scheme === 'none' ? {} : { account }) }
+    return [name, { ...defaults, ...source }]
   })
   return { ...shown, sources: Object.fromEntries(sources) }
 }

@@ -34,7 +34,7 @@ t.test('the configuration is shown with no secret in it', async (t) => {
   }
   t.match(shown, {
     server: { listen: '127.0.0.1:9999' },
-    sources: { a: { path: '/webhooks/a', secrets: ['[secret]', '[secret]'], tolerance: '60s' } },
+    sources: { a: { path: '/webhooks/a', account: 'default', secrets: ['[secret]', '[secret]'], tolerance: '60s' } },
     targets: {
       h: {
         url: 'https://x.test/[secret]',
@@ -64,4 +64,20 @@ t.test('what is shown has the form of the file: with its secrets put back, it lo
   const shown = load(t, 'targets: { crm: { type: slack, webhookUrl: "https://x.test/", ordered: call } }').shown()
   const again = load(t, stringify(shown)).shown()
   t.same(parse(stringify(again)), parse(stringify(shown)))
+})
+
+t.test('the secrets of several accounts are hidden, and each source shows the account it belongs to', async (t) => {
+  const shown = load(
+    t,
+    `
+ultravox: [{ account: sales, apiKey: key-of-sales }, { account: two, apiKey: key-of-two }]
+sources: { a: { scheme: ultravox, account: sales, secrets: [source-secret] }, b: { scheme: none } }
+`,
+  ).shown()
+  t.notMatch(JSON.stringify(shown), /key-of/)
+  t.match(shown, {
+    ultravox: [{ account: 'sales', apiKey: '[secret]' }, { account: 'two' }],
+    sources: { a: { account: 'sales' } },
+  })
+  t.notMatch(shown, { sources: { b: { account: /./ } } })
 })
