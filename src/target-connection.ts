@@ -2,8 +2,8 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { HttpTargetConfig, SlackTargetConfig } from './config/config.ts'
 import { describeNetworkError } from './domain/network-error.ts'
-import { createDeadlines } from './targets/deadlines.ts'
-import { createConnector, type WayOptions } from './targets/http-connector.ts'
+import { type ConnectionOptions, createConnector } from './outgoing/connector.ts'
+import { createDeadlines } from './outgoing/deadlines.ts'
 import { parseTargetUrl } from './targets/target-url.ts'
 
 /** What a connection to a target came to. The problem is as short as an attempt's error, and holds no secret. */
@@ -18,7 +18,7 @@ export async function connectTo(
   timeoutMs: number,
 ): Promise<Connection> {
   const url = parseTargetUrl(name, target.type === 'http' ? target.url : target.webhookUrl)
-  const way: WayOptions = target.type === 'http' ? target : {}
+  const way: ConnectionOptions = target.type === 'http' ? target : { allowLinkLocal: 'never' }
   const peer = way.socketPath ?? url.host
   const connector = createConnector(createDeadlines(timeoutMs), way)
   const { hostname, host, protocol, port } = url

@@ -181,6 +181,8 @@ export interface HttpTargetConfig extends Pacing {
   socketPath: string | null
   proxy: Secret | null
   allowLinkLocal: boolean
+  /** The age at which a connection is replaced. */
+  maxConnectionAgeMs: number
 }
 
 /** PEM, not paths. A certificate file may have its key in it, so all of them are kept from sight. */

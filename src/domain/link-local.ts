@@ -1,27 +1,45 @@
-/** Why an address is not connected to unless somebody says so. */
+/** Why an address or a host is not connected to unless the configuration allows it. */
 export type Peculiarity = 'a link-local address' | 'the address of a cloud metadata service'
 
 /**
- * Where clouds hand out the credentials of the machine to whoever can make a request from it, outside of the link-local
- * ranges: Alibaba, AWS (instance metadata, EKS pod identity) and Google.
+ * Where clouds hand out the credentials of the machine to whatever can make a request from it, outside of the link-local
+ * ranges: Alibaba, Azure (wire server), Oracle, AWS (instance metadata, EKS pod identity), Google and Scaleway.
  */
-const METADATA_IPV4 = ['100.100.100.200']
-const METADATA_IPV6 = ['fd00:ec2::254', 'fd00:ec2::23', 'fd20:ce::254']
+const METADATA_IPV4 = ['100.100.100.200', '168.63.129.16', '192.0.0.192']
+const METADATA_IPV6 = ['fd00:ec2::254', 'fd00:ec2::23', 'fd20:ce::254', 'fd00:c1::a9fe:a9fe', 'fd00:42::42']
 const METADATA = new Set([...METADATA_IPV4, ...METADATA_IPV6.map((address) => groupsOf(address)!.join())])
+
+/** Names that lead to such an address wherever they resolve: for connections whose names a proxy resolves. */
+const METADATA_HOSTS = new Set([
+  'metadata.google.internal',
+  'metadata.goog',
+  'instance-data',
+  'instance-data.ec2.internal',
+  'metadata.tencentyun.com',
+])
+
+/** What is peculiar about a URL's host: an address as for `peculiarityOf`, or the name of a metadata service. */
+export function peculiarityOfHost(hostname: string): Peculiarity | null {
+  const host = hostname.replace(/^\[|\]$/g, '')
+  if (METADATA_HOSTS.has(host.toLowerCase().replace(/\.+$/, ''))) return 'the address of a cloud metadata service'
+  return peculiarityOf(host)
+}
 
 /**
  * What is peculiar about an IP address, as text, with or without a zone: 169.254.0.0/16, fe80::/10 or a cloud's metadata
- * service, also in the forms of IPv6 that lead to an IPv4 address. Null where nothing is, and for what is no address.
+ * service, also in the forms of IPv6 that lead to an IPv4 address. Null for all others, and for text that is not an address.
  */
 export function peculiarityOf(address: string): Peculiarity | null {
-  const ipv4 = /^\d+\.\d+\.\d+\.\d+$/.test(address) ? address : undefined
-  if (ipv4 !== undefined) return ipv4Peculiarity(ipv4)
+  if (/^\d+\.\d+\.\d+\.\d+$/.test(address)) return ipv4Peculiarity(address)
   const groups = groupsOf(address)
   if (groups === undefined) return null
   if ((groups[0]! & 0xffc0) === 0xfe80) return 'a link-local address'
   if (METADATA.has(groups.join())) return 'the address of a cloud metadata service'
-  const inside = embeddedIpv4(groups)
-  return inside === undefined ? null : ipv4Peculiarity(inside)
+  for (const inside of embeddedIpv4(groups)) {
+    const peculiarity = ipv4Peculiarity(inside)
+    if (peculiarity !== null) return peculiarity
+  }
+  return null
 }
 
 function ipv4Peculiarity(address: string): Peculiarity | null {
@@ -29,15 +47,36 @@ function ipv4Peculiarity(address: string): Peculiarity | null {
   return METADATA.has(address) ? 'the address of a cloud metadata service' : null
 }
 
-/** IPv4-mapped (::ffff:0:0/96), IPv4-compatible (::/96), NAT64 (64:ff9b::/96) and 6to4 (2002::/16). */
-function embeddedIpv4(groups: readonly number[]): string | undefined {
-  const head = groups.slice(0, 6).join()
-  if (['0,0,0,0,0,65535', '0,0,0,0,0,0', '100,65435,0,0,0,0'].includes(head)) return dotted(groups[6]!, groups[7]!)
-  return groups[0] === 0x2002 ? dotted(groups[1]!, groups[2]!) : undefined
+/** IPv4-mapped (::ffff:0:0/96), IPv4-compatible (::/96), IPv4-translated (::ffff:0:0:0/96) and NAT64 (64:ff9b::/96). */
+const IPV4_LAST = new Set(['0,0,0,0,0,65535', '0,0,0,0,0,0', '0,0,0,0,65535,0', '100,65435,0,0,0,0'])
+
+/** Every IPv4 address that an IPv6 address may lead to. */
+function embeddedIpv4(groups: readonly number[]): string[] {
+  const [g0, g1, g2, g3, g4, g5, g6, g7] = groups as [number, number, number, number, number, number, number, number]
+  const found: string[] = []
+  if (IPV4_LAST.has(groups.slice(0, 6).join())) found.push(dotted(g6, g7))
+  // 6to4.
+  if (g0 === 0x2002) found.push(dotted(g1, g2))
+  // Teredo: the server's address, and the client's with all bits inverted.
+  if (g0 === 0x2001 && g1 === 0) found.push(dotted(g2, g3), dotted(g6 ^ 0xffff, g7 ^ 0xffff))
+  // ISATAP, under any prefix.
+  if ((g4 === 0 || g4 === 0x0200) && g5 === 0x5efe) found.push(dotted(g6, g7))
+  // Local NAT64 (RFC 8215): the prefix in use within 64:ff9b:1::/48 may have 48, 56, 64 or 96 bits, and RFC 6052 leaves
+  // out the bits 64 to 71.
+  if (g0 === 0x64 && g1 === 0xff9b && g2 === 1) {
+    found.push(dotted(g3, (low(g4) << 8) | high(g5)))
+    found.push(dotted((low(g3) << 8) | low(g4), g5))
+    found.push(dotted((low(g4) << 8) | high(g5), (low(g5) << 8) | high(g6)))
+    found.push(dotted(g6, g7))
+  }
+  return found
 }
 
-function dotted(high: number, low: number): string {
-  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.')
+const high = (group: number) => group >> 8
+const low = (group: number) => group & 0xff
+
+function dotted(first: number, second: number): string {
+  return [high(first), low(first), high(second), low(second)].join('.')
 }
 
 /** The eight groups of an IPv6 address. The URL parser knows all the ways to write one and makes one of them. */

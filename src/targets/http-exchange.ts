@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
-import { type Dispatcher, Pool } from 'undici'
+import type { Dispatcher } from 'undici'
 import { describeNetworkError } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
-import { createDeadlines } from './deadlines.ts'
-import { createConnector, type WayOptions } from './http-connector.ts'
+import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { createDeadlines } from '../outgoing/deadlines.ts'
+import { createPool } from '../outgoing/pool.ts'
 import { textOfHead } from './utf8.ts'
 
 /** Bytes of an answer's body that are kept. */
@@ -35,12 +36,14 @@ export interface HttpExchanges {
 }
 
 /** Where and how requests go out. */
-export interface ExchangeOptions extends WayOptions {
+export interface ExchangeOptions extends ConnectionOptions {
   readonly url: URL
   readonly method: 'POST' | 'PUT' | 'PATCH'
   /** From the connect to the last byte of the answer. */
   readonly timeoutMs: number
   readonly concurrency: number
+  /** The age at which a connection is replaced. Default: a minute. */
+  readonly maxConnectionAgeMs?: number
 }
 
 /**
@@ -50,15 +53,7 @@ export interface ExchangeOptions extends WayOptions {
 export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
   const { url, method, timeoutMs, concurrency } = options
   const deadlines = createDeadlines(timeoutMs)
-  const connector = createConnector(deadlines, options)
-  const pool = new Pool(url.origin, {
-    connections: concurrency,
-    pipelining: 1,
-    connect: connector.connect,
-    // Both off: neither covers a slowly dripping body, and each costs a timer.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
+  const pool = createPool(url.origin, { ...options, deadlines, connections: concurrency })
   const path = `${url.pathname}${url.search}`
   /** What errors name as the other side. */
   const peer = options.socketPath ?? url.host
@@ -75,13 +70,10 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
         const interrupt = () => exchange.cut({ kind: 'interrupted' })
         const cancelDeadline = deadlines.start(() => exchange.cutAtDeadline(timeoutMs))
         signal.addEventListener('abort', interrupt)
-        pool.dispatch({ path, method, headers, body }, exchange)
+        pool.dispatcher.dispatch({ path, method, headers, body }, exchange)
       })
     },
-    async close() {
-      await pool.destroy()
-      connector.destroyAll()
-    },
+    close: () => pool.destroy(),
   }
 }
 

@@ -3,7 +3,7 @@ import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { WayOptions } from './http-connector.ts'
+import type { ConnectionOptions } from '../outgoing/connector.ts'
 import { createContentComposer } from './http-content.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
 import { identityValues } from './identity-values.ts'
@@ -13,7 +13,7 @@ import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
 import { USER_AGENT } from './user-agent.ts'
 
-export interface HttpTargetOptions extends WayOptions {
+export interface HttpTargetOptions extends ConnectionOptions {
   readonly name: string
   readonly url: Secret
   readonly method: 'POST' | 'PUT' | 'PATCH'
@@ -24,6 +24,8 @@ export interface HttpTargetOptions extends WayOptions {
   readonly sign: SignOptions | null
   /** Connections, and so attempts at the same time. */
   readonly concurrency: number
+  /** The age at which a connection is replaced. Default: a minute. */
+  readonly maxConnectionAgeMs?: number
   /** Statuses to try again that would otherwise be final. */
   readonly retryOn: readonly number[]
   /** Paths of fields to take out of the body, such as `call.systemPrompt`. */

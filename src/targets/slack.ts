@@ -29,7 +29,7 @@ const HEADERS = ['content-type', 'application/json; charset=utf-8', 'user-agent'
 export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Target {
   const { name, timeoutMs, concurrency } = options
   const url = parseTargetUrl(name, options.webhookUrl)
-  const exchanges = createHttpExchanges({ url, method: 'POST', timeoutMs, concurrency })
+  const exchanges = createHttpExchanges({ url, method: 'POST', timeoutMs, concurrency, allowLinkLocal: 'never' })
   const compose = composer(options)
 
   return {

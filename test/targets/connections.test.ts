@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
-import type { TlsOptions } from '../../src/targets/http-connector.ts'
+import type { TlsOptions } from '../../src/outgoing/connector.ts'
 import { createHttpExchanges, type ExchangeOptions } from '../../src/targets/http-exchange.ts'
 import { eventually } from '../eventually.ts'
 import { listening, rawHttpServer, tcpServer } from '../local-server.ts'
@@ -120,6 +120,14 @@ t.test('link-local and metadata addresses are not connected to, however they are
     '[fd00:ec2::254]': 'fd00:ec2::254 is the address of a cloud metadata service',
     '[::ffff:169.254.1.2]': '::ffff:a9fe:102 is a link-local address',
     '[::ffff:6464:64c8]': '::ffff:6464:64c8 is the address of a cloud metadata service',
+    '169.254.169.254.': '169.254.169.254 is a link-local address',
+    '0251.0376.0251.0376': '169.254.169.254 is a link-local address',
+    '%31%36%39.254.169.254': '169.254.169.254 is a link-local address',
+    '１６９.254。169.254': '169.254.169.254 is a link-local address',
+    '0xA83F8110': '168.63.129.16 is the address of a cloud metadata service',
+    '[::ffff:0:a9fe:a9fe]': '::ffff:0:a9fe:a9fe is a link-local address',
+    '[64:ff9b:1::169.254.169.254]': '64:ff9b:1::a9fe:a9fe is a link-local address',
+    'Metadata.Google.Internal.': 'metadata.google.internal. is the address of a cloud metadata service',
   }
   for (const [host, words] of Object.entries(hosts)) {
     const result = await post(t, `http://${host}/`)
@@ -134,6 +142,9 @@ t.test('a name that resolves to such an address is not connected to', async (t) 
     'fe80::1%lo',
     'fd00:ec2::254',
     '100.100.100.200',
+    '168.63.129.16',
+    '::ffff:0:a9fe:a9fe',
+    '64:ff9b:1::a9fe:a9fe',
   ]) {
     const { lookup } = resolvingTo([address])
     const result = await post(t, 'http://crm.internal/', { lookup })
@@ -158,6 +169,34 @@ t.test('of several addresses only the others are tried', async (t) => {
   const { port } = await rawHttpServer(t, (_, response) => response.end())
   const { lookup } = resolvingTo(['fe80::1', '169.254.1.1', '127.0.0.1'])
   t.match(await post(t, `http://crm.internal:${port}/`, { lookup }), answered)
+})
+
+t.test('where every address is forbidden, no other form of one is tried instead', async (t) => {
+  const { lookup, asked } = resolvingTo(['169.254.169.254', '::ffff:169.254.169.254', '64:ff9b::a9fe:a9fe'])
+  t.match(await post(t, 'http://crm.internal/', { lookup }), { kind: 'failed', error: /^connect: 169\.254\.169\.254 / })
+  t.equal(asked.length, 1)
+})
+
+t.test('where no setting allows such an address, the error does not advise one', async (t) => {
+  const { lookup } = resolvingTo(['169.254.169.254'])
+  t.same(await post(t, 'http://hooks.slack.test/', { lookup, allowLinkLocal: 'never' }), {
+    kind: 'failed',
+    error: 'connect: 169.254.169.254 (hooks.slack.test) is a link-local address',
+  })
+})
+
+t.test('a proxy at such an address, or whose name resolves to one, is not connected to', async (t) => {
+  const through = (proxy: string, lookup?: LookupFunction) =>
+    post(t, 'https://crm.internal/', { proxy: new Secret(proxy), ...(lookup && { lookup }) })
+  t.same(await through('http://169.254.169.254:3128'), {
+    kind: 'failed',
+    error: 'proxy: connect: 169.254.169.254 is a link-local address',
+  })
+  const { lookup } = resolvingTo(['::ffff:0:a9fe:a9fe'])
+  t.same(await through('http://proxy.internal:3128', lookup), {
+    kind: 'failed',
+    error: 'proxy: connect: ::ffff:0:a9fe:a9fe (proxy.internal) is a link-local address',
+  })
 })
 
 t.test('TLS connections are looked after in the same way', async (t) => {

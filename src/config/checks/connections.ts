@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
-import { peculiarityOf } from '../../domain/link-local.ts'
+import { peculiarityOfHost } from '../../domain/link-local.ts'
 import type { Draft, SoundTarget } from '../draft.ts'
-import type { Finding } from '../finding.ts'
+import type { Finding, Path } from '../finding.ts'
 import { isUnixUrl, parseUnixUrl } from '../unix-url.ts'
 
 type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
@@ -10,8 +10,13 @@ type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
 const SOCKET_PATH_BYTES = 107
 
 /** Ways to a target that exclude each other, and addresses that are not connected to. */
-export function* checkConnections({ targets, surroundings: { directory } }: Draft): Iterable<Finding> {
+export function* checkConnections(draft: Draft): Iterable<Finding> {
+  const { targets, ultravox, tracing } = draft
+  const { directory } = draft.surroundings
+  yield* neverFindings(ultravox?.baseUrl, ['ultravox', 'baseUrl'])
+  yield* neverFindings(tracing?.otlp, ['tracing', 'otlp'])
   for (const [name, target] of targets) {
+    if (target.type === 'slack') yield* neverFindings(target.webhookUrl?.reveal(), ['targets', name, 'webhookUrl'])
     if (target.type !== 'http') continue
     for (const finding of connectionFindings(target, directory)) {
       yield { ...finding, path: ['targets', name, ...finding.path] }
@@ -35,15 +40,22 @@ function* connectionFindings(target: HttpTarget, directory: string): Iterable<Fi
     const message = `cannot lead to a unix socket, which ${socketKey} names: remove one of the two`
     yield { path: ['proxy'], message, at: 'key' }
   }
+  yield* neverFindings(target.proxy?.reveal(), ['proxy'])
   if (target.allowLinkLocal) {
     const other = target.proxy !== undefined ? 'a proxy' : socketKey !== undefined ? 'a unix socket' : undefined
     const message = `has no use with ${other}, where no address is looked at: remove it`
     if (other !== undefined) yield { path: ['allowLinkLocal'], message, at: 'key' }
   } else if (target.proxy === undefined && socketKey === undefined && url !== undefined) {
-    const peculiarity = peculiarityOf(new URL(url).hostname.replace(/^\[|\]$/g, ''))
+    const peculiarity = peculiarityOfHost(new URL(url).hostname)
     const message = `leads to ${peculiarity}: write allowLinkLocal: true too if it is meant`
     if (peculiarity !== null) yield { path: ['url'], message }
   }
+}
+
+/** An address that no setting allows. */
+function* neverFindings(url: string | undefined, path: Path): Iterable<Finding> {
+  const peculiarity = url === undefined ? null : peculiarityOfHost(new URL(url).hostname)
+  if (peculiarity !== null) yield { path, message: `leads to ${peculiarity}, which is never connected to` }
 }
 
 function* socketFindings(socketPath: string, url: string | undefined, directory: string): Iterable<Finding> {

@@ -10,7 +10,7 @@ import {
   targetUrlProblem,
 } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
-import { flag, integer, orReference, secret, text } from './scalars.ts'
+import { duration, flag, integer, orReference, secret, text } from './scalars.ts'
 import { tlsSchema } from './tls-schema.ts'
 
 const signSecrets = { error: requiredAs('secrets: ["${CRM_SECRET}"]') }
@@ -91,6 +91,10 @@ export const httpTargetSchema = z.strictObject({
       description:
         'The HTTP proxy to go through, by CONNECT, as in http://user:password@proxy.internal:3128. A secret.',
     }),
+  maxConnectionAge: duration('1s', '1d').prefault('1m').meta({
+    description:
+      'How old a connection may get before it is replaced, so that a host whose DNS record changes is followed.',
+  }),
   allowLinkLocal: flag()
     .prefault(false)
     .meta({

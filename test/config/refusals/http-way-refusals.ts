@@ -167,6 +167,11 @@ export const httpWayRefusals: Refusals = {
     path: 'targets.crm.url',
     words: /leads to a link-local address: write allowLinkLocal: true/,
   },
+  'a proxy at a metadata address': {
+    yaml: http('proxy: ▸"http://metadata.google.internal.:3128"'),
+    path: 'targets.crm.proxy',
+    words: /leads to the address of a cloud metadata service, which is never connected to/,
+  },
   'a metadata address in a form nobody recognises': {
     yaml: to('▸"http://[::ffff:6464:64c8]/"'),
     path: 'targets.crm.url',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createDeadlines } from '../../src/targets/deadlines.ts'
+import { createDeadlines } from '../../src/outgoing/deadlines.ts'
 
 const armed = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
 

@@ -1,25 +1,39 @@
 import { request } from 'node:http'
-import type { Socket } from 'node:net'
+import type { LookupFunction, Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import { describeNetworkError, ToldError } from '../domain/network-error.ts'
 import type { Secret } from '../domain/secret.ts'
+import { rejectionOfHost } from './guard.ts'
+
+/** How the proxy itself is connected to. */
+export interface ProxyHop {
+  readonly lookup: LookupFunction
+  /** Whether a proxy at a link-local or metadata address is rejected; `lookup` does the same for its name. */
+  readonly isGuarded: boolean
+}
 
 /**
  * Connections through a proxy's CONNECT, also to http URLs: so whatever is answered comes from the target, and the
  * proxy sees neither the request's headers nor, with https, anything else. The name is resolved by the proxy.
  * `secure` makes a connection to an https URL out of the tunnel's.
  */
-export function throughProxy(proxy: Secret, secure: buildConnector.connector): buildConnector.connector {
+export function throughProxy(
+  proxy: Secret,
+  secure: buildConnector.connector,
+  { lookup, isGuarded }: ProxyHop,
+): buildConnector.connector {
   const text = proxy.reveal()
   // The URL parser's own error would show it, credentials and all.
   if (!URL.canParse(text)) throw new Error('the proxy of a target is no URL')
   const url = new URL(text)
   const hop = { hostname: url.hostname.replace(/^\[|\]$/g, ''), host: url.host, protocol: 'http:', port: url.port }
   const credentials = credentialsOf(url)
-  const toProxy = buildConnector({ timeout: 0 })
+  const toProxy = buildConnector({ timeout: 0, lookup } as buildConnector.BuildOptions)
   const failure = (error: Error) => new ToldError(`proxy: ${describeNetworkError(error, url.host)}`)
 
   return (options, callback) => {
+    const rejected = isGuarded ? rejectionOfHost(hop.hostname, '') : null
+    if (rejected !== null) return queueMicrotask(() => callback(failure(rejected), null))
     // Destroying the socket to the proxy ends everything that is built upon it, so that one is returned.
     return toProxy(hop, (error, socket) => {
       if (error !== null) return callback(failure(error), null)

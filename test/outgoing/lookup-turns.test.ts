@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import t from 'tap'
-import { inTurns, lookupsAtOnce } from '../../src/targets/lookup-turns.ts'
+import { inTurns, lookupsAtOnce } from '../../src/outgoing/lookup-turns.ts'
 
 /** A system that answers when it is told to, a few questions at a time. */
 function trial(atOnce: number) {

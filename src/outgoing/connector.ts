@@ -2,11 +2,11 @@ import type { LookupFunction, Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import type { Secret } from '../domain/secret.ts'
 import type { Deadlines } from './deadlines.ts'
-import { guarded, refusalOfHost } from './link-local.ts'
+import { guarded, rejectionOfHost } from './guard.ts'
 import { throughProxy } from './proxy-tunnel.ts'
 import { shared } from './shared-lookup.ts'
 
-/** Opens the connections of one pool and knows all of them. */
+/** Opens the connections of one pool and keeps track of all of them. */
 export interface Connector {
   readonly connect: buildConnector.connector
   /** Ends every connection, also those still being made. */
@@ -25,14 +25,14 @@ export interface TlsOptions {
   readonly insecure: boolean
 }
 
-/** The way connections take. Absent, null or false: straight to the URL's host, verified as usual. */
-export interface WayOptions {
+/** How connections are made. Absent, null or false: straight to the URL's host, verified as usual. */
+export interface ConnectionOptions {
   readonly tls?: TlsOptions | null
   /** The unix socket to connect to, absolute; the URL's host is then only the name in the request. */
   readonly socketPath?: string | null
   readonly proxy?: Secret | null
-  /** Connects to link-local addresses and cloud metadata services too. */
-  readonly allowLinkLocal?: boolean
+  /** Connects to link-local addresses and cloud metadata services too. `never`: no, and no setting can change it. */
+  readonly allowLinkLocal?: boolean | 'never'
   /** How names are resolved; Node's own where absent. */
   readonly lookup?: LookupFunction
 }
@@ -42,19 +42,23 @@ export interface WayOptions {
  * meanwhile the half-made connection would block one of the pool's few places; and a destroyed pool forgets connections
  * that are still being made, which would then hold up the end of the process.
  */
-export function createConnector(deadlines: Deadlines, way: WayOptions = {}): Connector {
+export function createConnector(deadlines: Deadlines, options: ConnectionOptions = {}): Connector {
   const sockets = new Set<Socket>()
-  const open = opener(way)
+  const open = opener(options)
+  const isDirect = !options.proxy && !options.socketPath
 
-  const connect: buildConnector.connector = (options, callback) => {
-    const refused = isGuarded(way) ? refusalOfHost(options.hostname) : null
-    if (refused !== null) return queueMicrotask(() => callback(refused, null))
-    // undici does return the socket, although its types do not say so; a test holds it to that.
-    const socket = open(options, (...result) => {
+  const connect: buildConnector.connector = (to, callback) => {
+    const rejected = isDirect && isGuarded(options) ? rejectionOfHost(to.hostname, adviceOf(options)) : null
+    if (rejected !== null) return queueMicrotask(() => callback(rejected, null))
+    let cancelDeadline = () => {}
+    // undici does return the socket, although its types do not say so; a test holds it to that. None is opened to a proxy
+    // that is rejected.
+    const socket = open(to, (...result) => {
       cancelDeadline()
       callback(...result)
-    }) as unknown as Socket
-    const cancelDeadline = deadlines.start(() => socket.destroy(connectTimeout()))
+    }) as unknown as Socket | undefined
+    if (socket === undefined) return
+    cancelDeadline = deadlines.start(() => socket.destroy(connectTimeout()))
     sockets.add(socket)
     socket.once('close', () => {
       cancelDeadline()
@@ -70,23 +74,29 @@ export function createConnector(deadlines: Deadlines, way: WayOptions = {}): Con
   }
 }
 
-/** A proxy resolves names itself, and a unix socket has none. */
-function isGuarded({ allowLinkLocal, proxy, socketPath }: WayOptions): boolean {
-  return !allowLinkLocal && !proxy && !socketPath
+function isGuarded({ allowLinkLocal }: ConnectionOptions): boolean {
+  return allowLinkLocal !== true
 }
 
-function opener(way: WayOptions): buildConnector.connector {
-  const { tls, socketPath, proxy, lookup } = way
+function adviceOf({ allowLinkLocal }: ConnectionOptions): string | undefined {
+  return allowLinkLocal === 'never' ? '' : undefined
+}
+
+/** A proxy resolves the names of targets itself, so then it is the proxy's own name and address that are guarded. */
+function opener(options: ConnectionOptions): buildConnector.connector {
+  const { tls, socketPath, proxy } = options
+  const advice = proxy ? '' : adviceOf(options)
+  const lookup = isGuarded(options) ? guarded(shared(options.lookup), advice) : shared(options.lookup)
   const open = buildConnector({
     timeout: 0,
     ...(socketPath && { socketPath }),
-    lookup: isGuarded(way) ? guarded(shared(lookup)) : shared(lookup),
+    lookup,
     ...(tls && tlsOptions(tls)),
   } as buildConnector.BuildOptions)
   const servername = tls?.servername
   // undici asks for the name in the Host header, whatever the connector was built with.
-  const named: buildConnector.connector = servername ? (options, done) => open({ ...options, servername }, done) : open
-  return proxy ? throughProxy(proxy, named) : named
+  const named: buildConnector.connector = servername ? (to, done) => open({ ...to, servername }, done) : open
+  return proxy ? throughProxy(proxy, named, { lookup, isGuarded: isGuarded(options) }) : named
 }
 
 function tlsOptions({ ca, cert, key, insecure }: TlsOptions) {

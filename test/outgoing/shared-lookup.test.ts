@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import t from 'tap'
-import { shared } from '../../src/targets/shared-lookup.ts'
+import { shared } from '../../src/outgoing/shared-lookup.ts'
 
 t.test('connections that are made at once ask for a name once, later ones ask again', async (t) => {
   const asked: { hostname: string; answer: () => void }[] = []

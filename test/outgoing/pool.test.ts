@@ -1,0 +1,151 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, LookupFunction } from 'node:net'
+import t, { type Test } from 'tap'
+import { Secret } from '../../src/domain/secret.ts'
+import { createHttpExchanges, type ExchangeOptions } from '../../src/targets/http-exchange.ts'
+import { rawHttpServer } from '../local-server.ts'
+import { connectProxy } from '../targets/connect-proxy.ts'
+import { running } from '../targets/sample-delivery.ts'
+import { SELF_SIGNED_CRM } from '../targets/self-signed.ts'
+
+const body = Buffer.from('{}')
+const answered = { kind: 'answered', status: 200 }
+
+function exchanges(t: Test, url: string, options: Partial<ExchangeOptions> = {}) {
+  const defaults = { url: new URL(url), method: 'POST', timeoutMs: 5_000, concurrency: 1 } as const
+  const made = createHttpExchanges({ ...defaults, ...options })
+  t.teardown(() => made.close())
+  return (signal = running) => made.send([], body, signal)
+}
+
+/** A server on one of this machine's own addresses; `port` 0 is any. */
+async function serverAt(t: Test, address: string, port: number, listener: RequestListener): Promise<Server> {
+  const server = createServer(listener)
+  server.keepAliveTimeout = 60_000
+  server.listen(port, address)
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return server
+}
+
+const portOf = (server: Server) => (server.address() as AddressInfo).port
+
+/** Two servers on the same port of two addresses, and a resolver whose answer can be changed. */
+async function movingHost(t: Test) {
+  const old = await serverAt(t, '127.0.0.1', 0, (_, response) => response.end('old'))
+  const port = portOf(old)
+  await serverAt(t, '127.0.0.2', port, (_, response) => response.end('new'))
+  let address = '127.0.0.1'
+  const lookup: LookupFunction = (_, options, callback) => {
+    if (options.all) callback(null, [{ address, family: 4 }])
+    else callback(null, address, 4)
+  }
+  const move = () => {
+    address = '127.0.0.2'
+  }
+  return { url: `http://crm.internal:${port}/`, lookup, move }
+}
+
+t.test('a host whose name moves is followed under steady traffic, and no request is lost', async (t) => {
+  const { url, lookup, move } = await movingHost(t)
+  const send = exchanges(t, url, { lookup, maxConnectionAgeMs: 100 })
+  t.match(await send(), { ...answered, response: 'old' })
+  move()
+  const responses: unknown[] = []
+  while (!responses.includes('new') && responses.length < 20_000) {
+    const result = await send()
+    if (result.kind !== 'answered') return t.fail(JSON.stringify(result))
+    responses.push(result.response)
+  }
+  t.ok(responses.includes('new'), `after ${responses.length} requests`)
+  for (let i = 0; i < 20; i++) t.match(await send(), { ...answered, response: 'new' })
+})
+
+t.test('a pool that is never idle follows it too', async (t) => {
+  const { url, lookup, move } = await movingHost(t)
+  const send = exchanges(t, url, { lookup, concurrency: 4, maxConnectionAgeMs: 50 })
+  const seen = new Map<string, number>()
+  let isMoved = false
+  const sender = async () => {
+    while ((seen.get('new') ?? 0) < 200 && (seen.get('old') ?? 0) < 20_000) {
+      const result = await send()
+      if (result.kind !== 'answered') throw new Error(JSON.stringify(result))
+      seen.set(result.response!, (seen.get(result.response!) ?? 0) + 1)
+      if (!isMoved && seen.get('old') === 100) {
+        isMoved = true
+        move()
+      }
+    }
+  }
+  // More than there are connections, so that requests always wait for one.
+  await Promise.all(Array.from({ length: 16 }, sender))
+  t.ok(seen.get('new')! >= 200)
+})
+
+t.test('requests that start at once on connections that are too old are all answered', async (t) => {
+  let connections = 0
+  const { server, origin } = await rawHttpServer(t, (request, response) =>
+    request.resume().on('end', () => response.end()),
+  )
+  server.on('connection', () => connections++)
+  const send = exchanges(t, origin, { concurrency: 8, maxConnectionAgeMs: 1 })
+  for (let round = 0; round < 5; round++) {
+    const results = await Promise.all(Array.from({ length: 100 }, () => send()))
+    t.equal(results.filter(({ kind }) => kind === 'answered').length, 100)
+  }
+  t.ok(connections > 40, `${connections} connections`)
+})
+
+t.test('a request under way is not cut when its connection gets too old', async (t) => {
+  let finish = () => {}
+  let connections = 0
+  const { server, origin } = await rawHttpServer(t, (_, response) => {
+    finish = () => response.end('late')
+    if (connections > 1) finish()
+  })
+  server.on('connection', () => connections++)
+  const send = exchanges(t, origin, { maxConnectionAgeMs: 1 })
+  const [slow, next] = [send(), send()]
+  await once(server, 'request')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(connections, 1)
+  finish()
+  t.match(await slow, { ...answered, response: 'late' })
+  t.match(await next, answered)
+  t.equal(connections, 2)
+})
+
+t.test('a connection is used again while it is young', async (t) => {
+  let connections = 0
+  const { server, origin } = await rawHttpServer(t, (_, response) => response.end())
+  server.on('connection', () => connections++)
+  const send = exchanges(t, origin)
+  for (let i = 0; i < 50; i++) t.match(await send(), answered)
+  t.equal(connections, 1)
+})
+
+t.test('tunnels through a proxy and TLS connections are retired too', async (t) => {
+  const server = createTlsServer(SELF_SIGNED_CRM, (_, response) => response.end())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const proxy = await connectProxy(t, { upstream: (server.address() as AddressInfo).port })
+  const tls = { ca: new Secret(SELF_SIGNED_CRM.cert), cert: null, key: null, servername: null, insecure: false }
+  const options = { proxy: new Secret(proxy.origin), maxConnectionAgeMs: 1 }
+  const send = exchanges(t, 'https://crm.internal/', { ...options, tls })
+  for (let i = 1; i <= 3; i++) {
+    t.match(await send(), answered)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    t.equal(proxy.asked.length, i)
+  }
+  const open = [...proxy.sockets].filter((socket) => !socket.destroyed && !socket.readableEnded)
+  t.ok(open.length <= 4, 'those that were retired are closed')
+})
