@@ -12,7 +12,10 @@ export type { CallAttachments }
 export function createCallAttachments(
   config: Config,
   reserveBytes: () => number,
-  { logger, ...options }: Pick<CallAttachmentsOptions, 'store' | 'clock' | 'random'> & { readonly logger: Logger },
+  {
+    logger,
+    ...options
+  }: Pick<CallAttachmentsOptions, 'store' | 'clock' | 'steady' | 'random' | 'gates'> & { readonly logger: Logger },
 ): CallAttachments {
   const { outbox } = config
   const attachments = new CallAttachments({

@@ -29,6 +29,7 @@ import { Launcher } from './targets/launcher.ts'
 import { ToldState } from './told-state.ts'
 import { takingUp, tracedRecord, tracedRequests } from './traced.ts'
 import { openTracing, type Tracing } from './tracing.ts'
+import { RequestGates } from './ultravox/request-gate.ts'
 import { DiskReserve } from './upkeep/disk-reserve.ts'
 import { freeBytesAt } from './upkeep/free-space.ts'
 import { startWatching, watched } from './watching.ts'
@@ -100,6 +101,7 @@ class Relay implements Daemon {
   readonly #lanes: Lanes
   readonly #laneLog: LaneLog & LanesLog
   readonly #attachments: CallAttachments
+  readonly #gates = new RequestGates()
   readonly #metrics: Metrics
   readonly #tracing: Tracing
   readonly #admin: AdminSide
@@ -143,7 +145,9 @@ class Relay implements Daemon {
     this.#attachments = createCallAttachments(config, () => this.#config.outbox.reserveBytes, {
       store: outbox,
       clock,
+      steady: this.#steady,
       random: Math.random,
+      gates: this.#gates,
       logger,
     })
     this.#laneLog = countedLanes(alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise)), metrics.counts)
@@ -280,6 +284,7 @@ class Relay implements Daemon {
       random: Math.random,
       clock: this.#clock,
       steady: this.#steady,
+      gates: this.#gates,
     })
   }
 }

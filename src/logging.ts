@@ -153,6 +153,9 @@ export function attachmentsLog(logger: Logger): AttachmentsLog {
     callGone({ eventId, event, callId }) {
       logger.warn({ eventId, event, callId }, 'provider has no such call, null attached as its transcript')
     },
+    waitEnded({ eventId, event, callId }, attachment, error) {
+      logger.warn({ eventId, event, callId, attachment, error }, 'attachment unavailable, null attached in its place')
+    },
     notRemoved(error) {
       logger.warn({ error }, 'recordings not removed')
     },

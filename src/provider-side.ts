@@ -22,6 +22,8 @@ import { fetchedEvent } from './ultravox/fetched-event.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
 import { type ProviderNews, ProviderWatch } from './ultravox/provider-watch.ts'
 import { Reconciler } from './ultravox/reconciler.ts'
+import type { RequestGates } from './ultravox/request-gate.ts'
+import { plainUrl } from './ultravox/shown-url.ts'
 
 export interface ProviderSideOptions {
   readonly store: ReconciliationStore & ProviderStateStore
@@ -35,6 +37,7 @@ export interface ProviderSideOptions {
   readonly logger: Logger
   readonly random: Random
   readonly clock: Clock
+  readonly gates: RequestGates
 }
 
 /** How often the webhook is looked at where nothing is reconciled. */
@@ -49,9 +52,9 @@ export function watchProvider(config: Config, options: ProviderSideOptions): () 
 function watchAccount(config: Config, account: UltravoxConfig, options: ProviderSideOptions): () => Promise<void> {
   const source = watchedSource(account)
   if (source === null) return async () => {}
-  const { apiKey, baseUrl, webhook, reconcile } = account
-  const { store, heardAt, random, clock } = options
-  const client = createUltravoxClient({ baseUrl, apiKey, random })
+  const { webhook, reconcile } = account
+  const { store, heardAt, random, clock, gates } = options
+  const client = createUltravoxClient({ ...account, random, gates })
   const watch = new ProviderWatch({
     source,
     everyMs: reconcile?.everyMs ?? WATCH_EVERY_MS,
@@ -63,7 +66,7 @@ function watchAccount(config: Config, account: UltravoxConfig, options: Provider
     listWebhooks: (signal) => client.listWebhooks(signal),
     store,
     heardAt: () => heardAt(source),
-    news: newsOf(source, webhook?.url ?? '', options),
+    news: newsOf(source, webhook === null ? '' : plainUrl(webhook.url), options),
     clock,
   })
   return async () => {
@@ -96,7 +99,7 @@ function reconcilerOf(
   })
 }
 
-/** To the log all of it, counted, and of that the troubles to the alerts as well. */
+/** To the log all of it, counted, and of that the troubles to the alerts as well. `url`: of the webhook, to be shown. */
 function newsOf(source: string, url: string, { raise, counts, logger }: ProviderSideOptions): ProviderNews {
   const log = countedNews(providerLog(logger, source), source, counts)
   return {

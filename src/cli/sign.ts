@@ -1,6 +1,7 @@
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../domain/clock.ts'
-import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
+import { parseTimestamp } from '../domain/timestamp.ts'
+import { headersAt, TIMESTAMP_FORMS, timestampText, ultravoxKey } from '../domain/ultravox-signature.ts'
 import { chosenSource, sourceUrl } from './chosen-source.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { readInput } from './input-file.ts'
@@ -9,6 +10,8 @@ import { type SecretOptions, secretOptions, signingSecrets } from './source-secr
 
 interface SignOptions extends SecretOptions {
   readonly curl?: boolean
+  readonly timestamp?: string
+  readonly timestampForm: (typeof TIMESTAMP_FORMS)[number]
   readonly json?: boolean
 }
 
@@ -21,6 +24,17 @@ export function signCommand(): Command {
     .addOption(jsonOption())
   for (const option of secretOptions()) command.addOption(option)
   return command
+    .addOption(
+      new Option('--timestamp <time>', 'the timestamp to sign and send, exactly as written; default: now').argParser(
+        timestampArgument,
+      ),
+    )
+    .addOption(
+      new Option('--timestamp-form <form>', 'how the time of now is written: as Ultravox does, with Z, or with +00:00')
+        .choices(TIMESTAMP_FORMS)
+        .default('naive')
+        .conflicts('timestamp'),
+    )
     .addOption(new Option('--curl', 'print a curl command that sends it to the relay on this machine'))
     .addHelpText(
       'after',
@@ -28,13 +42,15 @@ export function signCommand(): Command {
         'sign event.json',
         'sign event.json --source ultravox --curl',
         'sign - --secret-file ./secret < event.json',
+        'sign event.json --timestamp 2026-01-15T12:00:00.123456',
       ),
     )
     .action((file: string, options: SignOptions) => {
       const { secrets } = signingSecrets(options)
       const body = readInput(file)
       const keys = secrets.filter(({ isMissing }) => !isMissing).map(ultravoxKey)
-      const headers = pairsOf(ultravoxHeaders(keys, body, systemClock.now()))
+      const timestamp = options.timestamp ?? timestampText(systemClock.now(), options.timestampForm)
+      const headers = pairsOf(headersAt(keys, body, timestamp))
       const curl = options.curl === true ? { curl: curlCommand(urlOf(options), headers, file) } : {}
       if (options.curl === true && file === '-') note('give the command the same body on its standard input')
       const lines = headers.map(([header, value]) => `${header}: ${value}\n`).join('')
@@ -44,6 +60,11 @@ export function signCommand(): Command {
         curl.curl === undefined ? lines : `${curl.curl}\n`,
       )
     })
+}
+
+function timestampArgument(text: string): string {
+  if (parseTimestamp(text) !== null) return text
+  throw new InvalidArgumentError('write an ISO 8601 time, as 2026-01-15T12:00:00.123456, with Z or with an offset')
 }
 
 function urlOf({ config: asked, source }: SignOptions): string {

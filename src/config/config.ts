@@ -63,6 +63,9 @@ export interface UltravoxConfig {
   apiKey: Secret
   /** Without a slash at its end. */
   baseUrl: string
+  proxy: Secret | null
+  tls: TlsConfig | null
+  requestsPerSecond: number
   webhook: WebhookConfig | null
   reconcile: ReconcileConfig | null
   enrich: EnrichConfig
@@ -76,6 +79,8 @@ export interface EnrichConfig {
   maxRecordingBytes: number
   /** For one of them. */
   timeoutMs: number
+  /** For one that is missing or unusable, from the delivery's first attempt; null: for as long as it is tried. */
+  maxWaitMs: number | null
 }
 
 export interface ReconcileConfig {

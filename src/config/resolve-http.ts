@@ -31,7 +31,7 @@ export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<
 }
 
 /** Files are read once, at the start: a relay that has been checked does not stumble over a renewed one later. */
-function tlsConfig(tls: NonNullable<FileTarget<'http'>['tls']>, directory: string): TlsConfig {
+export function tlsConfig(tls: NonNullable<FileTarget<'http'>['tls']>, directory: string): TlsConfig {
   const pem = (value: Secret | undefined) => {
     const read = value === undefined ? undefined : readPem(value, directory)
     return read !== undefined && 'text' in read ? new Secret(read.text) : null

@@ -19,7 +19,7 @@ import type {
 } from './config.ts'
 import { findExecutable } from './executable.ts'
 import { defaultAccount } from './provider-accounts.ts'
-import { type FileTarget, httpTarget } from './resolve-http.ts'
+import { type FileTarget, httpTarget, tlsConfig } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
 import { MISSING } from './schema/scalars.ts'
 import type { ultravoxSchema } from './schema/ultravox-schema.ts'
@@ -42,7 +42,8 @@ export function resolveConfig(
   secretsFiles: SecretsFiles['secrets'],
 ): Config {
   const directory = dirname(file)
-  const ultravox = (content.ultravox === undefined ? [] : [content.ultravox].flat()).map(ultravoxConfig)
+  const accounts = content.ultravox === undefined ? [] : [content.ultravox].flat()
+  const ultravox = accounts.map((account) => ultravoxConfig(account, directory))
   const account = defaultAccount(ultravox)
   return {
     file,
@@ -90,11 +91,15 @@ function outboxConfig({ path, reserve, retention, maxSize }: RelayFile['outbox']
   }
 }
 
-function ultravoxConfig({ account, apiKey, baseUrl, webhook, reconcile, enrich }: AccountInFile): UltravoxConfig {
+function ultravoxConfig(inFile: AccountInFile, directory: string): UltravoxConfig {
+  const { account, apiKey, baseUrl, proxy, tls, requestsPerSecond, webhook, reconcile, enrich } = inFile
   return {
     account,
     apiKey,
     baseUrl: baseUrl.replace(/\/+$/, ''),
+    proxy: proxy ?? null,
+    tls: tls === undefined ? null : tlsConfig({ ...tls, insecure: false }, directory),
+    requestsPerSecond,
     webhook: webhook ?? null,
     reconcile: reconcile === undefined ? null : reconcileConfig(reconcile, webhook?.source),
     enrich: {
@@ -103,6 +108,7 @@ function ultravoxConfig({ account, apiKey, baseUrl, webhook, reconcile, enrich }
       maxTranscriptBytes: enrich.maxTranscript,
       maxRecordingBytes: enrich.maxRecording,
       timeoutMs: enrich.timeout,
+      maxWaitMs: enrich.maxWait,
     },
   }
 }

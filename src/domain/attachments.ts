@@ -11,7 +11,7 @@ export interface WantedAttachments {
   readonly recording: 'url' | 'file' | null
 }
 
-/** What was fetched for an attempt. Null where the provider has none; absent where it is not wanted. */
+/** What was fetched for an attempt. Null where the provider has none, or it was waited for in vain; absent where it is not wanted. */
 export interface Attached {
   readonly kind: 'attached'
   /** JSON text of a list: the messages as the provider wrote them. */
@@ -32,9 +32,15 @@ export interface RecordingUrl {
 export interface Attachments {
   /**
    * What is wanted of the event's call, or why it cannot be had. Never throws. Several that want the same at once share
-   * one fetch, and what was fetched is kept for the event's other deliveries.
+   * one fetch, and what was fetched is kept for the event's other deliveries. `triedSince`: when the delivery was first
+   * tried (epoch milliseconds), null in its first attempt; nothing is waited for without end.
    */
-  fetch(event: DeliveredEvent, wanted: WantedAttachments, signal: AbortSignal): Promise<Attached | NotAttached>
+  fetch(
+    event: DeliveredEvent,
+    wanted: WantedAttachments,
+    signal: AbortSignal,
+    triedSince?: number | null,
+  ): Promise<Attached | NotAttached>
 }
 
 export type NotAttached = Exclude<Outcome, { kind: 'delivered' }>

@@ -14,7 +14,7 @@ export function attaching(target: Target, wanted: WantedAttachments, attachments
     name: target.name,
     async send(delivery, signal) {
       if (delivery.event.callId === null) return target.send(delivery, signal)
-      const attached = await attachments.fetch(delivery.event, wanted, signal)
+      const attached = await attachments.fetch(delivery.event, wanted, signal, delivery.firstAttemptAt)
       if (attached.kind !== 'attached') return attached
       try {
         const outcome = await target.send(withAttachments(delivery, attached), signal)

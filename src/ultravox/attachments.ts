@@ -1,4 +1,3 @@
-import { Agent } from 'undici'
 import type {
   Attached,
   AttachmentKind,
@@ -10,7 +9,6 @@ import type {
 import type { Clock, Random } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
-import type { Secret } from '../domain/secret.ts'
 import type { AttachmentStore } from '../outbox/attachments.ts'
 import { createUltravoxClient, type UltravoxClient } from './client.ts'
 import { withLinkedSignal } from './linked-signal.ts'
@@ -19,20 +17,22 @@ import { isRecorded, type Recording } from './recording.ts'
 import { download } from './recording-download.ts'
 import { RecordingFiles } from './recording-files.ts'
 import { RecordingRoom } from './recording-room.ts'
+import { RequestGates } from './request-gate.ts'
+import type { ApiAccess } from './requests.ts'
 import { SingleFlight } from './single-flight.ts'
 import { TooLarge } from './too-large.ts'
 import { fetchTranscript } from './transcript.ts'
 
 /** An account that attachments are fetched from, and within which bounds. */
-export interface AttachmentSettings {
+export interface AttachmentSettings extends ApiAccess {
   readonly account: string
-  readonly apiKey: Secret
-  readonly baseUrl: string
   readonly enrich: {
     readonly maxTranscriptBytes: number
     readonly maxRecordingBytes: number
     /** For one transcript or recording. */
     readonly timeoutMs: number
+    /** How long one that is missing or unusable is waited for. Null or absent: for as long as the delivery is tried. */
+    readonly maxWaitMs?: number | null
   }
 }
 
@@ -43,13 +43,19 @@ export interface CallAttachmentsOptions {
   /** Throws where so many bytes more would take what the outbox keeps for itself. */
   readonly assertRoom: (bytes: number) => Promise<void>
   readonly clock: Clock
+  /** The clock of the lanes, by which the wait for an attachment is measured. Absent: `clock`. */
+  readonly steady?: Clock
   readonly random: Random
   readonly log: AttachmentsLog
+  /** Shared by all that use the API; absent: its own. */
+  readonly gates?: RequestGates
 }
 
 export interface AttachmentsLog {
   /** The provider has no such call, so there is no transcript to attach: deleted, or not of this account. */
   callGone(event: DeliveredEvent): void
+  /** What is missing or unusable has been waited for as long as the settings say: null is attached in its place. */
+  waitEnded(event: DeliveredEvent, kind: AttachmentKind, error: string): void
   /** Recordings that are not needed any more could not be removed; it is tried again. */
   notRemoved(error: string): void
 }
@@ -57,6 +63,15 @@ export interface AttachmentsLog {
 /** The provider as it is configured at a time. Connections are made when something is fetched. */
 interface Provider extends AttachmentSettings {
   readonly client: UltravoxClient
+}
+
+/** What is wanted for one attempt. */
+interface Wish {
+  readonly provider: Provider
+  readonly event: DeliveredEvent
+  /** Since when the delivery has been tried; null in its first attempt. */
+  readonly triedSince: number | null
+  readonly signal: AbortSignal
 }
 
 /**
@@ -72,14 +87,15 @@ export class CallAttachments implements Attachments {
   readonly #recordings = new SingleFlight<string | null>()
   readonly #files: RecordingFiles
   readonly #room: RecordingRoom
-  readonly #agent = new Agent()
+  readonly #gates: RequestGates
   readonly #clients: UltravoxClient[] = []
   #providers: readonly Provider[] = []
   #accountOf: (source: string) => string = () => ''
 
   constructor(options: CallAttachmentsOptions) {
-    const { directory, store, assertRoom, log } = options
+    const { directory, store, assertRoom, log, gates = new RequestGates() } = options
     this.#options = options
+    this.#gates = gates
     this.#room = new RecordingRoom(assertRoom)
     this.#files = new RecordingFiles({
       directory,
@@ -94,9 +110,10 @@ export class CallAttachments implements Attachments {
    */
   prepare(accounts: readonly AttachmentSettings[], accountOf: (source: string) => string): () => void {
     const { clock, random } = this.#options
+    const gates = this.#gates
     const providers = accounts.map((settings) => ({
       ...settings,
-      client: createUltravoxClient({ ...settings, clock, random }),
+      client: createUltravoxClient({ ...settings, clock, random, gates }),
     }))
     return () => {
       // Clients of earlier settings are closed at the end: without requests, they soon hold no connection.
@@ -111,7 +128,12 @@ export class CallAttachments implements Attachments {
     return this.#files.sweep()
   }
 
-  async fetch(event: DeliveredEvent, wanted: WantedAttachments, signal: AbortSignal): Promise<Attached | NotAttached> {
+  async fetch(
+    event: DeliveredEvent,
+    wanted: WantedAttachments,
+    signal: AbortSignal,
+    triedSince: number | null = null,
+  ): Promise<Attached | NotAttached> {
     // The configuration has just changed: this attempt is for the lane that replaces this one.
     if (this.#providers.length === 0) return { kind: 'interrupted' }
     const account = this.#accountOf(event.source)
@@ -120,14 +142,19 @@ export class CallAttachments implements Attachments {
       const error = `source ${event.source} belongs to no account in ultravox that attachments could be fetched from`
       return { kind: 'refused', error, unsent: true }
     }
+    const wish = { provider, event, triedSince, signal }
     let kind: AttachmentKind = 'transcript'
     try {
-      const transcript = wanted.transcript ? { transcript: await this.#transcript(provider, event, signal) } : {}
+      const text = () => this.#transcript(provider, event, signal)
+      const transcript = wanted.transcript ? { transcript: await this.#orNull(wish, kind, text) } : {}
       kind = 'recording'
-      if (wanted.recording === null) return { kind: 'attached', ...transcript, release: async () => {} }
-      if (wanted.recording === 'file') return { ...transcript, ...(await this.#file(provider, event, signal)) }
-      const recording = await this.#url(provider, event, signal)
-      return { kind: 'attached', ...transcript, recording, release: async () => {} }
+      const none = { kind: 'attached', ...transcript, release: async () => {} } as const
+      if (wanted.recording === null) return none
+      if (wanted.recording === 'file') {
+        const file = await this.#orNull(wish, kind, () => this.#file(provider, event, signal))
+        return file === null ? { ...none, recording: null } : { ...transcript, ...file }
+      }
+      return { ...none, recording: await this.#orNull(wish, kind, () => this.#url(provider, event, signal)) }
     } catch (error) {
       return signal.aborted ? { kind: 'interrupted' } : notAttached(kind, error)
     }
@@ -141,7 +168,22 @@ export class CallAttachments implements Attachments {
   /** Nothing is being fetched or attached when it is called. */
   async close(): Promise<void> {
     this.#files.close()
-    await Promise.all([this.#agent.destroy(), ...this.#clients.map((client) => client.close())])
+    await Promise.all(this.#clients.map((client) => client.close()))
+  }
+
+  /** What `fetch` gives, or null where that is missing or unusable and has been waited for long enough. */
+  async #orNull<T>(wish: Wish, kind: AttachmentKind, fetch: () => Promise<T>): Promise<T | null> {
+    try {
+      return await fetch()
+    } catch (error) {
+      const { provider, event, triedSince, signal } = wish
+      const maxWaitMs = provider.enrich.maxWaitMs ?? Number.POSITIVE_INFINITY
+      const { clock, steady = clock, log } = this.#options
+      const isOver = triedSince !== null && steady.now() - triedSince >= maxWaitMs
+      if (signal.aborted || !isOver || !(error instanceof ProviderError) || !error.unusable) throw error
+      log.waitEnded(event, kind, errorMessage(error))
+      return null
+    }
   }
 
   async #transcript(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<Uint8Array | null> {
@@ -189,13 +231,13 @@ export class CallAttachments implements Attachments {
   /** Gives the content type of what is then in the file; null where there is no recording. */
   async #receive(provider: Provider, event: DeliveredEvent, signal: AbortSignal): Promise<string | null> {
     const { clock, store } = this.#options
-    const { apiKey, enrich } = provider
+    const { enrich } = provider
     const { eventId } = event
     const recording = await recordingOfCall(provider, event, signal)
     if (recording === null) return null
     const { contentType, bytes, chunks, cancel } = await download(recording, {
-      agent: this.#agent,
-      apiKey,
+      access: provider,
+      gate: provider.client.gate,
       clock,
       signal,
     })
@@ -224,6 +266,7 @@ async function recordingOfCall(
   throw new ProviderError('provider_failed', 'the call is recorded, and Ultravox has no recording of it (404) yet', {
     status: 404,
     repeat: 'idempotent',
+    unusable: true,
   })
 }
 

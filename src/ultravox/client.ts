@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { allOf, type ListRequest, type Page, pagesOf, type WithText } from './pages.ts'
 import { ProviderError } from './provider-error.ts'
 import { type Recording, recordingOf } from './recording.ts'
+import type { RequestGate } from './request-gate.ts'
 import { createRequests, type RequestsOptions } from './requests.ts'
 import { CALL, DELETED_CALL, MESSAGE, parseAnswer, WEBHOOK } from './shapes.ts'
 import { type NewWebhook, webhookBody } from './webhook-body.ts'
@@ -33,6 +34,8 @@ export interface CallList {
  * `provider_refused`), or the reason of a signal that aborts: their own, the client's, or the one of `close`.
  */
 export interface UltravoxClient {
+  /** Rations requests with its key, also those that it does not make itself. */
+  readonly gate: RequestGate
   /**
    * Page by page, in the provider's order: `sort` takes the name of a field, and which ones, and which way, is not
    * documented. What happens to a call after its page was fetched is not in it.
@@ -40,7 +43,7 @@ export interface UltravoxClient {
   listCalls(options?: CallList): AsyncGenerator<Page<Call>, void, undefined>
   /** Null where the provider has no such call (404): deleted, or never there. */
   getCall(callId: string, signal?: AbortSignal): Promise<Call | null>
-  /** The transcript of a call's last stage, page by page. */
+  /** The transcript of all of a call's stages, without the messages that the call was created with; page by page. */
   listMessages(callId: string, signal?: AbortSignal): AsyncGenerator<Page<Message>, void, undefined>
   /** Null where there is none, or none yet (404). */
   recording(callId: string, signal?: AbortSignal): Promise<Recording | null>
@@ -59,17 +62,18 @@ export interface UltravoxClient {
   close(): Promise<void>
 }
 
-/** Calls asked for at once: few requests for many calls, and no page too large for memory. */
+/** Items of a page: the most that the API documents for any list. */
 const PAGE_SIZE = 100
 
 /** A client of the API at `baseUrl`. Throws `config_invalid` for a URL or key that cannot be one. */
 export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
   const requests = createRequests(options)
   const at = (path: string) => `${requests.base.pathname.replace(/\/$/, '')}${path}`
-  const ofCall = (callId: string) => at(`/api/calls/${encodeURIComponent(callId)}`)
-  const ofWebhook = (webhookId: string) => at(`/api/webhooks/${encodeURIComponent(webhookId)}`)
+  const ofCall = (callId: string) => at(`/api/calls/${pathSegment(callId)}`)
+  const ofWebhook = (webhookId: string) => at(`/api/webhooks/${pathSegment(webhookId)}`)
 
   return {
+    gate: requests.gate,
     listCalls: (list = {}) => pagesOf(requests, listRequest(at('/api/calls'), list), CALL, list.signal),
     getCall: (callId, signal) =>
       nullIfAbsent(async () => {
@@ -77,9 +81,12 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
         const { body } = await requests.send({ method: 'GET', path: name, name }, signal)
         return { ...parseAnswer(CALL, body, `GET ${name}`), raw: body }
       }),
-    listMessages: (callId, signal) =>
-      pagesOf(requests, { name: `${ofCall(callId)}/messages`, query: '' }, MESSAGE, signal),
-    recording: (callId, signal) => nullIfAbsent(() => recordingOf(requests, `${ofCall(callId)}/recording`, signal)),
+    async *listMessages(callId, signal) {
+      const query = `mode=in_call&pageSize=${PAGE_SIZE}`
+      yield* pagesOf(requests, { name: `${ofCall(callId)}/messages`, query }, MESSAGE, signal)
+    },
+    recording: (callId, signal) =>
+      nullIfAbsent(async () => recordingOf(requests, `${ofCall(callId)}/recording`, signal)),
     listDeletedCalls: (list = {}) =>
       pagesOf(requests, listRequest(at('/api/deleted_calls'), list), DELETED_CALL, list.signal),
     async listWebhooks(signal) {
@@ -98,8 +105,11 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
       return parseAnswer(WEBHOOK, body, `PATCH ${name}`)
     },
     async deleteWebhook(webhookId, signal) {
-      const name = ofWebhook(webhookId)
-      return (await nullIfAbsent(() => requests.send({ method: 'DELETE', path: name, name }, signal))) !== null
+      const deleted = await nullIfAbsent(() => {
+        const name = ofWebhook(webhookId)
+        return requests.send({ method: 'DELETE', path: name, name }, signal)
+      })
+      return deleted !== null
     },
     close: () => requests.close(),
   }
@@ -115,6 +125,18 @@ function listRequest(name: string, { from, to, agentId, after }: CallList): List
   if (to !== undefined) query.set('toDate', new Date(to).toISOString().replace('Z', '999Z'))
   if (agentId != null) query.set('agentIds', agentId)
   return { name, query: query.toString(), after }
+}
+
+/**
+ * An id as one segment of a path. Ids come with events and from commands. One that would be another path, or is not text
+ * that can be sent, is an id of nothing: throws the `ProviderError` of a 404, and nothing is sent.
+ */
+function pathSegment(id: string): string {
+  try {
+    // Throws for text that is not well-formed.
+    if (!/^\.{0,2}$/.test(id)) return encodeURIComponent(id)
+  } catch {}
+  throw new ProviderError('provider_refused', `${JSON.stringify(id)} is not an id`, { status: 404, repeat: 'never' })
 }
 
 async function nullIfAbsent<T>(ask: () => Promise<T>): Promise<T | null> {

@@ -1,4 +1,4 @@
-import type { Dispatcher, Pool } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../domain/clock.ts'
 import { describeNetworkError } from '../domain/network-error.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
@@ -30,7 +30,7 @@ export interface ApiAnswer {
 }
 
 export interface ExchangeWay {
-  readonly pool: Pool
+  readonly dispatcher: Dispatcher
   readonly host: string
   readonly apiKey: Secret
   /** From the connect to the last byte of the answer. */
@@ -40,7 +40,7 @@ export interface ExchangeWay {
 
 /**
  * Sends a request once and reads the answer whole. Throws `ProviderError` for anything but a 2xx, and the reason of
- * `signal` when that aborts. The key goes to the pool's origin and nowhere else: `request` follows no redirect.
+ * `signal` when that aborts. The key goes to the dispatcher's origin and nowhere else: `request` follows no redirect.
  */
 export async function exchange(way: ExchangeWay, request: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
   const answer = await withDeadline(way, request, signal, (aborted) => send(way, request, aborted))
@@ -63,7 +63,7 @@ export function isRedirect(status: number): boolean {
 }
 
 async function send(way: ExchangeWay, request: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
-  const { statusCode, headers, body } = await way.pool.request({
+  const { statusCode, headers, body } = await way.dispatcher.request({
     method: request.method,
     path: request.path,
     headers: {
@@ -115,6 +115,6 @@ function brokenExchange(request: string, error: unknown, host: string): Provider
   }
   const story = describeNetworkError(error, host)
   // Its first word is the stage; in these, no byte of the request was sent.
-  const unsent = /^(dns|connect):/.test(story) || code === 'UND_ERR_CONNECT_TIMEOUT'
+  const unsent = /^(dns|connect|proxy):/.test(story) || code === 'UND_ERR_CONNECT_TIMEOUT'
   return new ProviderError('provider_failed', `${request}: ${story}`, { repeat: unsent ? 'always' : 'idempotent' })
 }

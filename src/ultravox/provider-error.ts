@@ -11,6 +11,8 @@ export interface FailureFacts {
    * reached), `idempotent` where it may have done what was asked, `never` where the same would come of it.
    */
   readonly repeat: 'always' | 'idempotent' | 'never'
+  /** Whether the provider did answer, and the answer cannot be used: waiting longer may not help. */
+  readonly unusable?: boolean
 }
 
 /**
@@ -22,6 +24,7 @@ export class ProviderError extends RelayError {
   readonly status: number | undefined
   readonly retryAfterMs: number | undefined
   readonly repeat: FailureFacts['repeat']
+  readonly unusable: boolean
 
   constructor(code: 'provider_failed' | 'provider_refused', message: string, facts: FailureFacts) {
     super(code, message)
@@ -29,5 +32,6 @@ export class ProviderError extends RelayError {
     this.status = facts.status
     this.retryAfterMs = facts.retryAfterMs
     this.repeat = facts.repeat
+    this.unusable = facts.unusable ?? false
   }
 }

@@ -1,76 +1,182 @@
-import { type Agent, request } from 'undici'
+import { rootCertificates } from 'node:tls'
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../domain/clock.ts'
 import { describeNetworkError } from '../domain/network-error.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
-import type { Secret } from '../domain/secret.ts'
+import { Secret } from '../domain/secret.ts'
+import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { createDeadlines } from '../outgoing/deadlines.ts'
+import { createPool } from '../outgoing/pool.ts'
 import { VERSION } from '../version.ts'
 import { ProviderError } from './provider-error.ts'
-import type { Recording } from './recording.ts'
+import { type Recording, redirectedTo } from './recording.ts'
+import { type RequestGate, realPause } from './request-gate.ts'
+import { type ApiAccess, closingGate } from './requests.ts'
 
 /** A recording on its way. */
 export interface Download {
   readonly contentType: string
   /** As announced; 0 where it is not. */
   readonly bytes: number
-  /** Throws `ProviderError` where it breaks off. */
+  /** Throws `ProviderError` where it breaks off, is empty, or is not as long as announced. */
   readonly chunks: AsyncIterable<Uint8Array>
   /** Gives up what is not read yet; to be called in any case. */
   readonly cancel: () => void
 }
 
 export interface DownloadOptions {
-  readonly agent: Agent
-  readonly apiKey: Secret
+  readonly access: ApiAccess
+  /** Of the API key. */
+  readonly gate: RequestGate
   readonly clock: Clock
   readonly signal: AbortSignal
 }
 
+/** Redirects that are followed, after the one by which the API may have led to the recording. */
+const MAX_REDIRECTS = 3
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+const CONNECT_TIMEOUT_MS = 30_000
+/** What a recording is sent as. Storages call what they do not know `octet-stream`. */
+const AUDIO = /^(audio\/[\w.+-]+|(application|binary)\/octet-stream|application\/ogg)\s*(;|$)/i
+
 /**
- * Begins to fetch a recording. The key goes along only where the URL is the API's own, and no further redirect is
- * followed. Errors name the host and not the URL, which may be the permission. Throws `ProviderError`.
+ * Begins to fetch a recording, following a few redirects. The key goes along only for as long as the URL is the API's own,
+ * and never again after another origin. Errors name the host and not the URL, which may be the permission. Throws
+ * `ProviderError`.
  */
 export async function download({ url, needsApiKey }: Recording, options: DownloadOptions): Promise<Download> {
-  const { agent, apiKey, clock, signal } = options
-  const { host } = new URL(url.reveal())
-  const { statusCode, headers, body } = await request(url.reveal(), {
-    dispatcher: agent,
-    headers: {
-      'user-agent': `ultravox-relay/${VERSION}`,
-      ...(needsApiKey && { 'x-api-key': apiKey.reveal() }),
-    },
-    signal,
-  }).catch((error: unknown) => {
-    throw broken(error, host, signal)
-  })
-  const cancel = () => void body.on('error', () => {}).destroy()
-  if (statusCode !== 200) {
-    cancel()
-    const wait = retryAfterMs(textOf(headers['retry-after']), clock.now())
-    throw new ProviderError('provider_failed', `http ${statusCode} from ${host}`, {
-      repeat: 'idempotent',
-      status: statusCode,
-      ...(wait !== undefined && { retryAfterMs: wait }),
-    })
+  let at = new URL(url.reveal())
+  let withKey = needsApiKey
+  for (let redirects = 0; ; redirects++) {
+    const answer = await request(at, withKey, options)
+    if (!REDIRECTS.has(answer.status)) {
+      const problem = problemWith(answer, at.host, options.clock)
+      if (problem === null) return received(answer, at.host, options.signal)
+      answer.cancel()
+      throw withKey ? closingGate(options.gate, problem, options.clock) : problem
+    }
+    answer.cancel()
+    if (redirects === MAX_REDIRECTS) {
+      throw unusable(`${at.host} redirects once more after ${MAX_REDIRECTS} redirects, which is not followed`)
+    }
+    const next = redirectedTo(at, answer.headers.location)
+    withKey &&= next.origin === at.origin
+    at = next
   }
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: Dispatcher.ResponseData['headers']
+  readonly body: AsyncIterable<Uint8Array>
+  readonly cancel: () => void
+}
+
+async function request(url: URL, withKey: boolean, options: DownloadOptions): Promise<Answer> {
+  const { access, gate, clock, signal } = options
+  if (withKey) await gate.pass(clock, realPause, signal)
+  // Each has a connection of its own: a recording is far larger than a handshake.
+  const pool = createPool(url.origin, {
+    ...connectionTo(withKey, access),
+    allowLinkLocal: 'never',
+    connections: 1,
+    deadlines: createDeadlines(CONNECT_TIMEOUT_MS),
+  })
+  const end = () => void pool.destroy()
+  try {
+    const { statusCode, headers, body } = await pool.dispatcher.request({
+      method: 'GET',
+      path: `${url.pathname}${url.search}`,
+      headers: {
+        'user-agent': `ultravox-relay/${VERSION}`,
+        ...(withKey && { 'x-api-key': access.apiKey.reveal() }),
+      },
+      signal,
+    })
+    const cancel = () => {
+      body.on('error', () => {}).destroy()
+      end()
+    }
+    return { status: statusCode, headers, body, cancel }
+  } catch (error) {
+    end()
+    throw broken(error, url.host, signal)
+  }
+}
+
+/** The authority that is configured for the API is trusted beside the well-known ones at the hosts it leads to. */
+function connectionTo(isApi: boolean, { proxy, tls, lookup }: ApiAccess): ConnectionOptions {
+  const ca = tls?.ca && !isApi ? new Secret([...rootCertificates, tls.ca.reveal()].join('\n')) : tls?.ca
+  return { proxy: proxy ?? null, tls: tls ? { ...tls, ca: ca ?? null } : null, ...(lookup && { lookup }) }
+}
+
+/** Why an answer is not a recording; null where it is one. */
+function problemWith({ status, headers }: Answer, host: string, clock: Clock): ProviderError | null {
+  if (status !== 200) return wrongStatus(status, headers, host, clock)
+  const contentType = textOf(headers['content-type'])
+  if (contentType !== undefined && !AUDIO.test(contentType)) {
+    return unusable(`${host} sent ${shownType(contentType)} instead of audio`)
+  }
+  const encoding = textOf(headers['content-encoding'])
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return null
+  return unusable(`${host} sent the recording compressed, which was not asked for`)
+}
+
+function received({ headers, body, cancel }: Answer, host: string, signal: AbortSignal): Download {
+  const bytes = Number(textOf(headers['content-length']) ?? 0)
   return {
     contentType: textOf(headers['content-type']) ?? 'application/octet-stream',
-    bytes: Number(textOf(headers['content-length']) ?? 0),
-    chunks: toldOf(body, host, signal),
+    bytes,
+    chunks: whole(body, bytes, host, signal),
     cancel,
   }
 }
 
-async function* toldOf(chunks: AsyncIterable<Uint8Array>, host: string, signal: AbortSignal) {
+function wrongStatus(
+  status: number,
+  headers: Dispatcher.ResponseData['headers'],
+  host: string,
+  clock: Clock,
+): ProviderError {
+  const wait = retryAfterMs(textOf(headers['retry-after']), clock.now())
+  return new ProviderError('provider_failed', `http ${status} from ${host}`, {
+    repeat: 'idempotent',
+    status,
+    unusable: status < 500 && status !== 408 && status !== 425 && status !== 429,
+    ...(wait !== undefined && { retryAfterMs: wait }),
+  })
+}
+
+/** `announced`: 0 where it is not. */
+async function* whole(chunks: AsyncIterable<Uint8Array>, announced: number, host: string, signal: AbortSignal) {
+  let bytes = 0
   try {
-    yield* chunks
+    for await (const chunk of chunks) {
+      bytes += chunk.length
+      yield chunk
+    }
   } catch (error) {
     throw broken(error, host, signal)
   }
+  if (bytes === 0) throw unusable(`${host} sent an empty recording`)
+  if (announced !== 0 && bytes !== announced) {
+    const message = `${host} sent ${bytes} bytes of a recording of ${announced}`
+    throw new ProviderError('provider_failed', message, { repeat: 'idempotent' })
+  }
+}
+
+function unusable(message: string): ProviderError {
+  return new ProviderError('provider_failed', message, { repeat: 'idempotent', unusable: true })
 }
 
 function broken(error: unknown, host: string, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
   return new ProviderError('provider_failed', describeNetworkError(error, host), { repeat: 'idempotent' })
+}
+
+/** A media type without its parameters, and nothing where it is not one. */
+function shownType(contentType: string): string {
+  return /^[\w.+-]{1,40}\/[\w.+-]{1,60}/.exec(contentType)?.[0] ?? 'something'
 }
 
 function textOf(header: string | string[] | undefined): string | undefined {

@@ -1,30 +1,34 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import pRetry from 'p-retry'
-import { Pool } from 'undici'
 import { apiKeyProblem } from '../domain/api-key.ts'
 import { type RetryPolicy, retryDelayMs } from '../domain/backoff.ts'
 import { type Clock, type Random, systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import { createRate } from '../domain/rate-limit.ts'
 import type { Secret } from '../domain/secret.ts'
+import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { createDeadlines } from '../outgoing/deadlines.ts'
+import { createPool } from '../outgoing/pool.ts'
 import { type ApiAnswer, type ApiRequest, type ExchangeWay, exchange } from './exchange.ts'
 import { withLinkedSignal } from './linked-signal.ts'
 import { ProviderError } from './provider-error.ts'
+import { type Pause, type RequestGate, RequestGates, realPause } from './request-gate.ts'
 
-/** Waits; rejects with the signal's reason when that aborts. Injected, so that tests need not. */
-export type Pause = (ms: number, signal: AbortSignal) => Promise<void>
-
-export interface RequestsOptions {
-  /** Where the API is, as `https://api.ultravox.ai`. A path in it is a prefix of all paths. */
+/** Where the API is, and the way there. */
+export interface ApiAccess extends Pick<ConnectionOptions, 'proxy' | 'tls' | 'lookup'> {
+  /** As `https://api.ultravox.ai`. A path in it is a prefix of all paths. */
   readonly baseUrl: string
   readonly apiKey: Secret
+  /** Starts per second, at least 1, as many at once after a quiet while. The account's limit is 500, that of a key 200. */
+  readonly requestsPerSecond?: number
+}
+
+export interface RequestsOptions extends ApiAccess {
   readonly random: Random
   readonly clock?: Clock
   readonly pause?: Pause
   /** Once it aborts, no request goes on or starts. */
   readonly signal?: AbortSignal
-  /** Starts per second, at least 1, as many at once after a quiet while. The account's limit is 500, that of a key 200. */
-  readonly requestsPerSecond?: number
+  /** Where requests with the same key are rationed together. Absent: those of this client alone. */
+  readonly gates?: RequestGates
   /** For each try. */
   readonly timeoutMs?: number
   readonly maxAnswerBytes?: number
@@ -33,6 +37,8 @@ export interface RequestsOptions {
 export interface Requests {
   /** The base URL with no slash at its end. */
   readonly base: URL
+  /** Rations requests with its key. */
+  readonly gate: RequestGate
   /** Sends a request, again where that is safe. Throws `ProviderError`, or the reason of an aborted signal. */
   send(request: ApiRequest, signal?: AbortSignal): Promise<ApiAnswer>
   close(): Promise<void>
@@ -50,41 +56,34 @@ const RETRY: RetryPolicy & { maxAttempts: number } = {
 /** The API is asked page by page, by few at a time. */
 const CONNECTIONS = 4
 const DEFAULT_TIMEOUT_MS = 30_000
+const DEFAULT_REQUESTS_PER_SECOND = 20
 const DEFAULT_MAX_ANSWER_BYTES = 64 * 1024 * 1024
-
-const pauseForReal: Pause = (ms, signal) => sleep(ms, undefined, { signal })
 
 /** Requests to the provider: rationed, bounded in time and size, repeated where that is safe, with the key on each. */
 export function createRequests(options: RequestsOptions): Requests {
-  const { apiKey, random, clock = systemClock, pause = pauseForReal, requestsPerSecond = 20 } = options
+  const { apiKey, random, clock = systemClock, pause = realPause } = options
   const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAnswerBytes = DEFAULT_MAX_ANSWER_BYTES } = options
   const base = parseBase(options.baseUrl)
   checkKey(apiKey)
   const closing = new AbortController()
-  const rate = createRate({ max: requestsPerSecond, perMs: 1_000 })
-  const pool = new Pool(base.origin, {
+  const gate = gateOf(base, options)
+  const pool = createPool(base.origin, {
+    ...options,
+    allowLinkLocal: 'never',
     connections: CONNECTIONS,
-    pipelining: 1,
-    maxResponseSize: maxAnswerBytes,
-    connect: { timeout: timeoutMs },
-    // The deadline of an exchange covers these, and a dripping body too.
-    headersTimeout: 0,
-    bodyTimeout: 0,
+    deadlines: createDeadlines(timeoutMs),
+    maxResponseBytes: maxAnswerBytes,
   })
-  const way: ExchangeWay = { pool, host: base.host, apiKey, timeoutMs, clock }
-
-  /** Whoever waits looks again after the wait: another may have come first. */
-  async function takeTurn(signal: AbortSignal): Promise<void> {
-    for (let wait = rate.waitMs(clock.now()); wait > 0; wait = rate.waitMs(clock.now())) await pause(wait, signal)
-    rate.spend(clock.now())
-  }
+  const way: ExchangeWay = { dispatcher: pool.dispatcher, host: base.host, apiKey, timeoutMs, clock }
 
   async function tryUntilDone(request: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
     let tries = 0
     const once = async () => {
-      await takeTurn(signal)
+      await gate.pass(clock, pause, signal)
       tries += 1
-      return exchange(way, request, signal)
+      return await exchange(way, request, signal).catch((error: unknown) => {
+        throw closingGate(gate, error, clock)
+      })
     }
     try {
       return await pRetry(once, {
@@ -105,6 +104,7 @@ export function createRequests(options: RequestsOptions): Requests {
 
   return {
     base,
+    gate,
     send(request, signal) {
       return withLinkedSignal([closing.signal, options.signal, signal], (linked) => tryUntilDone(request, linked))
     },
@@ -113,6 +113,18 @@ export function createRequests(options: RequestsOptions): Requests {
       await pool.destroy()
     },
   }
+}
+
+function gateOf(base: URL, { apiKey, gates = new RequestGates(), requestsPerSecond }: RequestsOptions): RequestGate {
+  return gates.of(base.origin, apiKey, requestsPerSecond ?? DEFAULT_REQUESTS_PER_SECOND)
+}
+
+/** Where the provider says for how long it is asked too often, all that use the key wait for so long. Returns the error. */
+export function closingGate(gate: RequestGate, error: unknown, clock: Clock): unknown {
+  if (error instanceof ProviderError && error.status === 429 && error.retryAfterMs !== undefined) {
+    gate.close(Math.min(error.retryAfterMs, RETRY.maxDelayMs), clock)
+  }
+  return error
 }
 
 /**
@@ -130,10 +142,11 @@ function withOutlook(error: ProviderError, request: ApiRequest, tries: number): 
     ...(tries > 1 ? [`tried ${tries} times`] : []),
     ...(unknown ? ['it may have been done nevertheless: look before doing it again'] : []),
   ]
-  const { code, message, status, retryAfterMs, repeat } = error
+  const { code, message, status, retryAfterMs, repeat, unusable } = error
   if (outlook.length === 0) return error
   return new ProviderError(code as 'provider_failed', `${message}; ${outlook.join('; ')}`, {
     repeat,
+    unusable,
     ...(status !== undefined && { status }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   })

@@ -93,5 +93,8 @@ function parseJson(body: Uint8Array, request: string): unknown {
 
 /** An answer that came well, and is not what the API is known to give. */
 export function unexpected(request: string, what: string): ProviderError {
-  return new ProviderError('provider_failed', `${request}: the answer is not as expected: ${what}`, { repeat: 'never' })
+  return new ProviderError('provider_failed', `${request}: the answer is not as expected: ${what}`, {
+    repeat: 'never',
+    unusable: true,
+  })
 }

@@ -1,6 +1,12 @@
 /** A URL for people: what may be a key, its user and its query, is left out. */
 export function shownUrl(url: string): string {
+  const hasQuery = URL.canParse(url) && new URL(url).search !== ''
+  return `${plainUrl(url)}${hasQuery ? '?…' : ''}`
+}
+
+/** A URL without user, query and fragment; for events, where it is data. */
+export function plainUrl(url: string): string {
   if (!URL.canParse(url)) return '(no URL)'
-  const { protocol, host, pathname, search } = new URL(url)
-  return `${protocol}//${host}${pathname}${search === '' ? '' : '?…'}`
+  const { protocol, host, pathname } = new URL(url)
+  return `${protocol}//${host}${pathname}`
 }

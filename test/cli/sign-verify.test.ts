@@ -37,6 +37,30 @@ t.test('what sign prints is what verify takes, and neither shows a secret', asyn
   t.notMatch(JSON.stringify([signed, verified]), /marked/)
 })
 
+t.test('sign writes the timestamp as Ultravox does, in another form, or as it is told', async (t) => {
+  const body = '{"event":"call.ended","call":{"callId":"3c90c3cc-0d44-4b50-8888-8dd25736052a"}}'
+  const directory = t.testdir({ body, secret: 'whsec_test_5a0c' })
+  const sign = (...more: string[]) => runCommand(['sign', 'body', '--secret-file', 'secret', ...more], directory)
+  const [plain, z, offset, exact, wrong, both] = await Promise.all([
+    sign(),
+    sign('--timestamp-form', 'z'),
+    sign('--timestamp-form', 'offset'),
+    sign('--timestamp', '2026-01-15T12:00:00.123456'),
+    sign('--timestamp', '2026-01-15T12:00:00.123456\r\nx: y'),
+    sign('--timestamp', '2026-01-15T12:00:00', '--timestamp-form', 'z'),
+  ])
+  t.match(plain.stdout, /^x-ultravox-webhook-timestamp: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\n/)
+  t.match(z.stdout, /^x-ultravox-webhook-timestamp: \S+\.\d{6}Z\n/)
+  t.match(offset.stdout, /^x-ultravox-webhook-timestamp: \S+\.\d{6}\+00:00\n/)
+  t.equal(
+    exact.stdout,
+    'x-ultravox-webhook-timestamp: 2026-01-15T12:00:00.123456\n' +
+      'x-ultravox-webhook-signature: e3914a7c6b62ec3dfa975c090e5b401acf482689383ba7824263390deaa70ab0\n',
+  )
+  t.match(wrong, { code: 2, stderr: /write an ISO 8601 time/ })
+  t.match(both, { code: 2, stderr: /cannot be used with/ })
+})
+
 t.test('verify tells in JSON how old a genuine request is, and ends with 1 for one that is not', async (t) => {
   const body = '{"event":"call.ended","call":{"callId":"3c90c3cc-0d44-4b50-8888-8dd25736052a"}}'
   const directory = t.testdir({ body, altered: `${body}\n`, secret: 'whsec_test_5a0c' })

@@ -79,6 +79,7 @@ routes: [{ events: ["*"], to: [crm, ops, run] }]
     socketPath: null,
     proxy: null,
     allowLinkLocal: false,
+    maxConnectionAgeMs: 60_000,
     timeoutMs: 10_000,
     concurrency: 8,
     rateLimit: null,

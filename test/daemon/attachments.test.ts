@@ -212,6 +212,24 @@ t.test('what is too large is dead with the name of the setting; a deleted call h
   t.match(nothing(), { callId: gone })
 })
 
+t.test('an event whose recording never comes is delivered without it once it has waited long enough', async (t) => {
+  const { api, directory, write } = await provider(t)
+  const callId = api.calls.create()
+  const sink = await httpServer(t, (response) => response.end())
+  const crm = { type: 'http', url: sink.origin, attach: ['transcript', 'recording'], recordingAs: 'file' }
+  const relay = await startRelay(t, write({ crm }, { enrich: { maxWait: '1s' } }))
+  const call = { callId, recordingEnabled: true, joined: '2026-01-01T00:00:00Z', ended: '2026-01-01T00:01:00Z' }
+  await send(`${relay.origin}/webhooks/ultravox`, Buffer.from(JSON.stringify({ event: 'call.ended', call })))
+  await eventually(finished(directory), 'it ends')
+  const [{ state, attempts }] = statesIn(directory) as [ReturnType<typeof statesIn>[number]]
+  t.equal(state, 'delivered')
+  t.ok(attempts > 2, `after ${attempts} attempts`)
+  t.match(sink.received.at(-1)!.body.toString(), /"attached":\{"transcript":\[\],"recording":null\}/)
+  const told = relay.log.filter(({ msg }) => msg === 'attachment unavailable, null attached in its place')
+  t.match(told, [{ callId, attachment: 'recording', error: /404/ }])
+  t.equal(told.length, 1)
+})
+
 t.test('the key does not go to the host a recording is at, and its URL stays out of what is kept', async (t) => {
   const { api, callId, directory, write, body } = await provider(t)
   const keys: unknown[] = []

@@ -153,7 +153,8 @@ t.test('kill -9 at any moment of a sweep: nothing is missed, and nothing is ther
 })
 
 t.test('a webhook that is not as it should be is told of once, over a restart too, and when it is again', async (t) => {
-  const url = 'https://relay.example.com/webhooks/ultravox'
+  // What is in the query may be a key.
+  const url = 'https://relay.example.com/webhooks/ultravox?key=s3cr3t'
   const webhook = { url, source: 'ultravox', events: ['call.ended', 'call.billed'] }
   const { api, config, alerts, json, run } = await surroundings(t, {}, { webhook })
   const told = () => alerts().map(({ event }) => event)
@@ -163,7 +164,7 @@ t.test('a webhook that is not as it should be is told of once, over a restart to
   await eventually(() => looks() > 1, 'that was noted')
   await first.end('SIGTERM')
   const before = looks()
-  await startRelay(t, config)
+  const second = await startRelay(t, config)
   await eventually(() => looks() > before + 1, 'it is looked at anew after a restart')
   t.same(told(), ['relay.webhook.missing'], 'and not told again')
   t.match(await run('doctor'), { code: 1, stdout: /problem +ultravox +Ultravox has no webhook to https:\/\/relay/ })
@@ -180,6 +181,9 @@ t.test('a webhook that is not as it should be is told of once, over a restart to
   t.same([...told()].sort(), ['relay.webhook.missing', 'relay.webhook.restored', ...troubles].sort(), 'each once')
   t.match((await json('status')).provider, [{ webhook: { problems: [] } }])
   t.match((await run('doctor')).stdout, /^ok +ultravox +the webhook to https:\/\/relay\S+ is as it should be$/m)
+  const shown = [alerts(), first.log, second.log, (await run('doctor')).stdout, (await run('status --json')).stdout]
+  t.notMatch(JSON.stringify(shown), 's3cr3t')
+  t.match(alerts().at(-1), { webhook: { url: 'https://relay.example.com/webhooks/ultravox' } })
 })
 
 t.test('a provider that cannot be asked is told of once; deliveries go on', async (t) => {

@@ -86,6 +86,26 @@ t.test('an id cannot lead elsewhere', async (t) => {
   t.equal(api.requests[0]!.path, '/api/calls/x%2F..%2F..%2Fwebhooks%3Fa%3Db%23c')
 })
 
+t.test('an id that would be another path, or cannot be sent, is an id of nothing, and nothing is sent', async (t) => {
+  const api = await createFakeApi(t)
+  const { client } = trialClient(t, api.baseUrl)
+  for (const id of ['', '.', '..', '\ud800']) {
+    t.equal(await client.getCall(id), null, JSON.stringify(id))
+    t.equal(await client.recording(id), null)
+    await t.rejects(pagesOf(client.listMessages(id)), { status: 404, message: /is not an id$/ })
+    t.equal(await client.deleteWebhook(id), false)
+    await t.rejects(client.updateWebhook(id, {}), { status: 404, message: /is not an id$/ })
+  }
+  t.same(api.requests, [])
+  for (const id of ['%2e%2e', '..%2f..', '...', 'a/..', '..\\..', 'a?b', 'ü']) await client.getCall(id)
+  t.same(
+    api.requests.map(({ path }) => path),
+    ['%252e%252e', '..%252f..', '...', 'a%2F..', '..%5C..', 'a%3Fb', '%C3%BC'].map(
+      (segment) => `/api/calls/${segment}`,
+    ),
+  )
+})
+
 t.test('of a deleted call its tombstone is listed', async (t) => {
   const clock = new HandClock()
   const api = await createFakeApi(t, { clock })
@@ -114,6 +134,20 @@ t.test('a transcript comes whole', async (t) => {
     [...said, { role: null, text: null }],
   )
   t.equal(Buffer.from(messages[0]!.raw).toString(), JSON.stringify(said[0]))
+})
+
+t.test('a transcript has the messages of all stages, by pages as large as the API documents', async (t) => {
+  const api = await createFakeApi(t, { pageSize: 1_000 })
+  const callId = api.calls.create()
+  for (let stage = 0; stage < 3; stage++) {
+    for (let n = 0; n < 50; n++) api.calls.addMessage(callId, { stage, text: `${stage}.${n}` })
+  }
+  const { client } = trialClient(t, api.baseUrl)
+  const messages = (await pagesOf(client.listMessages(callId))).flat()
+  t.equal(messages.length, 150)
+  t.equal(messages[0]!.text, '0.0')
+  t.match(api.requests[0]!.query, { mode: 'in_call', pageSize: '100' })
+  t.match(api.requests[1]!.query, { mode: 'in_call' }, 'the following pages too')
 })
 
 t.test('a recording is told where it is, and not fetched', async (t) => {

@@ -123,7 +123,8 @@ function answerOfCalls({ calls, page }: Account, url: URL, id?: string, part?: s
   if (part === undefined) return { status: 200, body: calls.text(id) }
   // A transcript is in the order of what was said.
   if (part === 'messages') {
-    return { status: 200, body: pageOf(calls.messageEntries(id), url, { ...page, order: 'oldest first' }).text }
+    const entries = calls.messageEntries(id, url.searchParams.get('mode'))
+    return { status: 200, body: pageOf(entries, url, { ...page, order: 'oldest first' }).text }
   }
   const recording = part === 'recording' ? calls.recording(id) : undefined
   if (recording === undefined) return NOT_FOUND

@@ -140,9 +140,12 @@ export class FakeCalls {
     return [...this.#tombstones]
   }
 
-  messageEntries(callId: string): Entry[] {
+  /** `mode` as in the API: those of the last stage, unless it is `in_call`. A message of another stage has `stage`. */
+  messageEntries(callId: string, mode: string | null): Entry[] {
     const { created, messages } = this.#call(callId)
-    return messages.map((message, sequence) => ({ sequence, created, text: JSON.stringify(message) }))
+    const last = messages.at(-1)?.stage
+    const wanted = mode === 'in_call' ? messages : messages.filter(({ stage }) => stage === last)
+    return wanted.map((message, sequence) => ({ sequence, created, text: JSON.stringify(message) }))
   }
 
   #change(callId: string, event: string, fields: Record<string, unknown>): void {

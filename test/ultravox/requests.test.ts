@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { createUltravoxClient } from '../../src/ultravox/client.ts'
+import { RequestGates } from '../../src/ultravox/request-gate.ts'
 import { eventually } from '../eventually.ts'
 import { API_KEY, createFakeApi } from './fake-api.ts'
 import { HandClock } from './hand-clock.ts'
@@ -22,6 +23,49 @@ t.test('no more than the allowed number of requests starts in a second, by howev
   )
   await Promise.all([1, 2, 3, 4, 5].map(() => client.getCall('a')))
   t.ok(clock.now() - begin >= 2_000, 'those that wait together go one by one')
+})
+
+t.test('all clients with the same key share its rate, and the pause that the provider asks for', async (t) => {
+  const api = await createFakeApi(t)
+  const clock = new HandClock()
+  const startedAt: number[] = []
+  api.beforeAnswer(() => startedAt.push(clock.now()))
+  const pause = async (ms: number) => clock.advance(ms)
+  const shared = { clock, pause, gates: new RequestGates() }
+  const { client: one } = trialClient(t, api.baseUrl, { ...shared, requestsPerSecond: 2 })
+  const { client: other } = trialClient(t, api.baseUrl, { ...shared, requestsPerSecond: 2 })
+  const begin = clock.now()
+  for (let i = 0; i < 2; i++) for (const client of [one, other]) await client.getCall('a')
+  const since = () => startedAt.map((at) => at - begin)
+  t.same(since(), [0, 0, 500, 1_000])
+
+  api.misbehave({ kind: 'answer', status: 429, headers: { 'retry-after': '30' } }, { times: 6 })
+  await t.rejects(one.getCall('a'), { status: 429, message: /tried 6 times/ })
+  startedAt.length = 0
+  const refusedAt = clock.now() - begin
+  await other.getCall('a')
+  t.same(since(), [refusedAt + 30_000], 'the other waits for as long')
+})
+
+t.test('another key has a rate of its own, and a changed rate holds for all', async (t) => {
+  const gates = new RequestGates()
+  const gate = gates.of('https://api.test', new Secret('a'), 1)
+  t.equal(gates.of('https://api.test', new Secret('a'), 1), gate)
+  t.not(gates.of('https://api.test', new Secret('b'), 1), gate)
+  t.not(gates.of('https://other.test', new Secret('a'), 1), gate)
+  const clock = new HandClock()
+  const pauses: number[] = []
+  const pause = async (ms: number) => {
+    pauses.push(ms)
+    clock.advance(ms)
+  }
+  const pass = () => gate.pass(clock, pause, new AbortController().signal)
+  await pass()
+  await pass()
+  gates.of('https://api.test', new Secret('a'), 100)
+  await pass()
+  await pass()
+  t.same(pauses, [1_000])
 })
 
 t.test('a repeated request is rationed as any other', async (t) => {

@@ -14,16 +14,27 @@ export function clockCheck(config: Config, url: URL, timeoutMs: number): Check {
   return {
     name: NAME,
     async run() {
-      const { request } = await import('undici')
+      const [{ createPool }, { createDeadlines }] = await Promise.all([
+        import('../../outgoing/pool.ts'),
+        import('../../outgoing/deadlines.ts'),
+      ])
+      const deadlines = createDeadlines(timeoutMs)
+      const pool = createPool(url.origin, { deadlines, connections: 1, allowLinkLocal: 'never' })
       const askedAt = systemClock.now()
       try {
-        const { headers, body } = await request(url, { method: 'HEAD', signal: AbortSignal.timeout(timeoutMs) })
+        const { headers, body } = await pool.dispatcher.request({
+          method: 'HEAD',
+          path: `${url.pathname}${url.search}`,
+          signal: AbortSignal.timeout(timeoutMs),
+        })
         await body.dump()
         const theirs = Date.parse(String(headers.date))
         // It is cut to whole seconds: half a one is right on average.
         return [judged(theirs + 500 - (askedAt + systemClock.now()) / 2, url.host, strictest(config))]
       } catch (error) {
         return [warning(NAME, `no time from ${url.host}: ${errorMessage(error)}`, 'name another server')]
+      } finally {
+        await pool.destroy()
       }
     },
   }

@@ -2,6 +2,7 @@ import type { Config, UltravoxConfig } from '../../config/config.ts'
 import { wantedWebhook, watchedSource } from '../../config/provider-accounts.ts'
 import { errorMessage } from '../../domain/errors.ts'
 import type { ProviderReport } from '../../outbox/operator.ts'
+import { plainUrl, shownUrl } from '../../ultravox/shown-url.ts'
 import { duration, iso } from '../instant.ts'
 import { counted } from '../printing.ts'
 import { withClient } from '../provider-client.ts'
@@ -25,9 +26,9 @@ function accountCheck(config: Config, ultravox: UltravoxConfig, timeoutMs: numbe
     try {
       const signal = AbortSignal.timeout(timeoutMs)
       const webhooks = await withClient(ultravox, (client) => client.listWebhooks(), signal)
-      if (wanted === null) return [ok(name, `${ultravox.baseUrl} takes the API key`)]
+      if (wanted === null) return [ok(name, `${plainUrl(ultravox.baseUrl)} takes the API key`)]
       const problems = webhookProblems(wanted, webhooks)
-      if (problems.length === 0) return [ok(name, `the webhook to ${wanted.url} is as it should be`)]
+      if (problems.length === 0) return [ok(name, `the webhook to ${shownUrl(wanted.url)} is as it should be`)]
       return problems.map(({ message }) => problem(name, message, `see: webhooks ensure${which} --dry-run`))
     } catch (error) {
       return [problem(name, errorMessage(error), 'check ultravox.apiKey and ultravox.baseUrl, and the way there')]

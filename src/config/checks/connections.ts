@@ -13,7 +13,14 @@ const SOCKET_PATH_BYTES = 107
 export function* checkConnections(draft: Draft): Iterable<Finding> {
   const { targets, ultravox, tracing } = draft
   const { directory } = draft.surroundings
-  yield* neverFindings(ultravox?.baseUrl, ['ultravox', 'baseUrl'])
+  for (const { baseUrl, proxy, tls, path } of ultravox) {
+    yield* neverFindings(baseUrl, [...path, 'baseUrl'])
+    yield* neverFindings(proxy?.reveal(), [...path, 'proxy'])
+    if (tls !== undefined && baseUrl !== undefined && !/^https:/i.test(baseUrl)) {
+      const message = 'has no use without https: write https:// in baseUrl, or remove it'
+      yield { path: [...path, 'tls'], message, at: 'key' }
+    }
+  }
   yield* neverFindings(tracing?.otlp, ['tracing', 'otlp'])
   for (const [name, target] of targets) {
     if (target.type === 'slack') yield* neverFindings(target.webhookUrl?.reveal(), ['targets', name, 'webhookUrl'])

@@ -13,6 +13,10 @@ export function checkTls(draft: Draft): Iterable<Finding> {
 export function* checkCertificates(draft: Draft): Iterable<Finding> {
   const { directory } = draft.surroundings
   yield* findingsOf(draft, (tls) => unusable(tls, directory))
+  for (const { tls, path } of draft.ultravox) {
+    if (tls === undefined) continue
+    for (const finding of unusable(tls, directory)) yield { ...finding, path: [...path, 'tls', ...finding.path] }
+  }
   const { tls } = draft.server
   if (tls === undefined) return
   for (const finding of unusable(tls, directory)) yield { ...finding, path: ['server', 'tls', ...finding.path] }
@@ -25,7 +29,7 @@ function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>):
   }
 }
 
-function* unusable({ ca, cert, key }: Pick<Tls, 'ca' | 'cert' | 'key'>, directory: string): Iterable<Finding> {
+function* unusable({ ca, cert, key }: Partial<Pick<Tls, 'ca' | 'cert' | 'key'>>, directory: string): Iterable<Finding> {
   const read = { ca: ca && readPem(ca, directory), cert: cert && readPem(cert, directory) }
   for (const [name, pem] of Object.entries(read)) {
     if (pem === undefined) continue

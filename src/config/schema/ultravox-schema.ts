@@ -3,8 +3,9 @@ import { apiKeyProblem } from '../../domain/api-key.ts'
 import { LIFECYCLE_EVENTS } from '../../domain/sample-event.ts'
 import { requiredAs } from '../plain-words.ts'
 import { DEFAULT_ACCOUNT } from '../provider-accounts.ts'
-import { urlProblem } from './http-rules.ts'
-import { duration, flag, name, secret, size, text } from './scalars.ts'
+import { proxyProblem, urlProblem } from './http-rules.ts'
+import { duration, flag, integer, name, orReference, secret, size, text } from './scalars.ts'
+import { PEM } from './tls-schema.ts'
 
 function webhookUrlProblem(written: string): string | undefined {
   return written.length > 200 ? 'is longer than 200 characters, the most Ultravox takes' : urlProblem(written)
@@ -57,6 +58,22 @@ const enrichSchema = z.strictObject({
   timeout: duration('1s', '1h').prefault('5m').meta({
     description: 'How long fetching one of them may take. It fails the attempt, which is made again like any other.',
   }),
+  maxWait: duration('1s', '30d')
+    .nullable()
+    .prefault('1h')
+    .meta({
+      description:
+        'How long a delivery waits, from its first attempt, for a transcript or recording that Ultravox does not have yet or ' +
+        'that cannot be used. Then it is sent with null in its place. null: for as long as the delivery is tried.',
+    }),
+})
+
+const apiTlsSchema = z.strictObject({
+  ca: secret().meta({
+    description:
+      'The only authorities to trust, instead of the well-known ones; at other hosts that recordings are fetched from, ' +
+      `beside those. ${PEM}`,
+  }),
 })
 
 /** One account at the provider. */
@@ -71,6 +88,21 @@ export const ultravoxSchema = z.strictObject(
     baseUrl: text({ problemWith: urlProblem }).prefault('https://api.ultravox.ai').meta({
       description: 'Where the REST API is.',
     }),
+    proxy: secret({ problemWith: proxyProblem })
+      .optional()
+      .meta({
+        pattern: orReference('^http://'),
+        description:
+          'The HTTP proxy to reach the API and recordings through, by CONNECT. A secret, as for http targets.',
+      }),
+    tls: apiTlsSchema.optional().meta({ description: 'How the server of the API is verified.' }),
+    requestsPerSecond: integer(1, 200)
+      .prefault(20)
+      .meta({
+        description:
+          'How many requests to the API start in a second at most, by all parts of the relay together. Ultravox allows 200 ' +
+          'for each key.',
+      }),
     webhook: webhookSchema.optional().meta({ description: 'The webhook that is to exist there.' }),
     enrich: enrichSchema.prefault({}).meta({
       description: 'What may be fetched of calls for the targets that ask for it with attach.',

@@ -1,3 +1,4 @@
+import { SELF_SIGNED } from '../../targets/self-signed.ts'
 import type { Refusals } from '../relay-yaml.ts'
 import { ultravox } from './section-text.ts'
 
@@ -81,6 +82,38 @@ ultravox:
 `,
     path: 'ultravox.reconcile.source',
     words: /every event would be recorded twice.+write ultravox/,
+  },
+  'a base URL at a metadata address': {
+    yaml: ultravox('baseUrl: ▸"http://169.254.169.254/"'),
+    path: 'ultravox.baseUrl',
+    words: /leads to a link-local address, which is never connected to/,
+  },
+  'a proxy for the API that is none': {
+    yaml: ultravox('proxy: ▸"socks5://proxy:1080"'),
+    path: 'ultravox.proxy',
+    words: /must be the http:\/\/ URL of a proxy/,
+  },
+  'a proxy for the API at a metadata address': {
+    yaml: ultravox('proxy: ▸"http://[fd00:ec2::254]:3128"'),
+    path: 'ultravox.proxy',
+    words: /leads to the address of a cloud metadata service, which is never connected to/,
+  },
+  'an authority for an API without TLS': {
+    yaml: ultravox('baseUrl: "http://127.0.0.1:8080"\n  ▸tls: { ca: ca.pem }'),
+    path: 'ultravox.tls',
+    words: /no use without https/,
+    files: { 'ca.pem': SELF_SIGNED.cert },
+  },
+  'an authority for the API that is none': {
+    yaml: ultravox('tls: { ca: ▸note.txt }'),
+    path: 'ultravox.tls.ca',
+    words: /no sound certificate/,
+    files: { 'note.txt': 'marked-secret' },
+  },
+  'more requests than a key may make': {
+    yaml: ultravox('requestsPerSecond: ▸201'),
+    path: 'ultravox.requestsPerSecond',
+    words: /200/,
   },
   'a base URL that is none': {
     yaml: ultravox('baseUrl: ▸api.ultravox.ai'),
