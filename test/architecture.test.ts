@@ -256,6 +256,24 @@ t.test('a package that a part stands for is known to no other', async (t) => {
   t.same(breaches, [])
 })
 
+t.test('other hosts are connected to in one place, which guards it', async (t) => {
+  const loads = (node: ts.Node, name: string) =>
+    (ts.isImportDeclaration(node) &&
+      !node.importClause?.isTypeOnly &&
+      node.moduleSpecifier.getText() === `'${name}'`) ||
+    (ts.isCallExpression(node) && node.getText() === `import('${name}')`)
+  const calls = (node: ts.Node, name: string) => ts.isCallExpression(node) && node.expression.getText() === name
+  t.same(
+    filesWith('undici', (node) => loads(node, 'undici')).filter((file) => !isIn(file, 'outgoing')),
+    ['cli/own-listener.ts'],
+    'and the relay itself is asked on its own machine',
+  )
+  t.same(
+    filesWith('fetch(', (node) => calls(node, 'fetch')).filter((file) => !isIn(file, 'outgoing')),
+    [],
+  )
+})
+
 t.test('the machine’s clock is read in one place', async (t) => {
   t.same(
     filesWith('Date.now', (node) => isAccess(node, 'Date.now')),

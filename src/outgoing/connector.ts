@@ -1,14 +1,16 @@
-import type { LookupFunction, Socket } from 'node:net'
+import { isIP, type LookupFunction, type Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import type { Secret } from '../domain/secret.ts'
 import type { Deadlines } from './deadlines.ts'
 import { guarded, rejectionOfHost } from './guard.ts'
-import { throughProxy } from './proxy-tunnel.ts'
+import { hostOfProxy, throughProxy } from './proxy-tunnel.ts'
 import { shared } from './shared-lookup.ts'
 
 /** Opens the connections of one pool and keeps track of all of them. */
 export interface Connector {
   readonly connect: buildConnector.connector
+  /** Whether a new connection to the host would find an address to go to. Never rejects. */
+  finds(hostname: string): Promise<boolean>
   /** Ends every connection, also those still being made. */
   destroyAll(): void
 }
@@ -44,7 +46,8 @@ export interface ConnectionOptions {
  */
 export function createConnector(deadlines: Deadlines, options: ConnectionOptions = {}): Connector {
   const sockets = new Set<Socket>()
-  const open = opener(options)
+  const lookup = lookupOf(options)
+  const open = opener(options, lookup)
   const isDirect = !options.proxy && !options.socketPath
 
   const connect: buildConnector.connector = (to, callback) => {
@@ -68,6 +71,11 @@ export function createConnector(deadlines: Deadlines, options: ConnectionOptions
 
   return {
     connect,
+    finds(hostname) {
+      const host = options.proxy ? hostOfProxy(options.proxy) : hostname.replace(/^\[|\]$/g, '')
+      if (options.socketPath || isIP(host) !== 0) return Promise.resolve(true)
+      return new Promise((resolve) => lookup(host, { all: true }, (error) => resolve(error === null)))
+    },
     destroyAll() {
       for (const socket of sockets) socket.destroy()
     },
@@ -82,11 +90,14 @@ function adviceOf({ allowLinkLocal }: ConnectionOptions): string | undefined {
   return allowLinkLocal === 'never' ? '' : undefined
 }
 
-/** A proxy resolves the names of targets itself, so then it is the proxy's own name and address that are guarded. */
-function opener(options: ConnectionOptions): buildConnector.connector {
+/** A proxy resolves the names of targets itself, so then it is the proxy's own name that is looked up and guarded. */
+function lookupOf(options: ConnectionOptions): LookupFunction {
+  const lookup = shared(options.lookup)
+  return isGuarded(options) ? guarded(lookup, options.proxy ? '' : adviceOf(options)) : lookup
+}
+
+function opener(options: ConnectionOptions, lookup: LookupFunction): buildConnector.connector {
   const { tls, socketPath, proxy } = options
-  const advice = proxy ? '' : adviceOf(options)
-  const lookup = isGuarded(options) ? guarded(shared(options.lookup), advice) : shared(options.lookup)
   const open = buildConnector({
     timeout: 0,
     ...(socketPath && { socketPath }),

@@ -22,11 +22,8 @@ export function throughProxy(
   secure: buildConnector.connector,
   { lookup, isGuarded }: ProxyHop,
 ): buildConnector.connector {
-  const text = proxy.reveal()
-  // The URL parser's own error would show it, credentials and all.
-  if (!URL.canParse(text)) throw new Error('the proxy of a target is no URL')
-  const url = new URL(text)
-  const hop = { hostname: url.hostname.replace(/^\[|\]$/g, ''), host: url.host, protocol: 'http:', port: url.port }
+  const url = proxyUrl(proxy)
+  const hop = { hostname: hostOfProxy(proxy), host: url.host, protocol: 'http:', port: url.port }
   const credentials = credentialsOf(url)
   const toProxy = buildConnector({ timeout: 0, lookup } as buildConnector.BuildOptions)
   const failure = (error: Error) => new ToldError(`proxy: ${describeNetworkError(error, url.host)}`)
@@ -56,6 +53,18 @@ export function throughProxy(
       connect.end()
     }) as unknown as Socket
   }
+}
+
+/** A proxy's host name or address, IPv6 without brackets. */
+export function hostOfProxy(proxy: Secret): string {
+  return proxyUrl(proxy).hostname.replace(/^\[|\]$/g, '')
+}
+
+function proxyUrl(proxy: Secret): URL {
+  const text = proxy.reveal()
+  // The URL parser's own error would show it, credentials and all.
+  if (!URL.canParse(text)) throw new Error('the URL of the proxy is invalid')
+  return new URL(text)
 }
 
 function authorityOf({ hostname, port, protocol }: buildConnector.Options): string {

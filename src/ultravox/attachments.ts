@@ -171,10 +171,10 @@ export class CallAttachments implements Attachments {
     await Promise.all(this.#clients.map((client) => client.close()))
   }
 
-  /** What `fetch` gives, or null where that is missing or unusable and has been waited for long enough. */
-  async #orNull<T>(wish: Wish, kind: AttachmentKind, fetch: () => Promise<T>): Promise<T | null> {
+  /** What `get` gives, or null where that is missing or unusable and has been waited for long enough. */
+  async #orNull<T>(wish: Wish, kind: AttachmentKind, get: () => Promise<T>): Promise<T | null> {
     try {
-      return await fetch()
+      return await get()
     } catch (error) {
       const { provider, event, triedSince, signal } = wish
       const maxWaitMs = provider.enrich.maxWaitMs ?? Number.POSITIVE_INFINITY
