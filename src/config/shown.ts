@@ -8,6 +8,8 @@ import { schemaFor } from './schema.ts'
 
 /** Secrets of which is shown where they lead, without user, password, path and query. */
 const URLS = ['url', 'webhookUrl', 'proxy']
+/** URLs that are no secrets; a key may still be in their query. */
+const PLAIN_URLS = ['url', 'baseUrl']
 /** What programs and services are told. Nobody has declared what of it is secret. */
 const FREE_TEXT = ['command', 'text', 'blocks', 'body']
 
@@ -86,7 +88,9 @@ function memberOf({ written, resolved }: Value, key: string | number): Value {
 function leaf(schema: z.ZodType, { written, resolved }: Value, key: string | undefined): unknown {
   const isSecret = schema.safeParse(MISSING).data instanceof Secret
   if (isSecret) return typeof resolved === 'string' && URLS.includes(key ?? '') ? destination(resolved) : MASK
-  return resolved === undefined ? withoutFallbacks(String(written)) : resolved
+  if (resolved === undefined) return withoutFallbacks(String(written))
+  const isUrl = typeof resolved === 'string' && PLAIN_URLS.includes(key ?? '')
+  return isUrl ? resolved.replace(/\?.+$/s, `?${MASK}`) : resolved
 }
 
 /** `https://crm.internal/[secret]`: services such as Slack's have their keys in the path. */

@@ -21,6 +21,11 @@ targets:
   s: { type: slack, webhookUrl: "https://hooks.slack.com/services/${mark}", text: "a \${S}" }
   e: { type: exec, command: [sh, -c, "\${S}", "--token=${mark}${mark}"], env: { TOKEN: "${mark}" } }
 routes: [{ events: ["*"], to: [h, u, s, e] }]
+ultravox:
+  apiKey: ${mark}
+  baseUrl: "https://api.test/?key=${mark}"
+  proxy: "http://me:${mark}@proxy.test:3128"
+  webhook: { url: "https://relay.test/in?key=${mark}", source: a }
 tracing: { otlp: "http://127.0.0.1:4318", headers: { Authorization: "Bearer ${mark}" } }
 `
 }
@@ -47,6 +52,11 @@ t.test('the configuration is shown with no secret in it', async (t) => {
       u: { url: 'http+unix://%2Frun%2Fapp.sock/[secret]' },
       s: { webhookUrl: 'https://hooks.slack.com/[secret]', text: 'a ${S}', rateLimit: { max: 1, per: '1s' } },
       e: { command: ['sh', '-c', '${S}', '[secret]'], env: { TOKEN: '[secret]' } },
+    },
+    ultravox: {
+      baseUrl: 'https://api.test/?[secret]',
+      proxy: 'http://[secret]@proxy.test:3128',
+      webhook: { url: 'https://relay.test/in?[secret]' },
     },
     retry: { initialDelay: '5s' },
   })

@@ -7,6 +7,11 @@ export const slackTargetRefusals: Refusals = {
     path: 'targets.crm.webhookUrl',
     words: /whole URL/,
   },
+  'a slack url at a metadata address': {
+    yaml: 'targets:\n  crm: { type: slack, webhookUrl: ▸"https://168.63.129.16/marked-secret" }',
+    path: 'targets.crm.webhookUrl',
+    words: /leads to the address of a cloud metadata service, which is never connected to/,
+  },
   'a slack text that is no JSONata': {
     yaml: slack("text: 'ended: {{call.▸)}}'"),
     path: 'targets.crm.text',

@@ -13,6 +13,11 @@ export const tracingRefusals: Refusals = {
     path: 'tracing.otlp',
     words: /headers, as Authorization/,
   },
+  'a collector at a metadata address': {
+    yaml: tracing('otlp: ▸"http://169.254.169.254:4318"'),
+    path: 'tracing.otlp',
+    words: /leads to a link-local address, which is never connected to/,
+  },
   'a collector with a query': {
     yaml: tracing('otlp: ▸"https://x/?key=marked-secret"'),
     path: 'tracing.otlp',
