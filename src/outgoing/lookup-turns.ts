@@ -1,5 +1,8 @@
 import type { LookupFunction } from 'node:net'
 
+/** Names that are remembered: those of recordings' hosts come from answers, so there may be any number of them. */
+const MOST_NAMES = 1_000
+
 /** How soon a name server that works has answered. */
 const PROMPT_MS = 1_000
 
@@ -20,6 +23,13 @@ export function inTurns(lookup: LookupFunction, atOnce: number, now: () => numbe
   const waiting: { readonly hostname: string; readonly start: () => void }[] = []
   let underWay = 0
 
+  function remember(hostname: string, wasPrompt: boolean): void {
+    // Again at the end, so that the first is the one not asked for the longest.
+    isPrompt.delete(hostname)
+    isPrompt.set(hostname, wasPrompt)
+    if (isPrompt.size > MOST_NAMES) isPrompt.delete(isPrompt.keys().next().value!)
+  }
+
   function next(): void {
     if (underWay >= most || waiting.length === 0) return
     const first = waiting.findIndex(({ hostname }) => !isPrompt.has(hostname))
@@ -32,7 +42,7 @@ export function inTurns(lookup: LookupFunction, atOnce: number, now: () => numbe
     const ask = (ended: () => void) => {
       const askedAt = now()
       lookup(hostname, options, (...answer) => {
-        isPrompt.set(hostname, now() - askedAt <= PROMPT_MS)
+        remember(hostname, now() - askedAt <= PROMPT_MS)
         ended()
         callback(...answer)
       })

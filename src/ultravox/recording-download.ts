@@ -9,7 +9,7 @@ import { createDeadlines } from '../outgoing/deadlines.ts'
 import { createPool } from '../outgoing/pool.ts'
 import { VERSION } from '../version.ts'
 import { ProviderError } from './provider-error.ts'
-import { type Recording, redirectedTo } from './recording.ts'
+import { type Recording, redirectedTo, textOf, typeProblem, unusable } from './recording.ts'
 import { type RequestGate, realPause } from './request-gate.ts'
 import { type ApiAccess, closingGate } from './requests.ts'
 
@@ -36,8 +36,6 @@ export interface DownloadOptions {
 const MAX_REDIRECTS = 3
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const CONNECT_TIMEOUT_MS = 30_000
-/** What a recording is sent as. Storages call what they do not know `octet-stream`. */
-const AUDIO = /^(audio\/[\w.+-]+|(application|binary)\/octet-stream|application\/ogg)\s*(;|$)/i
 
 /**
  * Begins to fetch a recording, following a few redirects. The key goes along only for as long as the URL is the API's own,
@@ -113,10 +111,8 @@ function connectionTo(isApi: boolean, { proxy, tls, lookup }: ApiAccess): Connec
 /** Why an answer is not a recording; null where it is one. */
 function problemWith({ status, headers }: Answer, host: string, clock: Clock): ProviderError | null {
   if (status !== 200) return wrongStatus(status, headers, host, clock)
-  const contentType = textOf(headers['content-type'])
-  if (contentType !== undefined && !AUDIO.test(contentType)) {
-    return unusable(`${host} sent ${shownType(contentType)} instead of audio`)
-  }
+  const wrongType = typeProblem(headers, host)
+  if (wrongType !== null) return wrongType
   const encoding = textOf(headers['content-encoding'])
   if (encoding === undefined || encoding.toLowerCase() === 'identity') return null
   return unusable(`${host} sent the recording compressed, which was not asked for`)
@@ -165,20 +161,7 @@ async function* whole(chunks: AsyncIterable<Uint8Array>, announced: number, host
   }
 }
 
-function unusable(message: string): ProviderError {
-  return new ProviderError('provider_failed', message, { repeat: 'idempotent', unusable: true })
-}
-
 function broken(error: unknown, host: string, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
   return new ProviderError('provider_failed', describeNetworkError(error, host), { repeat: 'idempotent' })
-}
-
-/** A media type without its parameters, and nothing where it is not one. */
-function shownType(contentType: string): string {
-  return /^[\w.+-]{1,40}\/[\w.+-]{1,60}/.exec(contentType)?.[0] ?? 'something'
-}
-
-function textOf(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header
 }

@@ -1,3 +1,4 @@
+import type { Dispatcher } from 'undici'
 import { parsePayload } from '../domain/event.ts'
 import { Secret } from '../domain/secret.ts'
 import { rejectionOfHost } from '../outgoing/guard.ts'
@@ -16,7 +17,11 @@ export interface Recording {
 export async function recordingOf(requests: Requests, path: string, signal?: AbortSignal): Promise<Recording> {
   const { status, headers } = await requests.send({ method: 'GET', path, name: path, headOnly: true }, signal)
   const here = new URL(path, requests.base)
-  if (!isRedirect(status)) return { url: new Secret(here.href), needsApiKey: true }
+  if (!isRedirect(status)) {
+    const problem = typeProblem(headers, here.host)
+    if (problem !== null) throw problem
+    return { url: new Secret(here.href), needsApiKey: true }
+  }
   const there = redirectedTo(here, headers.location)
   return { url: new Secret(there.href), needsApiKey: there.origin === here.origin }
 }
@@ -36,8 +41,28 @@ export function redirectedTo(from: URL, location: string | string[] | undefined)
 }
 
 function rejected(from: URL, why: string): ProviderError {
-  const message = `${from.host} answered with a redirect ${why}`
+  return unusable(`${from.host} answered with a redirect ${why}`)
+}
+
+/** What a recording is sent as. Storages call what they do not know `octet-stream`. */
+const AUDIO = /^(audio\/[\w.+-]+|(application|binary)\/octet-stream|application\/ogg)\s*(;|$)/i
+
+/** Why an answer from a host is not audio; null where it is, or does not say. */
+export function typeProblem(headers: Dispatcher.ResponseData['headers'], host: string): ProviderError | null {
+  const contentType = textOf(headers['content-type'])
+  if (contentType === undefined || AUDIO.test(contentType)) return null
+  const type = /^[\w.+-]{1,40}\/[\w.+-]{1,60}/.exec(contentType)?.[0]
+  return unusable(`${host} sent ${type ?? 'something'} instead of audio`)
+}
+
+/** The error of an answer that is no recording, and may never be one. */
+export function unusable(message: string): ProviderError {
   return new ProviderError('provider_failed', message, { repeat: 'idempotent', unusable: true })
+}
+
+/** The first value of a header. */
+export function textOf(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header
 }
 
 /**

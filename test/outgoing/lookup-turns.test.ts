@@ -41,6 +41,21 @@ t.test('a name that was answered promptly never waits for those that are not', a
   t.same(answered, ['good', 'good'])
 })
 
+t.test('only the names asked for lately are remembered', async (t) => {
+  const { ask, answer, asked } = trial(2)
+  for (let i = 0; i < 1_002; i++) {
+    for (const name of i < 10 ? [`${i}`] : [`${i}`, 'kept']) {
+      ask(name)
+      answer(name)
+    }
+  }
+  ask('silent')
+  asked.length = 0
+  ask('kept')
+  ask('0')
+  t.same(asked, ['kept'], 'the first is a new name again, which waits for its turn')
+})
+
 t.test('new names go before slow ones, and each gets its turn', async (t) => {
   const { ask, answer, asked } = trial(2)
   ask('slow')
