@@ -4,7 +4,7 @@ import { systemClock } from '../domain/clock.ts'
 import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import type { Webhook } from '../ultravox/client.ts'
-import { shownUrl } from '../ultravox/shown-url.ts'
+import { shownUrl, withoutQueries } from '../ultravox/shown-url.ts'
 import { webhooksInPlace } from '../ultravox/webhook-difference.ts'
 import { configOption } from './config-file.ts'
 import { ago, iso } from './instant.ts'
@@ -55,7 +55,9 @@ function listedWebhook(webhook: Webhook, configured: boolean, ours: readonly str
     configured,
     url: shownUrl(webhook.url),
     secrets: fingerprints.map((fingerprint) => ({ fingerprint, ours: ours.includes(fingerprint) })),
-    failures: webhook.recentFailures.toSorted((a, b) => a.at - b.at),
+    failures: webhook.recentFailures
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ at, failure }) => ({ at, failure: withoutQueries(failure) })),
   }
 }
 

@@ -11,7 +11,10 @@ export interface WantedAttachments {
   readonly recording: 'url' | 'file' | null
 }
 
-/** What was fetched for an attempt. Null where the provider has none, or it was waited for in vain; absent where it is not wanted. */
+/**
+ * What was fetched for an attempt. Null where the provider has none, or the wait for a usable one is over; absent where it
+ * is not wanted.
+ */
 export interface Attached {
   readonly kind: 'attached'
   /** JSON text of a list: the messages as the provider wrote them. */
@@ -33,7 +36,7 @@ export interface Attachments {
   /**
    * What is wanted of the event's call, or why it cannot be had. Never throws. Several that want the same at once share
    * one fetch, and what was fetched is kept for the event's other deliveries. `triedSince`: when the delivery was first
-   * tried (epoch milliseconds), null in its first attempt; nothing is waited for without end.
+   * tried (epoch milliseconds), null in its first attempt; the wait for a missing attachment is measured from it.
    */
   fetch(
     event: DeliveredEvent,

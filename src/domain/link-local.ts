@@ -9,7 +9,7 @@ const METADATA_IPV4 = ['100.100.100.200', '168.63.129.16', '192.0.0.192']
 const METADATA_IPV6 = ['fd00:ec2::254', 'fd00:ec2::23', 'fd20:ce::254', 'fd00:c1::a9fe:a9fe', 'fd00:42::42']
 const METADATA = new Set([...METADATA_IPV4, ...METADATA_IPV6.map((address) => groupsOf(address)!.join())])
 
-/** Names that lead to such an address wherever they resolve: for connections whose names a proxy resolves. */
+/** Names of metadata services. They matter where a proxy resolves names, so that no address can be checked. */
 const METADATA_HOSTS = new Set([
   'metadata.google.internal',
   'metadata.goog',

@@ -10,3 +10,8 @@ export function plainUrl(url: string): string {
   const { protocol, host, pathname } = new URL(url)
   return `${protocol}//${host}${pathname}`
 }
+
+/** A text that may quote URLs or paths, such as an HTTP client's error, without their users and queries. */
+export function withoutQueries(text: string): string {
+  return text.replace(/\/\/[^\s/?#@]+@/g, '//').replace(/\?[^\s'"<>()[\]{}]+/g, '?…')
+}

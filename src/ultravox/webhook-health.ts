@@ -1,7 +1,7 @@
 import { iso } from '../domain/iso.ts'
 import type { WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
-import { shownUrl } from './shown-url.ts'
+import { shownUrl, withoutQueries } from './shown-url.ts'
 import { sharedSecrets, type WantedWebhook, webhooksElsewhere, webhooksInPlace } from './webhook-difference.ts'
 
 /** Characters of the provider's word for a failure that are told. */
@@ -30,7 +30,8 @@ function absence({ url }: WantedWebhook, elsewhere: readonly Webhook[]): Webhook
 function unhealthy({ webhookId, url, recentFailures }: Webhook): WebhookProblem {
   // In which order they are listed is not documented.
   const last = recentFailures.toSorted((a, b) => a.at - b.at).at(-1)
-  const why = last === undefined ? '' : `; its last failure at ${iso(last.at)}: ${last.failure.slice(0, TOLD)}`
+  const why =
+    last === undefined ? '' : `; its last failure at ${iso(last.at)}: ${withoutQueries(last.failure).slice(0, TOLD)}`
   return { kind: 'unhealthy', message: `Ultravox calls the webhook ${webhookId} to ${shownUrl(url)} unhealthy${why}` }
 }
 

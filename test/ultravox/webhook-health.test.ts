@@ -39,3 +39,17 @@ t.test(
     t.match(webhookProblems(wanted, [{ ...other, secrets: foreign }]), [{ kind: 'missing' }])
   },
 )
+
+t.test('a failure that quotes the URL is told without its user and query', async (t) => {
+  const failures = [
+    "HTTPSConnectionPool(host='relay.test'): url: /in?key=hidden (timed out)",
+    'POST https://me:hidden@relay.test/in?key=hidden&b=hidden: 500',
+  ]
+  for (const failure of failures) {
+    const [problem] = webhookProblems(wanted, [
+      webhook('1', { status: 'unhealthy', recentFailures: [{ at: 0, failure }] }),
+    ])
+    t.match(problem, { kind: 'unhealthy', message: /relay\.test.*\/in\?….*(timed out|500)/ })
+    t.notMatch(problem, { message: /hidden/ })
+  }
+})
