@@ -14,6 +14,7 @@ export class RequestGate {
   #rate: Rate
   #perSecond: number
   #closedUntil = Number.NEGATIVE_INFINITY
+  #closedForMs = 0
 
   constructor(perSecond: number) {
     this.#perSecond = perSecond
@@ -36,10 +37,15 @@ export class RequestGate {
 
   /** Lets no request start for so long: the provider has asked for it. */
   close(ms: number, clock: Clock): void {
-    this.#closedUntil = Math.max(this.#closedUntil, clock.now() + ms)
+    const now = clock.now()
+    if (now + ms <= this.#closedUntil) return
+    this.#closedUntil = now + ms
+    this.#closedForMs = ms
   }
 
   #waitMs(now: number): number {
+    // A clock that was set back must not lengthen the wait.
+    this.#closedUntil = Math.min(this.#closedUntil, now + this.#closedForMs)
     return Math.max(this.#rate.waitMs(now), this.#closedUntil - now)
   }
 }

@@ -47,6 +47,20 @@ t.test('all clients with the same key share its rate, and the pause that the pro
   t.same(since(), [refusedAt + 30_000], 'the other waits for as long')
 })
 
+t.test('a clock that is set back does not lengthen the pause', async (t) => {
+  const gate = new RequestGates().of('https://api.test', new Secret('a'), 1)
+  let now = 1e12
+  const pauses: number[] = []
+  const pause = async (ms: number) => {
+    pauses.push(ms)
+    now += ms
+  }
+  gate.close(30_000, { now: () => now })
+  now -= 864e5
+  await gate.pass({ now: () => now }, pause, new AbortController().signal)
+  t.same(pauses, [30_000])
+})
+
 t.test('another key has a rate of its own, and a changed rate holds for all', async (t) => {
   const gates = new RequestGates()
   const gate = gates.of('https://api.test', new Secret('a'), 1)

@@ -100,8 +100,8 @@ export const ultravoxSchema = z.strictObject(
       .prefault(20)
       .meta({
         description:
-          'How many requests to the API start in a second at most, by all parts of the relay together. Ultravox allows 200 ' +
-          'for each key.',
+          'How many requests to the API start in a second at most, by all parts of a running relay together. Ultravox allows ' +
+          '200 for each key.',
       }),
     webhook: webhookSchema.optional().meta({ description: 'The webhook that is to exist there.' }),
     enrich: enrichSchema.prefault({}).meta({
