@@ -5,6 +5,7 @@ import { systemClock } from '../../src/domain/clock.ts'
 import { writeConfig } from '../daemon/relay-process.ts'
 import { freePort } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
+import { connectProxy } from '../targets/connect-proxy.ts'
 import { SELF_SIGNED, SELF_SIGNED_CRM } from '../targets/self-signed.ts'
 import { createFakeApi } from '../ultravox/fake-api.ts'
 import { Markers } from './markers.ts'
@@ -38,6 +39,7 @@ export async function markedRelay(t: Test) {
     collector: 400,
   })
   const proxy = await talkativeProxy(t)
+  const apiProxy = await connectProxy(t)
   const { origin } = service
   markers.add('server.tls.key', SELF_SIGNED.key, lines(SELF_SIGNED.key))
   markers.add('server.tls.cert', SELF_SIGNED.cert, lines(SELF_SIGNED.cert))
@@ -185,7 +187,11 @@ export async function markedRelay(t: Test) {
     ultravox: {
       apiKey: '${credential:api-key}',
       baseUrl: api.baseUrl,
-      webhook: { url: 'https://relay.test/webhooks/ultravox', source: 'ultravox' },
+      proxy: `http://${mark('ultravox.proxy: user')}:${mark('ultravox.proxy: password', ODD_IN_URL)}@${apiProxy.host}`,
+      webhook: {
+        url: `https://relay.test/webhooks/ultravox?key=${mark('ultravox.webhook.url: query')}`,
+        source: 'ultravox',
+      },
       reconcile: { every: '1h' },
     },
     admin: { listen: '127.0.0.1:0', token: '${ADMIN_TOKEN}' },

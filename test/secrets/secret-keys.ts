@@ -20,6 +20,7 @@ function keysIn(schema: unknown, path: readonly string[]): string[] {
       return keysIn(option, [...parent, String(tag.value)])
     })
   }
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => keysIn(option, path))
   if (schema instanceof z.ZodObject) {
     return Object.entries(schema.shape).flatMap(([name, field]) => keysIn(field, [...path, name]))
   }
