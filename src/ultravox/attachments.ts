@@ -262,6 +262,7 @@ async function recordingOfCall(
   signal: AbortSignal,
 ): Promise<Recording | null> {
   const recording = await client.recording(callId!, signal)
+  if (recording?.problem) throw recording.problem
   if (recording !== null || !isRecorded(body)) return recording
   throw new ProviderError('provider_failed', 'the call is recorded, and Ultravox has no recording of it (404) yet', {
     status: 404,

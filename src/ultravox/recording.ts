@@ -11,6 +11,8 @@ export interface Recording {
   readonly url: Secret
   /** Whether the URL is the API's own, where the key must be sent along; it must not be sent to any other. */
   readonly needsApiKey: boolean
+  /** Why what the API itself gives is no recording; null where it is one, or leads elsewhere. */
+  readonly problem: ProviderError | null
 }
 
 /** The API gives a recording itself or redirects to it: this asks which, and fetches nothing. */
@@ -18,12 +20,10 @@ export async function recordingOf(requests: Requests, path: string, signal?: Abo
   const { status, headers } = await requests.send({ method: 'GET', path, name: path, headOnly: true }, signal)
   const here = new URL(path, requests.base)
   if (!isRedirect(status)) {
-    const problem = typeProblem(headers, here.host)
-    if (problem !== null) throw problem
-    return { url: new Secret(here.href), needsApiKey: true }
+    return { url: new Secret(here.href), needsApiKey: true, problem: typeProblem(headers, here.host) }
   }
   const there = redirectedTo(here, headers.location)
-  return { url: new Secret(there.href), needsApiKey: there.origin === here.origin }
+  return { url: new Secret(there.href), needsApiKey: there.origin === here.origin, problem: null }
 }
 
 /**

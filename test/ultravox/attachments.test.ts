@@ -363,6 +363,17 @@ t.test(
   },
 )
 
+t.test('what the API itself gives and is not audio is not passed on as a URL either', async (t) => {
+  const { api, event, attachments } = await setUp(t)
+  for (const recording of ['url', 'file'] as const) {
+    api.misbehave({ kind: 'answer', status: 200, body: '{}' })
+    t.match(await attachments.fetch(event, { transcript: false, recording }, running), {
+      kind: 'failed',
+      error: /^recording: 127\.0\.0\.1:\d+ sent application\/json instead of audio$/,
+    })
+  }
+})
+
 t.test('a transcript that cannot be read is waited for no longer either', async (t) => {
   const { api, event, attachments, told } = await setUp(t, { maxWaitMs: 0 })
   api.misbehave({ kind: 'answer', status: 200, body: '<html>' }, { times: 2 })

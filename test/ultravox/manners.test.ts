@@ -168,12 +168,3 @@ t.test('a redirect of a recording to nowhere is an error', async (t) => {
   api.misbehave({ kind: 'answer', status: 302 })
   await t.rejects(client.recording(callId), { code: 'provider_failed', message: /a redirect to nowhere$/ })
 })
-
-t.test('an answer that is not audio is not a recording, also where only its URL is wanted', async (t) => {
-  const { api, client, callId } = await oneCall(t)
-  api.misbehave({ kind: 'answer', status: 200, body: '{}' })
-  await t.rejects(client.recording(callId), {
-    code: 'provider_failed',
-    message: /^127\.0\.0\.1:\d+ sent application\/json instead of audio$/,
-  })
-})
