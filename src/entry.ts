@@ -4,6 +4,7 @@ import { concealer } from './domain/concealer.ts'
 import { callIdOf } from './domain/event.ts'
 import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
+import { boundedCondition } from './expressions/bounded.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
 import type { ReceiverOptions } from './ingest/receiver.ts'
 import type { Source } from './ingest/source.ts'
@@ -44,11 +45,11 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
 }
 
 /**
- * The routes of a configuration; a condition that fails on a payload counts as true, and is logged: with the event's id,
+ * The routes of a configuration; a condition that fails on a payload or overruns counts as true, and is logged: with the event's id,
  * under which nothing is on record if it turns out to be a duplicate, and with its call's.
  */
 export function routing(configured: Config['routes'], logger: Logger): Entry['route'] {
-  const routes = configured.map(compileRoute)
+  const routes = configured.map((route) => compileRoute(route, boundedCondition))
   return (payload, source, eventId) =>
     routeEvent(routes, payload, source, (index, error) =>
       logger.warn(

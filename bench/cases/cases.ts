@@ -1,6 +1,7 @@
 import type { Case } from '../measure.ts'
 import { BACKLOG } from './backlog.ts'
 import { EVENT_LOOP } from './event-loop.ts'
+import { EXPRESSIONS } from './expressions.ts'
 import { FORWARDING, LATENCY } from './forwarding.ts'
 import { CLAIM, HISTORY, START } from './growth.ts'
 import { IDLE } from './idle.ts'
@@ -13,6 +14,7 @@ import { SLOW_DISK } from './slow-disk.ts'
 export const CASES: readonly Case[] = [
   ...INGEST,
   EVENT_LOOP,
+  ...EXPRESSIONS,
   SLOW_DISK,
   BACKLOG,
   FORWARDING,

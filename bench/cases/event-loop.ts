@@ -5,7 +5,7 @@ import { signedRequests } from '../requests.ts'
 import { loadWarm } from '../wrk.ts'
 
 /** The metric is the time from one look to the next, and so much of it is meant to pass. */
-const BETWEEN_LOOKS_MS = 10
+export const BETWEEN_LOOKS_MS = 10
 
 /**
  * By how much what the event loop has to do is late under full ingest: the relay's own metric, less the time between two looks.
@@ -30,7 +30,7 @@ export const EVENT_LOOP: Case = {
   },
 }
 
-async function delayMs(admin: string): Promise<number> {
+export async function delayMs(admin: string): Promise<number> {
   const metrics = await (await fetch(`http://${admin}/metrics`)).text()
   return Number(/^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(metrics)![1]) * 1_000
 }

@@ -1,9 +1,10 @@
 import { Command } from 'commander'
 import type { Config, RouteConfig } from '../config/config.ts'
-import { type Explanation, explainCondition } from '../domain/condition-explained.ts'
+import type { Explanation } from '../domain/condition-explained.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
 import { compileEventPattern } from '../domain/event-pattern.ts'
+import { boundedExplanation, TaskError } from '../expressions/bounded.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { readInput } from './input-file.ts'
 import { examples, jsonOption, print } from './printing.ts'
@@ -61,10 +62,20 @@ function sourceFor({ sources, routes }: Config, named: string | undefined): stri
 
 async function ask(route: RouteConfig, index: number, payload: Payload, source: string | undefined): Promise<Asked> {
   const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
-  const when = route.when === null ? null : await explainCondition(route.when, payload)
+  const when = route.when === null ? null : await explained(route.when, payload)
   const sourceMatches = route.sources === null ? null : route.sources.some((each) => each === source)
   const matches = eventMatches && sourceMatches !== false && (when?.holds ?? true)
   return { index, route, eventMatches, sourceMatches, when, matches }
+}
+
+/** A condition that overruns is explained by that alone. */
+async function explained(when: string, payload: Payload): Promise<Explanation> {
+  try {
+    return await boundedExplanation(when, payload)
+  } catch (error) {
+    if (!(error instanceof TaskError)) throw error
+    return { holds: true, value: undefined, error: error.message, fields: [] }
+  }
 }
 
 function documentOf({ index, route, eventMatches, sourceMatches, when, matches }: Asked): object {

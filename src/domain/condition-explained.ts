@@ -19,13 +19,20 @@ export async function explainCondition(text: string, payload: unknown): Promise<
   const expression = jsonata()(text)
   const paths = new Set([...pathsIn(expression.ast())].map((keys) => keys.join('.')))
   const fields = await Promise.all(
-    [...paths].map(async (path) => ({ path, value: await jsonata()(path).evaluate(payload) })),
+    [...paths].map(async (path) => ({ path, value: plain(await jsonata()(path).evaluate(payload)) })),
   )
   try {
-    return { holds: await condition(payload), value: await expression.evaluate(payload), error: null, fields }
+    return { holds: await condition(payload), value: plain(await expression.evaluate(payload)), error: null, fields }
   } catch (error) {
     return { holds: true, value: undefined, error: evaluationProblem(error), fields }
   }
+}
+
+/** A value without what JSONata adds to it, so that it can be sent to another process. */
+function plain(value: unknown): unknown {
+  const json = JSON.stringify(value)
+  if (json !== undefined) return JSON.parse(json)
+  return value === undefined ? undefined : 'a function'
 }
 
 /**

@@ -37,6 +37,32 @@ export interface Payload {
   readonly [key: string]: unknown
 }
 
+/** What payloads were read from. */
+const bodies = new WeakMap<Payload, Uint8Array>()
+
+/** The JSON text that a payload was read from; of one that was made here, one that is equal to it. */
+export function bodyOf(payload: Payload): Uint8Array {
+  return bodies.get(payload) ?? Buffer.from(JSON.stringify(payload))
+}
+
+/**
+ * A payload that has no more than makes an event's identity, of a body that was read elsewhere. `callId` as from
+ * `callIdOf`; null is one that no text can be read as.
+ */
+export function abridgedPayload(event: string, callId: string | null, body: Uint8Array): Payload {
+  const payload: Payload = { event, call: { callId } }
+  bodies.set(payload, body)
+  abridged.add(payload)
+  return payload
+}
+
+/** Whether a payload lacks what its body has. */
+export function isAbridged(payload: Payload): boolean {
+  return abridged.has(payload)
+}
+
+const abridged = new WeakSet<Payload>()
+
 /** Reads a body as an event's payload, or says what is wrong with it. Never throws. */
 export function parsePayload(body: Uint8Array): { readonly payload: Payload } | { readonly problem: string } {
   let value: unknown
@@ -50,7 +76,9 @@ export function parsePayload(body: Uint8Array): { readonly payload: Payload } | 
   }
   const { event } = value as { event?: unknown }
   if (typeof event !== 'string' || event === '') return { problem: 'the body has no string "event"' }
-  return { payload: value as Payload }
+  const payload = value as Payload
+  bodies.set(payload, body)
+  return { payload }
 }
 
 /** What bytes that are no UTF-8 are read as, whichever they are. */

@@ -18,7 +18,7 @@ export class ExpressionError extends Error {
  * Throws `ExpressionError` where the text is no JSONata. The compiled condition rejects where a payload makes it fail.
  */
 export function compileCondition(text: string): (payload: unknown) => Promise<boolean> {
-  compile(text, 0)
+  compile(text)
   const condition = jsonata()(`$boolean((${text}\n))`)
   return async (payload) => (await condition.evaluate(payload)) === true
 }
@@ -50,6 +50,11 @@ export function compileValue(text: string): (context: unknown) => Promise<unknow
   const [before, expression, after, ...more] = partsOf(text)
   const isOne = before === '' && typeof expression === 'object' && after === '' && more.length === 0
   return isOne ? async (context) => expression.evaluate(context) : compileTemplate(text)
+}
+
+/** The expressions of a text with `{{ JSONata }}` in it. Throws `ExpressionError` where a part is no JSONata. */
+export function expressionsIn(text: string): Expression[] {
+  return partsOf(text).filter((part) => typeof part !== 'string')
 }
 
 /** The text and the expressions of a template in turn, text first and last. */
@@ -102,7 +107,8 @@ function expressionAt(text: string, start: number): { expression: Expression; en
   throw problem ?? new ExpressionError('"{{" has no closing "}}"', start - 2)
 }
 
-function compile(text: string, offset: number): Expression {
+/** Compiles an expression that starts at this offset of a longer text. Throws `ExpressionError` where it is no JSONata. */
+export function compile(text: string, offset = 0): Expression {
   try {
     return jsonata()(text)
   } catch (error) {

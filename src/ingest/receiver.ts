@@ -1,6 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import { callIdOf, type NewEvent, type Payload, parsePayload } from '../domain/event.ts'
+import { callIdOf, type NewEvent, type Payload } from '../domain/event.ts'
+import { readPayload } from '../expressions/bounded.ts'
 import type { Outbox, Recorded } from '../outbox/outbox.ts'
 import { type Refusal, refusal, rejectionOf } from './refusal.ts'
 import type { IncomingRequest, Source } from './source.ts'
@@ -55,7 +56,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     const receivedAt = clock.now()
     const verdict = request.judge(request.body, receivedAt)
     if (!verdict.genuine) return { kind: 'refused', ...verdict }
-    const parsed = parsePayload(request.body)
+    const parsed = await readPayload(request.body)
     if ('problem' in parsed) return { ...refusal('payload_invalid', parsed.problem), signed: true }
     const { payload } = parsed
     const trace = traceOf(request.header('traceparent'), request.header('tracestate'))

@@ -3,6 +3,7 @@ import type { NewDelivery } from '../domain/delivery.ts'
 import type { Payload } from '../domain/event.ts'
 import { evaluationProblem } from '../domain/expression.ts'
 import { compileRoute, routeEvent } from '../domain/routing.ts'
+import { boundedCondition } from '../expressions/bounded.ts'
 import { configuredTarget } from './known-target.ts'
 
 /** Names the targets that a payload of a source goes to; a warning names `what` it belongs to. */
@@ -10,7 +11,7 @@ export type Router = (payload: Payload, source: string, what: string) => Promise
 
 /** The routes as they are today; a condition that fails on a payload counts as true, which `warn` is told once a route. */
 export function todaysRoutes(config: Config, warn: (text: string) => void): Router {
-  const routes = config.routes.map(compileRoute)
+  const routes = config.routes.map((route) => compileRoute(route, boundedCondition))
   const told = new Set<number>()
   return (payload, source, what) =>
     routeEvent(routes, payload, source, (index, error) => {

@@ -52,8 +52,8 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
     async send(delivery, signal) {
       const { event } = delivery
       // Nothing is awaited or made for the usual target, which sends what came in.
-      const content = compose === null ? null : await compose(event)
-      if (content?.kind === 'refused') return content
+      const content = compose === null ? null : await compose(delivery)
+      if (content !== null && content.kind !== 'content') return content
       const body = content?.body ?? event.body
       const contentType = own.contentType === null ? (content ?? event).contentType : null
       const parts = options.multipart ? multipart(body, contentType, delivery.recording) : null

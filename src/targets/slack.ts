@@ -1,16 +1,14 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
-import { parsePayload } from '../domain/event.ts'
-import { evaluationProblem } from '../domain/expression.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
+import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
 import { cutToSlackLimits, type SlackMessage } from './slack-limits.ts'
-import { defaultMessage } from './slack-message.ts'
-import { compileBlocks, compileText } from './slack-template.ts'
 import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
+import { problemOutcome, type TemplateOutcome } from './template-outcome.ts'
 import { USER_AGENT } from './user-agent.ts'
 
 export interface SlackTargetOptions {
@@ -44,23 +42,20 @@ export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Ta
   }
 }
 
-type Composer = (event: DeliveredEvent) => Promise<SlackMessage | Extract<Outcome, { kind: 'refused' }>>
+type Composer = (event: DeliveredEvent) => Promise<SlackMessage | TemplateOutcome>
 
-/** Makes the message, or says why this payload will never give one. */
+/** Makes the message, or says why there is none. */
 function composer({ text, blocks }: SlackTargetOptions): Composer {
-  const fillText = text === null ? null : compileText(text)
-  const fillBlocks = blocks === null ? null : compileBlocks(blocks)
+  const fill = boundedTemplate<'message'>({ kind: 'message', text, blocks })
   return async (event) => {
-    const parsed = parsePayload(event.body)
-    if ('problem' in parsed) return { kind: 'refused', error: `payload: ${parsed.problem}` }
-    const { payload } = parsed
     try {
+      const filled = await fill(event.body, viewOf(event))
       return cutToSlackLimits({
-        text: fillText === null ? defaultMessage(event, payload) : await fillText(payload),
-        ...(fillBlocks !== null && { blocks: await fillBlocks(payload) }),
+        text: filled.text,
+        ...(filled.blocks !== undefined && { blocks: JSON.parse(filled.blocks) as unknown[] }),
       })
     } catch (error) {
-      return { kind: 'refused', error: `template: ${evaluationProblem(error)}` }
+      return problemOutcome(error)
     }
   }
 }

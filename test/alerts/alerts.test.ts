@@ -27,7 +27,7 @@ function setUp(record: () => Promise<unknown> = async () => {}) {
     { events: ['relay.target.*'], when: null, to: ['ops'] },
     { events: ['relay.*'], when: 'target.name = "crm"', to: ['pager'] },
     { events: ['call.*'], when: null, to: ['crm'] },
-  ].map(compileRoute)
+  ].map((route) => compileRoute(route))
   const alerts = createAlerts({
     async record(event, targets) {
       recorded.push({ event, targets })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { concealer } from '../../src/domain/concealer.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { Secret } from '../../src/domain/secret.ts'
-import { keysIn } from '../../src/targets/body-template.ts'
+import { keysIn } from '../../src/expressions/body-template.ts'
 import { concealing } from '../../src/targets/concealing.ts'
 import { running, sampleDelivery } from './sample-delivery.ts'
 

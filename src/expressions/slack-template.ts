@@ -1,5 +1,5 @@
 import { compileTemplate } from '../domain/expression.ts'
-import { escapeSlack } from './slack-text.ts'
+import { escapeSlack } from '../targets/slack-text.ts'
 
 /** A value, or something with values in it, ready to be filled in from a payload. */
 export type Filling = (payload: unknown) => Promise<unknown>

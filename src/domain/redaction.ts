@@ -1,8 +1,13 @@
-import type { FieldPath } from '../domain/field-path.ts'
-import { JsonCursor } from '../domain/json-cursor.ts'
+import type { FieldPath } from './field-path.ts'
+import { JsonCursor } from './json-cursor.ts'
 
-/** A body without the fields that are not meant for the target. The same object where there was nothing to take out. */
-export type Redaction = (json: Uint8Array) => Uint8Array
+/** A body without the fields that are not meant for the target. */
+export interface Redacted {
+  /** The same object where there was nothing to take out. */
+  readonly json: Uint8Array
+  /** Whether each of the paths has led to something, in their order. */
+  readonly matched: readonly boolean[]
+}
 
 /** From, up to but without. */
 type Range = readonly [from: number, to: number]
@@ -17,11 +22,20 @@ const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x
  *
  * Only for what `JSON.parse` takes.
  */
-export function createRedaction(paths: readonly FieldPath[]): Redaction {
+export function createRedaction(paths: readonly FieldPath[]): (json: Uint8Array) => Redacted {
+  const ways = paths.map((rest, index) => ({ index, rest }))
   return (json) => {
-    const cuts = new Scan(json).cutsIn(paths)
-    return cuts.length === 0 ? json : without(json, cuts)
+    const matched = paths.map(() => false)
+    const cuts = new Scan(json, matched).cutsIn(ways)
+    return { json: cuts.length === 0 ? json : without(json, cuts), matched }
   }
+}
+
+/** What is left of a path on the way into a text. */
+interface Way {
+  /** Which of the paths it is. */
+  readonly index: number
+  readonly rest: FieldPath
 }
 
 function without(json: Uint8Array, cuts: readonly Range[]): Uint8Array {
@@ -40,25 +54,28 @@ class Scan {
   /** In the order of the text, none touching another's inside. */
   readonly #cuts: Range[] = []
 
-  constructor(json: Uint8Array) {
+  readonly #matched: boolean[]
+
+  constructor(json: Uint8Array, matched: boolean[]) {
     this.#cursor = new JsonCursor(json)
+    this.#matched = matched
   }
 
-  cutsIn(paths: readonly FieldPath[]): readonly Range[] {
+  cutsIn(paths: readonly Way[]): readonly Range[] {
     this.#cursor.skipBlanks()
     this.#value(paths)
     return this.#cuts
   }
 
   /** Moves past the value that starts here, cutting what `paths` lead to in it. */
-  #value(paths: readonly FieldPath[]): void {
+  #value(paths: readonly Way[]): void {
     const first = this.#cursor.byte
     if (paths.length > 0 && (first === OPEN_OBJECT || first === OPEN_LIST)) this.#members(first, paths)
     else this.#cursor.skipValue()
   }
 
   /** Moves past an object or a list. A member is cut together with the comma that its going makes one too many. */
-  #members(opening: number, paths: readonly FieldPath[]): void {
+  #members(opening: number, paths: readonly Way[]): void {
     const closing = opening === OPEN_OBJECT ? CLOSE_OBJECT : CLOSE_LIST
     /** Where what is cut of the members before the first one kept starts; it ends where that one starts. */
     let leading: number | undefined
@@ -69,7 +86,9 @@ class Scan {
     for (let index = 0; this.#cursor.byte !== closing; index++) {
       const start = this.#cursor.at
       const rest = further(paths, opening === OPEN_OBJECT ? this.#cursor.takeKey() : String(index))
-      if (rest.some((path) => path.length === 0)) {
+      const arrived = rest.filter((way) => way.rest.length === 0)
+      for (const way of arrived) this.#matched[way.index] = true
+      if (arrived.length > 0) {
         this.#cursor.skipValue()
         if (kept) this.#cuts.push([end, this.#cursor.at])
         else leading ??= start
@@ -91,6 +110,8 @@ class Scan {
 }
 
 /** The rests of the paths that lead through this key; an empty one has arrived at it. */
-function further(paths: readonly FieldPath[], key: string): FieldPath[] {
-  return paths.filter(([first]) => first === '*' || first === key).map((path) => path.slice(1))
+function further(paths: readonly Way[], key: string): Way[] {
+  return paths
+    .filter(({ rest: [first] }) => first === '*' || first === key)
+    .map(({ index, rest }) => ({ index, rest: rest.slice(1) }))
 }

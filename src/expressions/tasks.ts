@@ -1,0 +1,175 @@
+import { type Explanation, explainCondition } from '../domain/condition-explained.ts'
+import type { DeliveredEvent } from '../domain/delivery.ts'
+import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
+import { compile, compileCondition, compileTemplate, evaluationProblem, expressionsIn } from '../domain/expression.ts'
+import { type Cost, costOf, sumOf } from '../domain/expression-cost.ts'
+import type { FieldPath } from '../domain/field-path.ts'
+import { createRedaction } from '../domain/redaction.ts'
+import { defaultMessage } from '../targets/slack-message.ts'
+import { compileBody } from './body-template.ts'
+import { compileBlocks, compileText } from './slack-template.ts'
+
+/** Something to evaluate, as it is configured. It can be sent to another process. `identity` is no expression. */
+export type Task =
+  | { readonly kind: 'identity' }
+  | { readonly kind: 'condition'; readonly text: string }
+  | { readonly kind: 'explanation'; readonly text: string }
+  | { readonly kind: 'content'; readonly content: ContentTemplate }
+  | { readonly kind: 'message'; readonly text: string | null; readonly blocks: readonly unknown[] | null }
+
+/** The values that the tasks come to. */
+export interface Values {
+  identity: { readonly event: string; readonly callId: string | null }
+  condition: boolean
+  explanation: Explanation
+  content: FilledContent
+  /** A Slack message. Blocks are a JSON text, absent where they have no template. */
+  message: { readonly text: string; readonly blocks?: string }
+}
+
+/** What an HTTP target sends instead of the body as received. */
+export interface ContentTemplate {
+  readonly redact: readonly FieldPath[]
+  /** Names and templates. */
+  readonly headers: readonly (readonly [name: string, template: string])[]
+  /** Absent: the body as received, less what is redacted. */
+  readonly body?: unknown
+  /** Whether a body that comes to a text is sent as it is, not as JSON. */
+  readonly isPlain: boolean
+}
+
+export interface FilledContent {
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  /** Absent where the body is the one received; null where a template comes to nothing. */
+  readonly body?: string | Uint8Array | null
+  /** Whether each of the redacted paths has matched. */
+  readonly matched: readonly boolean[]
+}
+
+/** What the relay knows of an event beside its payload. */
+export interface EventView {
+  readonly id: string
+  readonly name: string
+  readonly callId: string | null
+  readonly source: string
+  /** ISO 8601. */
+  readonly receivedAt: string
+}
+
+export function viewOf({ eventId: id, event: name, callId, source, receivedAt }: DeliveredEvent): EventView {
+  return { id, name, callId, source, receivedAt: new Date(receivedAt).toISOString() }
+}
+
+/** What a task is evaluated on. `payload` is what `body` holds; `event` is null for conditions. */
+export interface Subject {
+  readonly body: Uint8Array
+  readonly payload: Payload
+  readonly event: EventView | null
+}
+
+/** A task that failed on a payload. The message quotes no value of it. */
+export class TaskError extends Error {}
+
+/** The body is no event's. */
+export class PayloadError extends TaskError {}
+
+export interface CompiledTask<T> {
+  /** Of its expressions on one payload; null where nothing is known to bound it. */
+  readonly cost: Cost | null
+  /** Rejects with `TaskError`. */
+  readonly evaluate: (subject: Subject) => Promise<T>
+}
+
+/** Throws `ExpressionError` where an expression is no JSONata. */
+export function compileTask<K extends Task['kind']>(task: Extract<Task, { kind: K }>): CompiledTask<Values[K]> {
+  const { cost, evaluate } = compiled(task) as CompiledTask<Values[K]>
+  return {
+    cost,
+    async evaluate(subject) {
+      try {
+        return await evaluate(subject)
+      } catch (error) {
+        throw new TaskError(evaluationProblem(error))
+      }
+    },
+  }
+}
+
+function compiled(task: Task): CompiledTask<Values[Task['kind']]> {
+  switch (task.kind) {
+    case 'identity':
+      return { cost: null, evaluate: async ({ payload }) => ({ event: payload.event, callId: callIdOf(payload) }) }
+    case 'condition': {
+      const condition = compileCondition(task.text)
+      return { cost: costOf(compile(task.text)), evaluate: ({ payload }) => condition(payload) }
+    }
+    case 'explanation':
+      compile(task.text)
+      return { cost: null, evaluate: ({ payload }) => explainCondition(task.text, payload) }
+    case 'content':
+      return compiledContent(task.content)
+    case 'message':
+      return compiledMessage(task.text, task.blocks)
+  }
+}
+
+function compiledContent({ redact, headers, body, isPlain }: ContentTemplate): CompiledTask<FilledContent> {
+  const redaction = createRedaction(redact)
+  const fills = headers.map(([name, text]) => [name, compileTemplate(text)] as const)
+  const fillBody = body === undefined ? null : compileBody(body)
+  return {
+    cost: costIn([headers, body]),
+    async evaluate({ body: received, payload, event }) {
+      const { json, matched } = redaction(received)
+      const context = contextOf(event!, json === received ? payload : parsed(json))
+      const filled: (readonly [string, string])[] = []
+      for (const [name, fill] of fills) filled.push([name, await fill(context)])
+      if (fillBody === null) return { headers: filled, matched, ...(json !== received && { body: json }) }
+      const value = await fillBody(context)
+      const text = isPlain && typeof value === 'string' ? value : (JSON.stringify(value) ?? null)
+      return { headers: filled, matched, body: text }
+    },
+  }
+}
+
+/** What templates see. `event` is the relay's view of it; the payload's own `event` is its name as text. */
+function contextOf(
+  { id, name, source, receivedAt }: EventView,
+  payload: { call?: unknown; attached?: unknown },
+): object {
+  return { event: { id, name, source, receivedAt }, call: payload.call, attached: payload.attached, payload }
+}
+
+/** Without the fields that are redacted it may have no `event` any more. */
+function parsed(json: Uint8Array): object {
+  return JSON.parse(new TextDecoder().decode(json)) as object
+}
+
+function compiledMessage(text: string | null, blocks: readonly unknown[] | null): CompiledTask<Values['message']> {
+  const fillText = text === null ? null : compileText(text)
+  const fillBlocks = blocks === null ? null : compileBlocks(blocks)
+  return {
+    cost: costIn([text, blocks]),
+    evaluate: async ({ payload, event }) => ({
+      text:
+        fillText === null
+          ? defaultMessage({ event: event!.name, callId: event!.callId }, payload)
+          : await fillText(payload),
+      ...(fillBlocks !== null && { blocks: JSON.stringify(await fillBlocks(payload)) }),
+    }),
+  }
+}
+
+/** Of the templates in a mapping, list or text. */
+function costIn(node: unknown): Cost | null {
+  if (typeof node === 'string') return sumOf(expressionsIn(node).map(costOf))
+  if (typeof node !== 'object' || node === null) return sumOf([])
+  return sumOf(Object.values(node).map(costIn))
+}
+
+/** Throws `PayloadError`. */
+export function subjectOf(body: Uint8Array, event: EventView | null): Subject {
+  const read = parsePayload(body)
+  if ('problem' in read) throw new PayloadError(read.problem)
+  return { body, payload: read.payload, event }
+}
