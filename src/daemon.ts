@@ -22,7 +22,7 @@ import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { lanesOf } from './lane-factory.ts'
-import { alertsLog, appLog, type Logger, laneLog, tracingLog, upkeepLog } from './logging.ts'
+import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upkeepLog } from './logging.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { newRequestId } from './request-id.ts'
 import { Launcher } from './targets/launcher.ts'
@@ -268,6 +268,7 @@ class Relay implements Daemon {
       wallClock: this.#clock,
       random: Math.random,
       log: this.#laneLog,
+      unmatched: unmatchedLog(this.#logger),
     })
   }
 

@@ -14,6 +14,8 @@ export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' |
   readonly launcher: Launcher
   readonly attachments: Attachments
   readonly tracing: Tracing
+  /** A redacted path of a target has led to nothing in this many events, of these names. */
+  readonly unmatched: (target: string, path: string, count: number, events: readonly string[]) => void
   /** What a signature and a span say is the time, which is not what a lane waits by. */
   readonly wallClock: Clock
 }
@@ -36,9 +38,11 @@ function laneOf(
   name: string,
   target: TargetConfig,
   directory: string,
-  { launcher, attachments, tracing, wallClock, ...rest }: LaneSurroundings,
+  { launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
 ): Lane {
-  const made = createTarget(name, target, directory, wallClock, launcher, attachments)
+  const made = createTarget(name, target, directory, wallClock, launcher, attachments, (path, count, events) =>
+    unmatched(name, path, count, events),
+  )
   return new Lane({
     ...rest,
     target: tracedTarget(made, target.type, tracing, wallClock),

@@ -147,6 +147,15 @@ export function laneLog(logger: Logger): LaneLog & LanesLog {
   }
 }
 
+/** Redacted paths that have led to nothing: perhaps they are misspelt, and what they were to take out is sent. */
+export function unmatchedLog(
+  logger: Logger,
+): (target: string, path: string, count: number, events: readonly string[]) => void {
+  return (target, path, count, events) => {
+    logger.warn({ target, path, eventsSeen: count, events }, 'redact path has matched nothing')
+  }
+}
+
 /** What is told of attachments beside the attempts, which tell of those that could not be fetched. */
 export function attachmentsLog(logger: Logger): AttachmentsLog {
   return {

@@ -11,13 +11,14 @@ import { createHttpTarget } from './targets/http.ts'
 import type { Launcher } from './targets/launcher.ts'
 import { createSlackTarget } from './targets/slack.ts'
 import type { Target } from './targets/target.ts'
+import type { OnUnmatched } from './targets/unmatched-paths.ts'
 
 export { withAttached } from './targets/attached-payload.ts'
 export { Launcher } from './targets/launcher.ts'
 
 /**
  * A target as it is configured, whose own secrets are kept out of the outcomes it gives. `directory`: see `Config`;
- * `attachments`: for one that has some attached.
+ * `attachments`: for one that has some attached; `onUnmatched`: see there.
  */
 export function createTarget(
   name: string,
@@ -26,9 +27,10 @@ export function createTarget(
   clock: Clock,
   launcher: Launcher,
   attachments: Attachments,
+  onUnmatched?: OnUnmatched,
 ): Target {
   const conceal = concealerOf(target)
-  const made = concealing(bareTarget(name, target, directory, clock, launcher, conceal), conceal)
+  const made = concealing(bareTarget(name, target, directory, clock, launcher, conceal, onUnmatched), conceal)
   return target.attach === null ? made : attaching(made, target.attach, attachments)
 }
 
@@ -44,10 +46,14 @@ function bareTarget(
   clock: Clock,
   launcher: Launcher,
   conceal: Conceal,
+  onUnmatched: OnUnmatched | undefined,
 ): Target {
   switch (target.type) {
     case 'http':
-      return createHttpTarget({ name, ...target, multipart: target.attach?.recording === 'file' }, clock)
+      return createHttpTarget(
+        { name, ...target, multipart: target.attach?.recording === 'file', ...(onUnmatched && { onUnmatched }) },
+        clock,
+      )
     case 'slack':
       return createSlackTarget({ name, ...target }, clock)
     case 'exec':

@@ -33,6 +33,7 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
     wallClock: { now: () => 7_000 },
     random: Math.random,
     log,
+    unmatched() {},
   })
   const { lane } = lanes.get('crm')!
   t.teardown(async () => {

@@ -1,4 +1,4 @@
-import type { FieldPath } from './field-path.ts'
+import { ANY_KEY, type FieldPath } from './field-path.ts'
 import { JsonCursor } from './json-cursor.ts'
 
 /** A body without the fields that are not meant for the target. */
@@ -109,9 +109,25 @@ class Scan {
   }
 }
 
-/** The rests of the paths that lead through this key; an empty one has arrived at it. */
+/**
+ * The rests of the paths that lead through this key; an empty one has arrived at it. Keys without quotes are also taken
+ * for one key with dots in it: `a.b` leads to `{"a":{"b":1}}` and to `{"a.b":1}`.
+ */
 function further(paths: readonly Way[], key: string): Way[] {
-  return paths
-    .filter(({ rest: [first] }) => first === '*' || first === key)
-    .map(({ index, rest }) => ({ index, rest: rest.slice(1) }))
+  const found: Way[] = []
+  for (const { index, rest } of paths) {
+    if (rest[0] === ANY_KEY || keyOf(rest[0]!) === key) found.push({ index, rest: rest.slice(1) })
+    let joined = rest[0]!
+    for (let length = 2; length <= rest.length && typeof joined === 'string' && joined.length < key.length; length++) {
+      const next = rest[length - 1]!
+      if (typeof next !== 'string') break
+      joined = `${joined}.${next}`
+      if (joined === key) found.push({ index, rest: rest.slice(length) })
+    }
+  }
+  return found
+}
+
+function keyOf(segment: FieldPath[number]): string {
+  return typeof segment === 'string' ? segment : segment.key
 }

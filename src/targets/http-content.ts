@@ -3,6 +3,7 @@ import { parseFieldPath } from '../domain/field-path.ts'
 import type { Secret } from '../domain/secret.ts'
 import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
 import { problemOutcome, type TemplateOutcome } from './template-outcome.ts'
+import { type OnUnmatched, UnmatchedPaths } from './unmatched-paths.ts'
 
 /** What a target gets instead of the body as it was received. Absent, null or empty: nothing is changed. */
 export interface ContentOptions {
@@ -14,6 +15,7 @@ export interface ContentOptions {
   readonly headers: Readonly<Record<string, Secret>>
   /** A configured content type; null where there is none. */
   readonly contentType: string | null
+  readonly onUnmatched?: OnUnmatched
 }
 
 /** The part of a request that depends on the event's content. */
@@ -30,7 +32,7 @@ export type ContentComposer = (delivery: Delivery) => Promise<Content | Template
 
 /** Makes the content, or says why there is none. Null where it is always the body as received. */
 export function createContentComposer(options: ContentOptions): ContentComposer | null {
-  const { redact = [], body: template, contentType } = options
+  const { redact = [], body: template, contentType, onUnmatched } = options
   const hasBody = template !== undefined && template !== null
   const headers = Object.entries(options.headers).map(([name, text]) => [name, text.reveal()] as const)
   if (redact.length === 0 && !hasBody && headers.length === 0) return null
@@ -44,10 +46,12 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
       isPlain: contentType !== null && !/\bjson\b/i.test(contentType),
     },
   })
+  const unmatched = onUnmatched === undefined ? undefined : new UnmatchedPaths(redact, onUnmatched)
 
-  return async ({ event }) => {
+  return async ({ event, attempts }) => {
     try {
       const filled = await fill(event.body, viewOf(event))
+      if (attempts === 0) unmatched?.count(event.event, filled.matched)
       const sent: string[] = []
       for (const [header, text] of filled.headers) {
         const value = text.trim()

@@ -11,6 +11,7 @@ import { multipart } from './multipart.ts'
 import { createSigner, type SignOptions } from './signing.ts'
 import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
+import type { OnUnmatched } from './unmatched-paths.ts'
 import { USER_AGENT } from './user-agent.ts'
 
 export interface HttpTargetOptions extends ConnectionOptions {
@@ -30,6 +31,8 @@ export interface HttpTargetOptions extends ConnectionOptions {
   readonly retryOn: readonly number[]
   /** Paths of fields to take out of the body, such as `call.systemPrompt`. */
   readonly redact?: readonly string[]
+  /** A redacted path has led to nothing for a while. */
+  readonly onUnmatched?: OnUnmatched
   /** What to send instead of the body: a mapping, list or text with `{{ JSONata }}` in its strings. */
   readonly body?: unknown
   /** Sends multipart/form-data, with the delivery's recording as a part of its own where it has one. Not with `sign`. */

@@ -27,6 +27,40 @@ t.test('fields are found inside of others, and * is any key or index', async (t)
   t.equal(redact(call, '*'), '{}')
 })
 
+t.test('keys with dots are found by a plain path, and any key by one in quotes', async (t) => {
+  const payload = (metadata: object) => JSON.stringify({ event: 'x', call: { metadata } })
+  const sip = payload({ 'ultravox.sip.caller_id': '+49 30 1', 'ultravox.sip.callee_id': 2 })
+  const left = payload({ 'ultravox.sip.callee_id': 2 })
+  t.equal(redact(sip, 'call.metadata.ultravox.sip.caller_id'), left)
+  t.equal(redact(sip, 'call.metadata."ultravox.sip.caller_id"'), left)
+  t.equal(redact(sip, 'call.metadata.`ultravox.sip.caller_id`'), left)
+  t.equal(redact(sip, 'call.metadata.ultravox.*.caller_id'), sip, '* is a whole key')
+  const nested = payload({ ultravox: { sip: { caller_id: 1 } }, 'ultravox.sip': { caller_id: 2, x: 3 } })
+  t.equal(
+    redact(nested, 'call.metadata.ultravox.sip.caller_id'),
+    payload({ ultravox: { sip: {} }, 'ultravox.sip': { x: 3 } }),
+  )
+  t.equal(
+    redact(nested, 'call.metadata."ultravox.sip".caller_id'),
+    payload({ ultravox: { sip: { caller_id: 1 } }, 'ultravox.sip': { x: 3 } }),
+  )
+  const odd = { 'a b': 1, '"': 2, '`': 3, '': 4, '*': 5, ' ': 6, ü: 7, 'x\ny': 8 }
+  const paths = ['"a b"', '`"`', '"`"', '""', '"*"', '`\u0020`'.replace('\\u0020', ' '), 'ü', '"x\\ny"']
+  t.equal(redact(payload(odd), ...paths.map((key) => `call.metadata.${key}`)), payload({}))
+  t.equal(
+    redact(payload(odd), 'call.metadata."*"'),
+    payload(Object.fromEntries(Object.entries(odd).filter(([key]) => key !== '*'))),
+  )
+  t.equal(redact('{"a.b":1,"call.metadata":{"x":1}}', 'a.b', 'call.metadata.x'), '{"call.metadata":{}}')
+})
+
+t.test('it says which of the paths have led to something', async (t) => {
+  const { matched } = createRedaction(['a.b', 'a.c', '"a.b"', 'l.*.x'].map(parseFieldPath))(
+    Buffer.from('{"a":{"b":1},"l":[1,{"x":2}]}'),
+  )
+  t.same(matched, [true, false, false, true])
+})
+
 t.test('where there is nothing to take out the body is the very same one', async (t) => {
   const body = Buffer.from('{"event":"x", "call" : {"n":1} }')
   t.equal(createRedaction([parseFieldPath('call.joinUrl'), parseFieldPath('event.x')])(body).json, body)

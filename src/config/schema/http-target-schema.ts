@@ -62,7 +62,8 @@ export const httpTargetSchema = z.strictObject({
     .prefault([])
     .meta({
       description:
-        'Fields to take out of the payload, such as call.systemPrompt; * is any key or index. All else stays as received.',
+        'Fields to take out of the payload, such as call.systemPrompt; * is any key or index, and any key can be written in ' +
+        'quotes, as in call.metadata."caller id". All else stays as received.',
     }),
   body: z
     .union([z.string().min(1), z.array(z.unknown()), z.record(z.string(), z.unknown())], {

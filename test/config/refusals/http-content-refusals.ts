@@ -37,6 +37,27 @@ export const httpContentRefusals: Refusals = {
     path: 'targets.crm.redact[0]',
     words: /call\.messages\.0\.text/,
   },
+  ...Object.fromEntries(
+    (
+      [
+        ['call.joinUrl.', /an empty key/],
+        ['.call.joinUrl', /an empty key/],
+        ['/call/joinUrl', /keys with dots between/],
+        ['call.messages.-1.text', /counts list indexes from 0/],
+        ['call.messages.**.text', /\* stands for a whole key/],
+        ['call.meta*', /\* stands for a whole key/],
+        ['call.caller id', /in quotes, as in call\.metadata\."caller id"/],
+        ["call.'id'", /in quotes/],
+        ['call."id', /quotes that do not enclose a whole key/],
+        ['call."id"x', /quotes that do not enclose a whole key/],
+        ['call.`id', /quotes that do not enclose a whole key/],
+        ['call."\\x"', /not valid JSON/],
+      ] as const
+    ).map(([path, words]) => [
+      `a redacted path that can match nothing: ${path}`,
+      { yaml: http(`redact: [▸'${path.replaceAll("'", "''")}']`), path: 'targets.crm.redact[0]', words },
+    ]),
+  ),
   'redact as text': {
     yaml: http('redact: ▸call.joinUrl'),
     path: 'targets.crm.redact',
