@@ -1,5 +1,6 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino'
 import type { Config } from './config/config.ts'
+import { printableJson } from './domain/printable.ts'
 import { isJournal, withPriorities } from './journal.ts'
 import { gatherLines, type LineWriter } from './line-writer.ts'
 
@@ -37,7 +38,10 @@ export function createLog({ level, shape }: LogOptions): Log {
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (level: string) => ({ level }) },
   }
-  const lines = shape === undefined ? asJson(destination) : { write: (json: string) => destination.write(shape(json)) }
+  const lines =
+    shape === undefined
+      ? asJson({ ...destination, write: (json) => destination.write(printableJson(json)) })
+      : { write: (json: string) => destination.write(shape(json)) }
   const logger = pino(options, lines)
   tellDropped(stdout, logger)
   return {

@@ -126,7 +126,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'target-factory.ts': ['domain', 'config', 'targets', 'expressions'],
   [TARGET_CONNECTION]: ['domain', 'config', 'outgoing', 'targets'],
   'logging.ts': [...ALL_BUT_CLI, 'certificate-watch.ts', 'tracing.ts'],
-  'log-output.ts': ['config', 'journal.ts', 'line-writer.ts'],
+  'log-output.ts': ['config', 'domain', 'journal.ts', 'line-writer.ts'],
   'journal.ts': [],
   'event-id.ts': ['domain', 'random-pool.ts'],
   'line-writer.ts': [],
@@ -300,6 +300,35 @@ t.test('chance comes in where things are put together', async (t) => {
   t.same(
     filesWith('Math.random', (node) => isAccess(node, 'Math.random')),
     ['cli/provider-client.ts', 'daemon.ts'],
+  )
+})
+
+t.test('everything printed goes through the functions that let no control character through', async (t) => {
+  const isStream = (node: ts.Node) =>
+    isAccess(node, 'process.stdout') ||
+    isAccess(node, 'process.stderr') ||
+    // const { stdout } = process
+    (ts.isVariableDeclaration(node) &&
+      ts.isObjectBindingPattern(node.name) &&
+      node.initializer?.getText() === 'process')
+  t.same(filesWith('process', isStream), ['cli/output.ts', 'cli/style.ts'])
+  const isWrite = (node: ts.Node) => ts.isPropertyAccessExpression(node) && node.name.text === 'write'
+  t.same(
+    filesWith('write', isWrite).filter((file) => file.startsWith('cli/')),
+    ['cli/confirm.ts', 'cli/output.ts'],
+    'in the commands nothing else writes to a stream that it was given',
+  )
+  t.same(
+    filesWith('console', (node) => ts.isIdentifier(node) && node.text === 'console'),
+    [],
+  )
+  t.same(
+    filesWith('fd', (node) => ts.isPropertyAssignment(node) && node.getText() === 'fd: 1'),
+    ['log-output.ts'],
+  )
+  t.same(
+    filesWith('Sync(', (node) => ts.isCallExpression(node) && /^write(File)?Sync\([12],/.test(node.getText())),
+    [],
   )
 })
 

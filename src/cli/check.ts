@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { exitStatus } from '../domain/errors.ts'
 import { configFile, configOption, loadOrProblems, loadTold } from './config-file.ts'
+import { writeJson, writeOut } from './output.ts'
 import { examples, jsonOption } from './printing.ts'
 
 /** Loads everything and starts nothing: 0 valid, 2 not. */
@@ -19,7 +20,7 @@ export function checkCommand(): Command {
         count(Object.keys(config.targets).length, 'target'),
         count(config.routes.length, 'route'),
       ]
-      process.stdout.write(`${file} is valid: ${counts.join(', ')}\n`)
+      writeOut(`${file} is valid: ${counts.join(', ')}\n`)
     })
 }
 
@@ -28,7 +29,7 @@ function printVerdict(file: string): void {
   const loaded = loadOrProblems(file)
   const problems = 'problems' in loaded ? loaded.problems : []
   const warnings = 'problems' in loaded ? [] : loaded.warnings
-  process.stdout.write(`${JSON.stringify({ file, valid: problems.length === 0, problems, warnings }, null, 2)}\n`)
+  writeJson({ file, valid: problems.length === 0, problems, warnings }, 2)
   if (problems.length > 0) process.exitCode = exitStatus('config_invalid')
 }
 

@@ -1,5 +1,6 @@
 import { Argument, Command } from 'commander'
 import { bashScript, type Completed, fishScript, zshScript } from './completion-scripts.ts'
+import { writeOut } from './output.ts'
 import { examples } from './printing.ts'
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript }
@@ -21,7 +22,7 @@ In fish, once:
 ${examples('completion bash', 'completion zsh', 'completion fish')}`,
     )
     .action((shell: keyof typeof SCRIPTS) => {
-      process.stdout.write(SCRIPTS[shell](program.name(), completed(program, [])))
+      writeOut(SCRIPTS[shell](program.name(), completed(program, [])))
     })
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { Option } from 'commander'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem, type Problem } from '../config/problem.ts'
+import { writeError } from './output.ts'
 
 const OWN = 'relay.yaml'
 const EXAMPLE = 'relay.example.yaml'
@@ -19,7 +20,7 @@ export function configFile(asked: string | undefined): string {
 /** Loads it and tells its warnings on stderr. Throws `ConfigError`. */
 export function loadTold(file: string): LoadedConfig {
   const loaded = loadConfig(file, process.env)
-  for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
+  for (const warning of loaded.warnings) writeError(`warning: ${formatProblem(warning)}\n`)
   return loaded
 }
 

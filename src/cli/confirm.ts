@@ -1,6 +1,8 @@
 import { createInterface } from 'node:readline'
 import { Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
+import { printable } from '../domain/printable.ts'
+import { ERRORS } from './output.ts'
 
 export interface ConsentOptions {
   readonly yes?: boolean
@@ -25,10 +27,11 @@ export function consentOptions(): Option[] {
  * one. Throws `usage` where nobody can be asked.
  */
 export async function confirm(
-  would: string,
+  what: string,
   yes: boolean | undefined,
-  { input, output }: Terminal = { input: process.stdin, output: process.stderr },
+  { input, output }: Terminal = { input: process.stdin, output: ERRORS },
 ): Promise<boolean> {
+  const would = printable(what)
   if (yes === true) {
     output.write(`${would}\n`)
     return true

@@ -9,6 +9,7 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { duration, iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { writeBytes } from './output.ts'
 import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { outcomeCell, stateStyle } from './states.ts'
@@ -56,7 +57,7 @@ export function showCommand(): Command {
 
 function printBytes(id: string, body: Uint8Array | null): void {
   if (body === null) throw new RelayError('not_found', `the payload of event ${id} is no longer on record`)
-  process.stdout.write(body)
+  writeBytes(body)
 }
 
 function shown(event: EventHistory, config: Config, now: number): string {

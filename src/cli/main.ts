@@ -1,13 +1,11 @@
 #!/usr/bin/env node
 import { ConfigError } from '../config/problem.ts'
 import { errorMessage, exitStatus, RelayError } from '../domain/errors.ts'
+import { endWithReader, printUncaught, writeError } from './output.ts'
 import { createProgram } from './program.ts'
 
-// Who reads may stop reading (`… | head`); that is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
-})
+endWithReader()
+printUncaught()
 
 try {
   const program = await createProgram(process.argv[2])
@@ -15,6 +13,6 @@ try {
 } catch (error) {
   // A RelayError is expected and says what to do; of anything else, the stack is wanted.
   const text = error instanceof RelayError ? errorMessage(error) : ((error as Error).stack ?? errorMessage(error))
-  process.stderr.write(`${error instanceof ConfigError ? '' : 'ultravox-relay: '}${text}\n`)
+  writeError(`${error instanceof ConfigError ? '' : 'ultravox-relay: '}${text}\n`)
   process.exitCode = error instanceof RelayError ? exitStatus(error.code) : 1
 }

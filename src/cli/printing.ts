@@ -1,4 +1,5 @@
 import { Option } from 'commander'
+import { terminalWidth, writeError, writeJson, writeOut } from './output.ts'
 import { type Cell, table } from './table.ts'
 
 /** `--json`, the same at every command: one document whose keys stay, though others may join them. */
@@ -8,18 +9,18 @@ export function jsonOption(): Option {
 
 /** Prints what a command has to say: its document for scripts, its text for people. */
 export function print(json: boolean | undefined, document: object, text: string): void {
-  process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text)
+  if (json === true) writeJson(document, 2)
+  else writeOut(text)
 }
 
 /** A table for standard output, cut to the terminal if it is one. */
 export function shownTable(heading: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  // A terminal that does not know its size says 0.
-  return table(heading, rows, (process.stdout.isTTY && process.stdout.columns) || undefined)
+  return table(heading, rows, terminalWidth())
 }
 
 /** Tells people something that is no part of the answer. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`)
+  writeError(`${text}\n`)
 }
 
 /** `1 delivery`, `17 deliveries`. */

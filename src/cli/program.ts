@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
+import { writeError, writeOut } from './output.ts'
 import { colorOption, setColor } from './style.ts'
 
 const USAGE_STATUS = 2
@@ -46,6 +47,7 @@ export async function createProgram(asked?: string): Promise<Command> {
     program.addCommand(completionCommand(program))
   }
   for (const command of withSubcommands(program)) {
+    command.configureOutput({ writeOut, writeErr: writeError })
     command.showHelpAfterError('(--help tells how it is used)').exitOverride((error) => {
       process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)
     })

@@ -1,3 +1,5 @@
+import { ERRORS, overwriteLine } from './output.ts'
+
 const CELLS = 30
 
 export interface ProgressBar {
@@ -7,10 +9,8 @@ export interface ProgressBar {
 }
 
 /** How far a work of known size has come, on stderr; nothing where that is no terminal. */
-export function createProgressBar(what: string, output: NodeJS.WriteStream = process.stderr): ProgressBar {
-  const write = (text: string) => {
-    if (output.isTTY) output.write(`\r\u001b[K${text}`)
-  }
+export function createProgressBar(what: string, output = ERRORS): ProgressBar {
+  const write = (text: string) => overwriteLine(text, output)
   return {
     show: (done, total) => write(`${what} ${bar(total === 0 ? 1 : done / total)}`),
     end: () => write(''),

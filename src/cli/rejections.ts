@@ -11,6 +11,7 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { writeBytes } from './output.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
@@ -86,7 +87,7 @@ function showCommand(): Command {
 /** Throws `not_found` where the body was not kept. */
 function printBytes({ rejectionId, body }: StoredRejection): void {
   if (body === null) throw new RelayError('not_found', `the body of rejection ${rejectionId} was not kept`)
-  process.stdout.write(body)
+  writeBytes(body)
 }
 
 function listed(rejections: readonly RejectionSummary[]): string {

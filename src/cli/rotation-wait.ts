@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import type { Webhook } from '../ultravox/client.ts'
 import { duration, iso } from './instant.ts'
+import { overwriteLine } from './output.ts'
 import { note } from './printing.ts'
 import { secretUses } from './relay-secrets.ts'
 import type { RotationState } from './rotation-state.ts'
@@ -75,9 +76,6 @@ function waitsFor(used: boolean, now: number, retriedUntil: number): string {
 }
 
 /** One line that changes, on a terminal; nothing elsewhere. */
-function progressLine(output: NodeJS.WriteStream = process.stderr) {
-  const show = (text: string) => {
-    if (output.isTTY) output.write(`\r\u001b[K${text}`)
-  }
-  return { show, end: () => show('') }
+function progressLine() {
+  return { show: (text: string) => overwriteLine(text), end: () => overwriteLine('') }
 }

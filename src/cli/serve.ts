@@ -10,6 +10,7 @@ import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { logLine } from './log-line.ts'
+import { isTerminal, styledText, writeError } from './output.ts'
 import { examples } from './printing.ts'
 
 /** Runs the daemon until SIGTERM or SIGINT. */
@@ -33,7 +34,7 @@ export function serveCommand(): Command {
       const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../log-output.ts')])
       const { logger, flush } = createLog({
         level: config.log.level,
-        ...(isPretty(options.logFormat) && { shape: logLine }),
+        ...(isPretty(options.logFormat) && { shape: (json) => styledText(logLine(json)) }),
       })
       const service = serviceOf(logger)
       const daemon = await startDaemon(config, {
@@ -52,7 +53,7 @@ export function serveCommand(): Command {
       service.ready(daemon)
       reloads.begin(() => service.reloading(() => reload(daemon, file, logger)))
       // The journal has the line above; people at a terminal get more.
-      if (process.env.JOURNAL_STREAM === undefined) process.stderr.write(banner(config, file, daemon.address))
+      if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
       logger.info({ signal: await stop }, 'relay stopping')
       await Promise.all([service.stopping(), daemon.stop()])
       logger.info('relay stopped')
@@ -64,7 +65,7 @@ export function serveCommand(): Command {
 
 /** journald is no terminal, and somebody who leads the lines into a file or another program wants to read them by one. */
 function isPretty(format: 'auto' | 'json' | 'pretty'): boolean {
-  return format === 'auto' ? process.stdout.isTTY === true : format === 'pretty'
+  return format === 'auto' ? isTerminal() : format === 'pretty'
 }
 
 function serviceOf(logger: Logger): Service {

@@ -4,9 +4,9 @@ import { systemClock } from '../domain/clock.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { writeJson, writeScreen } from './output.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
-import { screenful } from './screen.ts'
 import { statusText } from './status-report.ts'
 import { styled } from './style.ts'
 
@@ -46,13 +46,8 @@ export function statusCommand(): Command {
 
 /** One of many: on a terminal in the place of the one before, else after it. */
 function show(status: Status, json: boolean | undefined): void {
-  const { stdout } = process
-  if (json === true) {
-    stdout.write(`${JSON.stringify(statusDocument(status))}\n`)
-    return
-  }
-  const text = `${styled('dim', iso(status.now))}\n${statusText(status)}`
-  stdout.write(stdout.isTTY ? screenful(text, stdout.rows || Infinity) : `${text}\n`)
+  if (json === true) writeJson(statusDocument(status), 0)
+  else writeScreen(`${styled('dim', iso(status.now))}\n${statusText(status)}`)
 }
 
 /** Parses a number of seconds; in milliseconds. */

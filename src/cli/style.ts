@@ -21,7 +21,20 @@ export function styled(style: Style, text: string, stream: NodeJS.WriteStream = 
   return isColoured(stream) ? styleText(style, text, { validateStream: false }) : text
 }
 
-function isColoured(stream: NodeJS.WriteStream): boolean {
+/** Whether a stream shows styles. */
+export function isColoured(stream: NodeJS.WriteStream): boolean {
   if (mode !== 'auto') return mode === 'on'
   return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+}
+
+/** What `styled` puts before and after a text. */
+const ESCAPE = '\u001b'
+const MARK = new RegExp(`(${ESCAPE}\\[(?:1|2|22|31|32|33|36|39)m)`)
+
+/** A text with styles in it, whose pieces between these have gone through `shape`. */
+export function betweenStyles(text: string, shape: (piece: string) => string): string {
+  return text
+    .split(MARK)
+    .map((piece, index) => (index % 2 === 1 ? piece : shape(piece)))
+    .join('')
 }

@@ -7,6 +7,7 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { eventKindOptions } from './filters.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
+import { writeJson, writeOut } from './output.ts'
 import { parseLimit } from './paging.ts'
 import { examples, note } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
@@ -61,7 +62,8 @@ export function tailCommand(): Command {
 
 async function tail(operator: OutboxOperator, filter: JournalFilter, { lines, follow, json }: Options): Promise<void> {
   const show = (entries: readonly JournalEntry[]) => {
-    process.stdout.write(entries.map(json === true ? jsonLine : entryLine).join(''))
+    if (json === true) for (const entry of entries) writeJson(entryDocument(entry), 0)
+    else writeOut(entries.map(entryLine).join(''))
   }
   if (follow !== true) {
     const { entries } = await operator.newestEntries(filter, lines)
@@ -78,10 +80,6 @@ async function tail(operator: OutboxOperator, filter: JournalFilter, { lines, fo
     reached = page.position
     show(page.entries)
   }, POLL_MS)
-}
-
-function jsonLine(entry: JournalEntry): string {
-  return `${JSON.stringify(entryDocument(entry))}\n`
 }
 
 /** Throws `usage` where `--only` asks for what another option leaves out. */

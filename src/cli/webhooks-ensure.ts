@@ -16,6 +16,7 @@ import {
 } from '../ultravox/webhook-difference.ts'
 import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
+import { writeOut } from './output.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 import { accountOption } from './provider-client.ts'
 import { bringToRelay, secretsOfRelay } from './relay-secrets.ts'
@@ -76,7 +77,7 @@ async function ensure(account: Account, options: Options): Promise<void> {
   }
   const shown = changesText(plan)
   if (options.json === true) note(shown)
-  else process.stdout.write(`${shown}\n`)
+  else writeOut(`${shown}\n`)
   if (plan.action === 'create') tellOfOthers(plan.wanted, allRegistered)
   if (dryRun) return tell(plan.registered?.webhookId ?? null, '')
   if (!(await confirm(`1 webhook will be ${done(plan)} at Ultravox`, options.yes))) return

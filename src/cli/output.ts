@@ -1,0 +1,77 @@
+import { printable, printableJson } from '../domain/printable.ts'
+import { screenful } from './screen.ts'
+import { betweenStyles, isColoured } from './style.ts'
+
+/*
+ * Everything that a command prints goes through this file (test/architecture.test.ts), so that no text from a provider, a
+ * payload, a file or an argument reaches the terminal as anything but text.
+ */
+
+/** Where progress and prompts go. */
+export const ERRORS: NodeJS.WriteStream = process.stderr
+
+const CLEAR_LINE = '\r\u001b[K'
+
+/** Prints text on stdout; styles of `styled` in it stay. */
+export function writeOut(text: string): void {
+  process.stdout.write(styledText(text))
+}
+
+/** Prints text on stderr. Styles in it do not stay. */
+export function writeError(text: string): void {
+  process.stderr.write(printable(text))
+}
+
+/** Prints JSON on stdout: `indent` spaces a level, 0 for a line of its own. */
+export function writeJson(document: unknown, indent: number): void {
+  process.stdout.write(`${printableJson(JSON.stringify(document, null, indent))}\n`)
+}
+
+/** Prints bytes as they are; at a terminal, as text. */
+export function writeBytes(bytes: Uint8Array): void {
+  process.stdout.write(isTerminal() ? printable(Buffer.from(bytes).toString('utf8')) : bytes)
+}
+
+/** Prints text in the place of the one before, at a terminal; else after it. */
+export function writeScreen(text: string): void {
+  const { isTTY, rows } = process.stdout
+  process.stdout.write(isTTY ? screenful(styledText(text), rows || Infinity) : `${printable(text)}\n`)
+}
+
+/** Prints a line in the place of the one before; nothing where that is no terminal. */
+export function overwriteLine(text: string, output = ERRORS): void {
+  if (output.isTTY) output.write(`${CLEAR_LINE}${printable(text)}`)
+}
+
+/** Whether stdout is a terminal. */
+export function isTerminal(): boolean {
+  return process.stdout.isTTY === true
+}
+
+/** Columns of the terminal that stdout is; undefined where it is none, or does not know. */
+export function terminalWidth(): number | undefined {
+  return (isTerminal() && process.stdout.columns) || undefined
+}
+
+/** Ends the command without an error when the reader of stdout closes it (`… | head`). */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
+}
+
+/** Prints what nothing has caught as Node does, and ends as Node does. */
+export function printUncaught(): void {
+  if (process.listenerCount('uncaughtException') > 0) return
+  process.on('uncaughtException', (error: unknown) => {
+    writeError(`${(error as Error | undefined)?.stack ?? String(error)}\n`)
+    process.exit(1)
+  })
+}
+
+/** Text for stdout in which nothing but the styles of `styled` is acted on by a terminal. */
+export function styledText(text: string): string {
+  if (!isColoured(process.stdout)) return printable(text)
+  return betweenStyles(text, printable)
+}
