@@ -9,6 +9,7 @@ import { eventsApi } from './api/events.ts'
 import { rejectionsApi } from './api/rejections.ts'
 import { relayApi } from './api/relay.ts'
 import { targetsApi } from './api/targets.ts'
+import { takeInputExactly } from './exact-input.ts'
 import { type HealthOptions, health, OPEN_PATHS } from './health.ts'
 import { describe } from './openapi.ts'
 
@@ -34,9 +35,9 @@ export async function createAdminApp(options: AdminAppOptions): Promise<FastifyI
     genReqId: options.newRequestId,
     bodyLimit: BODY_LIMIT_BYTES,
     rewriteUrl: ({ url }) => decodableUrl(url!),
-    // What is not known is refused, not taken away: a slip in a filter would mean everything. And bounds are to hold for
-    // Infinity too (`limit=1e999`), which ajv would pass over as no number to compare.
-    ajv: { customOptions: { removeAdditional: false, strictNumbers: false } },
+    // What is not known is an error and is not taken away: a slip in a filter would mean everything. And bounds are to hold
+    // for Infinity too (`limit=1e999`), which ajv would pass over as no number to compare.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, strictNumbers: false } },
     schemaErrorFormatter: ([error], place) => {
       const { additionalProperty } = error!.params as { additionalProperty?: string }
       if (additionalProperty !== undefined)
@@ -48,6 +49,7 @@ export async function createAdminApp(options: AdminAppOptions): Promise<FastifyI
   app.setSerializerCompiler(() => JSON.stringify)
   app.addHook('onRequest', async (request, reply) => void reply.header(REQUEST_ID_HEADER, request.id))
   answerErrors(app, options.log)
+  takeInputExactly(app)
   guard(app, options.access)
   await describe(app, options.access.token !== null)
   app.after(() => {

@@ -1,4 +1,4 @@
-const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c]
+const [QUOTE, COLON, BACKSLASH, COMMA] = [0x22, 0x3a, 0x5c, 0x2c]
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
 
 /**
@@ -57,6 +57,21 @@ export class JsonCursor {
     if (this.byte === COLON) this.at++
     this.skipBlanks()
     return JSON.parse(text) as string
+  }
+
+  /** The keys of the object that the text is, in their order, each as often as it is there; none of any other value. */
+  *keys(): Generator<string> {
+    this.skipBlanks()
+    if (this.byte !== OPEN_OBJECT) return
+    this.at++
+    this.skipBlanks()
+    while (!this.ended && this.byte !== CLOSE_OBJECT) {
+      yield this.takeKey()
+      this.skipValue()
+      this.skipBlanks()
+      if (this.byte === COMMA) this.at++
+      this.skipBlanks()
+    }
   }
 
   #skipString(): void {

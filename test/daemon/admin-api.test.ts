@@ -36,7 +36,7 @@ async function running(t: Test) {
 }
 
 t.test('on one relay', async (t) => {
-  const { get, post, list, json, target, relay, directory } = await running(t)
+  const { get, post, postText, list, json, target, relay, directory } = await running(t)
 
   await t.test('lists and documents are those of the commands', async (t) => {
     const event = (await list('/api/events')).events![0]!.eventId
@@ -107,6 +107,81 @@ t.test('on one relay', async (t) => {
     const text = await post('/api/deliveries/retry', undefined, { 'content-type': 'text/plain' })
     t.match(text.json(), { error: 'invalid_request' }, 'a form of some page')
     t.equal((await list('/api/deliveries?state=dead')).deliveries.length, 2)
+  })
+
+  await t.test('no value is taken for another one, and nothing is passed over', async (t) => {
+    const before = (await list('/api/deliveries?state=dead')).deliveries
+    for (const [body, message] of [
+      [{ target: 'crm', dryRun: null }, /dryRun must be boolean/],
+      [{ target: 'crm', dryRun: 'false' }, /dryRun must be boolean/],
+      [{ target: 'crm', dryRun: 0 }, /dryRun must be boolean/],
+      [{ target: 'crm', dryRun: '' }, /dryRun must be boolean/],
+      [{ target: 'crm', dryRun: [true] }, /dryRun must be boolean/],
+      [{ target: ['crm'] }, /target must be string/],
+      [{ target: null }, /target must be string/],
+      [{ target: 7 }, /target must be string/],
+      [{ target: '' }, /target must NOT have fewer than 1 characters/],
+      [{ error: '' }, /error must NOT have fewer than 1 characters/],
+      [{ ids: 1 }, /ids must be array/],
+      [{ ids: ['1'] }, /ids\/0 must be integer/],
+      [{ ids: [1.5] }, /ids\/0 must be integer/],
+      [{ ids: [true] }, /ids\/0 must be integer/],
+      [{ state: 'dead' }, /state must be array/],
+      [{ state: [] }, /state must NOT have fewer than 1 items/],
+      [{ eventId: [] }, /eventId must NOT have fewer than 1 items/],
+      [[], /body must be object/],
+      [null, /body must be object/],
+      [7, /body must be object/],
+    ] as const) {
+      const answer = await post('/api/deliveries/retry', body)
+      t.equal(answer.status, 400, `${JSON.stringify(body)}: ${answer.text}`)
+      t.match(answer.json(), { error: /^(usage|invalid_request)$/, message })
+    }
+    for (const [path, text, message, type = 'application/json'] of [
+      ['deliveries/retry', '{"target":"crm","dryRun":true,"dryRun":false}', /"dryRun" is there twice/],
+      ['deliveries/retry', '{"target":"crm","dryRun":true,"dry\\u0052un":false}', /"dryRun" is there twice/],
+      ['deliveries/retry', '{"ids":[9007199254740993]}', /ids\/0 must be <= /],
+      ['deliveries/retry', '{"ids":[1e999]}', /ids\/0 must be <= /],
+      ['deliveries/retry', '', /[Bb]ody cannot be empty/],
+      ['deliveries/retry', '{"target":"crm"}', /content-type: application\/json/, 'text/plain'],
+      ['deliveries/retry', 'target=crm', /content-type: application\/json/, 'application/x-www-form-urlencoded'],
+      ['deliveries/retry?dryRun=true', '{"target":"crm"}', /querystring: "dryRun" is not known/],
+      ['targets/crm/pause?dryRun', undefined, /querystring: "dryRun" is not known/],
+      ['targets/crm/pause', '{"dryRun":true}', /body: "dryRun" is not known/],
+      ['targets/crm/pause', '[]', /body: must be object/],
+      ['reload', '{"dryRun":true}', /body: "dryRun" is not known/],
+      ['reload', 'true', /body: must be object/],
+    ] as const) {
+      const answer = await postText(`/api/${path}`, text, type)
+      t.ok([400, 415].includes(answer.status), `${path} ${text}: ${answer.text}`)
+      t.match(answer.json(), { message })
+    }
+    for (const path of [
+      'deliveries?limit=',
+      'deliveries?limit=0x10',
+      'deliveries?limit=1e1',
+      'deliveries?limit=%205',
+      'deliveries?limit=NaN',
+      'deliveries?limit=1&limit=2',
+      'deliveries?target=crm&target=later',
+      'deliveries?target=',
+      'deliveries?state=',
+      'deliveries?state[]=dead',
+      'rejections?kept=1',
+      'rejections?kept=',
+      'rejections?kept=null',
+      'rejections?kept=true&kept=false',
+      'deliveries/1e0',
+      'deliveries/0x1',
+      'status?target=crm',
+      'targets?limit=1',
+    ]) {
+      t.equal((await get(`/api/${path}`)).status, 400, path)
+    }
+    t.same((await list('/api/deliveries?state=dead')).deliveries, before, 'nothing was done')
+    t.match(await target('crm'), { pausedByCommand: false })
+    t.equal((await post('/api/targets/crm/resume', {})).status, 200, 'an empty object asks for nothing')
+    t.ok((await list('/api/deliveries?state=dead&state=pending')).deliveries.length > before.length)
   })
 
   await t.test('the API is described, and answers as it is described', async (t) => {

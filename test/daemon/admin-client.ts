@@ -11,6 +11,7 @@ export interface AdminAnswer {
 export interface AdminClient {
   get(path: string, headers?: Record<string, string>): Promise<AdminAnswer>
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<AdminAnswer>
+  postText(path: string, text: string | undefined, contentType: string): Promise<AdminAnswer>
 }
 
 /** Where a relay's admin listener is, as it said last: `127.0.0.1:1234` or `unix:/path`. */
@@ -29,6 +30,7 @@ export function adminClient(address: string): AdminClient {
     return { status: answer.statusCode, headers: answer.headers, text, json: () => JSON.parse(text) }
   }
   return {
+    postText: (path, text, type) => ask('POST', path, text === undefined ? {} : { 'content-type': type }, text),
     get: (path, headers = {}) => ask('GET', path, headers),
     post: (path, body, headers = {}) =>
       body === undefined

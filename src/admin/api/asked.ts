@@ -1,7 +1,7 @@
 import { INSTANT_FORM, readInstant } from '../../documents/instants.ts'
 import { REJECTION_REASONS } from '../../documents/rejection-causes.ts'
 import { RelayError } from '../../domain/errors.ts'
-import { flag, type Schema, text } from './shapes.ts'
+import { flag, type Schema, word } from './shapes.ts'
 
 /** Most rows of a list. */
 const MOST_ROWS = 1_000
@@ -12,27 +12,27 @@ const time: Schema = { type: 'string', description: 'An ISO time (UTC) or an age
 const received = { since: time, until: time }
 
 export const eventKeys = {
-  source: text,
-  event: { type: 'string', description: 'A name; * stands for any run of characters.' },
-  call: { type: 'string', description: 'The id of a call.' },
+  source: word,
+  event: { ...word, description: 'A name; * stands for any run of characters.' },
+  call: { ...word, description: 'The id of a call.' },
   ...received,
 } as const satisfies Record<string, Schema>
 
 /** `states`: those that it can be about. */
 export function deliveryKeys(states: Schema): Record<string, Schema> {
   return {
-    target: text,
+    target: word,
     state: states,
     ...eventKeys,
-    eventId: { type: 'array', maxItems: MOST_IDS, items: text },
-    error: { type: 'string', description: 'A piece of the last error.' },
+    eventId: { type: 'array', minItems: 1, maxItems: MOST_IDS, items: word },
+    error: { ...word, description: 'A piece of the last error.' },
   }
 }
 
 export const rejectionKeys = {
   reason: { type: 'string', enum: [...REJECTION_REASONS] },
-  source: text,
-  peer: text,
+  source: word,
+  peer: word,
   ...received,
   kept: { type: 'boolean', description: 'On record with its body: it can be admitted.' },
 } as const satisfies Record<string, Schema>

@@ -9,7 +9,7 @@ import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../.
 import type { DeliveryFilter } from '../../outbox/operator.ts'
 import { type Action, type AskedAs, actionBody, asked, deliveryKeys, listQuery, named } from './asked.ts'
 import { type AdminOperator, type ApiContext, answers, MOST_CHANGED, page, refuseTooMany, warnings } from './context.ts'
-import { count, deliveryStates, flag, object, shape } from './shapes.ts'
+import { count, deliveryStates, flag, id, object, shape } from './shapes.ts'
 
 const tags = ['deliveries']
 
@@ -43,7 +43,7 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
         tags,
         operationId: 'getDelivery',
         summary: 'One delivery with all of its attempts',
-        params: object({ id: { type: 'integer', minimum: 1 } }),
+        params: object({ id }),
         response: answers(shape('DeliveryHistory'), 400, 404),
       },
     },
@@ -80,7 +80,7 @@ function actionRoute(
         tags,
         operationId: `${name}Deliveries`,
         summary,
-        body: actionBody({ type: 'integer', minimum: 1 }, deliveryKeys(deliveryStates(action.possible))),
+        body: actionBody(id, deliveryKeys(deliveryStates(action.possible))),
         response: answers(result, 400, 404),
       },
     },

@@ -9,7 +9,7 @@ import { readPage } from '../../operations/pages.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../../operations/replay.ts'
 import { type Action, type AskedAs, actionBody, asked, eventKeys, listQuery, named } from './asked.ts'
 import { type ApiContext, answers, page, refuseTooMany, warnings } from './context.ts'
-import { count, eventStates, flag, object, shape, text } from './shapes.ts'
+import { count, eventStates, flag, object, shape, text, word } from './shapes.ts'
 
 const tags = ['events']
 
@@ -93,7 +93,7 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
 }
 
 function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiContext): void {
-  const to = { ...text, description: 'To this target only, whatever the routes say.' }
+  const to = { ...word, description: 'To this target only, whatever the routes say.' }
   const result = object({
     matched: count,
     targets: { type: 'object', additionalProperties: count },
@@ -108,7 +108,7 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
         tags,
         operationId: 'replayEvents',
         summary: 'Send events once more',
-        body: actionBody(text, { ...eventKeys, to }),
+        body: actionBody(word, { ...eventKeys, to }),
         response: answers(result, 400, 404),
       },
     },

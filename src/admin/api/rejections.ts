@@ -14,7 +14,7 @@ import { type AskedRejections, rejectionFilter } from '../../operations/filters.
 import { readPage } from '../../operations/pages.ts'
 import { type Action, type AskedAs, actionBody, asked, listQuery, named, rejectionKeys } from './asked.ts'
 import { type ApiContext, answers, page, refuseTooMany, warnings } from './context.ts'
-import { count, flag, listOf, object, shape, text } from './shapes.ts'
+import { count, flag, id, listOf, object, shape, text } from './shapes.ts'
 
 const tags = ['rejections']
 
@@ -47,7 +47,7 @@ export function rejectionsApi(app: FastifyInstance, context: ApiContext): void {
         tags,
         operationId: 'getRejection',
         summary: 'One refused request: why, its headers, and its body if it was kept',
-        params: object({ id: { type: 'integer', minimum: 1 } }),
+        params: object({ id }),
         response: answers(shape('StoredRejection'), 400, 404),
       },
     },
@@ -81,7 +81,7 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
         operationId: 'admitRejections',
         summary:
           'Take kept requests in as if they had come in time; those with a stale timestamp unless said otherwise',
-        body: actionBody({ type: 'integer', minimum: 1 }, rejectionKeys),
+        body: actionBody(id, rejectionKeys),
         response: answers(result, 400, 404, 409),
       },
     },

@@ -4,6 +4,10 @@ import { DELIVERY_STATES, EVENT_STATES } from '../../operations/filters.ts'
 export type Schema = Readonly<Record<string, unknown>>
 
 export const text: Schema = { type: 'string' }
+/** A filter or a name: an empty one would match nothing, or everything. */
+export const word: Schema = { type: 'string', minLength: 1 }
+/** An id. Larger numbers are rounded when they are parsed, and would name something else. */
+export const id: Schema = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
 export const count: Schema = { type: 'integer', minimum: 0 }
 export const flag: Schema = { type: 'boolean' }
 export const instant: Schema = { type: 'string', format: 'date-time' }
@@ -135,10 +139,10 @@ export const SHAPES = {
   }),
 } as const satisfies Record<string, Schema>
 
-export const eventStates: Schema = { type: 'array', items: { type: 'string', enum: [...EVENT_STATES] } }
+export const eventStates: Schema = { type: 'array', minItems: 1, items: { type: 'string', enum: [...EVENT_STATES] } }
 
 export function deliveryStates(states: readonly string[]): Schema {
-  return { type: 'array', items: { type: 'string', enum: [...states] } }
+  return { type: 'array', minItems: 1, items: { type: 'string', enum: [...states] } }
 }
 
 /** One of the shapes, by its name. */
