@@ -58,3 +58,17 @@ t.test("the relay's own events are taken only by patterns that ask for them", as
   }
   t.ok(compileEventPattern('*')('relayed.call'), 'a name that only looks a little like one is any event')
 })
+
+t.test('a pattern means what its regular expression would, and never goes back', async (t) => {
+  const few = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 8 })
+  const name = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 12 })
+  fc.assert(
+    fc.property(few, name, (pattern, event) => {
+      const expected = new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(event)
+      return compileEventPattern(pattern)(event) === expected
+    }),
+    { numRuns: 2_000 },
+  )
+  // A regular expression would take longer than there is.
+  t.equal(compileEventPattern(`${'*a'.repeat(20)}*b`)('a'.repeat(100_000)), false)
+})
