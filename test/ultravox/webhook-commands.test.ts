@@ -199,7 +199,7 @@ t.test('what is not configured, or cannot be had, is said with what to write', a
   t.match(await none.run('webhooks list'), { code: 0 })
   const { run, write, changes } = await webhookRelay(t)
   write(URL_WANTED, { ultravox: undefined })
-  t.match(await run('webhooks list'), { code: 2, stderr: /says nothing of Ultravox's side.*apiKey:/s })
+  t.match(await run('webhooks list'), { code: 2, stderr: /has no ultravox section.*apiKey:/s })
   write(URL_WANTED, { ultravox: { apiKey: '$' + '{NO_KEY}' } })
   t.match(await run('webhooks list'), { code: 2, stderr: /^relay\.yaml:\d+:\d+: ultravox\.apiKey: .*not set/ })
   write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['$' + '{NO_SECRET}'] } } })
