@@ -43,9 +43,10 @@ const ALL_BUT_CLI = [
  */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
-  config: ['domain'],
+  'safe-file.ts': ['domain'],
+  config: ['domain', 'safe-file.ts'],
   outbox: ['domain'],
-  'outbox/sqlite': ['domain', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION, ATTACHMENTS, RETENTION],
+  'outbox/sqlite': ['domain', 'safe-file.ts', OUTBOX, OPERATOR, MAINTENANCE, RECONCILIATION, ATTACHMENTS, RETENTION],
   sources: ['domain'],
   outgoing: ['domain'],
   targets: ['domain', 'outgoing', 'expressions'],
@@ -54,10 +55,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ingest: ['domain', 'expressions', OUTBOX, 'sources/scheme.ts'],
   alerts: ['domain', OUTBOX, RECONCILIATION],
   upkeep: ['domain', RETENTION, 'alerts'],
-  ultravox: ['domain', 'outgoing', OUTBOX, RECONCILIATION, ATTACHMENTS],
+  ultravox: ['domain', 'outgoing', 'safe-file.ts', OUTBOX, RECONCILIATION, ATTACHMENTS],
   documents: ['domain', 'config', OPERATOR],
   operations: ['domain', 'config', 'documents', 'expressions', OPERATOR, 'event-id.ts', 'trace-ids.ts'],
-  admin: ['domain', 'config', 'documents', 'operations', OUTBOX, OPERATOR],
+  admin: ['domain', 'config', 'documents', 'operations', 'safe-file.ts', OUTBOX, OPERATOR],
   systemd: ['domain'],
   cli: [
     'domain',
@@ -76,6 +77,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'event-id.ts',
     'log-output.ts',
     'logging.ts',
+    'safe-file.ts',
     'target-factory.ts',
     'trace-ids.ts',
     TARGET_CONNECTION,

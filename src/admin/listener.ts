@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { AdminConfig } from '../config/config.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
+import { setSocketMode } from '../safe-file.ts'
 
 type Listen = AdminConfig['listen']
 
@@ -49,7 +50,7 @@ export class AdminListener {
   /** From now on requests are answered by this. `socketMode`: who may connect to a unix socket. */
   use(app: FastifyInstance, socketMode: number): void {
     this.#app = app
-    if ('socketPath' in this.listen) chmodSync(this.listen.socketPath, socketMode)
+    if ('socketPath' in this.listen) setSocketMode(this.listen.socketPath, socketMode)
   }
 
   /** Takes no new connections, and gives the requests under way a moment. */

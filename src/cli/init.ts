@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { errorMessage, RelayError } from '../domain/errors.ts'
+import { RelayError } from '../domain/errors.ts'
+import { createFile } from '../safe-file.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 
 /** Where relay.example.yaml is, and what it refers to. */
@@ -21,8 +22,14 @@ export function initCommand(): Command {
       for (const each of [file, secretFile]) {
         if (existsSync(each)) throw alreadyThere(each)
       }
-      write(secretFile, `${randomBytes(24).toString('hex')}\n`, 0o600)
-      write(file, initialConfig(file, secretFile), 0o644)
+      if (!existsSync(dirname(file))) {
+        throw new RelayError(
+          'file_unwritable',
+          `cannot write ${file}: there is no directory ${dirname(file)}: make it first`,
+        )
+      }
+      createFile(secretFile, `${randomBytes(24).toString('hex')}\n`, 0o600)
+      createFile(file, initialConfig(file, secretFile), 0o644)
       print(options.json, { config: file, secretFile }, `${file}\n${secretFile}\n`)
       note(nextSteps(file, secretFile))
     })
@@ -41,18 +48,6 @@ export function initialConfig(file: string, secretFile: string): string {
     .replace(/^( *# The secret of that webhook\.).*\n( *secrets: ).*$/m, (_, comment: string, key: string) =>
       [`${comment} Who can read the file can send events.`, `${key}["\${file:./${basename(secretFile)}}"]`].join('\n'),
     )
-}
-
-/** `wx`: also where it has come to be since it was looked for. */
-function write(file: string, text: string, mode: number): void {
-  try {
-    writeFileSync(file, text, { flag: 'wx', mode })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') throw alreadyThere(file)
-    const reason = code === 'ENOENT' ? `there is no directory ${dirname(file)}: make it first` : errorMessage(error)
-    throw new RelayError('file_unwritable', `cannot write ${file}: ${reason}`)
-  }
 }
 
 function alreadyThere(file: string): RelayError {

@@ -1,7 +1,20 @@
-import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { RelayError } from '../domain/errors.ts'
+import { fileProblem, HeldDirectory, isReplaceable } from '../safe-file.ts'
 
 /** What a file being written may leave beside it while SQLite works on it. */
 const SIDE_FILES = ['', '-journal', '-wal', '-shm']
@@ -27,41 +40,69 @@ export async function writeWhole<T>(
   signal: AbortSignal,
   write: (path: string) => Promise<T>,
 ): Promise<T> {
-  const partial = join(dirname(file), `.${basename(file)}.${process.pid}.partial`)
-  createEmpty(partial)
+  const directory = open(dirname(file))
+  const name = basename(file)
+  const partial = `.${name}.${process.pid}.partial`
   try {
-    const written = await write(partial)
-    const handle = await open(partial)
-    await handle.sync()
-    await handle.close()
-    signal.throwIfAborted()
-    // Looked again, for somebody may have made it meanwhile.
-    if (!force && existsSync(file)) refuseExisting(file)
-    renameSync(partial, file)
-    syncDirectory(dirname(file))
-    return written
+    refuseReplaceable(dirname(file), directory)
+    const fd = createEmpty(directory.path(partial), dirname(file))
+    try {
+      // By its path, for SQLite resolves links itself. What it has written is then compared with what is open here.
+      const written = await write(join(dirname(file), partial))
+      fsyncSync(fd)
+      assertSame(fstatSync(fd), lstatSync(directory.path(partial)), file)
+      signal.throwIfAborted()
+      // Looked again, for somebody may have made it meanwhile.
+      if (!force && existsSync(directory.path(name))) refuseExisting(file)
+      directory.assertSame()
+      renameSync(directory.path(partial), directory.path(name))
+      directory.sync()
+      return written
+    } finally {
+      closeSync(fd)
+      for (const suffix of SIDE_FILES) rmSync(directory.path(`${partial}${suffix}`), { force: true })
+    }
   } finally {
-    for (const suffix of SIDE_FILES) rmSync(`${partial}${suffix}`, { force: true })
+    directory.close()
   }
+}
+
+/** SQLite works by path names, so root must be the only one who can put another file in the place of the copy. */
+function refuseReplaceable(path: string, { stats }: HeldDirectory): void {
+  if (process.geteuid?.() !== 0 || !isReplaceable(stats)) return
+  const who = stats.uid === 0 ? 'other users can' : `user ${stats.uid} can`
+  throw new RelayError(
+    'file_unwritable',
+    `root does not write into ${path}, for ${who} put links there: name a directory that only root can change, or run this as the user who owns the directory`,
+  )
+}
+
+function assertSame(open: Stats, named: Stats, file: string): void {
+  if (open.ino === named.ino && open.dev === named.dev && open.nlink === 1) return
+  throw new RelayError('file_unwritable', `${file} was not written: its directory was changed meanwhile`)
 }
 
 function refuseExisting(file: string): never {
   throw new RelayError('usage', `${file} is there already: name another file, or say --force to replace it`)
 }
 
-function createEmpty(path: string): void {
+function open(path: string): HeldDirectory {
   try {
-    closeSync(openSync(path, 'wx', 0o600))
+    return HeldDirectory.open(path)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const why = code === 'ENOENT' ? 'there is no such directory' : code === 'EACCES' ? 'permission denied' : code
-    throw new RelayError('usage', `cannot write into ${dirname(path)}: ${why}`, { cause: error })
+    throw error instanceof RelayError ? error : cannotWrite(path, error)
   }
 }
 
-/** The new name is on disk only with its directory. */
-function syncDirectory(path: string): void {
-  const directory = openSync(path, 'r')
-  fsyncSync(directory)
-  closeSync(directory)
+function createEmpty(path: string, directory: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
+  } catch (error) {
+    throw cannotWrite(directory, error)
+  }
+}
+
+function cannotWrite(directory: string, error: unknown): RelayError {
+  const why = fileProblem((error as NodeJS.ErrnoException).code)
+  return new RelayError('usage', `cannot write into ${directory}: ${why}`, { cause: error })
 }

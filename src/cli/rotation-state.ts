@@ -1,7 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { removeFile, replaceFile } from '../config/secrets-file.ts'
 import { RelayError } from '../domain/errors.ts'
+import { readSmallFile, removeFile, replaceFile } from '../safe-file.ts'
 import { iso } from './instant.ts'
 
 const instant = z.iso.datetime().transform(Date.parse)
@@ -31,10 +30,10 @@ export interface RotationState {
 /** Null where no rotation is under way. Throws `config_invalid` where the file is no such state. */
 export function readRotation(secretsFile: string): RotationState | null {
   const path = stateFile(secretsFile)
-  if (!existsSync(path)) return null
   try {
-    return stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
-  } catch {
+    return stateSchema.parse(JSON.parse(readSmallFile(path).text))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw new RelayError(
       'config_invalid',
       `${path} cannot be read, or is no state of a rotation: remove it to begin anew`,
@@ -48,7 +47,7 @@ export function saveRotation(secretsFile: string, { startedAt, registeredAt, ...
     startedAt: iso(startedAt),
     registeredAt: registeredAt === null ? null : iso(registeredAt),
   }
-  replaceFile(stateFile(secretsFile), `${JSON.stringify(written, null, 2)}\n`, secretsFile)
+  replaceFile(stateFile(secretsFile), `${JSON.stringify(written, null, 2)}\n`, { mode: 0o600, like: secretsFile })
 }
 
 export function endRotation(secretsFile: string): void {

@@ -1,5 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { HeldDirectory } from '../safe-file.ts'
 
 /** Where the recordings of events are kept while they are needed: beside the outbox, as `relay.db-recordings`. */
 export function recordingsDirectory(outboxPath: string): string {
@@ -8,23 +9,47 @@ export function recordingsDirectory(outboxPath: string): string {
 
 /** The files of these events: the recording of each, and what attempts were lent of it. */
 export function findRecordings(directory: string, eventIds: readonly string[]): string[] {
-  return namesIn(directory)
-    .filter((name) => eventIds.some((id) => name === id || name.startsWith(`${id}-`)))
-    .map((name) => join(directory, name))
+  return withRecordings(directory, [], (held) =>
+    recordingNames(held)
+      .filter((name) => isOf(name, eventIds))
+      .map((name) => join(directory, name)),
+  )
 }
 
 /** Removes them, whoever has them open. Returns how many there were. */
 export function removeRecordings(directory: string, eventIds: readonly string[]): number {
-  const paths = findRecordings(directory, eventIds)
-  for (const path of paths) rmSync(path, { force: true })
-  return paths.length
+  return withRecordings(directory, 0, (held) => {
+    const names = recordingNames(held).filter((name) => isOf(name, eventIds))
+    for (const name of names) rmSync(held.path(name), { force: true })
+    return names.length
+  })
 }
 
-function namesIn(directory: string): string[] {
+export function recordingNames(held: HeldDirectory): string[] {
+  return readdirSync(held.path('.'))
+}
+
+/** Holds the directory while `use` runs; `otherwise` where no recording was ever kept. */
+function withRecordings<T>(directory: string, otherwise: T, use: (held: HeldDirectory) => T): T {
+  const held = holdIfThere(directory)
+  if (held === null) return otherwise
   try {
-    return readdirSync(directory)
+    return use(held)
+  } finally {
+    held.close()
+  }
+}
+
+/** Null where there is no such directory. Throws where root cannot trust the path: see `HeldDirectory.open`. */
+export function holdIfThere(directory: string): HeldDirectory | null {
+  try {
+    return HeldDirectory.open(directory)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
+}
+
+function isOf(name: string, eventIds: readonly string[]): boolean {
+  return eventIds.some((id) => name === id || name.startsWith(`${id}-`))
 }

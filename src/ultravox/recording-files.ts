@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { createWriteStream, readdirSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { copyFile, link, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { errorMessage } from '../domain/errors.ts'
+import { HeldDirectory } from '../safe-file.ts'
+import { holdIfThere, recordingNames } from './kept-recordings.ts'
 import { TooLarge } from './too-large.ts'
 
 /** From the end of an attempt to the look whether its recording is still needed. */
@@ -43,16 +45,21 @@ export class RecordingFiles {
     const part = ownName(eventId, 'part')
     await this.#using([part, eventId], async () => {
       await mkdir(this.#options.directory, { recursive: true, mode: 0o700 })
-      // Flushed: after a power cut a file may not be there, but not be there and empty.
-      const file = createWriteStream(this.#path(part), { flags: 'wx', mode: 0o400, flush: true })
+      const held = HeldDirectory.open(this.#options.directory)
       try {
-        await pipeline(upTo(maxBytes, chunks), file)
-        await rename(this.#path(part), this.#path(eventId))
-        await keep()
+        // Flushed: after a power cut a file may not be there, but not be there and empty.
+        const file = createWriteStream(held.path(part), { flags: 'wx', mode: 0o400, flush: true })
+        try {
+          await pipeline(upTo(maxBytes, chunks), file)
+          await rename(held.path(part), held.path(eventId))
+          await keep()
+        } finally {
+          // It is opened beside all this: where there was nothing to write, it may be made only now.
+          if (!file.closed) await new Promise<void>((resolve) => file.once('close', () => resolve()))
+          await rm(held.path(part), { force: true })
+        }
       } finally {
-        // It is opened beside all this: where there was nothing to write, it may be made only now.
-        if (!file.closed) await new Promise<void>((resolve) => file.once('close', () => resolve()))
-        await rm(this.#path(part), { force: true })
+        held.close()
       }
     })
   }
@@ -78,17 +85,23 @@ export class RecordingFiles {
   async sweep(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    let held: HeldDirectory | null = null
     try {
+      held = holdIfThere(this.#options.directory)
+      if (held === null) return
+      const directory = held
       // What is written or lent from here on is not among these names.
-      const names = this.#names().filter((name) => !this.#inUse.has(name))
+      const names = recordingNames(directory).filter((name) => !this.#inUse.has(name))
       if (names.length === 0) return
       const needed = new Set(await this.#options.needed())
       const idle = names.filter((name) => !needed.has(name) && !this.#inUse.has(name))
-      await Promise.all(idle.map((name) => rm(this.#path(name), { force: true })))
+      await Promise.all(idle.map((name) => rm(directory.path(name), { force: true })))
       if (idle.length < names.length) this.#sweepIn(SWEEP_AGAIN_MS)
     } catch (error) {
       this.#options.notRemoved(errorMessage(error))
       this.#sweepIn(SWEEP_AGAIN_MS)
+    } finally {
+      held?.close()
     }
   }
 
@@ -113,15 +126,6 @@ export class RecordingFiles {
       return await work()
     } finally {
       for (const name of names) this.#inUse.delete(name)
-    }
-  }
-
-  #names(): string[] {
-    try {
-      return readdirSync(this.#options.directory)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-      throw error
     }
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, constants, lstatSync, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
@@ -7,7 +7,7 @@ import { classify } from './faults.ts'
 import { watchFiles } from './in-place.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { migrate } from './migrate.ts'
-import { assertNotGone, assertOwnLog, assertSound } from './remains.ts'
+import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound } from './remains.ts'
 import { logBytes } from './space.ts'
 
 /** How long a write waits for another process (an operator's sqlite3, the CLI) to finish its own. */
@@ -17,6 +17,8 @@ const BUSY_TIMEOUT_MS = 5_000
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
 const CACHE_KB = 4_000
+
+const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 export interface OutboxFile {
   readonly database: Database.Database
@@ -36,6 +38,7 @@ export function openOutboxFile(configured: string): OutboxFile {
   createPrivately(configured)
   // Through a link, the same outbox would have a second lock.
   const path = realpathSync(configured)
+  assertNotPlanted(path)
   const lock = lockOutbox(path)
   try {
     const state = outboxState(lock)
@@ -115,7 +118,11 @@ const ADVICE: Readonly<Record<string, string>> = {
 function createPrivately(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    for (const file of [path, `${path}.lock`]) closeSync(openSync(file, 'a', 0o600))
+    // Root makes nothing where a link of another user leads; a link of its own is followed.
+    const link = lstatSync(path, { throwIfNoEntry: false })
+    const isOwn = link === undefined || !link.isSymbolicLink() || process.geteuid?.() !== 0 || link.uid === 0
+    closeSync(openSync(path, isOwn ? APPEND : APPEND | constants.O_NOFOLLOW, 0o600))
+    closeSync(openSync(`${realpathSync(path)}.lock`, APPEND | constants.O_NOFOLLOW, 0o600))
   } catch (error) {
     throw new RelayError('outbox_unusable', `cannot open the outbox ${path} for writing: ${(error as Error).message}`, {
       cause: error,

@@ -1,6 +1,8 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, lstatSync, openSync, readSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
+import { isReplaceable } from '../../safe-file.ts'
 import { DAMAGED } from './faults.ts'
 
 /** What a write-ahead log has before its first frame. */
@@ -50,6 +52,31 @@ export function assertOwnLog(path: string): void {
     `${log} is the log of another outbox, left behind by the one that ${path} was put in the place of: ` +
       `move ${log} and ${path}-shm away`,
   )
+}
+
+/** SQLite's own files of a database, and the relay's lock. */
+const COMPANIONS = ['', '-wal', '-shm', '-journal', '.lock']
+
+/**
+ * As root, throws `outbox_unusable` where another user may have put something in the place of one of the outbox's files.
+ * SQLite, run as root, gives the file that it finds as `-wal` to the owner of the database: measured with a hard link to
+ * a file of root, which then belonged to the relay's user. `path` has no links in it.
+ */
+export function assertNotPlanted(path: string): void {
+  if (process.geteuid?.() !== 0) return
+  const directory = statSync(dirname(path))
+  if (!isReplaceable(directory)) return
+  const owner = lstatSync(path, { throwIfNoEntry: false })?.uid
+  for (const suffix of COMPANIONS) {
+    const found = lstatSync(`${path}${suffix}`, { throwIfNoEntry: false })
+    if (found === undefined) continue
+    const isOwn = found.isFile() && found.nlink === 1 && [0, owner, directory.uid].includes(found.uid)
+    if (isOwn && (suffix !== '' || [0, directory.uid].includes(found.uid))) continue
+    throw unusable(
+      `${path}${suffix} is a link or of another user, which root does not open in a directory of user ${directory.uid}: ` +
+        'remove it, or run this as the user that the relay runs as',
+    )
+  }
 }
 
 function writeVersion(path: string): number | undefined {

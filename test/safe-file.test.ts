@@ -1,0 +1,220 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { newFilePath, writeWhole } from '../src/cli/new-file.ts'
+import { addToSecretsFile, readSecretsFile } from '../src/config/secrets-file.ts'
+import { Secret } from '../src/domain/secret.ts'
+import { openExisting } from '../src/outbox/sqlite/existing.ts'
+import { SqliteOutbox } from '../src/outbox/sqlite/sqlite-outbox.ts'
+import { createFile, readSmallFile, removeFile, replaceFile, setSocketMode } from '../src/safe-file.ts'
+import { RecordingFiles } from '../src/ultravox/recording-files.ts'
+import { scratch } from './scratch.ts'
+
+const OTHER = 65_534
+const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+
+/** A directory of another user's in one that only root can change. */
+function foreign(t: Test): { root: string; theirs: string } {
+  const root = scratch(t)
+  chmodSync(root, 0o755)
+  const theirs = join(root, 'theirs')
+  mkdirSync(theirs)
+  chownSync(theirs, OTHER, OTHER)
+  return { root, theirs }
+}
+
+t.test('a file is replaced whole, with the mode asked for, and nothing is left beside it', async (t) => {
+  const directory = t.testdir({ file: 'old' })
+  const file = join(directory, 'file')
+  chmodSync(file, 0o644)
+  replaceFile(file, 'new', { mode: 0o600 })
+  t.equal(readFileSync(file, 'utf8'), 'new')
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.throws(() => createFile(file, 'other', 0o644), { code: 'file_exists' })
+  createFile(join(directory, 'made'), 'made', 0o644)
+  removeFile(file)
+  removeFile(file)
+  t.same(readdirSync(directory), ['made'])
+  t.throws(() => removeFile(join(directory, 'no', 'file')), { code: 'file_unwritable' })
+})
+
+t.test('neither a link nor anything but a regular file is replaced', async (t) => {
+  const directory = t.testdir({ file: 'old', link: t.fixture('symlink', 'file'), directory: {} })
+  for (const name of ['link', 'directory']) {
+    t.throws(() => replaceFile(join(directory, name), 'new', { mode: 0o600 }), { code: 'file_unwritable' }, name)
+  }
+  t.equal(readFileSync(join(directory, 'file'), 'utf8'), 'old')
+  t.ok(lstatSync(join(directory, 'link')).isSymbolicLink())
+})
+
+t.test('what is not a small regular file of text is refused by name, without waiting', async (t) => {
+  const directory = t.testdir({ large: 'x'.repeat(1024 * 1024 + 1) })
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  writeFileSync(join(directory, 'bytes'), Buffer.from([0x61, 0xff]))
+  t.throws(() => readSmallFile(fifo), { code: 'ENOTREG' })
+  t.throws(() => readSmallFile('/dev/zero'), { code: 'ENOTREG' })
+  t.throws(() => readSmallFile(directory), { code: 'EISDIR' })
+  t.throws(() => readSmallFile(join(directory, 'large')), { code: 'EFBIG' })
+  t.throws(() => readSmallFile(join(directory, 'bytes')), { code: 'EILSEQ' })
+  t.throws(() => readSecretsFile(fifo), { code: 'config_invalid', message: /is not a regular file/ })
+})
+
+t.test('only a socket gets the mode of a socket', async (t) => {
+  const directory = scratch(t)
+  const socket = join(directory, 's')
+  const server = createServer().listen(socket)
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  setSocketMode(socket, 0o600)
+  t.equal(statSync(socket).mode & 0o777, 0o600)
+  symlinkSync(socket, join(directory, 'link'))
+  t.throws(() => setSocketMode(join(directory, 'link'), 0o666))
+  t.equal(statSync(socket).mode & 0o777, 0o600)
+})
+
+/** Runs as the other user: puts links in the place of every file that root is writing, until it is killed. */
+const ATTACK = `
+  const fs = require('node:fs')
+  const [directory, victim] = process.argv.slice(1)
+  process.chdir(directory)
+  process.stdout.write('on\\n')
+  for (;;) for (const name of fs.readdirSync('.')) {
+    if (!name.startsWith('.')) continue
+    try { fs.unlinkSync(name); fs.symlinkSync(victim, name) } catch {}
+  }`
+
+t.test('root gives no file away to a user who swaps links into the directory', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  const victim = join(root, 'victim')
+  writeFileSync(victim, 'of root', { mode: 0o600 })
+  const attacker = spawn(process.execPath, ['-e', ATTACK, theirs, victim], {
+    uid: OTHER,
+    gid: OTHER,
+    env: {},
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = once(attacker, 'close')
+  await once(attacker.stdout, 'data')
+  const secrets = join(theirs, 'ultravox.secrets')
+  let failed = 0
+  for (let round = 0; round < 300; round += 1) {
+    try {
+      addToSecretsFile(secrets, new Secret(`secret-number-${round}`), join(theirs, 'relay.db'))
+    } catch {
+      failed += 1
+    }
+  }
+  attacker.kill('SIGKILL')
+  await ended
+  t.comment(`${failed} of 300 writes failed`)
+  t.match(statSync(victim), { uid: 0, gid: 0, size: 'of root'.length })
+  t.equal(statSync(victim).mode & 0o777, 0o600)
+})
+
+t.test('root follows a link of a user only to what is that user’s', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  mkdirSync(join(root, 'ours'))
+  mkdirSync(join(theirs, 'more'))
+  chownSync(join(theirs, 'more'), OTHER, OTHER)
+  writeFileSync(join(root, 'shadow'), 'root:hash\n', { mode: 0o600 })
+  const link = (name: string, to: string) => {
+    symlinkSync(to, join(theirs, name))
+    execFileSync('chown', ['-h', `${OTHER}:${OTHER}`, join(theirs, name)])
+  }
+  link('away', join(root, 'ours'))
+  link('near', 'more')
+  link('shadow', join(root, 'shadow'))
+
+  t.throws(() => replaceFile(join(theirs, 'away', 'f'), 'x', { mode: 0o600 }), { code: 'file_unwritable' })
+  t.throws(() => removeFile(join(theirs, 'away', 'f')), { code: 'file_unwritable' })
+  t.throws(() => createFile(join(theirs, 'away', 'f'), 'x', 0o600), { code: 'file_unwritable' })
+  t.same(readdirSync(join(root, 'ours')), [])
+  replaceFile(join(theirs, 'near', 'f'), 'x', { mode: 0o600 })
+  t.match(statSync(join(theirs, 'more', 'f')), { uid: OTHER, gid: OTHER })
+
+  t.throws(() => readSecretsFile(join(theirs, 'shadow')), {
+    code: 'config_invalid',
+    message: /^(?!.*hash).*symbolic link/,
+  })
+})
+
+t.test('root lets nobody choose who is given a new file', asRoot, async (t) => {
+  const { root } = foreign(t)
+  const open = join(root, 'open')
+  mkdirSync(open)
+  chmodSync(open, 0o1777)
+  const planted = join(open, 'planted')
+  writeFileSync(planted, '')
+  chownSync(planted, OTHER, OTHER)
+  t.throws(() => replaceFile(planted, 'secret', { mode: 0o600 }), { code: 'file_unwritable', message: /chown/ })
+  chmodSync(open, 0o777)
+  t.throws(() => replaceFile(join(open, 'new'), 'secret', { mode: 0o600 }), { message: /chmod o-w/ })
+  chownSync(open, 0, 4_242)
+  chmodSync(open, 0o775)
+  t.throws(() => replaceFile(join(open, 'new'), 'secret', { mode: 0o600 }), { message: /chmod g-w/ })
+})
+
+t.test('root makes no backup where another user can put links in its place', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  const write = async (path: string) => writeFileSync(path, 'copy')
+  const signal = new AbortController().signal
+  await t.rejects(writeWhole(newFilePath(join(theirs, 'copy'), false), false, signal, write), {
+    code: 'file_unwritable',
+    message: /only root can change/,
+  })
+  t.same(readdirSync(theirs), [])
+  await writeWhole(newFilePath(join(root, 'copy'), false), false, signal, write)
+  t.equal(readFileSync(join(root, 'copy'), 'utf8'), 'copy')
+})
+
+t.test('root opens no outbox beside which a user has put a link to a file of root', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  const path = join(theirs, 'relay.db')
+  const outbox = await SqliteOutbox.open(path, () => {})
+  await outbox.close()
+  for (const name of readdirSync(theirs)) chownSync(join(theirs, name), OTHER, OTHER)
+  openExisting(path).close()
+  const victim = join(root, 'victim')
+  writeFileSync(victim, '', { mode: 0o600 })
+  linkSync(victim, `${path}-wal`)
+  t.throws(() => openExisting(path), { code: 'outbox_unusable', message: /relay\.db-wal is a link/ })
+  await t.rejects(
+    SqliteOutbox.open(path, () => {}),
+    { code: 'outbox_unusable', message: /relay\.db-wal is a link/ },
+  )
+  t.equal(statSync(victim).uid, 0)
+})
+
+t.test('recordings are swept in no directory but their own', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  mkdirSync(join(root, 'ours'))
+  writeFileSync(join(root, 'ours', 'kept'), 'of root')
+  const directory = join(theirs, 'relay.db-recordings')
+  symlinkSync(join(root, 'ours'), directory)
+  execFileSync('chown', ['-h', `${OTHER}:${OTHER}`, directory])
+  const problems: string[] = []
+  const files = new RecordingFiles({
+    directory,
+    needed: async () => [],
+    notRemoved: (error) => problems.push(error),
+  })
+  await files.sweep()
+  files.close()
+  t.match(problems, [/symbolic link/])
+  t.same(readdirSync(join(root, 'ours')), ['kept'])
+})
