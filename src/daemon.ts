@@ -41,11 +41,11 @@ export interface Daemon {
   /**
    * Goes over to another configuration between two requests: what is under way ends under the old one. Says what has
    * changed, by name, and what would have but takes a restart. Where it rejects (the outbox cannot be read), nothing has
-   * changed.
+   * changed. `request`: the number of the command's request that this serves, see `onReloadRequest`.
    */
-  reload(next: Config): Promise<Reloaded>
+  reload(next: Config, request?: number): Promise<Reloaded>
   /** Puts on record that a configuration could not be taken over, for the commands. Nothing changes. */
-  refuseReload(problem: string): Promise<void>
+  refuseReload(problem: string, request?: number): Promise<void>
   /** How it stands. What is stuck in it keeps it from answering, or shows in the answer. */
   vitals(): Promise<Vitals>
   /** Ends it in good order: no new requests, requests in flight answered, running attempts ended or given back. */
@@ -61,6 +61,8 @@ export interface DaemonOptions {
   readonly logger: Logger
   /** Called when the relay cannot go on: its storage can no longer be trusted. The process should end at once. */
   readonly onFailure: (error: RelayError) => void
+  /** Called when a command asks for a reload, perhaps before the relay is started. */
+  readonly onReloadRequest?: (request: number) => void
   /** A socket that somebody holds for the relay, to listen on in place of one of its own. */
   readonly inheritedFd?: number | undefined
   readonly clock?: Clock
@@ -72,12 +74,12 @@ export interface DaemonOptions {
  * left running.
  */
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
-  const { onFailure } = options
+  const { onFailure, onReloadRequest } = options
   const relay: { current?: Relay } = {}
   const metrics = new Metrics()
   const refresh = () => void relay.current?.refresh()
   const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
-  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed)
+  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed, onReloadRequest)
   try {
     const tracing = await openTracing(config.tracing, tracingLog(options.logger))
     relay.current = new Relay(config, outbox, metrics, tracing, options)
@@ -182,7 +184,7 @@ class Relay implements Daemon {
     return this.#lanes.refresh()
   }
 
-  reload(next: Config): Promise<Reloaded> {
+  reload(next: Config, request?: number): Promise<Reloaded> {
     return this.#inTurn(async () => {
       const before = this.#config
       const { config, needsRestart } = withoutRestart(before, next)
@@ -207,13 +209,13 @@ class Relay implements Daemon {
         await this.#endWatches()
         this.#watch()
       }
-      await this.#told.reloaded(config, null)
+      await this.#told.reloaded(config, null, request)
       return { changed: differences(before, config), needsRestart }
     })
   }
 
-  refuseReload(problem: string): Promise<void> {
-    return this.#inTurn(() => this.#told.reloaded(this.#config, problem))
+  refuseReload(problem: string, request?: number): Promise<void> {
+    return this.#inTurn(() => this.#told.reloaded(this.#config, problem, request))
   }
 
   async vitals(): Promise<Vitals> {

@@ -23,7 +23,7 @@ export class ToldState {
 
   started(config: Config, listen: string): Promise<void> {
     const startedAt = this.#options.clock.now()
-    const reloads = { reloads: 0, reloadedAt: null, reloadProblem: null }
+    const reloads = { reloads: 0, reloadedAt: null, reloadProblem: null, answeredReload: 0 }
     return this.#save(config, {
       pid: process.pid,
       version: VERSION,
@@ -34,11 +34,18 @@ export class ToldState {
     })
   }
 
-  /** `problem`: why a reload has changed nothing; null where it worked. */
-  reloaded(config: Config, problem: string | null): Promise<void> {
+  /** `problem`: why a reload has changed nothing; null where it worked. `request`: the number of the request it serves. */
+  reloaded(config: Config, problem: string | null, request = 0): Promise<void> {
     const state = this.#state!
+    const answeredReload = Math.max(state.answeredReload, request)
     const reloadedAt = this.#options.clock.now()
-    return this.#save(config, { ...state, reloads: state.reloads + 1, reloadedAt, reloadProblem: problem })
+    return this.#save(config, {
+      ...state,
+      reloads: state.reloads + 1,
+      reloadedAt,
+      reloadProblem: problem,
+      answeredReload,
+    })
   }
 
   /** Whether the outbox can be written to is known only by doing so. Rejects where it cannot. */

@@ -40,6 +40,7 @@ export function serveCommand(): Command {
       const daemon = await startDaemon(config, {
         logger,
         inheritedFd: inheritedSocket(process.env, process.pid),
+        onReloadRequest: (request) => reloads.ask(request),
         onFailure(error) {
           // Nothing can be saved by going on, and what is acknowledged is on disk. systemd starts it again.
           logger.fatal({ code: error.code, error: error.message }, 'outbox failed')
@@ -51,7 +52,7 @@ export function serveCommand(): Command {
         'relay started',
       )
       service.ready(daemon)
-      reloads.begin(() => service.reloading(() => reload(daemon, file, logger)))
+      reloads.begin((request) => service.reloading(() => reload(daemon, file, logger, request)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
       logger.info({ signal: await stop }, 'relay stopping')
@@ -77,12 +78,12 @@ function serviceOf(logger: Logger): Service {
   })
 }
 
-/** Reads the configuration anew, at every SIGHUP (`systemctl reload`, `ultravox-relay reload`). False: it is refused. */
-async function reload(daemon: Daemon, file: string, logger: Logger): Promise<boolean> {
+/** Reloads the configuration, at every SIGHUP (`systemctl reload`) and request (`ultravox-relay reload`). False: rejected. */
+async function reload(daemon: Daemon, file: string, logger: Logger, request?: number): Promise<boolean> {
   try {
     const { config, warnings } = loadConfig(file, process.env)
     for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')
-    const { changed, needsRestart } = await daemon.reload(config)
+    const { changed, needsRestart } = await daemon.reload(config, request)
     logger.level = config.log.level
     logger.info({ changed }, 'configuration reloaded')
     if (needsRestart.length > 0) logger.warn({ keys: needsRestart }, 'changes that take a restart')
@@ -90,26 +91,33 @@ async function reload(daemon: Daemon, file: string, logger: Logger): Promise<boo
   } catch (error) {
     const problem = errorMessage(error)
     logger.error({ problem: problem.split('\n') }, 'configuration not reloaded, the old one stays')
-    await daemon.refuseReload(problem)
+    await daemon.refuseReload(problem, request)
     return false
   }
 }
 
-/** Signals that ask for a reload; before there is anything to reload they are kept. */
+type Reload = (request?: number) => Promise<void>
+
+/** Signals and requests that ask for a reload; before there is anything to reload they are kept. */
 class Reloads {
-  #reload: (() => void) | undefined
-  #asked = false
+  #reload: Reload | undefined
+  /** Those that came too early. */
+  #asked: (number | undefined)[] = []
 
   constructor() {
-    process.on('SIGHUP', () => {
-      if (this.#reload === undefined) this.#asked = true
-      else this.#reload()
-    })
+    process.on('SIGHUP', () => this.ask())
   }
 
-  begin(reload: () => Promise<void>): void {
-    this.#reload = () => void reload()
-    if (this.#asked) this.#reload()
+  /** `request`: the number of a command's request; absent for a signal. */
+  ask(request?: number): void {
+    if (this.#reload === undefined) this.#asked.push(request)
+    else void this.#reload(request)
+  }
+
+  begin(reload: Reload): void {
+    this.#reload = reload
+    // One reload serves all of them.
+    if (this.#asked.length > 0) this.ask(this.#asked.findLast((request) => request !== undefined))
   }
 }
 

@@ -30,6 +30,10 @@ export async function statusOf(config: Config, operator: StatusReader, now: numb
   }
 }
 
+function daemonDocument({ answeredReload, ...daemon }: NonNullable<Daemon>): object {
+  return { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) }
+}
+
 export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider'>
 
 /** Everything, for scripts: instants in ISO. */
@@ -37,7 +41,7 @@ export function statusDocument({ now, config, outbox, daemon, provider }: Status
   return {
     at: iso(now),
     version: VERSION,
-    daemon: daemon && { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) },
+    daemon: daemon && daemonDocument(daemon),
     outbox: {
       path: config.outbox.path,
       events: outbox.events,

@@ -77,6 +77,12 @@ export interface OutboxOperator extends JournalReader, RejectionDesk, Reconcilia
   /** The daemon of this outbox: what it last said of itself and whether it runs now. Null where none ever did. */
   daemon(): Promise<(DaemonState & { readonly running: boolean }) | null>
 
+  /**
+   * Asks the running daemon to reload its configuration and returns the number of the request. The daemon has served it when
+   * its `answeredReload` is at least as high; one that starts drops all requests.
+   */
+  requestReload(): Promise<number>
+
   /** The secrets of a source that genuine events were signed with, in the order of their first use. */
   secretUses(source: string): Promise<SecretUse[]>
 

@@ -118,6 +118,8 @@ export interface DaemonState {
   readonly reloadedAt: number | null
   /** Why the last time changed nothing; null where it worked. */
   readonly reloadProblem: string | null
+  /** The number of the last reload request that was served, see `OutboxOperator.requestReload`; 0: none since the start. */
+  readonly answeredReload: number
   /** Fingerprints of the secrets that each source goes by now. */
   readonly secrets: Readonly<Record<string, readonly string[]>>
 }

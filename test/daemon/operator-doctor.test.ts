@@ -84,6 +84,7 @@ function teller(directory: string, configFile: string, origin: string) {
       reloads: 0,
       reloadedAt: null,
       reloadProblem: null,
+      answeredReload: 0,
       secrets: {},
       ...said,
     })

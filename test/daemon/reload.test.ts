@@ -1,12 +1,18 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
-import { type LogLine, type RelayProcess, runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { scratch } from '../scratch.ts'
+import { type LogLine, MAIN, type RelayProcess, runRelay, startRelay, writeConfig } from './relay-process.ts'
 import { runCommand } from './run-command.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
+const ownNamespace = { skip: canUnshare() ? false : 'needs root and unshare' }
 const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
 
 async function running(t: Test) {
@@ -137,3 +143,74 @@ t.test('an attempt under way ends under the old configuration, and its retry goe
   pending[0]!()
   await eventually(() => sink.received.some(({ url }) => url === '/fast'), 'tried again at the new address')
 })
+
+t.test(
+  'a relay in a pid namespace of its own is reloaded, and no other process is signalled',
+  ownNamespace,
+  async (t) => {
+    const directory = scratch(t)
+    const sink = await httpServer(t, (response) => response.end())
+    const write = (path: string) =>
+      writeConfig(directory, {
+        sources,
+        targets: { crm: { type: 'http', url: `${sink.origin}/${path}` } },
+        routes: [{ events: ['*'], to: ['crm'] }],
+      })
+    const file = write('old')
+    const relay = spawn('unshare', ['--pid', '--fork', process.execPath, MAIN, 'serve', '--config', file], {
+      env: { PATH: process.env.PATH },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const ended = once(relay, 'close')
+    t.teardown(async () => {
+      // The relay is the first process of its namespace, where a signal from here has the effect that it handles.
+      relay.stdout.resume()
+      const [inside] = readFileSync(`/proc/${relay.pid}/task/${relay.pid}/children`, 'utf8').trim().split(' ')
+      process.kill(Number(inside), 'SIGKILL')
+      await ended
+    })
+    const lines = createInterface(relay.stdout)
+    await new Promise<void>((resolve) => lines.on('line', (line) => line.includes('relay started') && resolve()))
+
+    // Its state names a process id of its namespace. Here that is whatever process, or none.
+    const bystander = spawn('sleep', ['60'])
+    const signalled = once(bystander, 'exit')
+    t.teardown(() => bystander.kill('SIGKILL'))
+    const database = openDatabase(join(directory, 'relay.db'))
+    t.ok((database.prepare('select pid from daemon_state').pluck().get() as number) < 100)
+    database.prepare('update daemon_state set pid = ?').run(bystander.pid)
+    database.close()
+
+    write('new')
+    const { code, stdout } = await runCommand(['reload', '--config', file], directory)
+    t.match({ code, stdout }, { code: 0, stdout: `${file} is reloaded\n` })
+    t.equal(bystander.exitCode ?? bystander.signalCode, null, 'SIGHUP would have ended it')
+    bystander.kill('SIGTERM')
+    t.same(await signalled, [null, 'SIGTERM'])
+  },
+)
+
+t.test('several reloads at once are all answered', async (t) => {
+  const { reload } = await running(t)
+  const ends = await Promise.all([1, 2, 3].map(() => reload()))
+  t.same(
+    ends.map(({ code }) => code),
+    [0, 0, 0],
+  )
+})
+
+t.test('a request that no relay has answered is not carried out by the next', async (t) => {
+  const { file, relay, reload } = await running(t)
+  await relay.end('SIGKILL')
+  const database = openDatabase(join(dirname(file), 'relay.db'))
+  database.exec('insert into reload_requests (only_one, requested) values (1, 7)')
+  database.close()
+  const next = await startRelay(t, file)
+  t.equal((await reload()).code, 0)
+  t.equal(next.log.filter(({ msg }) => msg === 'configuration reloaded').length, 1)
+})
+
+/** Whether a process can be started in a pid namespace of its own. */
+function canUnshare(): boolean {
+  return process.getuid?.() === 0 && spawnSync('unshare', ['--pid', '--fork', 'true']).status === 0
+}

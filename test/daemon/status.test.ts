@@ -71,7 +71,8 @@ t.test('a reload that failed, an open breaker and what is left of former days st
   await outbox.record(newEvent(), [])
   await outbox.saveBreaker('crm', { probeAt: Date.now() + 5_400_000, cooldownMs: 30_000 }, Date.now())
   const daemon = { pid: 17, version: '0.0.9', listen: '127.0.0.1:1', configFile: '/etc/relay.yaml', secrets: {} }
-  const reload = { reloads: 3, reloadedAt: Date.now() - 5_000, reloadProblem: 'two\nlines \u001b[2J' }
+  const answeredReload = 0
+  const reload = { answeredReload, reloads: 3, reloadedAt: Date.now() - 5_000, reloadProblem: 'two\nlines \u001b[2J' }
   await outbox.saveDaemon({ ...daemon, ...reload, startedAt: Date.now() - 90_000 })
   const shown = (await run('status --color on')).stdout.replaceAll('\u001b', '^')
   t.match(shown, /^daemon +\^\[32mrunning\S+, pid 17, version 0\.0\.9, while this command is version \S+, since 20/)

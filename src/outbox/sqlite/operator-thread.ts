@@ -29,6 +29,7 @@ const METHODS = [
   'status',
   'newestEntries',
   'daemon',
+  'requestReload',
   'close',
 ] as const satisfies readonly (keyof OutboxOperator)[]
 

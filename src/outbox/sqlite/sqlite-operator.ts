@@ -219,6 +219,10 @@ export class SqliteOperator implements OutboxOperator {
     return state && { ...state, running: isLocked(this.#path) }
   }
 
+  async requestReload(): Promise<number> {
+    return this.#transaction(() => createDaemonStateStore(this.#database).requestReload())
+  }
+
   async secretUses(source: string): Promise<SecretUse[]> {
     return createSecretUseStore(this.#database).secretUses(source)
   }

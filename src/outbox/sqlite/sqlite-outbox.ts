@@ -26,6 +26,9 @@ export interface OutboxThread {
   on(event: 'error', listener: (error: unknown) => void): unknown
 }
 
+/** Called with the number of a request to reload, see `OutboxOperator.requestReload`. */
+type OnReloadRequest = (request: number) => void
+
 /** Is told how many calls a batch had, and how many milliseconds passed until it was on disk. */
 type OnBatch = (calls: number, ms: number) => void
 
@@ -65,6 +68,7 @@ export class SqliteOutbox implements Outbox {
     onFailure: (error: RelayError) => void,
     onChange: () => void = () => {},
     onBatch: OnBatch = () => {},
+    onReloadRequest: OnReloadRequest = () => {},
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
     const options = { workerData: path, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
@@ -77,16 +81,23 @@ export class SqliteOutbox implements Outbox {
         else resolve()
       })
     })
-    return new SqliteOutbox(worker, onFailure, onChange, onBatch)
+    return new SqliteOutbox(worker, onFailure, onChange, onBatch, onReloadRequest)
   }
 
   /** Over a thread that has its database open; see `open`. */
-  constructor(thread: OutboxThread, onFailure: (error: RelayError) => void, onChange: () => void, onBatch: OnBatch) {
+  constructor(
+    thread: OutboxThread,
+    onFailure: (error: RelayError) => void,
+    onChange: () => void,
+    onBatch: OnBatch,
+    onReloadRequest: OnReloadRequest = () => {},
+  ) {
     this.#thread = thread
     this.#onFailure = onFailure
     this.#onBatch = onBatch
     thread.on('message', (message) => {
       if (message.kind === 'changed') onChange()
+      else if (message.kind === 'reload') onReloadRequest(message.request)
       else this.#receive(message)
     })
     thread.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))

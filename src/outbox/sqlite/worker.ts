@@ -2,7 +2,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import type Database from 'better-sqlite3'
 import { createBatchRunner, type Reply } from './batch.ts'
 import { openOutboxFile } from './database.ts'
-import { type Fault, toFault } from './faults.ts'
+import { classify, type Fault, toFault } from './faults.ts'
 import { batchOf, type ToWorker } from './packing.ts'
 import { createStore } from './store.ts'
 
@@ -12,11 +12,15 @@ export type FromWorker =
   | { readonly kind: 'replies'; readonly replies: readonly Reply[] }
   /** Another process (the CLI, an operator's sqlite3) has written. */
   | { readonly kind: 'changed' }
+  /** A command asks for a reload; its number. */
+  | { readonly kind: 'reload'; readonly request: number }
   | { readonly kind: 'failed'; readonly fault: Fault }
   | { readonly kind: 'closed' }
 
 /** How often it is looked whether another process has written, and whether the files are in their places. */
 const CHANGE_CHECK_MS = 1_000
+/** How often a request to reload is looked for: a command waits for it. Takes microseconds where nothing was written. */
+const REQUEST_CHECK_MS = 200
 
 /**
  * The thread that owns the database. The event loop of the daemon never waits for a disk; this one does nothing else.
@@ -26,7 +30,9 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
   const post = (message: FromWorker) => port.postMessage(message)
   try {
     const file = openOutboxFile(path)
-    const run = createBatchRunner(file.database, createStore(file.database))
+    const store = createStore(file.database)
+    store.dropReloadRequests()
+    const run = createBatchRunner(file.database, store)
     const tellChange = whenChanged(file.database, () => post({ kind: 'changed' }))
     const watch = setInterval(() => {
       try {
@@ -36,10 +42,29 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
         fail(error)
       }
     }, CHANGE_CHECK_MS)
+    let lastRequest = 0
+    const lookForRequest = () => {
+      const request = store.reloadRequested()
+      if (request > lastRequest) post({ kind: 'reload', request })
+      lastRequest = request
+    }
+    const tellRequest = whenChanged(file.database, lookForRequest)
+    const requests = setInterval(() => {
+      try {
+        tellRequest()
+      } catch (error) {
+        // Locked or out of memory: it is there the next time.
+        if (classify(error) !== 'passing') fail(error)
+      }
+    }, REQUEST_CHECK_MS)
+    const endWatches = () => {
+      clearInterval(watch)
+      clearInterval(requests)
+    }
     let hasFailed = false
     const fail = (error: unknown) => {
       hasFailed = true
-      clearInterval(watch)
+      endWatches()
       // When the thread ends, SQLite takes the log over into the file, whatever has become of either.
       file.distrust()
       post({ kind: 'failed', fault: toFault(error) })
@@ -56,7 +81,7 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
           post({ kind: 'replies', replies })
         }
         if (!isLast) return
-        clearInterval(watch)
+        endWatches()
         file.close()
         post({ kind: 'closed' })
         port.close()
@@ -65,6 +90,8 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
       }
     })
     post({ kind: 'open' })
+    // One that was made before changes were watched for.
+    lookForRequest()
   } catch (error) {
     post({ kind: 'failed', fault: toFault(error) })
   }
@@ -76,7 +103,8 @@ function whenChanged(database: Database.Database, tell: () => void): () => void 
   let seen = version.get()
   return () => {
     const now = version.get()
-    if (now !== seen) tell()
+    if (now === seen) return
+    tell()
     seen = now
   }
 }
