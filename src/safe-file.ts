@@ -116,7 +116,7 @@ export interface SmallFile {
 /**
  * Reads a regular file of at most `maxBytes`. Never waits: opening a FIFO returns at once. Throws errors of `node:fs`, also
  * with the codes `EISDIR`, `ENOTREG` (a FIFO, socket or device), `EFBIG`, `EILSEQ` (not UTF-8), and as root `EUNTRUSTED`
- * (a user's symbolic link to a file that is not theirs). No message quotes the file.
+ * (a user's symbolic link to a file that is not theirs). A byte order mark is left out. No message quotes the file.
  */
 export function readSmallFile(path: string, maxBytes = LARGEST_SMALL_FILE): SmallFile {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
@@ -147,7 +147,7 @@ function readUpTo(fd: number, maxBytes: number): Buffer {
 
 function utf8(bytes: Buffer): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     throw fault('EILSEQ')
   }
@@ -358,7 +358,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   ELOOP: 'a symbolic link leads to itself, or to another link',
   ENAMETOOLONG: 'the name is too long',
   ENOTREG: 'it is not a regular file',
-  EFBIG: `it is larger than ${LARGEST_SMALL_FILE / 1024} KB`,
+  EFBIG: 'it is too large',
   EILSEQ: 'it is not UTF-8 text',
   EUNTRUSTED: 'it is a symbolic link of a user to a file of another, which root does not follow',
 }

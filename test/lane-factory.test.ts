@@ -17,7 +17,7 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
   const crm = await httpServer(t, (response) => response.end())
   const sign = { scheme: 'standard-webhooks', secrets: ['whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5'] }
   const file = writeConfig(directory, {
-    sources: { ultravox: { scheme: 'ultravox', secrets: ['whsec_test'] } },
+    sources: { ultravox: { scheme: 'ultravox', secrets: ['whsec_test_5a0c'] } },
     targets: { crm: { type: 'http', url: crm.origin, sign } },
     routes: [{ events: ['*'], to: ['crm'] }],
   })

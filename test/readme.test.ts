@@ -50,7 +50,7 @@ t.test("the README's table of retries is what the default policy does", (t) => {
 
 /** What a snippet of a single section goes with. */
 const REST = `
-sources: { ultravox: { scheme: ultravox, secrets: ["s"] } }
+sources: { ultravox: { scheme: ultravox, secrets: ["a-secret-long-enough"] } }
 targets: { crm: { type: exec, command: [cat] } }
 routes: [{ events: ["*"], to: [crm] }]
 `
@@ -58,11 +58,11 @@ routes: [{ events: ["*"], to: [crm] }]
 t.test('every configuration in the README loads', (t) => {
   const env = {
     ...process.env,
-    ULTRAVOX_WEBHOOK_SECRET: 's',
+    ULTRAVOX_WEBHOOK_SECRET: 'a-secret-long-enough',
     ULTRAVOX_API_KEY: 'k',
     OTLP_TOKEN: 'o',
     CRM_TOKEN: 't',
-    CRM_SECRET: 'c',
+    CRM_SECRET: 'another-secret-long-enough',
     SLACK_WEBHOOK_URL: 'https://hooks.slack.com/services/T/B/x',
   }
   const configs = snippets('yaml').map((yaml) => (yaml.includes('sources:') ? yaml : `${REST}${yaml}`))

@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { readSmallFile } from '../safe-file.ts'
 import { crossChecks, machineChecks } from './checks.ts'
 import { draftOf } from './draft.ts'
 import { type Finding, formatPath, type Path } from './finding.ts'
 import { resolveReferences } from './references.ts'
 import type { RelayFile } from './schema.ts'
+import { judgeText } from './secret-text.ts'
 import { readSecretsFiles, type SecretsFiles } from './secrets-files.ts'
 import { isForDaemonOnly, validateWithout } from './without-secrets.ts'
 
@@ -29,31 +30,52 @@ export interface Examined {
 /** Looks at a file's plain content from every side, each as far as what the others found wrong allows. */
 export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purpose: Purpose): Examined {
   const directory = dirname(file)
-  const references = resolveReferences(raw, { env, directory, readFile: (path) => readFileSync(path, 'utf8') })
-  const missing = purpose === 'daemon' ? [] : references.findings.filter(({ path }) => isForDaemonOnly(path))
+  const references = resolveReferences(raw, { env, directory, readFile: (path) => readSmallFile(path).text })
+  const unresolved = references.findings.filter(({ level }) => level === undefined)
+  const missing = purpose === 'daemon' ? [] : unresolved.filter(({ path }) => isForDaemonOnly(path))
   const missingPaths = missing.map(({ path }) => path)
   const { content, findings } = validateWithout(references.value, missingPaths)
   const draft = draftOf(references.value, { env, directory, written: (path) => valueAt(raw, path) })
   const secretsFiles = readSecretsFiles(draft)
-  const checks = [
-    ...crossChecks(draft),
-    ...(purpose === 'daemon' ? [...machineChecks(draft), ...secretsFiles.findings] : []),
-  ]
 
   // A value that could not be had is missing to the schema too; that is said already, and better.
-  const unresolved = new Set(references.findings.map(({ path }) => formatPath(path)))
-  const invalid = findings.filter(({ path }) => !unresolved.has(formatPath(path)))
+  const unresolvedAt = pathsOf(unresolved)
+  const invalid = findings.filter(({ path }) => !unresolvedAt.has(formatPath(path)))
+  const invalidAt = pathsOf(invalid)
   // One that is not needed may still be of a kind that nothing can stand in for.
-  const unfit = new Set(findings.map(({ path }) => formatPath(path)))
-  const isNeeded = (finding: Finding) => !missing.includes(finding) || unfit.has(formatPath(finding.path))
+  const unfitAt = pathsOf(findings)
+  const isNeeded = (finding: Finding) => !missing.includes(finding) || unfitAt.has(formatPath(finding.path))
+  const checks = [
+    ...crossChecks(draft),
+    ...(purpose === 'daemon'
+      ? [
+          ...machineChecks(draft),
+          ...[...secretFindings(references.value, [])].filter(({ path }) => !invalidAt.has(formatPath(path))),
+          ...secretsFiles.findings,
+        ]
+      : []),
+  ]
   return {
     resolved: references.value,
     content,
     secretsFiles: secretsFiles.secrets,
-    errors: [...references.findings.filter(isNeeded), ...invalid, ...checks.filter(({ level }) => level === undefined)],
-    warnings: checks.filter(({ level }) => level === 'warning'),
+    errors: [...unresolved.filter(isNeeded), ...invalid, ...checks.filter(({ level }) => level === undefined)],
+    warnings: [...references.findings, ...checks].filter(({ level }) => level === 'warning'),
     missing:
       purpose === 'daemon' ? [] : [...missing, ...secretsFiles.findings.filter(({ level }) => level === undefined)],
+  }
+}
+
+function pathsOf(findings: readonly Finding[]): ReadonlySet<string> {
+  return new Set(findings.map(({ path }) => formatPath(path)))
+}
+
+/** What is wrong with texts in the places of secrets. */
+function* secretFindings(value: unknown, path: Path): Iterable<Finding> {
+  if (typeof value === 'string') yield* judgeText(path, value).map((judgement) => ({ path, ...judgement }))
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, item] of Object.entries(value)) {
+    yield* secretFindings(item, [...path, Array.isArray(value) ? Number(key) : key])
   }
 }
 

@@ -1,35 +1,37 @@
 import { isAbsolute, resolve } from 'node:path'
+import { fileProblem } from '../safe-file.ts'
 import type { Finding, Path } from './finding.ts'
+import { HOME_PROBLEM, isHomePath } from './home-path.ts'
+import { type Part, parseReferences, type Reference } from './reference-parser.ts'
+import { isSecretPath, trimmed } from './secret-text.ts'
 
 /** Where references get their values from. */
 export interface ReferenceSources {
   readonly env: NodeJS.ProcessEnv
   /** Relative `${file:...}` paths start here. */
   readonly directory: string
-  /** Reads a file as text; throws where that cannot be done. */
+  /** Reads a file as text; throws errors with the codes of `readSmallFile`. */
   readonly readFile: (path: string) => string
 }
 
-/** `$${` (a literal `${`), a whole reference, or the start of one that never ends. */
-const REFERENCE = /\$\$\{|\$\{([^}]*)\}|\$\{/g
-const VARIABLE = /^([A-Za-z_]\w*)(?::-(.*))?$/s
-
 /** Whether a value, as written, is text with a `${...}` in it that stands for something else. */
 export function hasReference(written: unknown): boolean {
-  return typeof written === 'string' && written.replaceAll('$${', '').includes('${')
+  return typeof written === 'string' && parseReferences(written).some(({ kind }) => kind !== 'text')
 }
 
 /**
  * Replaces the references in every string of `value` (keys are left alone). A string with a reference that cannot be
- * had becomes undefined, so that nothing later judges half a value; why is told in `findings`.
+ * resolved becomes undefined, so that nothing later judges half a value; `findings` say why. What a reference stands for
+ * is not searched for references. In places of secrets it is trimmed, with a warning.
  */
 export function resolveReferences(value: unknown, sources: ReferenceSources): { value: unknown; findings: Finding[] } {
   const findings: Finding[] = []
   const resolveIn = (node: unknown, path: Path): unknown => {
     if (typeof node === 'string') {
-      const { text, problems } = resolveText(node, sources)
-      findings.push(...problems.map((message) => ({ path, message })))
-      return problems.length === 0 ? text : undefined
+      const resolver = new Resolver(sources, isSecretPath(path))
+      const text = resolver.text(parseReferences(node))
+      findings.push(...resolver.findings.map((finding) => ({ path, ...finding })))
+      return text
     }
     if (Array.isArray(node)) return node.map((item, index) => resolveIn(item, [...path, index]))
     if (typeof node !== 'object' || node === null) return node
@@ -38,46 +40,106 @@ export function resolveReferences(value: unknown, sources: ReferenceSources): { 
   return { value: resolveIn(value, []), findings }
 }
 
-function resolveText(written: string, sources: ReferenceSources): { text: string; problems: string[] } {
-  const problems: string[] = []
-  const text = written.replace(REFERENCE, (match: string, inside: string | undefined) => {
-    if (match === '$${') return '${'
-    if (inside === undefined) {
-      problems.push('has a "${" without its "}": close it, or write $${ for a literal ${')
-      return ''
-    }
-    const found = lookUp(inside, sources)
-    if ('problem' in found) problems.push(`${withoutFallbacks(match)}: ${found.problem}`)
-    return 'text' in found ? found.text : ''
-  })
-  return { text, problems }
-}
-
 /** A text with references, for people: `${TOKEN:-…}`, for what is used instead may be a secret. */
 export function withoutFallbacks(written: string): string {
-  return written.replace(/(\$\{[^}]*?:-)[^}]*/g, '$1…')
+  return parseReferences(written)
+    .map((part) => (part.kind === 'text' ? part.text.replaceAll('${', () => '$${') : shown(part)))
+    .join('')
+}
+
+function shown(reference: Reference): string {
+  switch (reference.kind) {
+    case 'variable':
+      return reference.fallback === null ? reference.source : `\${${reference.name}:-…}`
+    case 'invalid':
+      // What follows the name may be a secret.
+      return reference.source.replace(/^(\$\{\s*[\w:]*)[^}]+/, '$1…')
+    default:
+      return `\${${reference.kind}:${reference.name.map((part) => (part.kind === 'text' ? part.text : shown(part))).join('')}}`
+  }
 }
 
 type Found = { readonly text: string } | { readonly problem: string }
 
-function lookUp(inside: string, sources: ReferenceSources): Found {
-  if (inside.startsWith('file:')) return fromFile(inside.slice('file:'.length), sources)
-  if (inside.startsWith('credential:')) return fromCredential(inside.slice('credential:'.length), sources)
-  const [, name, fallback] = VARIABLE.exec(inside) ?? []
-  if (name === undefined) {
-    const forms = '${NAME}, ${NAME:-default}, ${file:/path} or ${credential:name}'
-    return { problem: `is not a reference: write ${forms}, or $\${ for a literal $\{` }
+/** Resolves one text, and gathers what is wrong with it. */
+class Resolver {
+  readonly findings: Omit<Finding, 'path'>[] = []
+  readonly #sources: ReferenceSources
+  readonly #isSecret: boolean
+
+  constructor(sources: ReferenceSources, isSecret: boolean) {
+    this.#sources = sources
+    this.#isSecret = isSecret
   }
-  const text = sources.env[name]
-  if (fallback !== undefined) return { text: text || fallback }
-  if (text !== undefined) return { text }
-  return { problem: `this environment variable is not set: set it, or give a default as in \${${name}:-value}` }
+
+  /** Undefined where a reference in it cannot be resolved. */
+  text(parts: readonly Part[]): string | undefined {
+    const texts = parts.map((part) => (part.kind === 'text' ? part.text : this.#reference(part)))
+    return texts.includes(undefined) ? undefined : texts.join('')
+  }
+
+  #reference(reference: Reference): string | undefined {
+    if (reference.kind === 'variable' && reference.fallback !== null) {
+      const value = this.#sources.env[reference.name]
+      // Only looked at where it is needed.
+      return value ? this.#cleaned(value, reference) : this.text(reference.fallback)
+    }
+    const found = this.#found(reference)
+    if (found === undefined) return undefined
+    if ('text' in found) return this.#cleaned(found.text, reference)
+    this.#report(reference, found.problem)
+    return undefined
+  }
+
+  /** Undefined where that has been reported. */
+  #found(reference: Reference): Found | undefined {
+    if (reference.kind === 'invalid') return { problem: reference.problem }
+    if (reference.kind === 'variable') return fromVariable(reference.name, this.#sources.env)
+    const name = this.text(reference.name)
+    if (name === undefined) return undefined
+    return reference.kind === 'file' ? fromFile(name, this.#sources) : fromCredential(name, this.#sources)
+  }
+
+  #cleaned(text: string, reference: Reference): string {
+    if (!this.#isSecret) return text
+    const clean = trimmed(text)
+    if (clean !== text) {
+      this.#report(
+        reference,
+        'has blanks or line breaks at its start or end, which are left out: remove them',
+        'warning',
+      )
+    }
+    return clean
+  }
+
+  #report(reference: Reference, problem: string, level?: 'warning'): void {
+    this.findings.push({
+      message: `${shown(reference)}: ${problem}`,
+      // A value that begins with it is shown as a whole.
+      ...(reference.at > 0 && { at: reference.at }),
+      ...(level !== undefined && { level }),
+    })
+  }
+}
+
+function fromVariable(name: string, env: NodeJS.ProcessEnv): Found {
+  const text = env[name]
+  if (text === undefined) {
+    return { problem: `this environment variable is not set: set it, or give a default as in \${${name}:-value}` }
+  }
+  if (text !== '') return { text }
+  return {
+    problem: `this environment variable is set, but empty: set it, or write \${${name}:-} where it may be empty`,
+  }
 }
 
 function fromFile(path: string, { directory, readFile }: ReferenceSources): Found {
   if (path === '') return { problem: 'names no file: write ${file:/path/to/file}' }
+  if (isHomePath(path)) return { problem: HOME_PROBLEM }
   try {
-    return { text: readFile(isAbsolute(path) ? path : resolve(directory, path)).replace(/\r?\n$/, '') }
+    const text = readFile(isAbsolute(path) ? path : resolve(directory, path)).replace(/\r?\n$/, '')
+    return text.trim() === '' ? { problem: 'the file is empty' } : { text }
   } catch (error) {
     return { problem: `the file cannot be read (${reason(error)}): check the path and its permissions` }
   }
@@ -93,14 +155,16 @@ function fromCredential(name: string, sources: ReferenceSources): Found {
   if (!directory) {
     return { problem: `$CREDENTIALS_DIRECTORY is not set: run under systemd with LoadCredential=${name}:/path` }
   }
-  const found = fromFile(resolve(directory, name), sources)
-  if ('text' in found) return found
-  return { problem: `$CREDENTIALS_DIRECTORY has no such file: add LoadCredential=${name}:/path to the systemd unit` }
+  try {
+    const text = sources.readFile(resolve(directory, name)).replace(/\r?\n$/, '')
+    return text.trim() === '' ? { problem: 'the credential is empty' } : { text }
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ENOENT') return { problem: `cannot be read (${reason(error)})` }
+    return { problem: `$CREDENTIALS_DIRECTORY has no such file: add LoadCredential=${name}:/path to the systemd unit` }
+  }
 }
 
 function reason(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code
-  if (code === 'ENOENT') return 'there is none'
-  if (code === 'EACCES') return 'permission denied'
-  return code === 'EISDIR' ? 'it is a directory' : String(code ?? 'unknown error')
+  return code === 'ENOENT' ? 'there is none' : fileProblem(code)
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { formatPath, type Path } from './finding.ts'
+import { parseReferences, referencesIn } from './reference-parser.ts'
 import { hasReference } from './references.ts'
 import { parseYaml } from './yaml-document.ts'
 
@@ -12,7 +13,6 @@ export interface SecretPlaces {
   readonly inline: readonly string[]
 }
 
-const FILE_REFERENCE = /(?<!\$)\$\{file:([^}]+)\}/g
 const SECRET_NAME = /authorization|cookie|token|secret|password|api-?key|^key$|^webhookUrl$/i
 const CREDENTIALS_IN_URL = /:\/\/[^/@\s]*:[^/@\s]+@/
 
@@ -20,12 +20,21 @@ const CREDENTIALS_IN_URL = /:\/\/[^/@\s]*:[^/@\s]+@/
 export function secretPlaces(file: string): SecretPlaces {
   const directory = dirname(resolve(file))
   const texts = [...textsIn(parseYaml(readFileSync(file, 'utf8')).value, [])]
-  const referred = texts.flatMap(([, text]) => [...text.matchAll(FILE_REFERENCE)].map(([, path]) => path!))
+  const referred = texts.flatMap(([, text]) => [...filesIn(text)])
   const keys = texts.filter(([path, text]) => isKeyFile(path, text)).map(([, text]) => text)
   const inline = texts.filter(([path, text]) => !hasReference(text) && !isKeyFile(path, text) && isSecret(path, text))
   return {
     files: [...new Set([...referred, ...keys].map((path) => resolve(directory, path)))],
     inline: inline.map(([path]) => formatPath(path)),
+  }
+}
+
+/** Paths of files that a text refers to, as far as they are written there in full. */
+function* filesIn(text: string): Iterable<string> {
+  for (const reference of referencesIn(parseReferences(text))) {
+    if (reference.kind !== 'file') continue
+    const [path, ...more] = reference.name
+    if (path?.kind === 'text' && more.length === 0) yield path.text
   }
 }
 

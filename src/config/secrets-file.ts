@@ -10,6 +10,8 @@ export const LONGEST_SECRET = 120
 export interface SecretsFile {
   /** In the order of the file, each once, perhaps none. */
   readonly secrets: readonly Secret[]
+  /** The lines, from 1, in which they stand first. */
+  readonly lines: readonly number[]
   /** Whether others than its owner may read or change it. */
   readonly openToOthers: boolean
 }
@@ -26,8 +28,11 @@ export function readSecretsFile(path: string): SecretsFile | null {
     const message = `line ${tooLong.number} of ${path} is longer than ${LONGEST_SECRET} characters, the most Ultravox takes`
     throw new RelayError('config_invalid', `${message}: write one secret a line`)
   }
+  const first = new Map<string, number>()
+  for (const { secret, number } of written) if (!first.has(secret)) first.set(secret, number)
   return {
-    secrets: [...new Set(written.map(({ secret }) => secret))].map((secret) => new Secret(secret)),
+    secrets: [...first.keys()].map((secret) => new Secret(secret)),
+    lines: [...first.values()],
     openToOthers: (stats.mode & 0o077) !== 0,
   }
 }

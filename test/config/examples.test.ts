@@ -27,9 +27,9 @@ t.test('relay.example.yaml still loads when all that is commented out is taken i
     .replaceAll('./config/hooks/archive.sh', join(ROOT, 'config/hooks/archive.sh'))
   const directory = t.testdir({ 'relay.yaml': yaml })
   const env = {
-    ULTRAVOX_WEBHOOK_SECRET: 's',
+    ULTRAVOX_WEBHOOK_SECRET: 'a-secret-long-enough',
     CRM_TOKEN: 'a',
-    CRM_SECRET: 'b',
+    CRM_SECRET: 'another-secret-long-enough',
     SLACK_WEBHOOK_URL: 'https://hooks.slack.test/x',
   }
   const { config } = loadConfig(join(directory, 'relay.yaml'), env)
@@ -40,13 +40,13 @@ t.test('relay.example.yaml still loads when all that is commented out is taken i
 for (const file of EXAMPLES) {
   t.test(`${file} loads, with what it asks for in the environment`, async (t) => {
     const CREDENTIALS_DIRECTORY = t.testdir({
-      'webhook-secret': 'a-secret\n',
+      'webhook-secret': 'a-secret-long-enough\n',
       'internal-ca': SELF_SIGNED_CRM.cert,
       'relay-cert': SELF_SIGNED.cert,
       'relay-key': SELF_SIGNED.key,
     })
     const names = [...read(file).matchAll(/\$\{(\w+)\}/g)].map(([, name]) => name!)
-    const env = Object.fromEntries(names.map((name) => [name, `a-${name}`]))
+    const env = Object.fromEntries(names.map((name) => [name, `a-value-of-${name}`]))
     const { warnings } = loadConfig(join(ROOT, file), {
       ...env,
       CREDENTIALS_DIRECTORY,

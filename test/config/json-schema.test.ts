@@ -47,7 +47,7 @@ t.test('an editor marks mistyped keys, missing units and secrets that are not us
     'retry: { maxDelay: "60" }',
     'targets: { crm: { type: http, url: "https://x/", timout: 1s } }',
     'targets: { crm: { type: http } }',
-    'sources: { a: { scheme: none, secrets: [x] } }',
+    'sources: { a: { scheme: none, secrets: [x-long-enough-secret] } }',
     'sources: { "a b": { scheme: none } }',
   ]
   for (const yaml of mistakes) t.notOk(accepts(parse(completed(yaml))), yaml)

@@ -146,8 +146,8 @@ t.test('what is to be told of can be set: silence for each source, the age of a 
 outbox: { reserve: 2gb, maxSize: 10gb, retention: { delivered: 1h, keys: 90d } }
 delivery: { alertAfter: 90s }
 sources:
-  a: { scheme: ultravox, secrets: [x], expectWithin: 2h }
-  b: { scheme: ultravox, secrets: [x] }
+  a: { scheme: ultravox, secrets: [x-long-enough-secret], expectWithin: 2h }
+  b: { scheme: ultravox, secrets: [x-long-enough-secret] }
 `
   const { outbox, delivery, sources } = load(t, yaml).config
   t.equal(outbox.reserveBytes, 2 * 1024 ** 3)
@@ -161,14 +161,19 @@ t.test('secrets and headers are kept as secrets', async (t) => {
   const yaml = `
 sources: { a: { scheme: ultravox, secrets: ["\${OLD}", "\${NEW}"] } }
 targets:
-  crm: { type: http, url: "https://x/", headers: { A: "Bearer \${NEW}" }, sign: { scheme: ultravox, secrets: [s] } }
+  crm: { type: http, url: "https://x/", headers: { A: "Bearer \${NEW}" }, sign: { scheme: ultravox, secrets: [s-long-enough-secret] } }
 `
-  const { sources, targets } = load(t, yaml, { env: { OLD: 'one', NEW: 'two' } }).config
-  t.strictSame(sources.a?.scheme === 'ultravox' && sources.a.secrets.map(reveal), ['one', 'two'])
+  const { sources, targets } = load(t, yaml, {
+    env: { OLD: 'the-old-secret-of-it', NEW: 'the-new-secret-of-it' },
+  }).config
+  t.strictSame(sources.a?.scheme === 'ultravox' && sources.a.secrets.map(reveal), [
+    'the-old-secret-of-it',
+    'the-new-secret-of-it',
+  ])
   const { crm } = targets
   if (crm?.type !== 'http') throw new Error('wrong kind')
-  t.equal(crm.headers.A?.reveal(), 'Bearer two')
-  t.strictSame([crm.sign?.scheme, crm.sign?.secrets.map(reveal)], ['ultravox', ['s']])
+  t.equal(crm.headers.A?.reveal(), 'Bearer the-new-secret-of-it')
+  t.strictSame([crm.sign?.scheme, crm.sign?.secrets.map(reveal)], ['ultravox', ['s-long-enough-secret']])
 })
 
 t.test('a Standard Webhooks secret may come with its prefix or without', async (t) => {
@@ -181,7 +186,7 @@ t.test('a program with a slash is found from the directory of the file', async (
   const directory = t.testdir({
     hooks: { 'a.sh': '' },
     'relay.yaml': `
-sources: { a: { scheme: ultravox, secrets: [x] } }
+sources: { a: { scheme: ultravox, secrets: [x-long-enough-secret] } }
 targets: { run: { type: exec, command: [hooks/a.sh, --json] } }
 routes: [{ events: ["*"], to: [run] }]
 `,

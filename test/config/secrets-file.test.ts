@@ -15,9 +15,12 @@ t.test('a secret a line, blank lines and comments passed over, each secret once'
 })
 
 t.test('the secrets of the configuration and those of the file count, whatever the directory', async (t) => {
-  const yaml = 'sources:\n  a: { scheme: ultravox, secrets: [zero], secretsFile: ./s }'
-  const { a } = load(t, yaml, { files: { s: 'one\ntwo\n' } }).config.sources
-  t.same(a?.scheme === 'ultravox' && texts(a.secrets), ['zero', 'one', 'two'])
+  const yaml = 'sources:\n  a: { scheme: ultravox, secrets: [zero-long-enough-secret], secretsFile: ./s }'
+  const { a } = load(t, yaml, { files: { s: 'one-long-enough-secret\ntwo-long-enough-secret\n' } }).config.sources
+  t.same(
+    a?.scheme === 'ultravox' && texts(a.secrets),
+    ['zero', 'one', 'two'].map((each) => `${each}-long-enough-secret`),
+  )
 })
 
 t.test('a file that is made is for its owner only; one that is changed keeps the rest of its text', async (t) => {

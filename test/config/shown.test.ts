@@ -72,7 +72,7 @@ t.test('certificates and keys are not shown', async (t) => {
 
 t.test('what is shown has the form of the file: with its secrets put back, it loads and shows the same', async (t) => {
   const shown = load(t, 'targets: { crm: { type: slack, webhookUrl: "https://x.test/", ordered: call } }').shown()
-  const again = load(t, stringify(shown)).shown()
+  const again = load(t, stringify(shown).replaceAll('[secret]', 'a-secret-long-enough')).shown()
   t.same(parse(stringify(again)), parse(stringify(shown)))
 })
 

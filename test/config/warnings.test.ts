@@ -11,7 +11,7 @@ t.test('a source that verifies nothing is warned about', async (t) => {
 
 t.test('a secrets file that others may read is warned about', async (t) => {
   const yaml = 'sources:\n  a: { scheme: ultravox, secretsFile: ▸./ultravox.secrets }'
-  const files = { 'ultravox.secrets': 'one\n' }
+  const files = { 'ultravox.secrets': 'a-secret-long-enough\n' }
   warns(t, { yaml, files, path: 'sources.a.secretsFile', words: /chmod 600/ })
 })
 

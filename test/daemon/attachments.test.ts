@@ -68,7 +68,12 @@ t.test('each target gets what it asks for, fetched once for all of them, and the
   const url = (path: string) => `${sink.origin}/${path}`
   const config = write({
     plain: { type: 'http', url: url('plain') },
-    text: { type: 'http', url: url('text'), attach: ['transcript'], sign: { scheme: 'ultravox', secrets: ['x'] } },
+    text: {
+      type: 'http',
+      url: url('text'),
+      attach: ['transcript'],
+      sign: { scheme: 'ultravox', secrets: ['x-long-enough-secret'] },
+    },
     redacted: { type: 'http', url: url('redacted'), attach: ['transcript'], redact: ['attached.transcript.*.text'] },
     filled: {
       type: 'http',

@@ -32,7 +32,7 @@ t.test('check tells everything that is wrong with its place, and ends with 2; se
   const directory = t.testdir({
     'my.yaml': [
       'sources:',
-      '  ultravox: { scheme: ultravox, secrets: [s], tolerance: 60 }',
+      '  ultravox: { scheme: ultravox, secrets: [s-long-enough-secret], tolerance: 60 }',
       'targets:',
       '  crm: { type: http, urll: https://crm.internal }',
       'routes:',
@@ -120,7 +120,7 @@ t.test('a start says how to send a first event, and trigger sends one that is ta
 
   const wrong = writeConfig(directoryOfItsOwn(), {
     ...valid,
-    sources: { ultravox: { scheme: 'ultravox', secrets: ['other'] } },
+    sources: { ultravox: { scheme: 'ultravox', secrets: ['other-long-enough-secret'] } },
     server: { listen: new URL(relay.origin).host },
   })
   t.match(await runCommand(['trigger', 'call.ended', '--config', wrong], directory), {

@@ -29,7 +29,11 @@ t.test('an event reaches each kind of target, and the outbox tells of it', async
   const config = writeConfig(directory, {
     sources,
     targets: {
-      crm: { type: 'http', url: `${crm.origin}/hooks/calls`, sign: { scheme: 'ultravox', secrets: ['inner'] } },
+      crm: {
+        type: 'http',
+        url: `${crm.origin}/hooks/calls`,
+        sign: { scheme: 'ultravox', secrets: ['inner-long-enough-secret'] },
+      },
       ops: { type: 'slack', webhookUrl: `${slack.origin}/services/T/B/x` },
       archive: { type: 'exec', command: ['./hook.sh'] },
       unjoined: { type: 'http', url: `${crm.origin}/unjoined` },

@@ -103,9 +103,9 @@ t.test('doctor says everything that is wrong with a configuration', async (t) =>
 })
 
 t.test('doctor tells who may read what they should not', async (t) => {
-  const directory = t.testdir({ secret: 'hush' })
+  const directory = t.testdir({ secret: 'hush-and-say-no-word' })
   const { run } = commandsIn(directory)
-  const secrets = ['${file:secret}', 'in-the-file']
+  const secrets = ['${file:secret}', 'in-the-file-itself']
   const file = configured(directory, { ...toCrm, sources: { ultravox: { scheme: 'ultravox', secrets } } })
   await fill(directory, [{}], ['crm'], 'delivered')
   chmodSync(join(directory, 'secret'), 0o600)

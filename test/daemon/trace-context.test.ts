@@ -31,7 +31,7 @@ async function running(t: Test, answer: (received: readonly Received[]) => numbe
   const config = {
     sources,
     targets: {
-      crm: { type: 'http', url: crm.origin, sign: { scheme: 'ultravox', secrets: ['inner'] } },
+      crm: { type: 'http', url: crm.origin, sign: { scheme: 'ultravox', secrets: ['inner-long-enough-secret'] } },
       ops: { type: 'slack', webhookUrl: `${slack.origin}/services/T/B/x` },
       archive: { type: 'exec', command: ['./hook.sh'] },
     },

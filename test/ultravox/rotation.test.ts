@@ -9,8 +9,12 @@ import { EVENTS, fingerprint, start, URL_WANTED, webhookRelay } from './webhook-
 
 /** A webhook that is signed with the old secret, which the relay has in its file. */
 async function rotatable(t: Test, options = {}) {
-  const relay = await webhookRelay(t, { secrets: ['old-secret'], ...options })
-  const { webhookId } = relay.api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['old-secret'] })
+  const relay = await webhookRelay(t, { secrets: ['old-secret-of-the-relay'], ...options })
+  const { webhookId } = relay.api.webhooks.create({
+    url: URL_WANTED,
+    events: EVENTS,
+    secrets: ['old-secret-of-the-relay'],
+  })
   const state = `${relay.secretsFile}.rotation`
   const rotated = (t: Test) => {
     const [fresh] = relay.inFile()
@@ -18,7 +22,7 @@ async function rotatable(t: Test, options = {}) {
     t.same(relay.api.webhooks.get(webhookId)!.secrets, [fresh], 'and Ultravox too')
     t.equal(statSync(relay.secretsFile).mode & 0o777, 0o600)
     t.notOk(existsSync(state), 'nothing is left of the rotation')
-    t.same(relay.told('old-secret'), [], 'no secret was told')
+    t.same(relay.told('old-secret-of-the-relay'), [], 'no secret was told')
   }
   return { ...relay, webhookId, state, rotated }
 }
@@ -72,7 +76,7 @@ t.test('without an event it waits, Ctrl-C loses nothing, and --after goes on', a
     code: 0,
     stdout: '',
     stderr: new RegExp(
-      `goes on: ${fingerprint(inFile()[1]!)} \\(registered since .*takes the place of ${fingerprint('old-secret')}`,
+      `goes on: ${fingerprint(inFile()[1]!)} \\(registered since .*takes the place of ${fingerprint('old-secret-of-the-relay')}`,
     ),
   })
   t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 0, stderr: /4 of 6: 0s are over/ })
@@ -89,10 +93,10 @@ t.test('--abort leads back to the old secret, and only as long as that is possib
   api.webhooks.patch(webhookId, { secrets: [fresh!] })
   t.match(await run('webhooks rotate-secret --abort --yes'), { code: 2, stderr: /gone at Ultravox already/ })
   t.equal(inFile().length, 2)
-  api.webhooks.patch(webhookId, { secrets: ['old-secret', fresh!] })
+  api.webhooks.patch(webhookId, { secrets: ['old-secret-of-the-relay', fresh!] })
   t.match(await run('webhooks rotate-secret --abort --yes'), { code: 0, stdout: 'the rotation is undone\n' })
-  t.same(inFile(), ['old-secret'])
-  t.same(registered()[0].secrets, ['old-secret'])
+  t.same(inFile(), ['old-secret-of-the-relay'])
+  t.same(registered()[0].secrets, ['old-secret-of-the-relay'])
   t.notOk(existsSync(state))
 })
 
@@ -140,7 +144,7 @@ t.test(
     const written = {
       webhookId,
       newSecret: '0badf00d',
-      oldSecrets: [fingerprint('old-secret')],
+      oldSecrets: [fingerprint('old-secret-of-the-relay')],
       startedAt: '2026-01-01T00:00:00.000Z',
       registeredAt: null,
     }
@@ -162,20 +166,20 @@ t.test(
 
 t.test('what is not ours stays, and what cannot be removed here is told', async (t) => {
   const { run, api, webhookId, inFile, registered } = await webhookRelay(t, {
-    secrets: ['in-file', 'shared', 'of-callbacks'],
-    source: { secrets: ['in-config'] },
+    secrets: ['in-file-of-the-relay', 'shared-with-another', 'of-callbacks-of-calls'],
+    source: { secrets: ['in-config-of-the-relay'] },
   }).then((relay) => {
-    const secrets = ['in-file', 'shared', 'in-config', 'foreign']
+    const secrets = ['in-file-of-the-relay', 'shared-with-another', 'in-config-of-the-relay', 'foreign']
     const { webhookId } = relay.api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets })
     return { ...relay, webhookId }
   })
-  api.webhooks.create({ url: 'https://other.test/', events: EVENTS, secrets: ['shared'] })
+  api.webhooks.create({ url: 'https://other.test/', events: EVENTS, secrets: ['shared-with-another'] })
   const { code, stderr } = await run('webhooks rotate-secret --yes --after 0s')
   t.equal(code, 0, stderr)
   t.match(stderr, new RegExp(`kept at Ultravox.*${fingerprint('foreign')}\n`))
-  t.match(stderr, new RegExp(`now remove ${fingerprint('in-config')} from sources\\.ultravox\\.secrets`))
-  t.match(stderr, new RegExp(`still takes ${fingerprint('shared')}, for another webhook`))
-  t.match(inFile(), ['shared', 'of-callbacks', /^whsec_/])
+  t.match(stderr, new RegExp(`now remove ${fingerprint('in-config-of-the-relay')} from sources\\.ultravox\\.secrets`))
+  t.match(stderr, new RegExp(`still takes ${fingerprint('shared-with-another')}, for another webhook`))
+  t.match(inFile(), ['shared-with-another', 'of-callbacks-of-calls', /^whsec_/])
   t.same(registered()[0].secrets, ['foreign', inFile()[2]])
   t.equal(registered()[0].webhookId, webhookId)
 })
@@ -188,7 +192,7 @@ t.test('a relay that cannot take the new secret keeps the rotation from going on
   })
   t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 2, stderr: /alertAfter/ })
   write(URL_WANTED)
-  t.same(registered()[0].secrets, ['old-secret'])
+  t.same(registered()[0].secrets, ['old-secret-of-the-relay'])
   t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 0 })
   rotated(t)
 })

@@ -34,7 +34,9 @@ t.test('ensure makes a secret and the webhook, and a second time finds nothing t
 })
 
 t.test('ensure changes what differs and nothing else', async (t) => {
-  const { api, run, json, registered, told } = await webhookRelay(t, { secrets: ['ours-1', 'ours-2'] })
+  const { api, run, json, registered, told } = await webhookRelay(t, {
+    secrets: ['ours-1-of-the-relay', 'ours-2-of-the-relay'],
+  })
   const other = { url: 'https://other.test/', events: ['call.ended'], secrets: ['theirs'] }
   api.webhooks.create(other)
   api.webhooks.create({ url: URL_WANTED, events: ['call.ended', 'call.other'], secrets: ['foreign'] })
@@ -44,12 +46,18 @@ t.test('ensure changes what differs and nothing else', async (t) => {
     '+   event call.started',
     '+   event call.joined',
     '+   event call.billed',
-    `+   secret ${fingerprint('ours-1')}`,
-    `+   secret ${fingerprint('ours-2')}`,
+    `+   secret ${fingerprint('ours-1-of-the-relay')}`,
+    `+   secret ${fingerprint('ours-2-of-the-relay')}`,
     /is changed$/,
   ])
-  t.match(registered(), [other, { url: URL_WANTED, events: EVENTS, secrets: ['foreign', 'ours-1', 'ours-2'] }])
-  t.same(JSON.parse(api.requests.at(-1)!.body), { events: EVENTS, secrets: ['foreign', 'ours-1', 'ours-2'] })
+  t.match(registered(), [
+    other,
+    { url: URL_WANTED, events: EVENTS, secrets: ['foreign', 'ours-1-of-the-relay', 'ours-2-of-the-relay'] },
+  ])
+  t.same(JSON.parse(api.requests.at(-1)!.body), {
+    events: EVENTS,
+    secrets: ['foreign', 'ours-1-of-the-relay', 'ours-2-of-the-relay'],
+  })
   t.match(await json('webhooks ensure --yes'), { action: 'none', changes: [] })
   t.same(told(), [])
 })
@@ -106,10 +114,10 @@ t.test('a creation whose answer got lost is not done twice', async (t) => {
 })
 
 t.test('the running relay is given the secret before Ultravox is', async (t) => {
-  const { api, directory, run, write, inFile } = await webhookRelay(t, { source: { secrets: ['first'] } })
-  api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['first'] })
+  const { api, directory, run, write, inFile } = await webhookRelay(t, { source: { secrets: ['first-of-the-relay'] } })
+  api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['first-of-the-relay'] })
   // So that the relay can start; then the configuration goes over to the file.
-  const inline = { sources: { ultravox: { scheme: 'ultravox', secrets: ['first'] } } }
+  const inline = { sources: { ultravox: { scheme: 'ultravox', secrets: ['first-of-the-relay'] } } }
   await startRelay(t, write(URL_WANTED, inline))
   write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secretsFile: './ultravox.secrets' } } })
   const database = openDatabase(join(directory, 'relay.db'), { readonly: true })
@@ -123,8 +131,8 @@ t.test('the running relay is given the secret before Ultravox is', async (t) => 
   t.same(knownAtPatch, { reloads: 1, secrets: JSON.stringify({ ultravox: inFile().map(fingerprint) }) })
   t.equal(inFile().length, 1)
 
-  write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['second'] } } })
-  api.webhooks.patch(JSON.parse(api.webhooks.entries()[0]!.text).webhookId, { secrets: ['second'] })
+  write(URL_WANTED, { sources: { ultravox: { scheme: 'ultravox', secrets: ['second-of-the-relay'] } } })
+  api.webhooks.patch(JSON.parse(api.webhooks.entries()[0]!.text).webhookId, { secrets: ['second-of-the-relay'] })
   t.match(await run('webhooks ensure'), {
     code: 0,
     stdout: /nothing to do/,

@@ -43,26 +43,27 @@ function* checkSecretsGiven({ sources, surroundings: { written } }: Draft): Iter
   }
 }
 
-function* checkExampleSecret({ server, sources }: Draft): Iterable<Finding> {
-  if (server.listen === undefined) return
-  const behindProxy = (server.trustProxy ?? []).length > 0
-  const reachable = !isLoopback(server.listen.host) || behindProxy
-  for (const [name, { secrets }] of sources) {
+function* checkExampleSecret(draft: Draft): Iterable<Finding> {
+  for (const [name, { secrets }] of draft.sources) {
     for (const [index, secret] of (secrets ?? []).entries()) {
-      if (secret.reveal() !== EXAMPLE_SECRET) continue
-      const path = ['sources', name, 'secrets', index]
-      const how = behindProxy
-        ? 'a proxy brings requests from other machines'
-        : 'server.listen can be reached from other machines'
-      const known = 'is the example secret, which everybody knows'
-      const remedy = 'write the secret of your own webhook (set ULTRAVOX_WEBHOOK_SECRET)'
-      if (reachable) yield { path, message: `${known}, and ${how}: ${remedy}, or listen on 127.0.0.1 without a proxy` }
-      else
-        yield {
-          path,
-          message: `${known}: good for trying things out here; for anything else, ${remedy}`,
-          level: 'warning',
-        }
+      if (secret.isMissing || secret.reveal() !== EXAMPLE_SECRET) continue
+      for (const finding of exampleFindings(draft)) yield { path: ['sources', name, 'secrets', index], ...finding }
     }
   }
+}
+
+/** What there is to say of the example secret, wherever it stands: an error where other machines can reach the relay. */
+export function exampleFindings({ server }: Draft): Pick<Finding, 'message' | 'level'>[] {
+  if (server.listen === undefined) return []
+  const behindProxy = (server.trustProxy ?? []).length > 0
+  const known = 'is the example secret, which everybody knows'
+  const remedy = 'write the secret of your own webhook (set ULTRAVOX_WEBHOOK_SECRET)'
+  if (isLoopback(server.listen.host) && !behindProxy) {
+    const message = `${known}: good for trying things out here; for anything else, ${remedy}`
+    return [{ message, level: 'warning' }]
+  }
+  const how = behindProxy
+    ? 'a proxy brings requests from other machines'
+    : 'server.listen can be reached from other machines'
+  return [{ message: `${known}, and ${how}: ${remedy}, or listen on 127.0.0.1 without a proxy` }]
 }

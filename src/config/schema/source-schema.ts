@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { pathProblem as homeProblem } from '../home-path.ts'
 import { duration, name, orReference, secret, text } from './scalars.ts'
 
 const path = text({ problemWith: pathProblem })
@@ -42,9 +43,10 @@ export const ultravoxSourceSchema = z.strictObject({
     .min(1, 'has nothing in it: write the secret of the webhook, as in ["${ULTRAVOX_WEBHOOK_SECRET}"]')
     .optional()
     .meta({
-      description: 'Secrets of the webhook; a signature made with any of them is good, so that they can be rotated.',
+      description:
+        'Secrets of the webhook, of 16 characters at least; a signature made with any of them is good, so that they can be rotated.',
     }),
-  secretsFile: text().optional().meta({
+  secretsFile: text({ problemWith: homeProblem }).optional().meta({
     description:
       'A file with more of them, one a line (# starts a comment), that only its owner may read. The webhooks command keeps the secrets that it makes there.',
   }),

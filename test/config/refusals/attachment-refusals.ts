@@ -30,7 +30,9 @@ export const attachmentRefusals: Refusals = {
     words: /write attach: \[recording\]/,
   },
   'a signature over a recording as a file': {
-    yaml: ULTRAVOX + http('attach: [recording], recordingAs: file, ▸sign: { scheme: ultravox, secrets: [a] }'),
+    yaml:
+      ULTRAVOX +
+      http('attach: [recording], recordingAs: file, ▸sign: { scheme: ultravox, secrets: [a-long-enough-secret] }'),
     path: 'targets.crm.sign',
     words: /write recordingAs: url/,
   },

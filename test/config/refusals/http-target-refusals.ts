@@ -64,7 +64,7 @@ export const httpTargetRefusals: Refusals = {
     words: /400 to 499/,
   },
   'an unknown way of signing': {
-    yaml: http('sign: { scheme: ▸hmac, secrets: [x] }'),
+    yaml: http('sign: { scheme: ▸hmac, secrets: [x-long-enough-secret] }'),
     path: 'targets.crm.sign.scheme',
     words: /one of ultravox, standard-webhooks/,
   },

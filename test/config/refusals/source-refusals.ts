@@ -3,47 +3,47 @@ import { source } from './section-text.ts'
 
 export const sourceRefusals: Refusals = {
   'a source path without a slash': {
-    yaml: source('secrets: [a], path: ▸hooks'),
+    yaml: source('secrets: [a-long-enough-secret], path: ▸hooks'),
     path: 'sources.ultravox.path',
     words: /must start with "\/"/,
   },
   'a source path with a parameter': {
-    yaml: source('secrets: [a], path: ▸"/a/:b"'),
+    yaml: source('secrets: [a-long-enough-secret], path: ▸"/a/:b"'),
     path: 'sources.ultravox.path',
     words: /may only have/,
   },
   'a source path with a wildcard': {
-    yaml: source('secrets: [a], path: ▸"/a/*"'),
+    yaml: source('secrets: [a-long-enough-secret], path: ▸"/a/*"'),
     path: 'sources.ultravox.path',
     words: /may only have/,
   },
   'a source path with a query': {
-    yaml: source('secrets: [a], path: ▸"/a?b#c"'),
+    yaml: source('secrets: [a-long-enough-secret], path: ▸"/a?b#c"'),
     path: 'sources.ultravox.path',
     words: /may only have/,
   },
   'the path of the health check': {
-    yaml: source('secrets: [a], path: ▸/healthz'),
+    yaml: source('secrets: [a-long-enough-secret], path: ▸/healthz'),
     path: 'sources.ultravox.path',
     words: /health checks/,
   },
   'two sources with one path': {
-    yaml: 'sources:\n  a: { scheme: ultravox, secrets: [x], path: /webhooks/b }\n  ▸b: { scheme: ultravox, secrets: [y] }',
+    yaml: 'sources:\n  a: { scheme: ultravox, secrets: [x-long-enough-secret], path: /webhooks/b }\n  ▸b: { scheme: ultravox, secrets: [y-long-enough-secret] }',
     path: 'sources.b.path',
     words: /path of sources\.a too/,
   },
   "a source with the name of the relay's own": {
-    yaml: 'sources:\n  ▸relay: { scheme: ultravox, secrets: [x] }',
+    yaml: 'sources:\n  ▸relay: { scheme: ultravox, secrets: [x-long-enough-secret] }',
     path: 'sources.relay',
     words: /relay's own events are kept: give this source another/,
   },
   'a source that may be silent for no time at all': {
-    yaml: source('secrets: [a], expectWithin: ▸0s'),
+    yaml: source('secrets: [a-long-enough-secret], expectWithin: ▸0s'),
     path: 'sources.ultravox.expectWithin',
     words: /from 1s to 365d/,
   },
   'a source with no scheme': {
-    yaml: 'sources:\n  ▸a: { secrets: [x] }',
+    yaml: 'sources:\n  ▸a: { secrets: [x-long-enough-secret] }',
     path: 'sources.a.scheme',
     words: /missing: write one of ultravox, none/,
   },
@@ -60,7 +60,7 @@ export const sourceRefusals: Refusals = {
   'an empty secret': {
     yaml: source('secrets: [▸"${EMPTY}"]'),
     path: 'sources.ultravox.secrets[0]',
-    words: /must not be empty/,
+    words: /is set, but empty: set it, or write \$\{EMPTY:-\}/,
     env: { EMPTY: '' },
   },
   'a secret that is too long': {
@@ -74,7 +74,7 @@ export const sourceRefusals: Refusals = {
     words: /there is no such file: .*webhooks ensure/,
   },
   'a secrets file with nothing but comments in it': {
-    yaml: source('secrets: [a], secretsFile: ▸./ultravox.secrets'),
+    yaml: source('secrets: [a-long-enough-secret], secretsFile: ▸./ultravox.secrets'),
     files: { 'ultravox.secrets': '# none yet\n\n' },
     path: 'sources.ultravox.secretsFile',
     words: /has no secret in it: .*webhooks ensure/,
@@ -91,7 +91,7 @@ export const sourceRefusals: Refusals = {
     words: /remove secretsFile, or write scheme: ultravox/,
   },
   'secrets with scheme none': {
-    yaml: 'sources:\n  a: { scheme: none, secrets: ▸[x] }',
+    yaml: 'sources:\n  a: { scheme: none, secrets: ▸[x-long-enough-secret] }',
     path: 'sources.a.secrets',
     words: /remove secrets, or write scheme: ultravox/,
   },
@@ -101,7 +101,7 @@ export const sourceRefusals: Refusals = {
     words: /remove tolerance/,
   },
   'a source with a blank in its name': {
-    yaml: 'sources:\n  ▸a b: { scheme: ultravox, secrets: [x] }',
+    yaml: 'sources:\n  ▸a b: { scheme: ultravox, secrets: [x-long-enough-secret] }',
     path: 'sources["a b"]',
     words: /no name: use 1 to 64/,
   },

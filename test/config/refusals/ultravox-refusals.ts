@@ -73,8 +73,8 @@ export const ultravoxRefusals: Refusals = {
   },
   'reconciliation for another source than the webhook leads to': {
     yaml: `sources:
-  ultravox: { scheme: ultravox, secrets: [a-secret] }
-  other: { scheme: ultravox, secrets: [another] }
+  ultravox: { scheme: ultravox, secrets: [a-secret-long-enough] }
+  other: { scheme: ultravox, secrets: [another-long-enough-secret] }
 ultravox:
   apiKey: test-key
   webhook: { ${url}, source: ultravox }
