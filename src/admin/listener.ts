@@ -4,8 +4,9 @@ import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { AdminConfig } from '../config/config.ts'
-import { errorMessage, RelayError } from '../domain/errors.ts'
+import { RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
+import { listenProblem } from '../domain/listen-error.ts'
 import { setSocketMode } from '../safe-file.ts'
 
 type Listen = AdminConfig['listen']
@@ -28,7 +29,7 @@ export class AdminListener {
       await listener.#open()
       return listener
     } catch (error) {
-      const message = `the admin listener cannot listen on ${addressOf(listen)}: ${errorMessage(error)}`
+      const message = `the admin listener cannot listen on ${addressOf(listen)}: ${listenProblem(error, 'port' in listen ? listen.port : null)}`
       throw new RelayError('listen_failed', message, { cause: error })
     }
   }

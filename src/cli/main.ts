@@ -3,11 +3,13 @@ import { ConfigError } from '../config/problem.ts'
 import { errorMessage, exitStatus, RelayError } from '../domain/errors.ts'
 import { endWithReader, printUncaught, writeError } from './output.ts'
 import { createProgram } from './program.ts'
+import { assertWorkingDirectory } from './working-directory.ts'
 
 endWithReader()
 printUncaught()
 
 try {
+  assertWorkingDirectory()
   const program = await createProgram(process.argv[2])
   await program.parseAsync()
 } catch (error) {

@@ -52,7 +52,7 @@ export function serveCommand(): Command {
         'relay started',
       )
       service.ready(daemon)
-      reloads.begin((request) => service.reloading(() => reload(daemon, file, logger, request)))
+      reloads.begin((request) => service.reloading(() => reload(daemon, config.file, logger, request)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
       logger.info({ signal: await stop }, 'relay stopping')

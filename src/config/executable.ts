@@ -2,7 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
 
 /** Where a program is, or why it cannot be run. */
-export type Executable = { readonly path: string } | { readonly missing: 'file' | 'permission' }
+export type Executable = { readonly path: string } | { readonly missing: 'file' | 'permission' | 'directory' }
 
 /** A program with a `/` in its name is looked for from `directory`; any other in the directories of `searchPath`. */
 export function findExecutable(program: string, directory: string, searchPath: string | undefined): Executable {
@@ -14,7 +14,9 @@ export function findExecutable(program: string, directory: string, searchPath: s
 
 function executableAt(path: string): Executable {
   try {
-    if (!statSync(path).isFile()) return { missing: 'file' }
+    const stats = statSync(path)
+    if (stats.isDirectory()) return { missing: 'directory' }
+    if (!stats.isFile()) return { missing: 'file' }
     accessSync(path, constants.X_OK)
     return { path }
   } catch (error) {

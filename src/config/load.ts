@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { fileProblem, readSmallFile } from '../safe-file.ts'
 import type { Config } from './config.ts'
 import { examine, type Purpose } from './examine.ts'
 import { type Finding, formatPath } from './finding.ts'
+import { HOME_PROBLEM, isHomePath } from './home-path.ts'
 import { kindOf } from './plain-words.ts'
 import { offsetOf } from './position.ts'
 import { byPosition, ConfigError, type Problem } from './problem.ts'
@@ -54,21 +56,30 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpos
   }
 }
 
+const LARGEST_BYTES = 16 * 1024 * 1024
+const DESCRIPTOR = /^\/(dev\/(stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/
+
 const HOW_TO_START = 'make one to start with by "ultravox-relay init"'
 
 function readConfig(file: string): string {
+  let text: string
   try {
-    return readFileSync(file, 'utf8')
+    // An open pipe, as of `--config <(...)`, can be read; a FIFO by its name could make a reload wait for ever.
+    text = DESCRIPTOR.test(file) ? readFileSync(file, 'utf8') : readSmallFile(file, LARGEST_BYTES).text
   } catch (error) {
-    throw new ConfigError([wholeFile(file, unreadable((error as { code?: unknown }).code))])
+    throw new ConfigError([wholeFile(file, unreadable((error as { code?: unknown }).code, file))])
   }
+  if (text.includes('\0')) throw new ConfigError([wholeFile(file, unreadable('EILSEQ', file))])
+  return text
 }
 
-function unreadable(code: unknown): string {
+function unreadable(code: unknown, file: string): string {
+  if (code === 'ENOENT' && isHomePath(file)) return HOME_PROBLEM
   if (code === 'ENOENT') return `there is no such file: ${HOW_TO_START}, or name another with --config FILE`
   if (code === 'EISDIR') return 'is a directory: name a file in it with --config FILE'
   if (code === 'EACCES') return 'cannot be read (permission denied): let the user the relay runs as read it'
-  return `cannot be read (${String(code)})`
+  if (code === 'EILSEQ') return 'is not UTF-8 text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8 makes it of UTF-16)'
+  return `cannot be read (${fileProblem(code)})`
 }
 
 function wholeFile(file: string, message: string): Problem {

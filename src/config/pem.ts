@@ -1,7 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Secret } from '../domain/secret.ts'
+import { fileProblem, readSmallFile } from '../safe-file.ts'
+import { HOME_PROBLEM, isHomePath } from './home-path.ts'
 
 /** Certificates or a key as PEM, or why there are none. */
 export type Pem = { readonly text: string } | { readonly problem: string }
@@ -11,11 +12,12 @@ export function readPem(value: Secret, directory: string): Pem {
   if (value.isMissing) return { problem: 'cannot be had here' }
   const written = value.reveal()
   if (isPem(value)) return { text: written }
+  if (isHomePath(written)) return { problem: HOME_PROBLEM }
   try {
-    return { text: readFileSync(resolve(directory, written), 'utf8') }
+    return { text: readSmallFile(resolve(directory, written)).text }
   } catch (error) {
     const { code } = error as { code?: unknown }
-    const reason = code === 'ENOENT' ? 'there is none' : code === 'EACCES' ? 'permission denied' : String(code)
+    const reason = code === 'ENOENT' ? 'there is none' : fileProblem(code)
     return {
       problem: `the file cannot be read (${reason}): check the path, which is relative to the configuration file`,
     }

@@ -7,6 +7,7 @@ import { createSecureContext } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
+import { listenProblem } from '../domain/listen-error.ts'
 import type { Secret } from '../domain/secret.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { BodyBudget } from './body-budget.ts'
@@ -109,7 +110,9 @@ export class Listener {
     } catch (error) {
       if (error instanceof RelayError) throw error
       const where = inheritedFd === undefined ? wanted : `the inherited socket ${inheritedFd}`
-      throw new RelayError('listen_failed', `cannot listen on ${where}: ${errorMessage(error)}`, { cause: error })
+      throw new RelayError('listen_failed', `cannot listen on ${where}: ${listenProblem(error, port)}`, {
+        cause: error,
+      })
     }
     return hostPort(host, (this.server.address() as AddressInfo).port)
   }

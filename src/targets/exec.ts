@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Conceal } from '../domain/concealer.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
@@ -60,11 +62,19 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
         const [stdout, stderr] = [conceal(ending.stdout), conceal(ending.stderr)]
         return outcomeOf({ ...ending, stdout, stderr }, timeoutMs)
       } catch (error) {
-        return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}` }
+        return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}${hint(error, options)}` }
       }
     },
     async close() {},
   }
+}
+
+/** For a program that is there: the kernel says of its interpreter, too, that there is no such file. */
+function hint(error: unknown, { command, directory }: ExecTargetOptions): string {
+  if (errorMessage(error) !== 'ENOENT') return ''
+  if (!existsSync(directory)) return ` (its working directory ${directory} is gone)`
+  if (!command[0].includes('/') || !existsSync(resolve(directory, command[0]))) return ''
+  return ' (the file is there: its first line asks for an interpreter that is not, or has Windows line ends; see ultravox-relay check)'
 }
 
 function configuredEnv({ env, passEnv, runAs }: ExecTargetOptions): Record<string, string> {

@@ -1,13 +1,17 @@
 import type { Draft } from '../draft.ts'
 import { findExecutable } from '../executable.ts'
 import type { Finding } from '../finding.ts'
+import { HOME_PROBLEM, isHomePath } from '../home-path.ts'
 import { hasReference } from '../references.ts'
+import { startProblem } from '../shebang.ts'
 
 /** Programs that are not there or cannot be run. */
 export function* checkPrograms(draft: Draft): Iterable<Finding> {
   for (const [name, target] of draft.targets) {
-    const program = target.type === 'exec' ? target.command?.[0] : undefined
-    if (program !== undefined) yield* checkProgram(program, name, draft)
+    if (target.type !== 'exec' || target.command?.[0] === undefined) continue
+    const path = target.env?.PATH
+    const searchPath = path === undefined || path.isMissing ? draft.surroundings.env.PATH : path.reveal()
+    yield* checkProgram(target.command[0], name, searchPath, draft)
   }
 }
 
@@ -22,15 +26,26 @@ export function* checkVariables({ targets }: Draft): Iterable<Finding> {
   }
 }
 
-function* checkProgram(program: string, target: string, { surroundings }: Draft): Iterable<Finding> {
+function* checkProgram(
+  program: string,
+  target: string,
+  searchPath: string | undefined,
+  { surroundings }: Draft,
+): Iterable<Finding> {
   const { directory, env, written } = surroundings
   const path = ['targets', target, 'command', 0]
   const found = findExecutable(program, directory, env.PATH)
-  if ('path' in found) return
   const shown = written(path)
+  if ('path' in found) {
+    const problem = startProblem(found.path, directory, searchPath)
+    if (problem !== undefined) yield { path, ...problem, message: `${shown} ${problem.message}` }
+    return
+  }
   // The directory says where was looked, but only together with a name that may be shown.
   const where = program.startsWith('/') || hasReference(shown) ? '' : ` in ${directory}`
-  if (found.missing === 'permission') yield { path, message: `${shown} cannot be executed: chmod +x it` }
+  if (isHomePath(program)) yield { path, message: `${shown} ${HOME_PROBLEM}` }
+  else if (found.missing === 'permission') yield { path, message: `${shown} cannot be executed: chmod +x it` }
+  else if (found.missing === 'directory') yield { path, message: `${shown} is a directory: name the program in it` }
   else if (program === '') yield { path, message: 'must not be empty: write the program to run' }
   else if (!program.includes('/'))
     yield { path, message: `${shown} is not in PATH: install it, or write its path, as in ./hooks/archive.sh` }

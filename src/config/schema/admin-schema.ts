@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { HOME_PROBLEM, isHomePath } from '../home-path.ts'
 import { requiredAs } from '../plain-words.ts'
 import { MISSING, orReference, secret, text } from './scalars.ts'
 import { HOST_NAME, parseListen } from './server-schema.ts'
@@ -15,6 +16,10 @@ const listen = z
     // To the commands that only work on the outbox, it does not matter.
     if (written === MISSING) return { socketPath: written }
     const [, socketPath] = /^unix:(.+)$/.exec(written) ?? []
+    if (socketPath !== undefined && isHomePath(socketPath)) {
+      context.addIssue(HOME_PROBLEM)
+      return z.NEVER
+    }
     if (socketPath !== undefined && Buffer.byteLength(socketPath) <= LONGEST_SOCKET_PATH) return { socketPath }
     const address = socketPath === undefined ? parseListen(written) : undefined
     if (address !== undefined) return address

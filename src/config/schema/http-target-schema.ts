@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { fieldPathProblem } from '../../domain/field-path.ts'
+import { pathProblem } from '../home-path.ts'
 import { requiredAs } from '../plain-words.ts'
 import { attachable } from './attach-schema.ts'
 import {
@@ -82,7 +83,7 @@ export const httpTargetSchema = z.strictObject({
     description: 'Further 4xx statuses to try again after. 408, 425, 429 and 5xx always are; other 4xx are final.',
   }),
   tls: tlsSchema.optional().meta({ description: 'How an https server is verified, and what is shown to it.' }),
-  socketPath: text().optional().meta({
+  socketPath: text({ problemWith: pathProblem }).optional().meta({
     description: 'A unix socket to connect to instead of the host in an http URL. Relative to the configuration file.',
   }),
   proxy: secret({ problemWith: proxyProblem })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { pathProblem } from '../home-path.ts'
 import { duration, size, text } from './scalars.ts'
 
 const retentionSchema = z.strictObject({
@@ -19,7 +20,7 @@ const retentionSchema = z.strictObject({
 })
 
 export const outboxSchema = z.strictObject({
-  path: text().prefault('./data/relay.db').meta({
+  path: text({ problemWith: pathProblem }).prefault('./data/relay.db').meta({
     description: 'The SQLite database that events and deliveries are kept in. Relative to the configuration file.',
   }),
   reserve: size('0b', '100000gb').prefault('256mb').meta({

@@ -2,6 +2,7 @@ import { closeSync, constants, lstatSync, mkdirSync, openSync, realpathSync } fr
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
+import { fileProblem } from '../../safe-file.ts'
 import { openDatabase } from './driver.ts'
 import { classify } from './faults.ts'
 import { watchFiles } from './in-place.ts'
@@ -124,8 +125,11 @@ function createPrivately(path: string): void {
     closeSync(openSync(path, isOwn ? APPEND : APPEND | constants.O_NOFOLLOW, 0o600))
     closeSync(openSync(`${realpathSync(path)}.lock`, APPEND | constants.O_NOFOLLOW, 0o600))
   } catch (error) {
-    throw new RelayError('outbox_unusable', `cannot open the outbox ${path} for writing: ${(error as Error).message}`, {
-      cause: error,
-    })
+    const { code } = error as NodeJS.ErrnoException
+    const message = `cannot open the outbox ${path} for writing: ${fileProblem(code)}`
+    const user = process.geteuid?.()
+    const advice =
+      code === 'EACCES' ? `; let user ${user} write ${dirname(path)}, as with chown -R ${user} ${dirname(path)}` : ''
+    throw new RelayError('outbox_unusable', `${message}${advice}`, { cause: error })
   }
 }

@@ -70,8 +70,9 @@ export function assertNotPlanted(path: string): void {
   for (const suffix of COMPANIONS) {
     const found = lstatSync(`${path}${suffix}`, { throwIfNoEntry: false })
     if (found === undefined) continue
-    const isOwn = found.isFile() && found.nlink === 1 && [0, owner, directory.uid].includes(found.uid)
-    if (isOwn && (suffix !== '' || [0, directory.uid].includes(found.uid))) continue
+    // What belongs to the user of the directory, that user can change anyway.
+    const isOf = (uid: number | undefined) => found.isFile() && found.uid === uid
+    if (isOf(directory.uid) || ((isOf(0) || (isOf(owner) && suffix !== '')) && found.nlink === 1)) continue
     throw unusable(
       `${path}${suffix} is a link or of another user, which root does not open in a directory of user ${directory.uid}: ` +
         'remove it, or run this as the user that the relay runs as',

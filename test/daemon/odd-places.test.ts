@@ -1,0 +1,116 @@
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { scratch } from '../scratch.ts'
+import { MAIN, runRelay, writeConfig } from './relay-process.ts'
+import { SECRET } from './ultravox-sender.ts'
+
+const config = {
+  sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+  targets: { hook: { type: 'exec', command: ['/bin/cat'] } },
+  routes: [{ events: ['*'], to: ['hook'] }],
+}
+
+const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+
+/** One line with the cause and the fix, and no stack. */
+const sentence = (words: RegExp) => new RegExp(`^ultravox-relay: [^\\n]*${words.source}[^\\n]*\\n$`)
+
+t.test('in a directory that is gone, every command says so', async (t) => {
+  const directory = scratch(t)
+  const file = writeConfig(directory, config)
+  const gone = join(directory, 'gone')
+  for (const args of [['serve'], ['check'], ['status'], ['init', '/nowhere/relay.yaml'], ['backup', 'x'], ['reload']]) {
+    mkdirSync(gone)
+    const command = [process.execPath, MAIN, ...args, ...(args[0] === 'init' ? [] : ['--config', file])]
+    const script = 'rmdir ../gone && exec "$@"'
+    const { status, stdout, stderr } = spawnSync('/bin/sh', ['-c', script, 'sh', ...command], {
+      cwd: gone,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH },
+    })
+    t.match(
+      { status, stdout, stderr },
+      { status: 2, stdout: '', stderr: sentence(/working directory does not exist.*cd \//) },
+    )
+    rmSync(gone, { force: true, recursive: true })
+  }
+})
+
+t.test('where it cannot listen, the next step is named', async (t) => {
+  const directory = scratch(t)
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as { port: number }
+  const cases: Readonly<Record<string, RegExp>> = {
+    [`127.0.0.1:${port}`]: new RegExp(`another process has this port: find it with ss -ltnp 'sport = :${port}'`),
+    '192.0.2.1:8080': /this machine has no such address: ip address lists/,
+  }
+  for (const [listen, words] of Object.entries(cases)) {
+    const file = writeConfig(directory, { ...config, server: { listen } })
+    const { code, stderr } = await runRelay(['serve', '--config', file], directory)
+    t.match({ code, stderr }, { code: 1, stderr: sentence(words) }, listen)
+  }
+})
+
+t.test('an outbox in a directory of another user says who may not write it', asRoot, async (t) => {
+  const directory = scratch(t)
+  chmodSync(directory, 0o755)
+  mkdirSync(join(directory, 'data'), { mode: 0o755 })
+  const file = writeConfig(directory, { ...config, outbox: { path: './data/relay.db' } })
+  const { status, stderr } = spawnSync(process.execPath, [MAIN, 'serve', '--config', file], {
+    uid: 65_534,
+    gid: 65_534,
+    cwd: directory,
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH },
+  })
+  t.match({ status, stderr }, { status: 1, stderr: sentence(/permission denied; let user 65534 write .*data.*chown/) })
+})
+
+t.test('a configuration that is no text says how to make it one', async (t) => {
+  const directory = scratch(t)
+  const check = (name: string) => runRelay(['check', '--config', join(directory, name)], directory)
+  mkdirSync(join(directory, 'directory'))
+  spawnSync('mkfifo', [join(directory, 'fifo')])
+  writeFileSync(join(directory, 'utf16'), Buffer.from('\ufeffserver: {}\n', 'utf16le'))
+  writeFileSync(join(directory, 'utf16-plain'), Buffer.from('server: {}\n', 'utf16le'))
+  writeFileSync(join(directory, 'empty'), '')
+  writeFileSync(join(directory, 'tabs'), 'server:\n\tlisten: x\n')
+  const words: Readonly<Record<string, RegExp>> = {
+    directory: /is a directory: name a file in it/,
+    fifo: /is not a regular file/,
+    utf16: /not UTF-8 text: save it as UTF-8/,
+    'utf16-plain': /not UTF-8 text: save it as UTF-8/,
+    empty: /is empty: make one to start with/,
+    tabs: /a tab cannot indent/,
+  }
+  for (const [name, expected] of Object.entries(words)) {
+    const { code, stderr } = await check(name)
+    t.equal(code, 2, name)
+    t.match(stderr, expected)
+    t.equal(stderr.split('\n').length, 2, stderr)
+  }
+  const withMark = join(directory, 'bom')
+  writeFileSync(withMark, `\ufeff${JSON.stringify({ ...config, outbox: { path: './relay.db' } })}`)
+  t.equal((await check('bom')).code, 0)
+})
+
+t.test('without HOME and USER, and with everything closed, it does what it is asked for', async (t) => {
+  const directory = scratch(t)
+  const file = writeConfig(directory, config)
+  const script = 'exec "$@" <&-'
+  const { status, stdout } = spawnSync(
+    '/usr/bin/env',
+    ['-i', '/bin/sh', '-c', script, 'sh', process.execPath, MAIN, 'check', '--config', file],
+    {
+      cwd: directory,
+      encoding: 'utf8',
+    },
+  )
+  t.match({ status, stdout }, { status: 0, stdout: /is valid/ })
+})
