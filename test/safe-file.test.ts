@@ -200,6 +200,27 @@ t.test('root opens no outbox beside which a user has put a link to a file of roo
   t.equal(statSync(victim).uid, 0)
 })
 
+t.test('root makes no outbox where the link of a user leads', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  mkdirSync(join(root, 'ours'))
+  for (const [name, to] of Object.entries({ away: join(root, 'ours'), 'relay.db': join(root, 'ours', 'new') })) {
+    symlinkSync(to, join(theirs, name))
+    execFileSync('chown', ['-h', `${OTHER}:${OTHER}`, join(theirs, name)])
+  }
+  for (const path of [
+    join(theirs, 'away', 'relay.db'),
+    join(theirs, 'away', 'more', 'relay.db'),
+    join(theirs, 'relay.db'),
+  ]) {
+    await t.rejects(
+      SqliteOutbox.open(path, () => {}),
+      { code: 'outbox_unusable', message: /symbolic link of user 65534/ },
+      path,
+    )
+  }
+  t.same(readdirSync(join(root, 'ours')), [])
+})
+
 t.test('recordings are swept in no directory but their own', asRoot, async (t) => {
   const { root, theirs } = foreign(t)
   mkdirSync(join(root, 'ours'))

@@ -1,5 +1,6 @@
 import { Option } from 'commander'
 import { formatProblem } from '../config/problem.ts'
+import { judgeSecret, trimmed } from '../config/secret-text.ts'
 import { RelayError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import { chosenSource } from './chosen-source.ts'
@@ -59,11 +60,14 @@ export function isOfSecrets(path: string, source: string): boolean {
 /** What `ultravox.tolerance` is by default. */
 const USUAL_TOLERANCE_MS = 60_000
 
-/** As with `${file:...}`, the line break at its end is not part of it. */
+/** As in the configuration, what is around it is not part of it. */
 function secretIn(file: string): Secret {
-  const text = readInput(file)
+  const written = readInput(file)
     .toString('utf8')
     .replace(/\r?\n$/, '')
+  const text = trimmed(written)
+  if (text !== written) note(`warning: blanks or line breaks around the secret in ${file} are left out`)
+  for (const { message } of judgeSecret(text, false)) note(`warning: the secret in ${file} ${message}`)
   if (text === '') throw new RelayError('usage', `${file} is empty: write the secret into it`)
   return new Secret(text)
 }

@@ -61,6 +61,22 @@ t.test('sign writes the timestamp as Ultravox does, in another form, or as it is
   t.match(both, { code: 2, stderr: /cannot be used with/ })
 })
 
+t.test('a secret from a file is used without what is around it, and judged', async (t) => {
+  const directory = t.testdir({
+    body: '{}',
+    plain: 'whsec_test_5a0c\n',
+    around: '\ufeff whsec_test_5a0c\r\n\n',
+    quoted: '"whsec_test_5a0c"',
+  })
+  const sign = (file: string) => runCommand(['sign', 'body', '--secret-file', file], directory)
+  t.match(await sign('plain'), { code: 0, stderr: '' })
+  t.match(await sign('around'), {
+    code: 0,
+    stderr: /^warning: blanks or line breaks around the secret in around are left out\n$/,
+  })
+  t.match(await sign('quoted'), { code: 0, stderr: /^warning: the secret in quoted has quotes around it/ })
+})
+
 t.test('verify tells in JSON how old a genuine request is, and ends with 1 for one that is not', async (t) => {
   const body = '{"event":"call.ended","call":{"callId":"3c90c3cc-0d44-4b50-8888-8dd25736052a"}}'
   const directory = t.testdir({ body, altered: `${body}\n`, secret: 'whsec_test_5a0c' })

@@ -120,6 +120,12 @@ t.test('a program that cannot be started has failed, and leaves nothing open', a
   const plain = target(t, ['./plain'])
   writeFileSync(join(t.testdirName, 'plain'), 'no program')
   t.same(await plain.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: EACCES ./plain' })
+  const windows = target(t, ['./windows'])
+  writeFileSync(join(t.testdirName, 'windows'), '#!/bin/sh\r\n', { mode: 0o755 })
+  t.match(await windows.send(sampleDelivery(), running), {
+    kind: 'failed',
+    error: /^cannot start: ENOENT \.\/windows \(the file is there: its first line asks for an interpreter that is not/,
+  })
   const tooBig = target(t, ['/bin/true'], { env: { BIG: new Secret('x'.repeat(4 * 1024 * 1024)) } })
   t.same(await tooBig.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: E2BIG /bin/true' })
   await eventually(() => open() <= before, 'no descriptor is left open')

@@ -1,4 +1,4 @@
-import { closeSync, constants, lstatSync, mkdirSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
@@ -8,7 +8,7 @@ import { classify } from './faults.ts'
 import { watchFiles } from './in-place.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { migrate } from './migrate.ts'
-import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound } from './remains.ts'
+import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath } from './remains.ts'
 import { logBytes } from './space.ts'
 
 /** How long a write waits for another process (an operator's sqlite3, the CLI) to finish its own. */
@@ -36,6 +36,7 @@ export interface OutboxFile {
  * Throws `outbox_locked` or `outbox_unusable`.
  */
 export function openOutboxFile(configured: string): OutboxFile {
+  assertTrustedPath(configured)
   createPrivately(configured)
   // Through a link, the same outbox would have a second lock.
   const path = realpathSync(configured)
@@ -119,10 +120,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 function createPrivately(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    // Root makes nothing where a link of another user leads; a link of its own is followed.
-    const link = lstatSync(path, { throwIfNoEntry: false })
-    const isOwn = link === undefined || !link.isSymbolicLink() || process.geteuid?.() !== 0 || link.uid === 0
-    closeSync(openSync(path, isOwn ? APPEND : APPEND | constants.O_NOFOLLOW, 0o600))
+    closeSync(openSync(path, APPEND, 0o600))
     closeSync(openSync(`${realpathSync(path)}.lock`, APPEND | constants.O_NOFOLLOW, 0o600))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException

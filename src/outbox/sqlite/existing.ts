@@ -5,7 +5,7 @@ import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { isLocked } from './lock.ts'
 import { migrate } from './migrate.ts'
-import { assertNotPlanted, assertOwnLog, isEmpty } from './remains.ts'
+import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
 
 const BUSY_TIMEOUT_MS = 10_000
@@ -27,6 +27,7 @@ export function openExisting(path: string): Database.Database {
       `there is no outbox in ${path}: the file is empty; start the relay to see why`,
     )
   }
+  assertTrustedPath(path)
   assertNotPlanted(realpathSync(path))
   // While a daemon runs, the log is its; and this may be its process, in which the file must not be read.
   if (logBytes(path) > 0 && !isLocked(path)) assertOwnLog(realpathSync(path))

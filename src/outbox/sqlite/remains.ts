@@ -1,8 +1,8 @@
 import { closeSync, lstatSync, openSync, readSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
-import { isReplaceable } from '../../safe-file.ts'
+import { fileProblem, HeldDirectory, isReplaceable } from '../../safe-file.ts'
 import { DAMAGED } from './faults.ts'
 
 /** What a write-ahead log has before its first frame. */
@@ -51,6 +51,28 @@ export function assertOwnLog(path: string): void {
   throw unusable(
     `${log} is the log of another outbox, left behind by the one that ${path} was put in the place of: ` +
       `move ${log} and ${path}-shm away`,
+  )
+}
+
+/**
+ * As root, throws `outbox_unusable` where a link of another user leads to the outbox, or to the nearest directory above it that
+ * is there, and not to what is that user's own.
+ */
+export function assertTrustedPath(path: string): void {
+  if (process.geteuid?.() !== 0) return
+  let directory = dirname(resolve(path))
+  while (lstatSync(directory, { throwIfNoEntry: false }) === undefined) directory = dirname(directory)
+  try {
+    HeldDirectory.open(directory).close()
+  } catch (error) {
+    const reason = error instanceof RelayError ? error.message : fileProblem((error as NodeJS.ErrnoException).code)
+    throw unusable(`cannot open the outbox ${path} for writing: ${reason}`)
+  }
+  const link = lstatSync(path, { throwIfNoEntry: false })
+  if (link?.isSymbolicLink() !== true || link.uid === 0) return
+  if (statSync(path, { throwIfNoEntry: false })?.uid === link.uid) return
+  throw unusable(
+    `the outbox ${path} is a symbolic link of user ${link.uid} to what is not that user's: root does not follow it`,
   )
 }
 
