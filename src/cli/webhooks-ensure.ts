@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { EXAMPLE_SECRET } from '../config/checks/sources.ts'
+import { EXAMPLE_SECRET } from '../config/example-secret.ts'
 import { addToSecretsFile } from '../config/secrets-file.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'

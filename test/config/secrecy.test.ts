@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EXAMPLE_SECRET } from '../../src/config/checks/sources.ts'
+import { EXAMPLE_SECRET } from '../../src/config/example-secret.ts'
 import { formatProblem } from '../../src/config/problem.ts'
 import { REFUSALS } from './refusals/refusals.ts'
 import { load, problemsOf } from './relay-yaml.ts'

@@ -154,7 +154,7 @@ t.test(
     await waiting.interrupt()
     const fresh = inFile()[1]!
     t.not(fingerprint(fresh), '0badf00d')
-    writeFileSync(secretsFile, 'old-secret\n')
+    writeFileSync(secretsFile, 'old-secret-of-the-relay\n')
     t.match(await run('webhooks rotate-secret --yes --after 0s'), { code: 0 })
     t.same(api.webhooks.get(webhookId)!.secrets, [fresh])
     rotated(t)
