@@ -244,8 +244,8 @@ function writeNew(path: string, text: string, mode: number, owner: Owner | undef
 }
 
 /**
- * The owner of the old file, else of `like`, else of the directory. Where others can change the directory, whoever owns
- * the old file may have put it there to be given the new one.
+ * The owner of the old file, else of `like`, else of the directory. Where others can change the directory, a
+ * user may have put the old file there to be given the new one.
  */
 function ownerOfNew(path: string, directory: Stats, before: Stats | undefined, like: string): Owner {
   const model = like === path ? undefined : lstatSync(like, { throwIfNoEntry: false })

@@ -47,7 +47,7 @@ export async function writeWhole<T>(
     refuseReplaceable(dirname(file), directory)
     const fd = createEmpty(directory.path(partial), dirname(file))
     try {
-      // By its path, for SQLite resolves links itself. What it has written is then compared with what is open here.
+      // SQLite opens it by its path. The descriptor proves afterwards that it was this file.
       const written = await write(join(dirname(file), partial))
       fsyncSync(fd)
       assertSame(fstatSync(fd), lstatSync(directory.path(partial)), file)
@@ -73,7 +73,7 @@ function refuseReplaceable(path: string, { stats }: HeldDirectory): void {
   const who = stats.uid === 0 ? 'other users can' : `user ${stats.uid} can`
   throw new RelayError(
     'file_unwritable',
-    `root does not write into ${path}, for ${who} put links there: name a directory that only root can change, or run this as the user who owns the directory`,
+    `root does not write into ${path}, because ${who} put links there: name a directory that only root can change, or run this as the user who owns the directory`,
   )
 }
 

@@ -60,7 +60,7 @@ export function isOfSecrets(path: string, source: string): boolean {
 /** What `ultravox.tolerance` is by default. */
 const USUAL_TOLERANCE_MS = 60_000
 
-/** As in the configuration, what is around it is not part of it. */
+/** Blanks and line breaks around the secret are left out, as in the configuration. */
 function secretIn(file: string): Secret {
   const written = readInput(file)
     .toString('utf8')

@@ -70,7 +70,7 @@ function pathsOf(findings: readonly Finding[]): ReadonlySet<string> {
   return new Set(findings.map(({ path }) => formatPath(path)))
 }
 
-/** What is wrong with texts in the places of secrets. */
+/** Judges every text in a place of secrets. */
 function* secretFindings(value: unknown, path: Path): Iterable<Finding> {
   if (typeof value === 'string') yield* judgeText(path, value).map((judgement) => ({ path, ...judgement }))
   if (typeof value !== 'object' || value === null) return

@@ -30,13 +30,13 @@ export type Reference = Placed &
     | { readonly kind: 'invalid'; readonly problem: string }
   )
 
-/** A chain of alternatives is short; what is nested deeper was not written by a person. */
+/** Bounds the recursion. A chain of alternatives is short. */
 const DEEPEST = 16
 
 const FORMS = '${NAME}, ${NAME:-default}, ${file:/path} or ${credential:name}, or $${ for a literal ${'
 const UNCLOSED = 'has a "${" without its "}": close it, or write $${ for a literal ${'
 
-/** Never throws: what is wrong is a part of the kind `invalid`. */
+/** Never throws: a malformed reference is a part of the kind `invalid`. */
 export function parseReferences(written: string): readonly Part[] {
   return new Parser(written).text(0)
 }

@@ -61,7 +61,7 @@ function shown(reference: Reference): string {
 
 type Found = { readonly text: string } | { readonly problem: string }
 
-/** Resolves one text, and gathers what is wrong with it. */
+/** Resolves one text and collects its findings. */
 class Resolver {
   readonly findings: Omit<Finding, 'path'>[] = []
   readonly #sources: ReferenceSources

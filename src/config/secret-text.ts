@@ -29,7 +29,7 @@ export function isSecretPath(path: Path): boolean {
   return isIn(path, CREDENTIALS) || isIn(path, CARRIERS)
 }
 
-/** Secrets that somebody chooses, and that a machine guesses when they are short. */
+/** Secrets that an operator chooses. Short ones can be guessed. */
 const CHOSEN = [CREDENTIALS[0]!, CREDENTIALS[1]!]
 
 /** Characters of a secret, as of `admin.token`. */
@@ -38,12 +38,12 @@ const SHORTEST = 16
 const SHORTEST_VARIED = 12
 const VARIED = 8
 
-/** Whether somebody who sends guesses may hit a secret. */
+/** Whether a secret can be found by guessing. */
 function isWeak(text: string): boolean {
   return text.length < SHORTEST && (text.length < SHORTEST_VARIED || new Set(text).size < VARIED)
 }
 
-/** What is wrong with a secret, to follow the name of its place. Never quotes it. */
+/** A problem of a secret. The message follows the name of its place and never quotes the secret. */
 export interface Judgement {
   readonly message: string
   readonly level?: 'warning'
@@ -67,8 +67,8 @@ export function judgeText(path: Path, text: string): Judgement[] {
 }
 
 /**
- * Whatever makes a secret that can match nothing, or that anybody can guess. `isChosen`: not issued by a service, so it can be
- * made longer.
+ * Returns the problems of a secret that cannot match, or can be guessed. `isChosen`: an operator chose it, so a longer one
+ * can be demanded.
  */
 export function judgeSecret(text: string, isChosen: boolean): Judgement[] {
   if (text === '') return []

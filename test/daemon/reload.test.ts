@@ -207,6 +207,7 @@ t.test('a request that no relay has answered is not carried out by the next', as
   database.close()
   const next = await startRelay(t, file)
   t.equal((await reload()).code, 0)
+  await logged(next, 'configuration reloaded')
   t.equal(next.log.filter(({ msg }) => msg === 'configuration reloaded').length, 1)
 })
 

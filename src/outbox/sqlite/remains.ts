@@ -72,7 +72,7 @@ export function assertTrustedPath(path: string): void {
   if (link?.isSymbolicLink() !== true || link.uid === 0) return
   if (statSync(path, { throwIfNoEntry: false })?.uid === link.uid) return
   throw unusable(
-    `the outbox ${path} is a symbolic link of user ${link.uid} to what is not that user's: root does not follow it`,
+    `the outbox ${path} is a symbolic link of user ${link.uid} to a file of another user: root does not follow it`,
   )
 }
 
@@ -92,7 +92,7 @@ export function assertNotPlanted(path: string): void {
   for (const suffix of COMPANIONS) {
     const found = lstatSync(`${path}${suffix}`, { throwIfNoEntry: false })
     if (found === undefined) continue
-    // What belongs to the user of the directory, that user can change anyway.
+    // The owner of the directory can change a file of their own anyway.
     const isOf = (uid: number | undefined) => found.isFile() && found.uid === uid
     if (isOf(directory.uid) || ((isOf(0) || (isOf(owner) && suffix !== '')) && found.nlink === 1)) continue
     throw unusable(
