@@ -1,6 +1,13 @@
+import { errorMessage } from './errors.ts'
+
 /** Why a listener cannot be opened, and what to do about it, by the system's code; follows "cannot listen on ADDRESS: ". */
 export function listenProblem(error: unknown, port: number | null): string {
-  const { code, message } = error as { code?: unknown; message?: unknown }
+  const { code } = error as { code?: unknown }
+  const known = explanation(code, port)
+  return known === undefined ? errorMessage(error) : `${known} (${code})`
+}
+
+function explanation(code: unknown, port: number | null): string | undefined {
   switch (code) {
     case 'EADDRINUSE':
       return port === null
@@ -26,6 +33,6 @@ export function listenProblem(error: unknown, port: number | null): string {
     case 'ENOTDIR':
       return 'a part of the path is not a directory'
     default:
-      return typeof code === 'string' && port !== null ? code : String(message ?? code)
+      return undefined
   }
 }
