@@ -18,6 +18,7 @@ import { createSteadyClock } from './domain/steady-clock.ts'
 import type { Vitals } from './domain/vitals.ts'
 import { type Entry, heardBy, routing, sourcesOf } from './entry.ts'
 import { newEventId } from './event-id.ts'
+import { admitRejections, REJECTION_LIMITS } from './ingest/admission.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
@@ -160,7 +161,7 @@ class Relay implements Daemon {
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
       traceOf: takingUp(tracing),
-      reject: this.#reserve.guarding((rejection) => outbox.reject(rejection)),
+      reject: this.#reserve.guarding(admitRejections((rejection) => outbox.reject(rejection), REJECTION_LIMITS)),
       secretsUsed: createSecretUses((...use) => outbox.saveSecretUse(...use)),
       clock,
     })

@@ -29,7 +29,7 @@ export function appLog(logger: Logger): AppLog {
       const fields = {
         source: request.relaySource?.name,
         ...requestFields(request, request.relaySource !== null),
-        ...answerFields(request, reply),
+        ...answerFields(request.relayPeer.address, reply),
       }
       if (receipt?.kind === 'refused') {
         const { code, message, detail } = receipt
@@ -59,7 +59,7 @@ function recorded(logger: Logger, request: FastifyRequest, reply: FastifyReply, 
       method: request.method,
       path: request.relaySource!.path,
       status: reply.statusCode,
-      peer: request.ip,
+      peer: request.relayPeer.address,
       ms: rounded(reply.elapsedTime),
       eventId: receipt.eventId,
       event: receipt.event,
@@ -77,7 +77,7 @@ export function adminLog(logger: Logger): AdminLog {
   return {
     answered(request, reply) {
       const { method } = request
-      const fields = { ...requestFields(request, !request.is404), ...answerFields(request, reply) }
+      const fields = { ...requestFields(request, !request.is404), ...answerFields(request.ip, reply) }
       if (reply.statusCode === 401 || reply.statusCode === 403) logger.warn(fields, 'admin request refused')
       else logger[method === 'POST' ? 'info' : 'debug'](fields, 'admin request answered')
     },
@@ -93,8 +93,8 @@ function requestFields({ id, method, url }: FastifyRequest, isKnown: boolean) {
   return { requestId: id, method, path: isKnown ? path : path.split('/').map(withoutKeys).join('/') }
 }
 
-function answerFields({ ip }: FastifyRequest, { statusCode, elapsedTime }: FastifyReply) {
-  return { status: statusCode, peer: ip, ms: rounded(elapsedTime) }
+function answerFields(peer: string, { statusCode, elapsedTime }: FastifyReply) {
+  return { status: statusCode, peer, ms: rounded(elapsedTime) }
 }
 
 function rounded(ms: number): number {

@@ -1,18 +1,21 @@
 import type { IncomingMessage } from 'node:http'
-import rateLimit from '@fastify/rate-limit'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../domain/clock.ts'
 import { decodableUrl } from '../domain/decodable-url.ts'
-import { errorMessage, HTTP_STATUS } from '../domain/errors.ts'
+import { errorMessage, HTTP_STATUS, type RefusalCode, RelayError } from '../domain/errors.ts'
 import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Judge } from '../sources/scheme.ts'
-import type { BodyBudget } from './body-budget.ts'
-import type { FamiliarPeers } from './familiar-peers.ts'
+import { type Connections, stopReading } from './connections.ts'
+import { clientOf, type Peer, peerAt } from './peer.ts'
+import { readBody } from './read-body.ts'
 import type { Receipt, Receiver } from './receiver.ts'
 import { type Refusal, refusal, rejectionOf } from './refusal.ts'
+import type { RejectionLimit, RejectionLimiter } from './rejection-limiter.ts'
 import type { Source } from './source.ts'
+import type { TrustedPeers } from './trusted-peers.ts'
 import { answerUnreadable, type Unreadable } from './unreadable.ts'
+import type { UploadBudget } from './upload-budget.ts'
 
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
@@ -23,12 +26,16 @@ const NO_SCHEMAS = { compilersFactory: { buildValidator: noSchema, buildSerializ
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** The client: of the connection, or of the reverse proxy at its other end. */
+    relayPeer: Peer
     /** The source the request is for; null for paths of no source. */
     relaySource: Source | null
     /** Judges the body, once its headers were found to be in order. */
     relayJudge: Judge | null
     /** The Content-Type header as received. */
     relayContentType: string | null
+    /** The size of the body, once it was read. */
+    relayBodyBytes: number | null
     /** What became of the request, for its log line; null where it had nothing to do with events. */
     relayReceipt: Receipt | null
   }
@@ -36,8 +43,10 @@ declare module 'fastify' {
 
 /** What is remembered of clients, and outlives a configuration. */
 export interface ClientMemory {
-  readonly familiar: FamiliarPeers
-  readonly bodies: BodyBudget
+  readonly trusted: TrustedPeers
+  readonly connections: Pick<Connections, 'peerOf' | 'attribute' | 'trust'>
+  readonly uploads: UploadBudget
+  readonly limiter: RejectionLimiter
   /** Requests on connections where too many wait for their answers. */
   readonly crowded: Pick<WeakSet<IncomingMessage>, 'has'>
 }
@@ -47,9 +56,10 @@ export interface AppOptions {
   readonly receive: Receiver
   readonly outbox: Pick<Outbox, 'reject'>
   readonly clock: Clock
-  readonly trustProxy: readonly string[]
+  /** Tells reverse proxies whose X-Forwarded-For is believed. */
+  readonly isProxy: (address: string) => boolean
   readonly bodyLimitBytes: number
-  readonly rateLimit: { readonly maxRefused: number; readonly perMs: number }
+  readonly rateLimit: RejectionLimit
   /** Makes an id for each request. A sender's own is not taken: it could be anything, and anybody's. */
   readonly newRequestId: () => string
   readonly log: AppLog
@@ -65,44 +75,45 @@ export interface AppLog {
 
 /** What answers requests under one configuration: HTTP in front of the receiver. It has no socket of its own. */
 export async function createApp(options: AppOptions, memory: ClientMemory): Promise<FastifyInstance> {
-  const { clock, receive } = options
-  const { familiar, bodies, crowded } = memory
+  const { clock, receive, rateLimit, isProxy } = options
+  const { trusted, connections, limiter, crowded } = memory
   const sources = new Map(options.sources.map((source) => [source.path, source]))
-  const app = createServer(options)
-  await app.register(rateLimit, { global: false })
-  const limiter = app.createRateLimit({ max: options.rateLimit.maxRefused, timeWindow: options.rateLimit.perMs })
+  const app = createServer(options, memory)
 
+  app.decorateRequest('relayPeer', null as unknown as Peer)
   app.decorateRequest('relaySource', null)
   app.decorateRequest('relayJudge', null)
   app.decorateRequest('relayContentType', null)
   app.decorateRequest('relayReceipt', null)
+  app.decorateRequest('relayBodyBytes', null)
   app.addHook('onRequest', async (request, reply) => {
     reply.header(REQUEST_ID_HEADER, request.id)
+    const { socket } = request.raw
+    const connected = connections.peerOf(socket)!
+    request.relayPeer = clientOf(connected, request.headers['x-forwarded-for'] as string | undefined, isProxy)
+    if (request.relayPeer !== connected) connections.attribute(socket, request.relayPeer)
     if (crowded.has(request.raw)) {
       reply.header('connection', 'close')
       return refuse(request, reply, tooManyRequests())
     }
     const path = request.url.split('?', 1)[0]!
-    const stranger = !familiar.has(request.ip, clock.now())
-    // Health is never limited: behind a proxy that is not trusted, all clients share its address.
-    if (path !== HEALTH_PATH && stranger) {
-      const limit = await limiter(request, { increment: false })
-      if (!limit.isAllowed && limit.remaining === 0) return tooMany(request, reply, limit.ttlInSeconds)
-    }
     const source = sources.get(path)
+    // Health is never limited: behind a proxy that is not trusted, all clients share its address.
+    if (path !== HEALTH_PATH && (source === undefined || !isTrusted(trusted, request.relayPeer, source, clock.now()))) {
+      const limitedMs = limiter.limitedMs(request.relayPeer.network, rateLimit)
+      if (limitedMs > 0) return tooMany(request, reply, limitedMs)
+    }
     if (source !== undefined) {
       request.relaySource = source
       if (request.method !== 'POST') return refuse(request, reply, wrongMethod(reply, 'POST'))
       // Fastify would answer 415 to a Content-Type it cannot read. Whether an event is genuine does not hang on that.
       request.relayContentType = request.headers['content-type'] ?? null
       request.headers['content-type'] = undefined
-      const bytes = declaredLength(request) ?? options.bodyLimitBytes
-      // What is too large, Fastify refuses by itself. What its headers alone condemn is not worth reading either.
-      if (bytes > options.bodyLimitBytes) return
+      // Refused when it is to be read. What its headers alone condemn is not worth reading either.
+      if ((declaredLength(request) ?? 0) > options.bodyLimitBytes) return
       const opened = source.scheme.open(incoming(request, null))
       if (typeof opened !== 'function') return refuse(request, reply, { kind: 'refused', ...opened })
       request.relayJudge = opened
-      if (stranger && !bodies.take(bytes, reply.raw)) return refuse(request, reply, tooManyBodies())
     } else if (path !== HEALTH_PATH) {
       return refuse(request, reply, unknownPath())
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -114,16 +125,26 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
     const source = request.relaySource
     if (source === null) return reply.send({ status: 'ok' })
     const body = (request.body as Buffer | undefined) ?? NO_BODY
+    request.relayBodyBytes = body.byteLength
+    // The request outlives its handling while answers before its own are still to be sent. Its body need not.
+    request.body = undefined
     const receipt = await receive(source, { ...incoming(request, body), judge: request.relayJudge! })
     if (receipt.kind === 'refused') return refuse(request, reply, receipt)
-    familiar.saw(request.ip, clock.now())
+    if (source.scheme.verifies) {
+      trusted.add(request.relayPeer.address, source.name, clock.now())
+      connections.trust(request.raw.socket)
+    }
     request.relayReceipt = receipt
     return reply.code(204).send()
   })
 
   app.setErrorHandler(async (error, request, reply) => {
+    if (error instanceof RelayError) {
+      // The rest of the body will not be read.
+      reply.header('connection', 'close')
+      return refuse(request, reply, refusal(error.code as RefusalCode, error.message))
+    }
     const status = (error as { statusCode?: number }).statusCode ?? 500
-    if (status === 413) return refuse(request, reply, refusal('body_too_large', 'the body is over the limit'))
     if (status < 500) return refuse(request, reply, refusal('request_invalid', errorMessage(error)))
     options.log.failed(error, request)
     return reply.code(500).send({ error: 'internal', message: 'the relay failed; send it again later' })
@@ -136,14 +157,10 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
     const status = HTTP_STATUS[refused.code]
     if (status >= 500) {
       reply.header('retry-after', RETRY_AFTER_S)
-    } else {
-      // A valid signature speaks for its address, whatever else is wrong: it may be only a clock, here or there.
-      if (refused.signed) familiar.saw(request.ip, clock.now())
-      else {
-        const limit = await limiter(request)
-        if (!limit.isAllowed && limit.isExceeded) return tooMany(request, reply, limit.ttlInSeconds)
-        recordUnsigned(request, refused)
-      }
+    } else if (!refused.signed) {
+      const limitedMs = limiter.count(request.relayPeer.network, rateLimit)
+      if (limitedMs > 0) return tooMany(request, reply, limitedMs)
+      recordUnsigned(request, refused)
     }
     return answer(request, reply, refused)
   }
@@ -152,30 +169,43 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
   function recordUnsigned(request: FastifyRequest, refused: Refusal): void {
     const source = request.relaySource
     if (source === null) return
-    const seen = incoming(request, (request.body as Buffer | undefined) ?? null)
-    const bytes = seen.body?.byteLength ?? declaredLength(request)
-    options.outbox.reject(rejectionOf(source, seen, refused, clock.now(), bytes)).catch(() => {})
+    const bytes = request.relayBodyBytes ?? declaredLength(request)
+    options.outbox.reject(rejectionOf(source, incoming(request, null), refused, clock.now(), bytes)).catch(() => {})
   }
 
   await app.ready()
   return app
 }
 
-function createServer({ trustProxy, bodyLimitBytes, newRequestId, log }: AppOptions): FastifyInstance {
+function createServer(options: AppOptions, { connections, uploads, trusted }: ClientMemory): FastifyInstance {
+  const { isProxy, bodyLimitBytes, clock, newRequestId, log } = options
   const app = fastify({
     logger: false,
     schemaController: NO_SCHEMAS,
-    trustProxy: trustProxy.length > 0 ? [...trustProxy] : false,
-    bodyLimit: bodyLimitBytes,
+    // Only for X-Forwarded-Proto: see `clientOf` for the client's address.
+    trustProxy: (address) => isProxy(peerAt(address ?? '')?.address ?? ''),
     genReqId: newRequestId,
-    clientErrorHandler: (error, socket) => log.unreadable(answerUnreadable(error, socket, newRequestId())),
+    clientErrorHandler: (error, socket) =>
+      log.unreadable(answerUnreadable(error, socket, connections.peerOf(socket), newRequestId())),
     rewriteUrl: ({ url }) => decodableUrl(withoutOrigin(url!)),
   })
   // Verification and forwarding need the bytes as they came, whatever the Content-Type; Fastify's own JSON parser would
   // also refuse genuine bodies that hold `__proto__`.
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('*', ({ raw, relayPeer, relaySource }: FastifyRequest) =>
+    readBody(raw, {
+      limitBytes: bodyLimitBytes,
+      budget: uploads,
+      network: relayPeer.network,
+      trusted: relaySource !== null && isTrusted(trusted, relayPeer, relaySource, clock.now()),
+    }),
+  )
   return app
+}
+
+/** Whether a source's requests from a peer are verified before they are limited. */
+function isTrusted(peers: TrustedPeers, { address }: Peer, { name, scheme }: Source, now: number): boolean {
+  return scheme.verifies && peers.has(address, name, now)
 }
 
 function noSchema(): never {
@@ -189,7 +219,7 @@ function incoming<B extends Uint8Array | null>(request: FastifyRequest, body: B)
     body,
     contentType: request.relayContentType,
     requestId: request.id,
-    peer: request.ip,
+    peer: request.relayPeer.address,
   }
 }
 
@@ -212,10 +242,6 @@ function wrongMethod(reply: FastifyReply, allow: string): Refusal {
   return refusal('method_not_allowed', `only ${allow} is allowed here`)
 }
 
-function tooManyBodies(): Refusal {
-  return refusal('overloaded', 'too many large requests are under way; send it again later')
-}
-
 function tooManyRequests(): Refusal {
   return refusal(
     'overloaded',
@@ -227,14 +253,19 @@ function unknownPath(): Refusal {
   return refusal('not_found', 'nothing listens on this path')
 }
 
-function tooMany(request: FastifyRequest, reply: FastifyReply, ttlInSeconds: number) {
-  reply.header('retry-after', Math.max(1, ttlInSeconds))
+function tooMany(request: FastifyRequest, reply: FastifyReply, limitedMs: number) {
+  reply.header('retry-after', Math.ceil(limitedMs / 1000))
   // The body may not have been read, and will not be.
   reply.header('connection', 'close')
   return answer(request, reply, refusal('rate_limited', 'too many refused requests from this address'))
 }
 
 function answer(request: FastifyRequest, reply: FastifyReply, refused: Refusal) {
+  if (request.headers['transfer-encoding'] !== undefined && !request.raw.complete) {
+    // Node would go on to take the body apart chunk by chunk, only to drop it.
+    reply.header('connection', 'close')
+    stopReading(request.raw.socket)
+  }
   request.relayReceipt = refused
   return reply.code(HTTP_STATUS[refused.code]).send({ error: refused.code, message: refused.message })
 }

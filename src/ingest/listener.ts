@@ -10,11 +10,14 @@ import { hostPort } from '../domain/host-port.ts'
 import { listenProblem } from '../domain/listen-error.ts'
 import type { Secret } from '../domain/secret.ts'
 import { type AppOptions, createApp } from './app.ts'
-import { BodyBudget } from './body-budget.ts'
 import { closeGently } from './closing.ts'
+import { mostConnections } from './connection-limit.ts'
 import { Connections } from './connections.ts'
-import { boundConnections, mostConnections } from './crowd.ts'
-import { FamiliarPeers } from './familiar-peers.ts'
+import { queueHandshakes } from './handshakes.ts'
+import { createProxyMatcher } from './peer.ts'
+import { RejectionLimiter } from './rejection-limiter.ts'
+import { TrustedPeers } from './trusted-peers.ts'
+import { UploadBudget } from './upload-budget.ts'
 
 /** What an HTTPS listener shows: PEM texts. */
 export interface Certificate {
@@ -28,10 +31,17 @@ const TIMEOUTS = {
   requestTimeout: 20_000,
   // requestTimeout alone was seen to leave a slow body alone for up to 90 s.
   headersTimeout: 10_000,
+  // None of the others ends a connection whose client does not read its answers.
+  timeout: 60_000,
   connectionsCheckingInterval: 1_000,
 }
 /** For a handshake, which Node would wait two minutes for. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
+
+export interface ListenerOptions extends Omit<AppOptions, 'isProxy'> {
+  /** Reverse proxies whose X-Forwarded-For is believed: IP addresses and CIDRs. */
+  readonly trustProxy: readonly string[]
+}
 
 interface Address {
   readonly host: string
@@ -44,21 +54,19 @@ interface Address {
  */
 export class Listener {
   readonly server: Server
-  readonly #memory = {
-    familiar: new FamiliarPeers(),
-    bodies: new BodyBudget(),
-    crowded: new WeakSet<IncomingMessage>(),
-  }
+  readonly #memory
   readonly #close: () => Promise<void>
   readonly #secure: TlsServer | undefined
   #app: FastifyInstance | undefined
+  #isProxy: (address: string) => boolean = () => false
 
   /** `certificate`: null for plain HTTP. Throws `config_invalid` where it cannot be used. */
   constructor(certificate: Certificate | null) {
+    const crowded = new WeakSet<IncomingMessage>()
     const answer: RequestListener = (request, response) => {
       const turn = connections.turnOf(request, response)
       if (turn === 'drop') return
-      if (turn === 'refuse') this.#memory.crowded.add(request)
+      if (turn === 'refuse') crowded.add(request)
       this.#app!.routing(request, response)
     }
     if (certificate !== null) {
@@ -71,8 +79,14 @@ export class Listener {
     this.server.on('clientError', (error, socket) => this.#app!.server.emit('clientError', error, socket as Socket))
     // Whatever a sender expects beside 100 Continue: whether its event is genuine does not hang on that.
     this.server.on('checkExpectation', answer)
-    const connections = new Connections(this.server)
-    boundConnections(this.server, connections, mostConnections())
+    const trusted = new TrustedPeers()
+    const connections = new Connections(this.server, {
+      most: mostConnections(),
+      isProxy: (address) => this.#isProxy(address),
+      isTrusted: (address) => trusted.knows(address),
+    })
+    if (this.#secure !== undefined) queueHandshakes(this.#secure, connections, HANDSHAKE_TIMEOUT_MS)
+    this.#memory = { trusted, connections, crowded, uploads: new UploadBudget(), limiter: new RejectionLimiter() }
     this.#close = closeGently(this.server, connections)
   }
 
@@ -85,11 +99,14 @@ export class Listener {
    * Makes ready to answer by other options. From the call of what this returns, new requests are; those under way end
    * under the old ones.
    */
-  async prepare(certificate: Certificate | null, options: AppOptions): Promise<() => void> {
+  async prepare(certificate: Certificate | null, options: ListenerOptions): Promise<() => void> {
     if (certificate !== null) prove(certificate)
-    const app = await createApp(options, this.#memory)
+    const isProxy = createProxyMatcher(options.trustProxy)
+    const app = await createApp({ ...options, isProxy }, this.#memory)
     return () => {
       if (certificate !== null) this.show(certificate)
+      this.#isProxy = isProxy
+      this.#memory.uploads.fit(options.bodyLimitBytes)
       this.#app = app
     }
   }

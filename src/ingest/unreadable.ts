@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
+import { type Peer, peerAt } from './peer.ts'
 
 /** A request that cannot be read as HTTP, or does not come in time. Nothing that knows of sources ever sees it. */
 export interface Unreadable {
@@ -21,14 +22,22 @@ const MESSAGES = {
   431: 'the headers are too large',
 } as const
 
-/** Answers such a request as far as its connection still takes an answer, closes that, and says what it was. */
-export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, requestId: string): Unreadable {
+/**
+ * Answers such a request as far as its connection still takes an answer, closes that, and says what it was. `connected`: the peer of
+ * the connection, where it was accepted and its handshake is over.
+ */
+export function answerUnreadable(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  connected: Peer | undefined,
+  requestId: string,
+): Unreadable {
   const problem = error.code ?? 'unknown'
   const status = problem === TOO_LATE ? 408 : problem === HEADERS_TOO_LARGE ? 431 : 400
   // Without a session there is nobody to answer, and what has broken off asks for nothing any more.
   const gone = problem === 'ECONNRESET' || problem === 'EPIPE' || socket.destroyed
   const asked = !gone && !isHandshake(problem) && socket.bytesRead > 0
-  const peer = socket.remoteAddress ?? null
+  const peer = (connected ?? peerAt(socket.remoteAddress ?? ''))?.address ?? null
   if (!gone && socket.writable && !isHandshake(problem)) socket.write(answerOf(status, requestId))
   socket.destroy()
   return { requestId, status, problem, peer, asked }

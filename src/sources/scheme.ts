@@ -32,6 +32,8 @@ export interface RefusedVerdict {
 export interface Scheme {
   /** Reads the headers, once: refuses what they alone condemn, before the body is read; else gives what judges the body. */
   open(headers: SignedHeaders): Judge | RefusedVerdict
+  /** False if it accepts whatever anyone sends, so that an accepted event says nothing about its sender. */
+  readonly verifies: boolean
   /** Names of the headers worth keeping with a refusal, lower case. */
   readonly evidence: readonly string[]
 }

@@ -16,6 +16,7 @@ export function createUltravoxScheme(secrets: readonly Secret[], toleranceMs: nu
   const keys = secrets.map((secret) => ({ key: ultravoxKey(secret), fingerprint: secretFingerprint(secret) }))
 
   return {
+    verifies: true,
     evidence: [TIMESTAMP_HEADER, SIGNATURE_HEADER],
 
     open(headers) {

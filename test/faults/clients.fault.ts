@@ -37,8 +37,9 @@ function crowd(t: Test, port: number) {
     for (const socket of sockets) socket.destroy()
   })
   const state = { opened: 0, closed: 0 }
-  function open(begin: (socket: Socket) => void): Promise<void> {
-    const socket = connect(port, '127.0.0.1')
+  const sent = () => [...sockets].every(({ writableLength }) => writableLength === 0)
+  function open(begin: (socket: Socket) => void, from: string): Promise<void> {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from })
     sockets.add(socket)
     socket.on('error', () => {})
     socket.on('data', () => {})
@@ -57,10 +58,12 @@ function crowd(t: Test, port: number) {
   }
   return {
     state,
-    async open(count: number, begin: (socket: Socket) => void) {
+    /** Waits until the other side has all that was written. */
+    sent: () => eventually(sent, 'all is sent', 60_000),
+    async open(count: number, begin: (socket: Socket) => void, from = (_n: number) => '127.0.0.1') {
       // No more at once than a listener lets wait.
       for (let n = 0; n < count; n += 100)
-        await Promise.all(Array.from({ length: Math.min(100, count - n) }, () => open(begin)))
+        await Promise.all(Array.from({ length: Math.min(100, count - n) }, (_, i) => open(begin, from(n + i))))
     },
   }
 }
@@ -170,3 +173,97 @@ t.test('what is sent at once on connections that break off leaves nothing behind
   const { now } = memoryOf(relay.process.pid!)
   t.ok(now < 400, `${now} MB are kept`)
 })
+
+const MB = 1024 * 1024
+const PIECE = Buffer.alloc(MB, 'x')
+const UPLOADS = Number(process.env.UPLOADS ?? 200)
+/** The clients are a process with the genuine sender: what they send at once, it has to wait for. */
+const REOPEN_MS = 500
+
+/** Sends what it may as fast as it is read, but for the last byte. */
+function allButOne(length: number): (socket: Socket) => void {
+  return (socket) => {
+    socket.write(`${SIGNED}Content-Length: ${length}\r\n\r\n`)
+    let left = length - 1
+    const more = () => {
+      while (left > 0 && !socket.destroyed) {
+        const piece = PIECE.subarray(0, Math.min(left, MB))
+        left -= piece.length
+        if (!socket.write(piece)) return
+      }
+    }
+    socket.on('drain', more)
+    more()
+  }
+}
+
+/** Opens one again for each that is closed, until it is called. */
+async function again(t: Test, port: number, count: number, begin: (socket: Socket) => void, from: string) {
+  const clients = crowd(t, port)
+  let isOver = false
+  const reopen = async (socket: Socket) => {
+    begin(socket)
+    socket.once('close', () => {
+      if (!isOver) setTimeout(() => void clients.open(1, reopen, () => from), REOPEN_MS)
+    })
+  }
+  await clients.open(count, reopen, () => from)
+  return () => {
+    isOver = true
+    return clients.state
+  }
+}
+
+t.test(
+  'a genuine event, small or large, is taken in time whatever bodies others send',
+  { timeout: 280_000 },
+  async (t) => {
+    const relay = await running(t)
+    const { port } = relay
+    const large = async (what: string) => {
+      for (let n = 0; n < 5; n++) {
+        const startedAt = performance.now()
+        const body = Buffer.concat([bodyOf('call.ended'), Buffer.alloc(4 * MB, ' ')])
+        t.equal((await send(`${relay.origin}/webhooks/ultravox`, body)).status, 204, `${what}: a large one`)
+        const tookMs = performance.now() - startedAt
+        t.ok(tookMs < MOST_MS, `${what}: a large one in time, ${tookMs.toFixed(0)} ms`)
+      }
+    }
+    // Before anything genuine has come, so that the sender is a stranger, too.
+    const announced = (socket: Socket) => socket.write(`${SIGNED}Content-Length: ${5 * MB}\r\n\r\nx`)
+    const stopAnnounced = await again(t, port, 60, announced, '127.0.0.2')
+    await genuine(t, relay, '60 bodies of 5 MB that were only announced, again and again')
+    await large('announced')
+    t.comment(`${stopAnnounced().opened} were announced`)
+
+    const stopOne = await again(t, port, 20, allButOne(5 * MB), '127.0.0.2')
+    await genuine(t, relay, '20 bodies of 5 MB but for a byte, from one address, again and again')
+    await large('from one address')
+    t.comment(`${stopOne().opened} were begun from one address`)
+
+    const spread = crowd(t, port)
+    await spread.open(UPLOADS, allButOne(5 * MB), (n) => `127.0.1.${n % 250}`)
+    await spread.sent()
+    await genuine(t, relay, `${UPLOADS} bodies of 5 MB but for a byte, from as many addresses`)
+    await large('from many addresses')
+
+    const trusted = crowd(t, port)
+    await trusted.open(UPLOADS, allButOne(5 * MB))
+    await trusted.sent()
+    await genuine(t, relay, `${UPLOADS} more of them from a trusted address, its own`)
+    await large('from its own address')
+
+    const crumbs = crowd(t, port)
+    const crumb = Buffer.from('1\r\nx\r\n'.repeat(60_000))
+    await crumbs.open(
+      30,
+      (socket) => void socket.write(Buffer.concat([Buffer.from(`${SIGNED}Transfer-Encoding: chunked\r\n\r\n`), crumb])),
+      () => '127.0.0.2',
+    )
+    await genuine(t, relay, '30 bodies in 60,000 chunks of a byte each')
+    await large('in crumbs')
+    t.equal((await relay.end('SIGTERM')).code, 0)
+    const warnings = relay.log.filter(({ level }) => Number(level) >= 40).length
+    t.ok(warnings < 500, `${warnings} lines at warn or above`)
+  },
+)

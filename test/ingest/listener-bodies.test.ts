@@ -99,28 +99,6 @@ t.test('a request that its headers condemn is refused before its body has come',
   ])
 })
 
-t.test(
-  'the bodies that strangers have under way are bounded, and a familiar address is not held up by them',
-  async (t) => {
-    const trial = await TrialListener.start(t, { bodyLimitBytes: 100_000_000 })
-    const large = { ...trial.signed('x'), 'Content-Length': '90000000' }
-    const first = await trial.connect('127.0.0.2')
-    first.write(headOf({ headers: large }))
-    // By the time this is answered, that one is under way; and its own address is a familiar one.
-    t.equal((await trial.genuine()).status, 204)
-    const second = await trial.connect('127.0.0.3')
-    second.write(headOf({ headers: large }))
-    const answer = await second.answer()
-    t.equal(answer.status, 503)
-    t.equal(JSON.parse(answer.body).error, 'overloaded')
-    const third = await trial.connect()
-    third.write(headOf({ headers: large }))
-    t.equal((await trial.genuine(SAMPLE.replace('call.ended', 'call.billed'))).status, 204)
-    t.equal(trial.answered.filter(({ status }) => status === 503).length, 1)
-    for (const connection of [first, second, third]) connection.end()
-  },
-)
-
 t.test('a body exactly at the limit is taken, one byte more is answered 413', async (t) => {
   const trial = await TrialListener.start(t, { bodyLimitBytes: 200 })
   const bodyOf = (length: number) => SAMPLE.padEnd(length, ' ')

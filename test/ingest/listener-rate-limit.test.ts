@@ -2,7 +2,7 @@ import t from 'tap'
 import { RelayError } from '../../src/domain/errors.ts'
 import { eventually } from '../eventually.ts'
 import { headOf } from './raw-http.ts'
-import { SAMPLE, TrialListener } from './trial-listener.ts'
+import { OPEN_PATH, OTHER_PATH, SAMPLE, TrialListener } from './trial-listener.ts'
 
 const HOUR_MS = 3_600_000
 const limited = { rateLimit: { maxRefused: 3, perMs: 60_000 } }
@@ -64,7 +64,7 @@ t.test(
   },
 )
 
-t.test('signed requests are all kept however many are refused, and speak for their address', async (t) => {
+t.test('signed requests are all kept however many are refused, and none makes its address trusted', async (t) => {
   const trial = await TrialListener.start(t, limited)
   for (let i = 0; i < 10; i += 1) {
     const body = bodyOf(`stale-${i}`)
@@ -72,7 +72,26 @@ t.test('signed requests are all kept however many are refused, and speak for the
   }
   t.equal(trial.outbox.rejections.filter(({ kept }) => kept !== null).length, 10)
   await refuse(trial, 4)
-  t.equal((await trial.genuine(bodyOf('in time'))).status, 204)
+  t.equal((await trial.genuine(bodyOf('in time'))).status, 429)
+})
+
+t.test('events of a source without verification, and of another source, do not make an address trusted', async (t) => {
+  const trial = await TrialListener.start(t, limited)
+  t.equal((await trial.unsigned({ path: OPEN_PATH })).status, 204)
+  t.equal((await trial.genuine(bodyOf('other'), { path: OTHER_PATH })).status, 204)
+  await refuse(trial, 4)
+  t.equal((await trial.genuine(bodyOf('in time'))).status, 429)
+  t.equal((await trial.genuine(bodyOf('again'), { path: OTHER_PATH })).status, 204)
+  t.equal((await trial.unsigned({ path: OPEN_PATH })).status, 429)
+})
+
+t.test('a reload keeps what was counted, under the new limits', async (t) => {
+  const trial = await TrialListener.start(t, limited)
+  t.same(await refuse(trial, 4), [401, 401, 401, 429])
+  await trial.configure(limited)
+  t.same(await refuse(trial, 1), [429])
+  await trial.configure({ rateLimit: { maxRefused: 6, perMs: 60_000 } })
+  t.same(await refuse(trial, 4), [401, 401, 401, 429])
 })
 
 t.test('what is taken, and our own trouble, does not count', async (t) => {
@@ -117,7 +136,7 @@ t.test('a signed request that is refused is kept and told why, also over the lim
   t.equal(trial.outbox.rejections.filter(({ kept }) => kept !== null).length, 3)
 })
 
-t.test('a duplicate speaks for its address as well as a new event', async (t) => {
+t.test('a duplicate makes its address trusted as well as a new event', async (t) => {
   const trial = await TrialListener.start(t, limited)
   await trial.genuine(SAMPLE, { from: '127.0.0.2' })
   await trial.genuine()
@@ -125,7 +144,7 @@ t.test('a duplicate speaks for its address as well as a new event', async (t) =>
   t.equal((await trial.genuine()).status, 204)
 })
 
-t.test('a genuine event speaks for its address for an hour, and each one anew', async (t) => {
+t.test('a genuine event makes its address trusted for an hour', async (t) => {
   const trial = await TrialListener.start(t, { rateLimit: { maxRefused: 3, perMs: 24 * HOUR_MS } })
   await trial.genuine(bodyOf(1))
   await refuse(trial, 4)
@@ -139,7 +158,7 @@ t.test('a genuine event speaks for its address for an hour, and each one anew', 
   t.equal(trial.outbox.recorded.length, 3)
 })
 
-t.test('an event that was not recorded does not speak for its address', async (t) => {
+t.test('an event that was not recorded does not make its address trusted', async (t) => {
   const trial = await TrialListener.start(t, limited)
   trial.failWith(new RelayError('outbox_unavailable', 'full'))
   await trial.genuine()
@@ -167,8 +186,19 @@ t.test('X-Forwarded-For names the client only where a listed proxy says so', asy
   t.equal(await peerOf('198.51.100.1, 203.0.113.8', '127.0.0.1'), '203.0.113.8', 'what a client adds itself is left')
   t.equal(await peerOf('203.0.113.5, 10.1.2.3', '127.0.0.1'), '203.0.113.5', 'through two listed proxies')
   t.equal(await peerOf('2001:db8::1', '127.0.0.1'), '2001:db8::1')
-  await peerOf('not an address', '127.0.0.1')
-  await peerOf('fe80::1%eth0', '127.0.0.1')
+  t.equal(await peerOf('203.0.113.10:4711', '127.0.0.1'), '203.0.113.10', 'with a port')
+  t.equal(await peerOf('[2001:DB8:0::2]:4711', '127.0.0.1'), '2001:db8::2', 'in brackets, with a port')
+  t.equal(await peerOf('::ffff:203.0.113.11', '127.0.0.1'), '203.0.113.11', 'IPv4 in IPv6')
+  t.equal(
+    await peerOf('203.0.113.12, ::ffff:10.1.2.3', '127.0.0.1'),
+    '203.0.113.12',
+    'through a proxy with such an address',
+  )
+  t.equal(await peerOf('fe80::1%eth0', '127.0.0.1'), 'fe80::1', 'without its zone')
+  for (const garbage of ['not an address', 'unknown', '_hidden:80', '203.0.113.999', 'x'.repeat(5_000)]) {
+    await trial.configure({ trustProxy: ['127.0.0.3'] })
+    t.equal(await peerOf(garbage, '127.0.0.3'), '127.0.0.3', garbage.slice(0, 20))
+  }
   t.same(trial.failures, [])
 })
 
@@ -181,6 +211,22 @@ t.test('the limit counts by the client that a listed proxy names, and by nothing
   t.equal(await refusedFrom('203.0.113.8', '127.0.0.1'), 401)
   for (let i = 0; i < 3; i += 1) t.equal(await refusedFrom(`203.0.113.${i}`, '127.0.0.2'), 401)
   t.equal(await refusedFrom('203.0.113.99', '127.0.0.2'), 429)
+})
+
+t.test('neither a port, nor another address of the same network, makes another client', async (t) => {
+  const trial = await TrialListener.start(t, { ...limited, trustProxy: ['127.0.0.1'] })
+  const refusedAs = async (forwarded: string) =>
+    (await trial.unsigned({ headers: { 'X-Forwarded-For': forwarded } })).status
+  for (const forms of [
+    ['203.0.113.7:1', '203.0.113.7:2', '203.0.113.7', '::ffff:203.0.113.7', '203.0.113.7:65535'],
+    ['[2001:db8::1]:1', '[2001:db8::1]:2', '2001:db8::1', '2001:db8::2', '[2001:db8:0:0:ffff::]:9'],
+    ['garbage:1', 'garbage:2', 'unknown', '', '!'],
+  ]) {
+    const statuses: number[] = []
+    for (const form of forms) statuses.push(await refusedAs(form))
+    t.same(statuses, [401, 401, 401, 429, 429], forms.join(' '))
+  }
+  t.equal(await refusedAs('2001:db8:0:1::1'), 401, 'the next network')
 })
 
 t.test('without listed proxies X-Forwarded-For means nothing', async (t) => {

@@ -17,6 +17,7 @@ t.test('a genuine new event is answered 204 and empty, and recorded whole', asyn
       event: {
         eventId: 'evt_1',
         source: 'ultravox',
+        account: 'default',
         event: 'call.ended',
         callId: 'c-1',
         receivedAt: trial.clock.at,

@@ -6,8 +6,7 @@ import type { NewEvent } from '../../src/domain/event.ts'
 import { bodyHash } from '../../src/domain/event.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { type AdmissionLimits, admit } from '../../src/ingest/admission.ts'
-import type { AppOptions } from '../../src/ingest/app.ts'
-import { Listener } from '../../src/ingest/listener.ts'
+import { Listener, type ListenerOptions } from '../../src/ingest/listener.ts'
 import { createReceiver, type Receipt, type ReceiverOptions } from '../../src/ingest/receiver.ts'
 import type { Unreadable } from '../../src/ingest/unreadable.ts'
 import type { Recorded, Rejection } from '../../src/outbox/outbox.ts'
@@ -19,6 +18,8 @@ import { connect, type RawConnection, type RawRequest, send } from './raw-http.t
 
 export const SECRET = 'whsec_of_the_trial'
 export const OPEN_PATH = '/webhooks/open'
+/** Of a second source, with the same secret. */
+export const OTHER_PATH = '/webhooks/other'
 export const SAMPLE = '{"event":"call.ended","call":{"callId":"c-1"}}'
 
 /** In memory, and only what the listener and the receiver see of an outbox. The real one is tested in test/outbox. */
@@ -68,7 +69,10 @@ export class OutboxStandIn {
   }
 }
 
-interface TrialOptions extends Partial<Pick<AppOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive'>> {
+interface TrialOptions
+  extends Partial<
+    Pick<ListenerOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive'>
+  > {
   readonly route?: ReceiverOptions['route']
   readonly admission?: AdmissionLimits
 }
@@ -80,7 +84,12 @@ export class TrialListener {
   readonly clock = { at: Date.UTC(2026, 0, 15, 12), now: () => this.clock.at }
   readonly failures: unknown[] = []
   readonly unreadable: Unreadable[] = []
-  readonly answered: { readonly status: number; readonly path: string; readonly receipt: Receipt | null }[] = []
+  readonly answered: {
+    readonly status: number
+    readonly path: string
+    readonly receipt: Receipt | null
+    readonly peer: string
+  }[] = []
   readonly listener = new Listener(null)
   port!: number
   #ids = 0
@@ -93,7 +102,14 @@ export class TrialListener {
     return trial
   }
 
-  async #listen({ route, admission, ...options }: TrialOptions): Promise<void> {
+  async #listen(options: TrialOptions): Promise<void> {
+    await this.configure(options)
+    await this.listener.listen({ host: '127.0.0.1', port: 0 })
+    this.port = (this.listener.server.address() as AddressInfo).port
+  }
+
+  /** Has the listener answer by these options, as a reload does. */
+  async configure({ route, admission, ...options }: TrialOptions): Promise<void> {
     const { outbox, clock } = this
     const record = outbox.record.bind(outbox)
     const secret = new Secret(SECRET)
@@ -108,6 +124,13 @@ export class TrialListener {
           conceal,
         },
         { name: 'open', account: 'source:open', path: OPEN_PATH, scheme: noVerification, conceal },
+        {
+          name: 'other',
+          account: 'source:other',
+          path: OTHER_PATH,
+          scheme: createUltravoxScheme([secret], 60_000),
+          conceal,
+        },
       ],
       receive: createReceiver({
         secretsUsed() {},
@@ -125,16 +148,14 @@ export class TrialListener {
       bodyLimitBytes: 1_000_000,
       rateLimit: { maxRefused: 1_000, perMs: 60_000 },
       log: {
-        answered: ({ url, relayReceipt }, { statusCode }) =>
-          this.answered.push({ status: statusCode, path: url, receipt: relayReceipt }),
+        answered: ({ url, relayReceipt, relayPeer }, { statusCode }) =>
+          this.answered.push({ status: statusCode, path: url, receipt: relayReceipt, peer: relayPeer.address }),
         failed: (error) => this.failures.push(error),
         unreadable: (request) => this.unreadable.push(request),
       },
       ...options,
     })
     use()
-    await this.listener.listen({ host: '127.0.0.1', port: 0 })
-    this.port = (this.listener.server.address() as AddressInfo).port
   }
 
   /** The headers of a genuine request, sent so many milliseconds ago. */

@@ -1,6 +1,4 @@
 import { readFileSync } from 'node:fs'
-import type { Server } from 'node:http'
-import type { Connections } from './connections.ts'
 
 /** More than any sender needs, and little enough in memory. */
 const MOST_CONNECTIONS = 10_000
@@ -19,19 +17,4 @@ function openFiles(): number {
   } catch {
     return USUAL_OPEN_FILES
   }
-}
-
-/**
- * Bounds the connections of a server. One too many is made room for: of those that wait for a request, or for the rest of
- * one, the one that has done so for longest is closed. A bound that keeps the newest out would let anybody who opens that many
- * keep the genuine sender out.
- */
-export function boundConnections(server: Server, connections: Connections, most: number): void {
-  server.on('connection', () => {
-    if (connections.count <= most) return
-    for (const longest of connections.waiting()) {
-      longest.destroy()
-      return
-    }
-  })
 }
