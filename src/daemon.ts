@@ -19,6 +19,7 @@ import type { Vitals } from './domain/vitals.ts'
 import { type Entry, heardBy, routing, sourcesOf } from './entry.ts'
 import { newEventId } from './event-id.ts'
 import { admitRejections, REJECTION_LIMITS } from './ingest/admission.ts'
+import type { AppLog } from './ingest/app.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
@@ -111,6 +112,7 @@ class Relay implements Daemon {
   readonly #told: ToldState
   readonly #launcher = new Launcher()
   readonly #listener: Listener
+  readonly #requestLog: AppLog
   readonly #receive: Receiver
   readonly #entry: Entry
   #config: Config
@@ -134,6 +136,7 @@ class Relay implements Daemon {
     this.#admin = new AdminSide({ metrics, write, lackOfSpace, newRequestId, clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
+    this.#requestLog = appLog(logger)
     this.#route = routing(config.routes, this.#logger)
     const record = countedRecord((event, targets) => this.#lanes.record(event, targets), metrics.counts)
     this.#entry = {
@@ -256,7 +259,7 @@ class Relay implements Daemon {
       outbox: this.#outbox,
       clock: this.#clock,
       newRequestId,
-      log: tracedRequests(countedRequests(appLog(this.#logger), this.#metrics.counts), this.#tracing, this.#clock),
+      log: tracedRequests(countedRequests(this.#requestLog, this.#metrics.counts), this.#tracing, this.#clock),
     })
   }
 

@@ -20,8 +20,45 @@ import type { RetentionLog } from './upkeep/retention-watch.ts'
 
 export type { Logger }
 
-/** One line per request. Bodies, headers and query strings are not in it: they hold other people's data. */
-export function appLog(logger: Logger): AppLog {
+/** The most lines of one kind that clients can cause at `warn` or above in a period. */
+const MOST_LINES = 30
+const LINES_PERIOD_MS = 60_000
+
+/**
+ * Lines that any client can cause. Of each kind only the first ones of a period are written as they are; the others are at `debug`,
+ * and one line at the end of the period counts them, so that nobody fills a disk, or hides something, with them.
+ */
+class BoundedLines {
+  readonly #logger: Logger
+  readonly #periodMs: number
+  readonly #written = new Map<string, number>()
+
+  constructor(logger: Logger, periodMs: number) {
+    this.#logger = logger
+    this.#periodMs = periodMs
+  }
+
+  /** `kind`: of a small fixed set, nothing that clients choose. */
+  write(level: 'warn' | 'error', kind: Readonly<Record<string, string>>, fields: object, message: string): void {
+    const key = JSON.stringify([message, kind])
+    const written = (this.#written.get(key) ?? 0) + 1
+    this.#written.set(key, written)
+    if (written === 1) setTimeout(() => this.#end(level, key, kind, message), this.#periodMs).unref()
+    const atLevel = written > MOST_LINES ? 'debug' : level
+    this.#logger[atLevel](fields, message)
+  }
+
+  #end(level: 'warn' | 'error', key: string, kind: Readonly<Record<string, string>>, line: string): void {
+    const suppressed = this.#written.get(key)! - MOST_LINES
+    this.#written.delete(key)
+    if (suppressed <= 0) return
+    this.#logger[level]({ ...kind, line, suppressed, periodMs: this.#periodMs }, 'log lines suppressed')
+  }
+}
+
+/** One line per request, those of rejected ones bounded. Bodies, headers and query strings are not in it: they hold other people's data. */
+export function appLog(logger: Logger, periodMs = LINES_PERIOD_MS): AppLog {
+  const lines = new BoundedLines(logger, periodMs)
   return {
     answered(request: FastifyRequest, reply: FastifyReply) {
       const receipt = request.relayReceipt
@@ -33,7 +70,8 @@ export function appLog(logger: Logger): AppLog {
       }
       if (receipt?.kind === 'refused') {
         const { code, message, detail } = receipt
-        logger.warn({ ...fields, reason: code, message, detail }, 'request refused')
+        const kind = { reason: code, ...(request.relaySource && { source: request.relaySource.name }) }
+        lines.write('warn', kind, { ...fields, reason: code, message, detail }, 'request refused')
       } else {
         // Somebody's health check, every few seconds for years.
         logger.debug(fields, 'request answered')
@@ -41,11 +79,13 @@ export function appLog(logger: Logger): AppLog {
     },
     failed(error, request) {
       const fields = { source: request.relaySource?.name, ...requestFields(request, request.relaySource !== null) }
-      logger.error({ ...fields, err: error }, 'request failed')
+      lines.write('error', {}, { ...fields, err: error }, 'request failed')
     },
     unreadable({ asked, problem, ...request }) {
       // What asks for nothing is a health check of a load balancer, or somebody who looks which ports are open.
-      logger[asked ? 'warn' : 'debug']({ ...request, reason: 'request_invalid', problem }, 'request unreadable')
+      const fields = { ...request, reason: 'request_invalid', problem }
+      if (asked) lines.write('warn', {}, fields, 'request unreadable')
+      else logger.debug(fields, 'request unreadable')
     },
   }
 }
@@ -73,16 +113,18 @@ function recorded(logger: Logger, request: FastifyRequest, reply: FastifyReply, 
 }
 
 /** What operators have done over HTTP; what they have only looked at is told to nobody who does not ask for it. */
-export function adminLog(logger: Logger): AdminLog {
+export function adminLog(logger: Logger, periodMs = LINES_PERIOD_MS): AdminLog {
+  const lines = new BoundedLines(logger, periodMs)
   return {
     answered(request, reply) {
       const { method } = request
       const fields = { ...requestFields(request, !request.is404), ...answerFields(request.ip, reply) }
-      if (reply.statusCode === 401 || reply.statusCode === 403) logger.warn(fields, 'admin request refused')
-      else logger[method === 'POST' ? 'info' : 'debug'](fields, 'admin request answered')
+      if (reply.statusCode === 401 || reply.statusCode === 403) {
+        lines.write('warn', {}, fields, 'admin request refused')
+      } else logger[method === 'POST' ? 'info' : 'debug'](fields, 'admin request answered')
     },
     failed(error, request) {
-      logger.error({ ...requestFields(request, !request.is404), err: error }, 'admin request failed')
+      lines.write('error', {}, { ...requestFields(request, !request.is404), err: error }, 'admin request failed')
     },
   }
 }
