@@ -108,6 +108,7 @@ export interface ServerConfig {
   rateLimit: { maxRefused: number; perMs: number }
   /** Null: plain HTTP. */
   tls: ServerTlsConfig | null
+  keepAliveTimeoutMs: number
   shutdownTimeoutMs: number
 }
 

@@ -121,7 +121,7 @@ function reconcileConfig(
 }
 
 function serverConfig(
-  { listen, trustProxy, bodyLimit, rateLimit, tls, shutdownTimeout }: RelayFile['server'],
+  { listen, trustProxy, bodyLimit, rateLimit, tls, keepAliveTimeout, shutdownTimeout }: RelayFile['server'],
   directory: string,
 ): ServerConfig {
   return {
@@ -130,6 +130,7 @@ function serverConfig(
     bodyLimitBytes: bodyLimit,
     rateLimit: { maxRefused: rateLimit.maxRefused, perMs: rateLimit.per },
     tls: tls === undefined ? null : serverTls(tls, directory),
+    keepAliveTimeoutMs: keepAliveTimeout,
     shutdownTimeoutMs: shutdownTimeout,
   }
 }

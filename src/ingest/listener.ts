@@ -27,7 +27,6 @@ export interface Certificate {
 }
 
 const TIMEOUTS = {
-  keepAliveTimeout: 10_000,
   requestTimeout: 20_000,
   // requestTimeout alone was seen to leave a slow body alone for up to 90 s.
   headersTimeout: 10_000,
@@ -41,6 +40,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 export interface ListenerOptions extends Omit<AppOptions, 'isProxy'> {
   /** Reverse proxies whose X-Forwarded-For is believed: IP addresses and CIDRs. */
   readonly trustProxy: readonly string[]
+  /** How long an idle connection stays open after an answer. */
+  readonly keepAliveTimeoutMs: number
 }
 
 interface Address {
@@ -107,6 +108,7 @@ export class Listener {
       if (certificate !== null) this.show(certificate)
       this.#isProxy = isProxy
       this.#memory.uploads.fit(options.bodyLimitBytes)
+      this.server.keepAliveTimeout = options.keepAliveTimeoutMs
       this.#app = app
     }
   }

@@ -27,6 +27,7 @@ t.test('a short file gets good defaults for all else', async (t) => {
     bodyLimitBytes: 5 * 1024 * 1024,
     rateLimit: { maxRefused: 120, perMs: 60_000 },
     tls: null,
+    keepAliveTimeoutMs: 960_000,
     shutdownTimeoutMs: 20_000,
   })
   t.strictSame(config.outbox, {

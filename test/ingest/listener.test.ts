@@ -3,6 +3,7 @@ import { Pool } from 'undici'
 import { RelayError } from '../../src/domain/errors.ts'
 import { bodyHash } from '../../src/domain/event.ts'
 import { SIGNATURE, sign, TIMESTAMP } from '../sources/signed-request.ts'
+import { headOf } from './raw-http.ts'
 import { OPEN_PATH, SAMPLE, SECRET, TrialListener } from './trial-listener.ts'
 
 const unavailable = new RelayError('outbox_unavailable', 'database or disk is full')
@@ -283,4 +284,17 @@ t.test('the stand-in counts events without a call id by their bodies, as the out
   await trial.genuine('{"event":"x"}')
   t.equal(trial.outbox.recorded.length, 1)
   t.equal(bodyHash(trial.outbox.recorded[0]!.event.body), bodyHash(Buffer.from('{"event":"x"}')))
+})
+
+t.test('an idle connection stays open for as long as is configured, also after a reload', async (t) => {
+  const trial = await TrialListener.start(t, { keepAliveTimeoutMs: 1_000 })
+  const idle = await trial.connect()
+  idle.write(headOf({ method: 'GET', path: '/healthz' }))
+  t.match((await idle.answer()).headers, { 'keep-alive': 'timeout=1' })
+  await idle.closed
+  await trial.configure({ keepAliveTimeoutMs: 960_000 })
+  const longer = await trial.connect()
+  longer.write(headOf({ method: 'GET', path: '/healthz' }))
+  t.match((await longer.answer()).headers, { 'keep-alive': 'timeout=960' })
+  longer.end()
 })

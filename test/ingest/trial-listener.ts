@@ -71,7 +71,7 @@ export class OutboxStandIn {
 
 interface TrialOptions
   extends Partial<
-    Pick<ListenerOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive'>
+    Pick<ListenerOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive' | 'keepAliveTimeoutMs'>
   > {
   readonly route?: ReceiverOptions['route']
   readonly admission?: AdmissionLimits
@@ -146,6 +146,7 @@ export class TrialListener {
       newRequestId: () => `req_${++this.#requests}`,
       trustProxy: [],
       bodyLimitBytes: 1_000_000,
+      keepAliveTimeoutMs: 10_000,
       rateLimit: { maxRefused: 1_000, perMs: 60_000 },
       log: {
         answered: ({ url, relayReceipt, relayPeer }, { statusCode }) =>

@@ -78,6 +78,10 @@ export const serverSchema = z.strictObject({
       description:
         'Take webhooks over HTTPS. Files are read again when they change. Absent: HTTP, for a proxy in front.',
     }),
+  keepAliveTimeout: duration('1s', '1d').prefault('16m').meta({
+    description:
+      'How long an idle connection stays open. Longer than any proxy in front keeps it, or the proxy may send an event on a connection that is being closed. Most keep it for 1 to 2 minutes, Google Cloud for 10 and Cloudflare for 15.',
+  }),
   shutdownTimeout: duration('0s', '1h').prefault('20s').meta({
     description: 'How long running attempts may go on after SIGTERM before they are given back to the outbox.',
   }),
