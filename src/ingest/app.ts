@@ -11,7 +11,7 @@ import { clientOf, type Peer, peerAt } from './peer.ts'
 import { readBody } from './read-body.ts'
 import type { Receipt, Receiver } from './receiver.ts'
 import { type Refusal, refusal, rejectionOf } from './refusal.ts'
-import type { RejectionLimit, RejectionLimiter } from './rejection-limiter.ts'
+import { createRejectionLimiter, type RejectionLimit, type RejectionWindows } from './rejection-limiter.ts'
 import type { Source } from './source.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
 import { answerUnreadable, type Unreadable } from './unreadable.ts'
@@ -46,7 +46,7 @@ export interface ClientMemory {
   readonly trusted: TrustedPeers
   readonly connections: Pick<Connections, 'peerOf' | 'attribute' | 'trust'>
   readonly uploads: UploadBudget
-  readonly limiter: RejectionLimiter
+  readonly rejections: RejectionWindows
   /** Requests on connections where too many wait for their answers. */
   readonly crowded: Pick<WeakSet<IncomingMessage>, 'has'>
 }
@@ -76,9 +76,10 @@ export interface AppLog {
 /** What answers requests under one configuration: HTTP in front of the receiver. It has no socket of its own. */
 export async function createApp(options: AppOptions, memory: ClientMemory): Promise<FastifyInstance> {
   const { clock, receive, rateLimit, isProxy } = options
-  const { trusted, connections, limiter, crowded } = memory
+  const { trusted, connections, rejections, crowded } = memory
   const sources = new Map(options.sources.map((source) => [source.path, source]))
   const app = createServer(options, memory)
+  const limiter = await createRejectionLimiter(app, rateLimit, rejections)
 
   app.decorateRequest('relayPeer', null as unknown as Peer)
   app.decorateRequest('relaySource', null)
@@ -100,8 +101,8 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
     const source = sources.get(path)
     // Health is never limited: behind a proxy that is not trusted, all clients share its address.
     if (path !== HEALTH_PATH && (source === undefined || !isTrusted(trusted, request.relayPeer, source, clock.now()))) {
-      const limitedMs = limiter.limitedMs(request.relayPeer.network, rateLimit)
-      if (limitedMs > 0) return tooMany(request, reply, limitedMs)
+      const limitedSeconds = await limiter.limitedSeconds(request)
+      if (limitedSeconds > 0) return tooMany(request, reply, limitedSeconds)
     }
     if (source !== undefined) {
       request.relaySource = source
@@ -158,8 +159,8 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
     if (status >= 500) {
       reply.header('retry-after', RETRY_AFTER_S)
     } else if (!refused.signed) {
-      const limitedMs = limiter.count(request.relayPeer.network, rateLimit)
-      if (limitedMs > 0) return tooMany(request, reply, limitedMs)
+      const limitedSeconds = await limiter.count(request)
+      if (limitedSeconds > 0) return tooMany(request, reply, limitedSeconds)
       recordUnsigned(request, refused)
     }
     return answer(request, reply, refused)
@@ -253,8 +254,8 @@ function unknownPath(): Refusal {
   return refusal('not_found', 'nothing listens on this path')
 }
 
-function tooMany(request: FastifyRequest, reply: FastifyReply, limitedMs: number) {
-  reply.header('retry-after', Math.ceil(limitedMs / 1000))
+function tooMany(request: FastifyRequest, reply: FastifyReply, limitedSeconds: number) {
+  reply.header('retry-after', limitedSeconds)
   // The body may not have been read, and will not be.
   reply.header('connection', 'close')
   return answer(request, reply, refusal('rate_limited', 'too many refused requests from this address'))

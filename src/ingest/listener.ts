@@ -15,7 +15,7 @@ import { mostConnections } from './connection-limit.ts'
 import { Connections } from './connections.ts'
 import { queueHandshakes } from './handshakes.ts'
 import { createProxyMatcher } from './peer.ts'
-import { RejectionLimiter } from './rejection-limiter.ts'
+import { RejectionWindows } from './rejection-limiter.ts'
 import { TrustedPeers } from './trusted-peers.ts'
 import { UploadBudget } from './upload-budget.ts'
 
@@ -87,7 +87,7 @@ export class Listener {
       isTrusted: (address) => trusted.knows(address),
     })
     if (this.#secure !== undefined) queueHandshakes(this.#secure, connections, HANDSHAKE_TIMEOUT_MS)
-    this.#memory = { trusted, connections, crowded, uploads: new UploadBudget(), limiter: new RejectionLimiter() }
+    this.#memory = { trusted, connections, crowded, uploads: new UploadBudget(), rejections: new RejectionWindows() }
     this.#close = closeGently(this.server, connections)
   }
 

@@ -1,32 +1,39 @@
 import t from 'tap'
-import { RejectionLimiter } from '../../src/ingest/rejection-limiter.ts'
+import { RejectionWindows } from '../../src/ingest/rejection-limiter.ts'
 
-const LIMIT = { maxRefused: 2, perMs: 1_000 }
+const PERIOD_MS = 1_000
 
-function limiterAt(start: number) {
+function windowsAt(start: number) {
   const clock = { at: start }
-  return { clock, limiter: new RejectionLimiter(() => clock.at) }
+  const windows = new RejectionWindows(() => clock.at)
+  const ask = (method: 'incr' | 'read') => (network: string) => {
+    let answer: { current: number; ttl: number } | undefined
+    windows[method](network, (_, result) => (answer = result), PERIOD_MS)
+    return answer
+  }
+  return { clock, count: ask('incr'), read: ask('read') }
 }
 
-t.test('a network is limited from its last allowed rejection to the end of the period', async (t) => {
-  const { clock, limiter } = limiterAt(5_000)
-  t.equal(limiter.limitedMs('a', LIMIT), 0)
-  t.equal(limiter.count('a', LIMIT), 0)
-  t.equal(limiter.limitedMs('a', LIMIT), 0)
-  t.equal(limiter.count('a', LIMIT), 0)
-  t.equal(limiter.limitedMs('a', LIMIT), 1_000)
-  clock.at += 999
-  t.equal(limiter.count('a', LIMIT), 1)
-  t.equal(limiter.limitedMs('b', LIMIT), 0, 'another one')
-  clock.at += 1
-  t.equal(limiter.limitedMs('a', LIMIT), 0)
-  t.equal(limiter.count('a', LIMIT), 0)
-})
+t.test(
+  'rejections are counted by network from the first to the end of its period, and reading counts none',
+  async (t) => {
+    const { clock, count, read } = windowsAt(5_000)
+    t.same(read('a'), { current: 0, ttl: 0 })
+    t.same(count('a'), { current: 1, ttl: 1_000 })
+    t.same(read('a'), { current: 1, ttl: 1_000 })
+    clock.at += 999
+    t.same(count('a'), { current: 2, ttl: 1 })
+    t.same(read('b'), { current: 0, ttl: 0 }, 'another one')
+    clock.at += 1
+    t.same(read('a'), { current: 0, ttl: 0 })
+    t.same(count('a'), { current: 1, ttl: 1_000 })
+  },
+)
 
-t.test('what is kept of networks is bounded, and the newest of them stay limited', async (t) => {
-  const { limiter } = limiterAt(0)
-  for (let n = 0; n < 60_000; n += 1) for (let i = 0; i < 2; i += 1) limiter.count(String(n), LIMIT)
-  t.equal(limiter.limitedMs('59999', LIMIT), 1_000)
-  t.equal(limiter.limitedMs('10000', LIMIT), 1_000)
-  t.equal(limiter.limitedMs('9999', LIMIT), 0, 'forgotten')
+t.test('what is kept of networks is bounded, and the newest of them stay counted', async (t) => {
+  const { count, read } = windowsAt(0)
+  for (let n = 0; n < 60_000; n += 1) count(String(n))
+  t.equal(read('59999')?.current, 1)
+  t.equal(read('10000')?.current, 1)
+  t.equal(read('9999')?.current, 0, 'forgotten')
 })
