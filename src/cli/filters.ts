@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { EVENT_STATES } from '../operations/filters.ts'
 import type { DeliveryState } from '../outbox/operator.ts'
-import { parseInstant } from './instant.ts'
+import { parseEnd, parseInstant } from './instant.ts'
 
 /** `--event`, `--call` and `--source`: what an event is, whenever it came. */
 export function eventKindOptions(): Option[] {
@@ -20,10 +20,15 @@ export function eventFilterOptions(): Option[] {
 
 /** `--since` and `--until`. */
 export function receivedOptions(): Option[] {
-  const instant = (text: string) => parseInstant(text, systemClock.now())
+  const now = () => systemClock.now()
   return [
-    new Option('--since <time>', 'received at or after: an ISO time (UTC) or an age such as 2h').argParser(instant),
-    new Option('--until <time>', 'received before: an ISO time (UTC) or an age such as 2h').argParser(instant),
+    new Option('--since <time>', 'received at or after: an ISO time (UTC) or an age such as 2h').argParser(
+      (text: string) => parseInstant(text, now()),
+    ),
+    new Option(
+      '--until <time>',
+      'received before: an ISO time (UTC) or an age such as 2h; a date means its end',
+    ).argParser((text: string) => parseEnd(text, now())),
   ]
 }
 

@@ -1,11 +1,18 @@
 import { InvalidArgumentError } from 'commander'
-import { INSTANT_FORM, readAge, readInstant, UNITS } from '../documents/instants.ts'
+import { INSTANT_FORM, readAge, readEnd, readInstant, UNITS } from '../documents/instants.ts'
 
-export { iso, isoOrNull } from '../documents/instants.ts'
+export { iso, isoOrNull, zoneOfDate } from '../documents/instants.ts'
 
 /** See `readInstant`. Throws `InvalidArgumentError`. */
 export function parseInstant(text: string, now: number): number {
   const instant = readInstant(text, now)
+  if (instant === undefined) throw new InvalidArgumentError(INSTANT_FORM)
+  return instant
+}
+
+/** See `readEnd`. Throws `InvalidArgumentError`. */
+export function parseEnd(text: string, now: number): number {
+  const instant = readEnd(text, now)
   if (instant === undefined) throw new InvalidArgumentError(INSTANT_FORM)
   return instant
 }

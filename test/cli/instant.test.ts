@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ago, duration, iso, parseInstant } from '../../src/cli/instant.ts'
+import { ago, duration, iso, parseEnd, parseInstant, zoneOfDate } from '../../src/cli/instant.ts'
 
 const NOW = Date.UTC(2026, 2, 1, 12)
 
@@ -25,6 +25,23 @@ t.test('an ISO time is in UTC unless it says otherwise', async (t) => {
     ['2024-02-29T23:59-01:00', '2024-03-01T00:59:00.000Z'],
   ]
   for (const [text, expected] of cases) t.equal(iso(parseInstant(text, NOW)), expected, text)
+})
+
+t.test('a date is its beginning, as an end its end, in UTC or in its zone', async (t) => {
+  const cases: [string, string, string, string | null][] = [
+    ['2026-01-15', '2026-01-15T00:00:00.000Z', '2026-01-16T00:00:00.000Z', 'UTC'],
+    ['2026-01-15Z', '2026-01-15T00:00:00.000Z', '2026-01-16T00:00:00.000Z', 'UTC'],
+    ['2026-01-15+02:00', '2026-01-14T22:00:00.000Z', '2026-01-15T22:00:00.000Z', '+02:00'],
+    ['2024-02-29-05:30', '2024-02-29T05:30:00.000Z', '2024-03-01T05:30:00.000Z', '-05:30'],
+    ['2026-01-15T12:00', '2026-01-15T12:00:00.000Z', '2026-01-15T12:00:00.000Z', null],
+    ['12h', '2026-03-01T00:00:00.000Z', '2026-03-01T00:00:00.000Z', null],
+  ]
+  for (const [text, start, end, zone] of cases) {
+    t.equal(iso(parseInstant(text, NOW)), start, text)
+    t.equal(iso(parseEnd(text, NOW)), end, `to ${text}`)
+    t.equal(zoneOfDate(text), zone, text)
+  }
+  t.throws(() => parseEnd('yesterday', NOW), { message: /such as 2h .*ISO time such as/ })
 })
 
 t.test('what is neither is refused with what to write', async (t) => {

@@ -1,4 +1,4 @@
-import { INSTANT_FORM, readInstant } from '../../documents/instants.ts'
+import { INSTANT_FORM, readEnd, readInstant } from '../../documents/instants.ts'
 import { REJECTION_REASONS } from '../../documents/rejection-causes.ts'
 import { RelayError } from '../../domain/errors.ts'
 import { flag, type Schema, word } from './shapes.ts'
@@ -9,7 +9,8 @@ const MOST_ROWS = 1_000
 const MOST_IDS = 1_000
 
 const time: Schema = { type: 'string', description: 'An ISO time (UTC) or an age such as 2h.' }
-const received = { since: time, until: time }
+const end: Schema = { type: 'string', description: 'An ISO time (UTC) or an age such as 2h; a date means its end.' }
+const received = { since: time, until: end }
 
 export const eventKeys = {
   source: word,
@@ -72,15 +73,15 @@ interface Times {
 
 /** Reads the times in what is asked for. Throws `usage`. */
 export function asked<T extends Times>({ since, until, ...rest }: Written<T>, now: number): T {
-  const times = { since: readTime('since', since, now), until: readTime('until', until, now) }
+  const times = { since: readTime('since', since, now, readInstant), until: readTime('until', until, now, readEnd) }
   return { ...rest, ...times } as unknown as T
 }
 
 export type AskedAs<T extends Times> = Written<T>
 
-function readTime(key: string, written: string | undefined, now: number): number | undefined {
+function readTime(key: string, written: string | undefined, now: number, read: typeof readInstant): number | undefined {
   if (written === undefined) return undefined
-  const instant = readInstant(written, now)
+  const instant = read(written, now)
   if (instant === undefined) throw new RelayError('usage', `${key}: ${INSTANT_FORM}`)
   return instant
 }
