@@ -47,9 +47,13 @@ export function countedRequests(log: AppLog, counts: Counts): AppLog {
 export function countedNews(news: ProviderNews, source: string, counts: Counts): ProviderNews {
   return {
     ...news,
-    swept(findings) {
-      news.swept(findings)
-      counts.reconciled(source, 'completed')
+    swept(findings, unreadable, complete) {
+      news.swept(findings, unreadable, complete)
+      if (complete) counts.reconciled(source, 'completed')
+      counts.unreadableCalls(
+        source,
+        unreadable.reduce((sum, { count }) => sum + count, 0),
+      )
     },
     failed(error, first) {
       news.failed(error, first)

@@ -247,12 +247,16 @@ export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog {
 export function providerLog(logger: Logger, source: string): ProviderNews {
   return {
     swept(findings) {
-      const { calls, unreadable } = findings
+      const { calls } = findings
       const fields = { source, calls, missing: totalOf(findings, 'missing'), recorded: totalOf(findings, 'recorded') }
       if (fields.missing > 0) logger.info(fields, 'calls reconciled')
       else logger.debug(fields, 'calls reconciled')
-      if (unreadable.count === 0) return
-      logger.warn({ source, count: unreadable.count, error: unreadable.first }, 'calls at Ultravox cannot be read')
+    },
+    unreadable({ list, count, callId, field, problem }) {
+      logger.warn({ source, list, count, callId, field, problem }, 'calls at Ultravox cannot be read')
+    },
+    readable() {
+      logger.info({ source }, 'all calls at Ultravox can be read again')
     },
     gaps({ count, events }) {
       logger.warn({ source, count, events: events.slice(0, LISTED) }, 'events lost: their calls were deleted')

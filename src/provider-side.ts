@@ -3,6 +3,8 @@ import type { Alerts } from './alerts/alerts.ts'
 import {
   reconcileFailing,
   reconcileGap,
+  reconcileReadable,
+  reconcileUnreadable,
   sourceSilentThough,
   webhookRestored,
   webhookTrouble,
@@ -14,9 +16,10 @@ import type { Clock, Random } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { NewEvent, Payload } from './domain/event.ts'
 import { LIFECYCLE_EVENTS } from './domain/sample-event.ts'
+import { secretFingerprint } from './domain/secret-fingerprint.ts'
 import { type Logger, providerLog } from './logging.ts'
 import type { Recorded } from './outbox/outbox.ts'
-import type { ProviderStateStore, ReconciliationStore } from './outbox/reconciliation.ts'
+import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from './outbox/reconciliation.ts'
 import { createUltravoxClient, type UltravoxClient } from './ultravox/client.ts'
 import { fetchedEvent } from './ultravox/fetched-event.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
@@ -24,9 +27,10 @@ import { type ProviderNews, ProviderWatch } from './ultravox/provider-watch.ts'
 import { Reconciler } from './ultravox/reconciler.ts'
 import type { RequestGates } from './ultravox/request-gate.ts'
 import { plainUrl } from './ultravox/shown-url.ts'
+import { Sweeps } from './ultravox/sweeps.ts'
 
 export interface ProviderSideOptions {
-  readonly store: ReconciliationStore & ProviderStateStore
+  readonly store: ReconciliationStore & AwaitedEventStore & ProviderStateStore
   readonly newEventId: () => string
   readonly route: (payload: Payload, source: string, eventId: string) => Promise<string[]>
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
@@ -58,10 +62,7 @@ function watchAccount(config: Config, account: UltravoxConfig, options: Provider
   const watch = new ProviderWatch({
     source,
     everyMs: reconcile?.everyMs ?? WATCH_EVERY_MS,
-    reconcile: reconcile && {
-      reconciler: reconcilerOf(reconcile, account, accountOfSource(config, source), client, options),
-      lookbackMs: reconcile.lookbackMs,
-    },
+    sweeps: reconcile && sweepsOf(account, reconcile, accountOfSource(config, source), client, options),
     webhook: wantedWebhook(config, account),
     listWebhooks: (signal) => client.listWebhooks(signal),
     store,
@@ -75,20 +76,24 @@ function watchAccount(config: Config, account: UltravoxConfig, options: Provider
   }
 }
 
-function reconcilerOf(
-  { source, graceMs }: ReconcileConfig,
-  { webhook }: UltravoxConfig,
+function sweepsOf(
+  { apiKey, baseUrl, webhook }: UltravoxConfig,
+  { source, graceMs, lookbackMs }: ReconcileConfig,
   account: string,
   client: UltravoxClient,
   { store, newEventId, route, record, clock }: ProviderSideOptions,
-): Reconciler {
-  return new Reconciler({
+): Sweeps {
+  const events = webhook?.events ?? LIFECYCLE_EVENTS
+  const agentId = webhook?.agentId ?? null
+  const scope = JSON.stringify([account, baseUrl, secretFingerprint(apiKey), agentId, [...events].sort(), graceMs])
+  const reconciler = new Reconciler({
     client,
     store,
+    memory: store,
     source,
     account,
-    events: webhook?.events ?? LIFECYCLE_EVENTS,
-    agentId: webhook?.agentId ?? null,
+    events,
+    agentId,
     graceMs,
     async take(body) {
       const { event, payload } = fetchedEvent(source, account, body, newEventId(), clock.now())
@@ -97,6 +102,7 @@ function reconcilerOf(
     },
     clock,
   })
+  return new Sweeps({ reconciler, store, source, lookbackMs, scope, clock })
 }
 
 /** To the log all of it, counted, and of that the troubles to the alerts as well. `url`: of the webhook, to be shown. */
@@ -107,6 +113,14 @@ function newsOf(source: string, url: string, { raise, counts, logger }: Provider
     gaps(gaps) {
       log.gaps(gaps)
       raise(reconcileGap(source, gaps))
+    },
+    unreadable(calls) {
+      log.unreadable(calls)
+      raise(reconcileUnreadable(source, calls))
+    },
+    readable() {
+      log.readable()
+      raise(reconcileReadable(source))
     },
     silent(since, missed) {
       log.silent(since, missed)

@@ -1,4 +1,4 @@
-import { Counter, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Attempt, Delivery } from '../domain/delivery.ts'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
@@ -33,6 +33,7 @@ export class Counts {
   readonly #latency: Histogram
   readonly #runs: Counter
   readonly #gaps: Counter
+  readonly #unreadable: Gauge
   readonly #targets = new Map<string, TargetCounts>()
   readonly #sources = new Map<string, Readonly<Record<Origin | 'duplicate', Increment>>>()
 
@@ -68,6 +69,12 @@ export class Counts {
       'result',
     )
     this.#gaps = counter('reconcile_gaps_total', 'Events found that can never be had.', 'source')
+    this.#unreadable = new Gauge({
+      name: 'ultravox_relay_reconcile_unreadable_calls',
+      help: 'Calls at Ultravox with fields that cannot be read.',
+      labelNames: ['source'],
+      registers: [registry],
+    })
   }
 
   /** Counts for these as well. What has been counted for others stays. */
@@ -96,6 +103,7 @@ export class Counts {
     for (const source of reconciled) {
       for (const result of ['completed', 'failed']) this.#runs.inc({ source, result }, 0)
       this.#gaps.inc({ source }, 0)
+      this.#unreadable.inc({ source }, 0)
     }
   }
 
@@ -121,6 +129,10 @@ export class Counts {
 
   reconciled(source: string, result: 'completed' | 'failed'): void {
     this.#runs.inc({ source, result })
+  }
+
+  unreadableCalls(source: string, count: number): void {
+    this.#unreadable.set({ source }, count)
   }
 
   gaps(source: string, count: number): void {

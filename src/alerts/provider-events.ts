@@ -1,6 +1,6 @@
 import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
-import type { ExpectedEvent, WebhookProblem } from '../outbox/reconciliation.ts'
+import type { ExpectedEvent, UnreadableCalls, WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Alert } from './relay-event.ts'
 
 /** How many events, and the first of them. */
@@ -26,6 +26,27 @@ export function reconcileFailing(source: string, problem: string): Alert {
     subject: source,
     message: `Ultravox cannot be asked for what source "${source}" has missed: ${problem}`,
     facts: { reconcile: { source, problem } },
+  }
+}
+
+/** Calls at the provider have fields in a form that the relay cannot read. Names the field, and never what is in it. */
+export function reconcileUnreadable(source: string, { list, count, callId, field, problem }: UnreadableCalls): Alert {
+  const kind = list === 'calls' ? 'call' : 'deleted call'
+  const calls = `${count} ${kind}${count === 1 ? '' : 's'}`
+  return {
+    event: 'relay.reconcile.unreadable',
+    subject: source,
+    message: `Ultravox lists ${calls} for source "${source}" that cannot be read in full, such as ${callId ?? 'one without an id'}: ${problem}. Their events may be missing: upgrade the relay, or report the field.`,
+    facts: { reconcile: { source, list, count, callId, field, problem } },
+  }
+}
+
+export function reconcileReadable(source: string): Alert {
+  return {
+    event: 'relay.reconcile.readable',
+    subject: source,
+    message: `All calls that Ultravox lists for source "${source}" can be read again.`,
+    facts: { reconcile: { source } },
   }
 }
 

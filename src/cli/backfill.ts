@@ -109,6 +109,7 @@ async function backfill(
       const reconciler = new Reconciler({
         client,
         store: operator,
+        memory: null,
         source,
         account: accountOfSource(config, source),
         events,

@@ -1,4 +1,4 @@
-import type { ProviderReport } from '../outbox/operator.ts'
+import type { ProviderReport, UnreadableCalls } from '../outbox/operator.ts'
 import { ago } from './instant.ts'
 import { counted } from './printing.ts'
 import { styled } from './style.ts'
@@ -9,7 +9,8 @@ export function providerLines(reports: readonly ProviderReport[], now: number): 
   return reports.flatMap((report) => [...linesOf(report, now)])
 }
 
-function* linesOf({ source, swept, fetched, gaps, problem, webhook }: ProviderReport, now: number): Iterable<string> {
+function* linesOf(report: ProviderReport, now: number): Iterable<string> {
+  const { source, swept, fetched, gaps, problem, unreadable = [], webhook } = report
   // The relay may have looked while this was being read.
   const since = (at: number) => ago(Math.min(at, now), now)
   if (swept !== null) {
@@ -17,8 +18,17 @@ function* linesOf({ source, swept, fetched, gaps, problem, webhook }: ProviderRe
     yield `source ${source} reconciled ${since(swept.at)}: ${last}; ${fetched} fetched in all`
   }
   if (problem !== null) yield styled('red', `the last look failed ${since(problem.at)}: ${oneLine(problem.message)}`)
+  for (const each of unreadable) {
+    yield styled('red', `${unreadableInWords(each)}, since ${since(each.since)}`)
+    yield styled('red', `  such as ${oneLine(each.callId ?? '(no id)')}: ${oneLine(each.problem)}`)
+  }
   if (gaps > 0) yield styled('yellow', `${counted(gaps, 'event')} can never be had: events gaps`)
   if (webhook === null) return
   if (webhook.problems.length === 0) yield `webhook as it should be ${since(webhook.at)}`
   for (const { message } of webhook.problems) yield styled('red', oneLine(message))
+}
+
+export function unreadableInWords({ list, count }: Pick<UnreadableCalls, 'list' | 'count'>): string {
+  const which = list === 'calls' ? counted(count, 'call') : `${count} deleted ${count === 1 ? 'call' : 'calls'}`
+  return `${which} at Ultravox cannot be read in full`
 }

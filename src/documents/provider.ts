@@ -4,12 +4,20 @@ import type { Gap, ProviderReport } from '../outbox/operator.ts'
 import { iso, isoOrNull } from './instants.ts'
 
 /** For scripts: instants in ISO. */
-export function providerDocument({ completedUntil, swept, problem, webhook, ...rest }: ProviderReport): object {
+export function providerDocument({
+  completedUntil,
+  swept,
+  problem,
+  unreadable,
+  webhook,
+  ...rest
+}: ProviderReport): object {
   return {
     ...rest,
     completedUntil: isoOrNull(completedUntil),
     swept: swept && { ...swept, at: iso(swept.at) },
     problem: problem && { ...problem, at: iso(problem.at) },
+    unreadable: (unreadable ?? []).map(({ since, ...each }) => ({ ...each, since: iso(since) })),
     webhook: webhook && { ...webhook, at: iso(webhook.at) },
   }
 }

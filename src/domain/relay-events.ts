@@ -13,6 +13,8 @@ export const RELAY_EVENTS = [
   'relay.outbox.wal_pinned',
   'relay.reconcile.gap',
   'relay.reconcile.failing',
+  'relay.reconcile.unreadable',
+  'relay.reconcile.readable',
   'relay.webhook.missing',
   'relay.webhook.moved',
   'relay.webhook.unhealthy',

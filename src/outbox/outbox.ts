@@ -2,7 +2,7 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/deliv
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { AttachmentStore } from './attachments.ts'
-import type { ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
+import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
 import type { RetentionStore } from './retention.ts'
 
 /**
@@ -13,7 +13,12 @@ import type { RetentionStore } from './retention.ts'
  * makes sense (disk full, database locked by somebody), `outbox_failed` when the storage can no longer be trusted: the
  * process should end.
  */
-export interface Outbox extends ReconciliationStore, ProviderStateStore, AttachmentStore, RetentionStore {
+export interface Outbox
+  extends ReconciliationStore,
+    AwaitedEventStore,
+    ProviderStateStore,
+    AttachmentStore,
+    RetentionStore {
   /**
    * Records a genuine event with these deliveries, pending and due at once; or, if an event of the same account, name
    * and call id is on record, counts a duplicate. A duplicate through another source of the account is delivered to those

@@ -13,6 +13,29 @@ export interface ReconciliationStore {
   saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void>
 }
 
+/**
+ * Events of known calls that have not come and still may, and how far the provider's lists have been read: what a sweep
+ * need not read again. Call times are the provider's.
+ */
+export interface AwaitedEventStore {
+  /** What is awaited of these calls; a call of which nothing is awaited is absent. */
+  awaitedOf(source: string, callIds: readonly string[]): Promise<AwaitedCall[]>
+
+  /** Replaces what is awaited of each of these calls; a call with no events is removed. */
+  saveAwaited(source: string, calls: readonly AwaitedCall[]): Promise<void>
+
+  /** Removes events that are due to be looked at and have come meanwhile, and those of calls created before then. */
+  forgetAwaited(source: string, dueBy: number, createdBefore: number): Promise<void>
+
+  /** The calls that are due to be looked at, in the order of their creation. */
+  dueCalls(source: string, dueBy: number, limit: number): Promise<DueCall[]>
+
+  /** What is known of the sweeps of this name; null where nothing is. */
+  coverage(name: string): Promise<Coverage | null>
+
+  saveCoverage(name: string, coverage: Coverage): Promise<void>
+}
+
 /** What the daemon tells of the provider's side. */
 export interface ProviderStateStore {
   /** What was told of a source last; null where nothing was. */
@@ -33,14 +56,45 @@ export interface ReconciliationReader {
   /** Each source that was ever reconciled, or whose webhook was looked at, in the order of their names. */
   provider(): Promise<ProviderReport[]>
 
-  /** Events that can never be had, the newest found first. */
-  listGaps(limit: number): Promise<Gap[]>
+  /** Events that can never be had, the newest found first. `callPrefix`: of the calls whose ids begin so. */
+  listGaps(limit: number, callPrefix?: string): Promise<Gap[]>
 }
 
 /** An event that a call must have had. */
 export interface ExpectedEvent {
   readonly event: string
   readonly callId: string
+}
+
+export interface DueCall {
+  readonly callId: string
+  readonly createdAt: number
+  /** Whether only its tombstone is left. */
+  readonly deleted: boolean
+}
+
+export interface AwaitedCall extends DueCall {
+  readonly events: readonly AwaitedEvent[]
+}
+
+export interface AwaitedEvent {
+  readonly event: string
+  /** Since when the call is known to have had it; null: it had not when it was last looked at. */
+  readonly happenedAt: number | null
+  /** Before then, looking at the call changes nothing. */
+  readonly lookAt: number
+}
+
+/** What the last full pass has read of a list, and for which configuration. */
+export interface Coverage {
+  /** Identifies what was looked for: with another configuration the pass does not count. */
+  readonly scope: string
+  /** The full pass has read all calls created since then; null: none is done. */
+  readonly from: number | null
+  /** When it was done; null: none is. */
+  readonly fullAt: number | null
+  /** When the newest call seen was created, by the provider's clock; null: none was seen. */
+  readonly newest: number | null
 }
 
 export interface Gap extends ExpectedEvent {
@@ -76,8 +130,21 @@ export interface ProviderState {
   readonly swept: { readonly at: number; readonly calls: number; readonly recorded: number } | null
   /** Why the last look did not come to its end. */
   readonly problem: { readonly at: number; readonly message: string } | null
+  /** The lists in which something could not be read, and what. Absent: none. */
+  readonly unreadable?: readonly UnreadableCalls[]
   /** What was wrong with the webhook when it was last looked at. */
   readonly webhook: { readonly at: number; readonly problems: readonly WebhookProblem[] } | null
+}
+
+/** Calls in a list of the provider that cannot be read in full. Never holds what is there instead. */
+export interface UnreadableCalls {
+  readonly list: 'calls' | 'deleted calls'
+  readonly since: number
+  readonly count: number
+  /** Of one of them: its id (null where that cannot be read either), the field, and a sentence that names both. */
+  readonly callId: string | null
+  readonly field: string
+  readonly problem: string
 }
 
 export interface WebhookProblem {

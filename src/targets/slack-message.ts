@@ -14,6 +14,8 @@ const TITLES: Readonly<Record<string, string>> = {
   'relay.outbox.low_space': 'Disk nearly full',
   'relay.reconcile.gap': 'Events lost',
   'relay.reconcile.failing': 'Ultravox cannot be asked',
+  'relay.reconcile.unreadable': 'Calls at Ultravox unreadable',
+  'relay.reconcile.readable': 'Calls at Ultravox readable again',
   'relay.webhook.missing': 'Webhook missing at Ultravox',
   'relay.webhook.moved': 'Webhook at Ultravox leads elsewhere',
   'relay.webhook.unhealthy': 'Webhook unhealthy',

@@ -1,18 +1,29 @@
 import type { z } from 'zod'
-import { allOf, type ListRequest, type Page, pagesOf, type WithText } from './pages.ts'
+import { allOf, type ListRequest, type Page, pagesOf, type Unreadable, type WithText } from './pages.ts'
 import { ProviderError } from './provider-error.ts'
 import { type Recording, recordingOf } from './recording.ts'
 import type { RequestGate } from './request-gate.ts'
 import { createRequests, type RequestsOptions } from './requests.ts'
-import { CALL, DELETED_CALL, MESSAGE, parseAnswer, WEBHOOK } from './shapes.ts'
+import {
+  type CallFields,
+  type DeletedCallFields,
+  MESSAGE,
+  parseAnswer,
+  parseJson,
+  readCall,
+  readDeletedCall,
+  unexpected,
+  WEBHOOK,
+  wholly,
+} from './shapes.ts'
 import { type NewWebhook, webhookBody } from './webhook-body.ts'
 
-export type { NewWebhook, Page, Recording }
+export type { NewWebhook, Page, Recording, Unreadable }
 
 /** A call as the REST API has it: what we read of it, and in `raw` the JSON text of the whole, byte for byte. */
-export type Call = WithText<z.infer<typeof CALL>>
+export type Call = WithText<CallFields>
 /** What is left of a deleted call: no content, and nothing of its billing. */
-export type DeletedCall = WithText<z.infer<typeof DELETED_CALL>>
+export type DeletedCall = WithText<DeletedCallFields>
 /** A line of a call's transcript; the provider promises none of its fields. */
 export type Message = WithText<z.infer<typeof MESSAGE>>
 export type Webhook = z.infer<typeof WEBHOOK>
@@ -41,7 +52,9 @@ export interface UltravoxClient {
    * documented. What happens to a call after its page was fetched is not in it.
    */
   listCalls(options?: CallList): AsyncGenerator<Page<Call>, void, undefined>
-  /** Null where the provider has no such call (404): deleted, or never there. */
+  /** A page with this call as `listCalls` would have it; empty where the provider has no such call (404). */
+  lookUpCall(callId: string, signal?: AbortSignal): Promise<Page<Call>>
+  /** Null where the provider has no such call (404): deleted, or never there. Throws where a field cannot be read. */
   getCall(callId: string, signal?: AbortSignal): Promise<Call | null>
   /** The transcript of all of a call's stages, without the messages that the call was created with; page by page. */
   listMessages(callId: string, signal?: AbortSignal): AsyncGenerator<Page<Message>, void, undefined>
@@ -63,7 +76,7 @@ export interface UltravoxClient {
 }
 
 /** Items of a page: the most that the API documents for any list. */
-const PAGE_SIZE = 100
+export const PAGE_SIZE = 100
 
 /** A client of the API at `baseUrl`. Throws `config_invalid` for a URL or key that cannot be one. */
 export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
@@ -72,25 +85,43 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
   const ofCall = (callId: string) => at(`/api/calls/${pathSegment(callId)}`)
   const ofWebhook = (webhookId: string) => at(`/api/webhooks/${pathSegment(webhookId)}`)
 
+  async function lookUpCall(callId: string, signal?: AbortSignal): Promise<Page<Call>> {
+    const answer = await nullIfAbsent(async () => {
+      const name = ofCall(callId)
+      return { name, ...(await requests.send({ method: 'GET', path: name, name }, signal)) }
+    })
+    if (answer === null) return { items: [], unreadable: [], next: null, total: 0 }
+    const { name, body } = answer
+    const { value, problems } = readCall(parseJson(body, `GET ${name}`))
+    const unreadable = problems.map((each) => {
+      const place = each.field === '' ? 'the whole' : each.field
+      return { ...each, index: 0, problem: `GET ${name}: ${place}: ${each.message}` }
+    })
+    return { items: value === undefined ? [] : [{ ...value, raw: body }], unreadable, next: null, total: 1 }
+  }
+
   return {
     gate: requests.gate,
-    listCalls: (list = {}) => pagesOf(requests, listRequest(at('/api/calls'), list), CALL, list.signal),
-    getCall: (callId, signal) =>
-      nullIfAbsent(async () => {
-        const name = ofCall(callId)
-        const { body } = await requests.send({ method: 'GET', path: name, name }, signal)
-        return { ...parseAnswer(CALL, body, `GET ${name}`), raw: body }
-      }),
+    listCalls: (list = {}) => pagesOf(requests, listRequest(at('/api/calls'), list), readCall, list.signal),
+    lookUpCall,
+    async getCall(callId, signal) {
+      const { items, unreadable } = await lookUpCall(callId, signal)
+      const [call] = items
+      const problem = unreadable.find(({ field }) => call?.[field as keyof Call] === undefined)
+      if (problem === undefined) return call ?? null
+      const { field, message } = problem
+      throw unexpected(`GET ${ofCall(callId)}`, `${field === '' ? 'the whole' : field}: ${message}`)
+    },
     async *listMessages(callId, signal) {
       const query = `mode=in_call&pageSize=${PAGE_SIZE}`
-      yield* pagesOf(requests, { name: `${ofCall(callId)}/messages`, query }, MESSAGE, signal)
+      yield* pagesOf(requests, { name: `${ofCall(callId)}/messages`, query }, wholly(MESSAGE), signal)
     },
     recording: (callId, signal) =>
       nullIfAbsent(async () => recordingOf(requests, `${ofCall(callId)}/recording`, signal)),
     listDeletedCalls: (list = {}) =>
-      pagesOf(requests, listRequest(at('/api/deleted_calls'), list), DELETED_CALL, list.signal),
+      pagesOf(requests, listRequest(at('/api/deleted_calls'), list), readDeletedCall, list.signal),
     async listWebhooks(signal) {
-      const webhooks = await allOf(pagesOf(requests, { name: at('/api/webhooks'), query: '' }, WEBHOOK, signal))
+      const webhooks = await allOf(pagesOf(requests, { name: at('/api/webhooks'), query: '' }, wholly(WEBHOOK), signal))
       // Its text has the secrets in it.
       return webhooks.map(({ raw: _, ...webhook }) => webhook)
     },

@@ -15,12 +15,15 @@ export function fetchedEvent(
   const parsed = parsePayload(body)
   if ('problem' in parsed) throw new RelayError('payload_invalid', `a fetched event is no payload: ${parsed.problem}`)
   const { payload } = parsed
+  const callId = callIdOf(payload)
+  // By its body alone it would be another event each time the call has changed.
+  if (callId === null) throw new RelayError('payload_invalid', 'a fetched event has no call id that can be one')
   const event: NewEvent = {
     eventId,
     source,
     account,
     event: payload.event,
-    callId: callIdOf(payload),
+    callId,
     receivedAt: now,
     origin: 'reconcile',
     contentType: 'application/json',

@@ -6,12 +6,13 @@ import type {
   ProviderState,
   ProviderStateStore,
   ReconciliationStore,
-  SweepPlace,
+  UnreadableCalls,
   UntoldGaps,
   WebhookProblem,
 } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
-import { type Findings, type MissedEvent, noFindings, type Reconciler, totalOf } from './reconciler.ts'
+import { type Findings, type MissedEvent, totalOf } from './reconciler.ts'
+import type { ListResult, Sweeps } from './sweeps.ts'
 import type { WantedWebhook } from './webhook-difference.ts'
 import { webhookProblems } from './webhook-health.ts'
 
@@ -19,7 +20,7 @@ export interface ProviderWatchOptions {
   readonly source: string
   readonly everyMs: number
   /** Null where nothing is reconciled. */
-  readonly reconcile: { readonly reconciler: Reconciler; readonly lookbackMs: number } | null
+  readonly sweeps: Sweeps | null
   /** Null where no webhook is configured. */
   readonly webhook: WantedWebhook | null
   readonly listWebhooks: (signal: AbortSignal) => Promise<readonly Webhook[]>
@@ -32,8 +33,15 @@ export interface ProviderWatchOptions {
 
 /** What is told of the provider's side. */
 export interface ProviderNews {
-  /** A look has come to its end. */
-  swept(findings: Findings): void
+  /**
+   * A sweep has ended; `complete` unless something failed. `unreadable`: the lists in which something cannot be read, and
+   * what.
+   */
+  swept(findings: Findings, unreadable: readonly UnreadableCalls[], complete: boolean): void
+  /** Calls cannot be read in full that could be before, or had not been seen. */
+  unreadable(calls: UnreadableCalls): void
+  /** All calls can be read again. */
+  readable(): void
   /** Events that can never be had and were not told of. */
   gaps(gaps: UntoldGaps): void
   /** Events have happened, and no webhook has come since (epoch milliseconds). */
@@ -121,49 +129,30 @@ export class ProviderWatch {
 
   /** One sweep over the calls and one over the deleted ones, or the rest of those that were cut off. */
   async #sweep(): Promise<void> {
-    const { source, reconcile, news, clock } = this.#options
-    if (reconcile === null) return
-    const { reconciler } = reconcile
+    const { sweeps, news, clock } = this.#options
+    if (sweeps === null) {
+      this.#state = { ...this.#state, unreadable: [] }
+      return
+    }
     const missed = new Missed(this.#options.heardAt())
-    const findings = noFindings((event) => missed.add(event))
-    const [calls, deleted] = [
-      await this.#attempt(() =>
-        this.#sweepThrough(source, (start, save) =>
-          reconciler.lookThroughCalls(start, findings, save, this.#abort.signal),
-        ),
-      ),
-      await this.#attempt(() =>
-        this.#sweepThrough(`deleted ${source}`, (start, save) =>
-          reconciler.lookThroughDeleted(start, findings, save, this.#abort.signal),
-        ),
-      ),
-    ]
+    const known = this.#state.unreadable ?? []
+    const since = known.length === 0 ? null : Math.min(...known.map((each) => each.since))
+    const { findings, lists, again } = await sweeps.run((event) => missed.add(event), since, this.#abort.signal)
     this.#tellOfSilence(missed)
-    news.swept(findings)
+    const unreadable = lists.flatMap((result) => unreadableIn(result, known, clock.now()))
+    for (const each of unreadable) {
+      if (!known.some(({ list }) => list === each.list)) news.unreadable(each)
+    }
+    if (known.length > 0 && unreadable.length === 0) news.readable()
+    this.#state = { ...this.#state, unreadable }
+    const [calls, deleted] = lists.map(({ failure }) => failure)
+    const failure = calls ?? again ?? deleted
+    news.swept(findings, unreadable, failure === undefined)
     if (calls === undefined) {
       const swept = { at: clock.now(), calls: findings.calls, recorded: totalOf(findings, 'recorded') }
       this.#state = { ...this.#state, swept }
     }
-    const failure = calls ?? deleted
     if (failure !== undefined) throw failure.error
-  }
-
-  /** The calls since the last sweep of this name was done, and before that as far back as the lookback. */
-  async #sweepThrough(
-    name: string,
-    look: (start: SweepPlace, save: (current: SweepPlace) => Promise<void>) => Promise<void>,
-  ): Promise<void> {
-    const { reconcile, store, clock } = this.#options
-    const kept = await store.sweep(name)
-    const completedUntil = kept?.completedUntil ?? null
-    const now = clock.now()
-    const start = kept?.current ?? {
-      from: Math.min(completedUntil ?? now, now) - reconcile!.lookbackMs,
-      to: now,
-      page: null,
-    }
-    await look(start, (current) => store.saveSweep(name, { completedUntil, current }, clock.now()))
-    await store.saveSweep(name, { completedUntil: start.to, current: null }, clock.now())
   }
 
   #tellOfSilence({ since, count, events }: Missed): void {
@@ -192,6 +181,19 @@ export class ProviderWatch {
     if (known.length > 0 && problems.length === 0) news.webhookRestored()
     this.#state = { ...this.#state, webhook: { at: clock.now(), problems } }
   }
+}
+
+/** What cannot be read in a list now. Only a full pass shows that all can: others read a part of it. */
+function unreadableIn(
+  { list, findings, full }: ListResult,
+  known: readonly UnreadableCalls[],
+  now: number,
+): UnreadableCalls[] {
+  const before = known.find((each) => each.list === list)
+  const { count, first, callId, field } = findings.unreadable
+  if (first === null) return before === undefined || full ? [] : [before]
+  const most = full ? count : Math.max(count, before?.count ?? 0)
+  return [{ list, since: before?.since ?? now, count: most, callId, field, problem: first }]
 }
 
 /** Events that have happened since an instant and had to be fetched. */

@@ -3,6 +3,8 @@ import { logHeld, outboxFull } from '../../src/alerts/outbox-events.ts'
 import {
   reconcileFailing,
   reconcileGap,
+  reconcileReadable,
+  reconcileUnreadable,
   sourceSilentThough,
   webhookRestored,
   webhookTrouble,
@@ -152,12 +154,40 @@ t.test('gaps, and silence while there are calls, are told with their events', as
   })
 })
 
+const unreadable = {
+  list: 'calls',
+  since: noon,
+  count: 3,
+  callId: 'call-1',
+  field: 'billingStatus',
+  problem: 'GET /api/calls: results.0.billingStatus: Invalid input: expected string, received undefined',
+} as const
+
+t.test('calls that cannot be read are told with the field and one of them', async (t) => {
+  const { since: _, ...facts } = unreadable
+  t.strictSame(payload(reconcileUnreadable('ultravox', unreadable)), {
+    event: 'relay.reconcile.unreadable',
+    ...envelope,
+    message:
+      'Ultravox lists 3 calls for source "ultravox" that cannot be read in full, such as call-1: ' +
+      'GET /api/calls: results.0.billingStatus: Invalid input: expected string, received undefined. ' +
+      'Their events may be missing: upgrade the relay, or report the field.',
+    reconcile: { source: 'ultravox', ...facts },
+  })
+  t.match(payload(reconcileUnreadable('ultravox', { ...unreadable, list: 'deleted calls', count: 1, callId: null })), {
+    message:
+      /^Ultravox lists 1 deleted call for source "ultravox" that cannot be read in full, such as one without an id: /,
+  })
+})
+
 t.test('there is an alert for each of the names that a route may have', async (t) => {
   const url = 'https://relay.example.com/webhooks/ultravox'
   const kinds = ['missing', 'moved', 'unhealthy', 'events', 'secrets'] as const
   const provider = [
     reconcileGap('ultravox', { count: 2, events: missed }),
     reconcileFailing('ultravox', 'GET /api/calls: the API key was refused (401)'),
+    reconcileUnreadable('ultravox', unreadable),
+    reconcileReadable('ultravox'),
     ...kinds.map((kind) => webhookTrouble('ultravox', url, { kind, message: 'Something is wrong.' })),
     webhookRestored('ultravox', url),
   ]

@@ -100,7 +100,10 @@ t.test('each of several accounts is reconciled by its own key, and serves its ow
     ['sales', 'of-sales'],
     ['support', 'of-support'],
   ])
-  t.same(((await json('status')).provider as Row[]).map(({ source }) => source).sort(), ['sales', 'support'])
+  const reconciled = async () => ((await json('status')).provider as Row[]).map(({ source }) => source).sort()
+  // The state of an account is on record when its sweep has ended.
+  await eventually(async () => (await reconciled()).length === 2, 'both sweeps end')
+  t.same(await reconciled(), ['sales', 'support'])
 
   t.match(await run('webhooks list'), {
     code: 2,

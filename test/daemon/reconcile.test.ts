@@ -1,54 +1,17 @@
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { traceIdOf } from '../../src/domain/trace-context.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
-import { httpServer } from '../local-server.ts'
-import { scratch } from '../scratch.ts'
-import { API_KEY, createFakeApi, type FakeApi, type FakeOptions } from '../ultravox/fake-api.ts'
-import { commandsIn, type Row } from './operator-commands.ts'
-import { startRelay, writeConfig } from './relay-process.ts'
+import { API_KEY } from '../ultravox/fake-api.ts'
+import type { Row } from './operator-commands.ts'
+import { LIFE, lifeOf, liveThrough, surroundings } from './reconciled-relay.ts'
+import { startRelay } from './relay-process.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
-const clock = { now: () => Date.now() }
 /** More of them find no more; `KILLS` in the environment makes them. */
 const KILLS = Number(process.env.KILLS ?? 3)
-const LIFE = ['call.started', 'call.joined', 'call.ended', 'call.billed']
-
-/** A relay's configuration that reconciles every second with a fake provider, and delivers to a service. */
-async function surroundings(t: Test, options: Partial<FakeOptions> = {}, ultravox: Record<string, unknown> = {}) {
-  const api = await createFakeApi(t, { clock, ...options })
-  const sink = await httpServer(t, (response) => response.end())
-  const directory = scratch(t)
-  const config = writeConfig(directory, {
-    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
-    targets: { crm: { type: 'http', url: `${sink.origin}/crm` }, ops: { type: 'http', url: `${sink.origin}/ops` } },
-    routes: [
-      { events: ['call.*'], to: ['crm'] },
-      { events: ['relay.*'], to: ['ops'] },
-    ],
-    ultravox: {
-      apiKey: API_KEY,
-      baseUrl: api.baseUrl,
-      reconcile: { every: '1s', lookback: '1h', grace: '0s', source: 'ultravox' },
-      ...ultravox,
-    },
-  })
-  const at = (path: string) =>
-    sink.received.filter(({ url }) => url === path).map(({ body }) => JSON.parse(body.toString()) as Row)
-  const delivered = () => at('/crm').map(({ event, call }) => `${event} ${(call as { callId: string }).callId}`)
-  return { api, sink, config, delivered, alerts: () => at('/ops'), ...commandsIn(directory) }
-}
-
-function liveThrough({ calls }: FakeApi, callId: string): void {
-  calls.create({ callId })
-  calls.join(callId)
-  calls.end(callId)
-  calls.bill(callId)
-}
-
-const lifeOf = (callId: string) => LIFE.map((event) => `${event} ${callId}`)
 
 t.test('what was missed while the relay was not there is fetched, delivered and told of', async (t) => {
   const { api, sink, config, delivered, alerts, json, run } = await surroundings(t)
@@ -214,80 +177,3 @@ t.test(
     await eventually(() => alerts().some(({ event }) => event === 'relay.webhook.missing'), 'the webhook is looked at')
   },
 )
-
-t.test('backfill fetches what is missing of a time, once', async (t) => {
-  const { api, config, delivered, json, run } = await surroundings(t, { pageSize: 2 }, { reconcile: undefined })
-  for (const callId of ['a', 'b', 'c']) liveThrough(api, callId)
-  api.calls.delete('b')
-  const started = await startRelay(t, config)
-  await started.end('SIGTERM')
-  t.equal(api.requests.length, 0, 'without reconcile nothing is asked')
-  const from = new Date(Date.now() - 3_600_000).toISOString()
-  // The grace is over for calls of the time before it.
-  t.match(await run(`backfill --from ${from} --dry-run`), { code: 0, stdout: /^2 calls created from / })
-
-  writeConfig(dirname(config), {
-    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
-    targets: { crm: { type: 'exec', command: ['cat'] }, other: { type: 'exec', command: ['cat'] } },
-    routes: [
-      { events: ['call.*'], to: ['crm'] },
-      { events: ['never.*'], to: ['other'] },
-    ],
-    ultravox: {
-      apiKey: API_KEY,
-      baseUrl: api.baseUrl,
-      reconcile: { every: '1d', grace: '0s', source: 'ultravox' },
-    },
-  })
-  const seen = { there: 0, missing: 2, recorded: 0, unrecoverable: 0 }
-  const gone = { there: 0, missing: 3, recorded: 0, unrecoverable: 1 }
-  t.match(await json(`backfill --from ${from} --dry-run`), {
-    calls: 2,
-    events: { 'call.started': gone, 'call.joined': gone, 'call.ended': gone, 'call.billed': seen },
-  })
-  t.same((await json('events list')).events, [], 'nothing was recorded')
-  t.match(await json(`backfill --from ${from} --events call.ended --to-target other`), {
-    events: { 'call.ended': { ...gone, recorded: 2 } },
-  })
-  const { stdout } = await run(`backfill --from ${from}`)
-  t.match(stdout, /^call\.ended +2 +1 +0 +1$/m)
-  t.match(stdout, /^call\.billed +0 +2 +2 +0$/m)
-  const { deliveries } = await json('deliveries list')
-  t.equal((deliveries as Row[]).filter(({ target }) => target === 'other').length, 2)
-  t.equal((deliveries as Row[]).filter(({ target }) => target === 'crm').length, 6)
-  const { eventId } = (deliveries as Row[])[0]!
-  t.match(await json(`events show ${eventId}`), { traceId: /^[0-9a-f]{32}$/ })
-  t.equal(delivered().length, 0)
-  t.match(await json(`backfill --from ${from}`), { events: { 'call.billed': { there: 2, missing: 0, recorded: 0 } } })
-})
-
-t.test('a backfill that is cut off goes on where it was', async (t) => {
-  const { api, config, json, run } = await surroundings(t, { pageSize: 1, order: 'oldest first' })
-  const outbox = await SqliteOutbox.open(join(dirname(config), 'relay.db'), (error) => t.fail(error.message))
-  await outbox.close()
-  for (const callId of ['a', 'b', 'c', 'd']) liveThrough(api, callId)
-  const time = `--from ${new Date(Date.now() - 60_000).toISOString()} --to ${new Date().toISOString()}`
-  const before = api.requests.length
-  api.misbehave({ kind: 'answer', status: 403 }, { when: () => api.requests.length === before + 3 })
-  const cut = await run(`backfill ${time}`)
-  t.match(cut, { code: 1, stderr: /cut off after 2 calls\. To go on: backfill --from \S+ --to \S+$/m })
-  const rest = await run(`backfill ${time}`)
-  t.match(rest, { code: 0, stderr: /going on where it was cut off/, stdout: /^2 calls created from / })
-  t.equal(((await json('events list')).events as Row[]).length, 16)
-})
-
-t.test('backfill says what is wrong with its words', async (t) => {
-  const { config, run } = await surroundings(t)
-  const started = await startRelay(t, config)
-  await started.end('SIGTERM')
-  t.match(await run('backfill'), { code: 2, stderr: /required option '--from <time>' not specified/ })
-  t.match(await run('backfill --from 1h --events call.bogus'), { code: 2, stderr: /write some of call\.started, / })
-  t.match(await run('backfill --from 1h --to 2h'), { code: 2, stderr: /--to .+ is before --from / })
-  t.match(await run('backfill --from 1h --to-target cmr'), { code: 3, stderr: /there is no target "cmr"/ })
-  writeConfig(dirname(config), {
-    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
-    targets: { crm: { type: 'exec', command: ['cat'] } },
-    routes: [{ events: ['*'], to: ['crm'] }],
-  })
-  t.match(await run('backfill --from 1h'), { code: 2, stderr: /says nothing of Ultravox's API: add ultravox: / })
-})

@@ -23,6 +23,8 @@ export interface FakeOptions extends Partial<PageOptions> {
   readonly clock?: Clock
   /** What it lets in. */
   readonly apiKey?: string
+  /** What stands before the paths, as at a gateway. */
+  readonly pathPrefix?: string
 }
 
 export interface FakeApi {
@@ -44,7 +46,7 @@ export interface FakeApi {
  * its answers have the provider's shapes is tested against `openapi.yaml`.
  */
 export async function createFakeApi(t: Pick<TapTest, 'teardown'>, options: FakeOptions = {}): Promise<FakeApi> {
-  const { clock = new HandClock(), pageSize = 100, order = 'newest first', apiKey = API_KEY } = options
+  const { clock = new HandClock(), pageSize = 100, order = 'newest first', apiKey = API_KEY, pathPrefix = '' } = options
   const webhooks = new FakeWebhooks(clock)
   const calls = new FakeCalls(clock, (...announcement) => webhooks.announce(...announcement))
   const requests: FakeRequest[] = []
@@ -58,7 +60,7 @@ export async function createFakeApi(t: Pick<TapTest, 'teardown'>, options: FakeO
     const [treatment] = index === -1 ? [] : manners.splice(index, 1)
     beforeAnswer(request)
     const url = new URL(incoming.url!, origin)
-    const act = () => answerTo({ apiKey, calls, webhooks, page: { pageSize, order } }, request, url)
+    const act = () => answerTo({ apiKey, calls, webhooks, page: { pageSize, order }, pathPrefix }, request, url)
     await answerIn(treatment?.manner, act, response)
   })
 
@@ -94,13 +96,15 @@ interface Account {
   readonly calls: FakeCalls
   readonly webhooks: FakeWebhooks
   readonly page: PageOptions
+  readonly pathPrefix: string
 }
 
 const NOT_FOUND: FakeAnswer = { status: 404, body: '{"detail":"Not found."}' }
 
 function answerTo(account: Account, request: FakeRequest, url: URL): FakeAnswer {
   if (request.headers['x-api-key'] !== account.apiKey) return { status: 401, body: '{"detail":"Invalid API key."}' }
-  const [, , kind, id, part] = request.path.split('/')
+  if (!request.path.startsWith(`${account.pathPrefix}/`)) return NOT_FOUND
+  const [, , kind, id, part] = request.path.slice(account.pathPrefix.length).split('/')
   if (kind === 'webhooks') return answerOfWebhooks(account, request, url, id)
   if (request.method === 'DELETE' && kind === 'calls' && id !== undefined && part === undefined) {
     return answerOfDeletion(account, id)

@@ -32,6 +32,7 @@ export interface CreateOptions {
 export class FakeCalls {
   readonly #calls = new Map<string, FakeCall>()
   readonly #tombstones: Entry[] = []
+  readonly #hidden = new Set<string>()
   readonly #clock: Clock
   readonly #happened: (event: string, callText: string, agentId: string) => void
   #created = 0
@@ -78,6 +79,28 @@ export class FakeCalls {
     this.#change(callId, 'call.billed', { billingStatus, billedDuration: '60s' })
   }
 
+  /** Takes a call out of the list, as long as `show` does not put it back. */
+  hide(callId: string): void {
+    this.#hidden.add(callId)
+  }
+
+  show(callId: string): void {
+    this.#hidden.delete(callId)
+  }
+
+  /** A call that was deleted, and left nothing. */
+  forgetTombstone(callId: string): void {
+    const index = this.#tombstones.findIndex(({ text }) => (JSON.parse(text) as { callId: string }).callId === callId)
+    this.#tombstones.splice(index, 1)
+  }
+
+  /** Changes fields without an event; undefined removes one. */
+  override(callId: string, fields: Record<string, unknown>): void {
+    const call = this.#call(callId)
+    Object.assign(call.fields, fields)
+    call.text = undefined
+  }
+
   /** Leaves a tombstone. There is no event for it. */
   delete(callId: string): void {
     const { sequence, created, fields } = this.#call(callId)
@@ -113,7 +136,7 @@ export class FakeCalls {
   }
 
   has(callId: string): boolean {
-    return this.#calls.has(callId)
+    return this.#calls.has(callId) && !this.#hidden.has(callId)
   }
 
   /** The call as JSON text: what a page, a request for it and a webhook have of it now. */
@@ -128,7 +151,8 @@ export class FakeCalls {
   }
 
   entries(): Entry[] {
-    return [...this.#calls].map(([callId, { sequence, created, fields }]) => ({
+    const shown = [...this.#calls].filter(([callId]) => !this.#hidden.has(callId))
+    return shown.map(([callId, { sequence, created, fields }]) => ({
       sequence,
       created,
       agentId: String(fields.agentId),

@@ -8,7 +8,7 @@ export interface FakeAnswer {
   readonly body?: string | Buffer
 }
 
-/** How a request is treated badly. What it asks for is done in `cut`, `stall`, `delay` and `next` alone. */
+/** How a request is treated badly. What it asks for is done in `cut`, `stall`, `delay`, `next` and `edit` alone. */
 export type Manner =
   /** This answer instead, as `{ status: 429, headers: { 'retry-after': '7' } }`. */
   | ({ readonly kind: 'answer' } & FakeAnswer)
@@ -22,8 +22,10 @@ export type Manner =
   | { readonly kind: 'stall' }
   /** The answer comes late, by milliseconds. */
   | { readonly kind: 'delay'; readonly ms: number }
-  /** The page names another next page than its own. */
-  | { readonly kind: 'next'; readonly to: (next: string | null) => string | null }
+  /** The page names another next page than its own; undefined: it has no such member. */
+  | { readonly kind: 'next'; readonly to: (next: string | null) => unknown }
+  /** The answer's text is another. */
+  | { readonly kind: 'edit'; readonly edit: (body: string) => string }
 
 /** Answers with `act` in the given manner, or properly where there is none. */
 export async function answerIn(manner: Manner | undefined, act: () => FakeAnswer, response: ServerResponse) {
@@ -49,6 +51,11 @@ export async function answerIn(manner: Manner | undefined, act: () => FakeAnswer
     case 'next':
       write(response, withNext(act(), manner.to))
       return
+    case 'edit': {
+      const answer = act()
+      write(response, { ...answer, body: manner.edit(String(answer.body)) })
+      return
+    }
     default:
       write(response, act())
   }
@@ -64,7 +71,7 @@ function writeHalf(response: ServerResponse, { status, body = '' }: FakeAnswer, 
   response.write(whole.subarray(0, whole.length / 2), written)
 }
 
-function withNext(answer: FakeAnswer, to: (next: string | null) => string | null): FakeAnswer {
+function withNext(answer: FakeAnswer, to: (next: string | null) => unknown): FakeAnswer {
   const page = JSON.parse(String(answer.body)) as { next: string | null }
   return { ...answer, body: JSON.stringify({ ...page, next: to(page.next) }) }
 }

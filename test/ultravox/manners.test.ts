@@ -119,28 +119,82 @@ t.test('what is no answer of the API is an error with a path in it and no value'
   }
   api.misbehave({ kind: 'answer', status: 200, body: '{"results":[{"callId":null}]}' })
   const { value } = await client.listCalls().next()
-  t.match(value, { items: [], unreadable: [/^GET \/api\/calls: results\.0\.callId: Invalid input/] })
+  t.match(value, { items: [], unreadable: [{ problem: /^GET \/api\/calls: results\.0\.callId: Invalid input/ }] })
   api.misbehave({ kind: 'answer', status: 200, body: '{"results":[{"webhookId":7}]}' })
   await t.rejects(client.listWebhooks(), { code: 'provider_failed', message: /results\.0\.webhookId: Invalid input/ })
 })
 
-t.test('a next page at another host, port or scheme is not asked for', async (t) => {
+t.test('a next page is asked for where the API is configured, whatever its URL looks like', async (t) => {
   const other = await httpServer(t, (response) => response.end('{"results":[]}'))
-  const { api, client } = await oneCall(t)
-  for (const next of [`${other.origin}/api/calls?cursor=s3cr3t`, api.baseUrl.replace('http', 'https'), 'https://[']) {
-    api.misbehave({ kind: 'next', to: () => next })
-    const refused = await t.rejects(pagesOf(client.listCalls()), { code: 'provider_refused' })
-    t.match((refused as { message?: string }).message ?? '', /is not followed: check the base URL$/)
-    t.notMatch((refused as { message?: string }).message ?? '', 's3cr3t')
+  for (const prefix of ['', '/gateway/v1']) {
+    const api = await createFakeApi(t, { pageSize: 2, pathPrefix: prefix })
+    const ids = [1, 2, 3, 4, 5].map(() => api.calls.create())
+    const { client } = trialClient(t, `${api.baseUrl}${prefix}`)
+    const forms: ((next: URL) => unknown)[] = [
+      (next) => next.href.replace('http:', 'https:'),
+      (next) => `${other.origin}${next.pathname}${next.search}`,
+      (next) => `//elsewhere.test${next.pathname}${next.search}`,
+      (next) => `https://key@elsewhere.test:8443/v2/calls${next.search}#fragment`,
+      (next) => `${next.pathname}${next.search}`,
+      (next) => `?cursor=${next.searchParams.get('cursor')}`,
+      (next) => `cursor=${next.searchParams.get('cursor')}`,
+      (next) => `/api/calls?cursor=${next.searchParams.get('cursor')}`,
+      (next) => `calls?pageSize=2&cursor=${next.searchParams.get('cursor')}`,
+      (next) => next.searchParams.get('cursor'),
+    ]
+    for (const form of forms) {
+      const before = api.requests.length
+      const to = (next: string | null) => (next === null ? null : form(new URL(next)))
+      api.misbehave({ kind: 'next', to }, { times: 3 })
+      const calls = (await pagesOf(client.listCalls({ from: 0, agentId: null }))).flat()
+      t.same(idsOf(calls), [...ids].reverse(), `${prefix} ${form}`)
+      const asked = api.requests.slice(before)
+      t.same(new Set(asked.map(({ path }) => path)), new Set([`${prefix}/api/calls`]))
+      t.same(new Set(asked.map(({ query }) => query.fromDate)), new Set(['1970-01-01T00:00:00.000Z']), 'filters hold')
+    }
   }
-  t.equal(other.received.length, 0)
-  t.equal(api.requests.length, 3)
+  t.equal(other.received.length, 0, 'the key goes nowhere else')
 })
 
-t.test('a next page without a host is one of ours', async (t) => {
+t.test('a list ends at a next that is null, empty or missing', async (t) => {
   const { api, client, callId } = await oneCall(t)
-  api.misbehave({ kind: 'next', to: () => '/api/calls?cursor=OTk' })
-  t.same((await pagesOf(client.listCalls())).map(idsOf), [[callId], [callId]])
+  for (const end of [null, '', ' ', undefined]) {
+    api.misbehave({ kind: 'next', to: () => end })
+    t.same((await pagesOf(client.listCalls())).map(idsOf), [[callId]], String(end))
+  }
+})
+
+t.test('a list that ends before its total is not taken to be whole', async (t) => {
+  const api = await createFakeApi(t, { pageSize: 2 })
+  for (let i = 0; i < 5; i += 1) api.calls.create()
+  const { client } = trialClient(t, api.baseUrl)
+  for (const end of ['', undefined]) {
+    api.misbehave({ kind: 'next', to: () => end })
+    const pages: string[][] = []
+    await t.rejects(
+      async () => {
+        for await (const { items } of client.listCalls()) pages.push(idsOf(items))
+      },
+      { name: 'BrokenList', message: /no next page after 2 of 5$/ },
+    )
+    t.equal(pages.length, 1, 'what was listed is not lost')
+  }
+})
+
+t.test('a next page that cannot be told is an error after the page that names it', async (t) => {
+  const { api, client, callId } = await oneCall(t)
+  for (const next of [7, true, {}, ['s3cr3t'], 'https://[s3cr3t', '/api/calls', 'https://elsewhere.test/s3cr3t']) {
+    api.misbehave({ kind: 'next', to: () => next })
+    const pages: string[][] = []
+    const problem = await t.rejects(
+      async () => {
+        for await (const { items } of client.listCalls()) pages.push(idsOf(items))
+      },
+      { name: 'BrokenList', code: 'provider_failed', message: /next has no cursor in it/ },
+    )
+    t.notMatch((problem as { message?: string }).message ?? '', 's3cr3t')
+    t.same(pages, [[callId]], JSON.stringify(next))
+  }
 })
 
 t.test('pages that go in a circle are noticed', async (t) => {
@@ -149,6 +203,36 @@ t.test('pages that go in a circle are noticed', async (t) => {
   for (const next of ['/api/calls?cursor=Mg', '/api/calls?cursor=Mw', '/api/calls?cursor=Mg']) circle(next)
   await t.rejects(pagesOf(client.listCalls()), { code: 'provider_failed', message: /the pages go in a circle$/ })
   t.equal(api.requests.length, 3)
+})
+
+t.test('pages that never end are noticed, by their repetition or by the total', async (t) => {
+  const { api, client } = await oneCall(t, {}, { requestsPerSecond: 100_000 })
+  let cursor = 1_000_000_000
+  const endless = () => {
+    cursor += 1
+    return `?cursor=${Buffer.from(String(cursor)).toString('base64url')}`
+  }
+  api.misbehave({ kind: 'next', to: endless }, { times: 1_000 })
+  await t.rejects(pagesOf(client.listCalls()), { name: 'BrokenList', message: /the pages do not end$/ })
+  const asked = api.requests.length
+  t.ok(asked < 200, `${asked} pages`)
+})
+
+t.test('a total is a number, also where it is written as text; anything else is none', async (t) => {
+  const { api, client } = await oneCall(t)
+  const totals: [string, number | null][] = [
+    ['"1"', 1],
+    ['1', 1],
+    ['"many"', null],
+    ['null', null],
+    ['{}', null],
+    ['1.5', null],
+    ['-1', null],
+  ]
+  for (const [written, total] of totals) {
+    api.misbehave({ kind: 'edit', edit: (body) => body.replace(/"total":\d+/, `"total":${written}`) })
+    t.match(await client.listCalls().next(), { value: { total } }, written)
+  }
 })
 
 t.test('a redirect is not followed', async (t) => {

@@ -5,6 +5,7 @@ import { type MissedEvent, noFindings } from '../../src/ultravox/reconciler.ts'
 import { found, GRACE, MINUTE, trialReconciler } from './trial-reconciler.ts'
 
 const never = new AbortController().signal
+const NONE = { there: 0, missing: 0, recorded: 0, unrecoverable: 0, tooRecent: 0, notHappened: 0, unreadable: 0 }
 
 t.test('what a call must have had is recorded once the grace is over, and only once', async (t) => {
   const { api, clock, sweep } = await trialReconciler(t)
@@ -39,7 +40,7 @@ t.test('an event that came by webhook is there, and one that comes afterwards is
   await arrive(eventBody('call.started', Buffer.from(api.calls.text('a'))))
   clock.advance(GRACE)
   const first = await sweep()
-  t.same(first.counts.get('call.started'), { there: 1, missing: 0, recorded: 0, unrecoverable: 0 })
+  t.same(first.counts.get('call.started'), { ...NONE, there: 1 })
   api.calls.create({ callId: 'b' })
   clock.advance(GRACE)
   t.same(found((await sweep()).recorded), ['call.started b'])
@@ -58,7 +59,7 @@ t.test('a webhook that comes in the same moment makes no second event, and is no
   trial.clock.advance(GRACE)
   const findings = await trial.sweep()
   t.same(findings.recorded, [])
-  t.same(findings.counts.get('call.started'), { there: 0, missing: 1, recorded: 0, unrecoverable: 0 })
+  t.same(findings.counts.get('call.started'), { ...NONE, missing: 1 })
 })
 
 t.test('billing that is seen to come has its grace from then; of a call never seen before, from its end', async (t) => {
@@ -188,20 +189,97 @@ t.test('without anything to record by it only counts', async (t) => {
   api.calls.delete('b')
   clock.advance(GRACE)
   const { counts } = await sweep()
-  t.same(counts.get('call.started'), { there: 0, missing: 2, recorded: 0, unrecoverable: 1 })
+  t.same(counts.get('call.started'), { ...NONE, missing: 2, unrecoverable: 1 })
   const events = ['a', 'b'].map((callId) => ({ event: 'call.started', callId }))
   t.same(found(await outbox.missingEvents('default', events)), ['call.started a', 'call.started b'])
   t.equal((await outbox.untoldGaps('ultravox', 10)).count, 0, 'no gap was put on record')
 })
 
-t.test('a call that cannot be read is told of, and those beside it are looked at', async (t) => {
+t.test('fields that cannot be read are reported, and take nothing from the others of their call', async (t) => {
+  const odd: [string, unknown, string[], string?][] = [
+    ['billingStatus', 7, ['call.started', 'call.joined', 'call.ended']],
+    ['billingStatus', undefined, ['call.started', 'call.joined', 'call.ended']],
+    ['billingStatus', null, ['call.started', 'call.joined', 'call.ended']],
+    ['billingStatus', 'BILLING_STATUS_OF_TOMORROW', ['call.started', 'call.joined', 'call.ended', 'call.billed']],
+    ['created', 1_768_478_400, ['call.joined', 'call.ended', 'call.billed']],
+    ['created', undefined, ['call.joined', 'call.ended', 'call.billed']],
+    ['joined', { at: 'noon' }, ['call.started', 'call.ended', 'call.billed']],
+    ['ended', 'yesterday', ['call.started', 'call.joined', 'call.billed']],
+    ['ended', 1_768_478_400_000, ['call.started', 'call.joined', 'call.billed']],
+  ]
+  for (const [field, value, events] of odd) {
+    const { api, clock, sweep } = await trialReconciler(t)
+    for (const callId of ['odd', 'sound']) {
+      api.calls.create({ callId })
+      api.calls.join(callId)
+      api.calls.end(callId)
+      api.calls.bill(callId)
+    }
+    api.calls.override('odd', { [field]: value })
+    clock.advance(GRACE)
+    const { recorded, unreadable, counts } = await sweep()
+    const sound = ['call.started', 'call.joined', 'call.ended', 'call.billed'].map((event) => `${event} sound`)
+    const what = `${field}: ${JSON.stringify(value)}`
+    t.same(found(recorded).sort(), [...sound, ...events.map((event) => `${event} odd`)].sort(), what)
+    t.match(unreadable, { count: 1, callId: 'odd', field, first: `GET /api/calls: results.1.${field}: ` }, what)
+    t.notMatch(unreadable.first, /1768478400|yesterday|noon|TOMORROW/, 'what is there is not told')
+    for (const { there, missing, tooRecent, notHappened, unreadable } of counts.values()) {
+      t.equal(there + missing + tooRecent + notHappened + unreadable, 2, 'every call is in one column')
+    }
+  }
+})
+
+t.test('what is no call, or one that cannot be an event, is reported, and those beside it are fetched', async (t) => {
+  const entries = ['null', '[]', '7', '{"created":"2026-01-15T12:00:00Z"}', '{"callId":""}']
+  for (const entry of [
+    ...entries,
+    '{"callId":"\ufffd","created":"2026-01-15T12:00:00Z","billingStatus":"BILLING_STATUS_PENDING"}',
+  ]) {
+    const { api, clock, sweep } = await trialReconciler(t)
+    api.calls.create({ callId: 'sound' })
+    clock.advance(GRACE)
+    api.misbehave(
+      { kind: 'edit', edit: (page) => page.replace('"results":[', `"results":[${entry},`) },
+      { when: ({ path }) => path === '/api/calls' },
+    )
+    const { recorded, unreadable } = await sweep()
+    t.same(found(recorded), ['call.started sound'], entry)
+    t.equal(unreadable.count, 1, entry)
+  }
+})
+
+t.test('of a tombstone, too, each field is judged on its own', async (t) => {
   const { api, clock, sweep } = await trialReconciler(t)
-  api.calls.create({ callId: 'odd', fields: { billingStatus: 7 } })
-  api.calls.create({ callId: 'sound' })
+  api.calls.create({ callId: 'odd' })
+  api.calls.join('odd')
+  api.calls.override('odd', { ended: 'some day', endReason: 7 })
+  api.calls.delete('odd')
   clock.advance(GRACE)
-  const { recorded, unreadable } = await sweep()
-  t.same(found(recorded), ['call.started sound'])
-  t.match(unreadable, { count: 1, first: /^GET \/api\/calls: results\.1\.billingStatus: / })
+  const { gaps, unreadable, counts } = await sweep()
+  t.same(found(gaps).sort(), ['call.joined odd', 'call.started odd'])
+  t.match(unreadable, {
+    count: 1,
+    callId: 'odd',
+    field: 'ended',
+    first: /^GET \/api\/deleted_calls: results\.0\.ended: /,
+  })
+  t.match(counts.get('call.ended'), { ...NONE, unreadable: 1 })
+})
+
+t.test('a page without a list is a failure of the sweep, which goes on there', async (t) => {
+  const { api, clock, reconciler, place } = await trialReconciler(t, {}, { pageSize: 1, order: 'oldest first' })
+  for (const callId of ['a', 'b', 'c']) api.calls.create({ callId })
+  clock.advance(GRACE)
+  for (const body of ['{"results":{}}', '{"next":null}', '[]', 'null', '<html>', '{"results":null}']) {
+    const places: SweepPlace[] = []
+    const keep = async (next: SweepPlace) => void places.push(next)
+    api.misbehave({ kind: 'answer', status: 200, body }, { when: ({ query }) => query.cursor !== undefined })
+    const all = { ...place, to: clock.now() }
+    await t.rejects(reconciler.lookThroughCalls(all, noFindings(), keep, never), { code: 'provider_failed' }, body)
+    const rest = noFindings()
+    await reconciler.lookThroughCalls(places.at(-1)!, rest, keep, never)
+    t.equal(rest.calls, 2, 'after the page that could be read')
+  }
 })
 
 t.test('many calls are swept page by page, each on record before the next is asked for', async (t) => {

@@ -31,6 +31,7 @@ export async function trialReconciler(
   const reconciler = new Reconciler({
     client,
     store: outbox,
+    memory: outbox,
     source: 'ultravox',
     account: 'default',
     events: ['call.started', 'call.joined', 'call.ended', 'call.billed'],

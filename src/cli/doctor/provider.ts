@@ -6,6 +6,7 @@ import { plainUrl, shownUrl } from '../../ultravox/shown-url.ts'
 import { duration, iso } from '../instant.ts'
 import { counted } from '../printing.ts'
 import { withClient } from '../provider-client.ts'
+import { unreadableInWords } from '../provider-report.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
 
 /** So many intervals may pass without a sweep before something must be wrong. */
@@ -44,7 +45,7 @@ export function reconciliationResults(
   running: boolean,
   now: number,
 ): CheckResult[] {
-  return reports.flatMap(({ source, swept, problem: trouble, gaps }) => {
+  return reports.flatMap(({ source, swept, problem: trouble, unreadable = [], gaps }) => {
     const every = ultravox.find((account) => watchedSource(account) === source)?.reconcile?.everyMs
     const name = `source ${source}`
     const since = swept === null ? null : now - swept.at
@@ -59,6 +60,13 @@ export function reconciliationResults(
               'see the line on ultravox',
             ),
           ]),
+      ...unreadable.map((each) =>
+        problem(
+          name,
+          `${unreadableInWords(each)}, such as ${each.callId ?? '(no id)'}: ${each.problem}`,
+          'their events may be missing: upgrade the relay, or report the field',
+        ),
+      ),
       ...(late ? [problem(name, `was last reconciled ${duration(since)} ago`, 'look at the log of the relay')] : []),
       ...(gaps === 0 ? [] : [warning(name, `${counted(gaps, 'event')} can never be had`, 'see which: events gaps')]),
     ]

@@ -36,7 +36,7 @@ const reconcileSchema = z.strictObject({
   every: duration('1s', '1d').prefault('10m').meta({ description: 'How often to look for events that have not come.' }),
   lookback: duration('1m', '90d').prefault('26h').meta({
     description:
-      'How far back calls are looked at again, by when they were created; billing can come long after a call.',
+      'How far back calls are read, by when they were created. The first sweep and one a day read all of them, the others only those that still lack an event; billing can come long after a call.',
   }),
   source: text().optional().meta({
     description: 'The source that fetched events are given to. Default: that of the webhook.',

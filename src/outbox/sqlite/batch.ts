@@ -45,6 +45,12 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.saveSweep(...call.args)
       case 'saveGaps':
         return store.saveGaps(...call.args)
+      case 'saveAwaited':
+        return store.saveAwaited(...call.args)
+      case 'forgetAwaited':
+        return store.forgetAwaited(...call.args)
+      case 'saveCoverage':
+        return store.saveCoverage(...call.args)
       case 'saveProviderState':
         return store.saveProviderState(...call.args)
       case 'gapsTold':
@@ -74,6 +80,12 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return store.missingEvents(...call.args)
       case 'sweep':
         return store.sweep(...call.args)
+      case 'awaitedOf':
+        return store.awaitedOf(...call.args)
+      case 'dueCalls':
+        return store.dueCalls(...call.args)
+      case 'coverage':
+        return store.coverage(...call.args)
       case 'providerState':
         return store.providerState(...call.args)
       case 'untoldGaps':
@@ -160,6 +172,9 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveDaemon',
   'saveSweep',
   'saveGaps',
+  'saveAwaited',
+  'forgetAwaited',
+  'saveCoverage',
   'saveProviderState',
   'gapsTold',
   'saveAttachment',

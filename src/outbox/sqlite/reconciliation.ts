@@ -1,5 +1,10 @@
 import type Database from 'better-sqlite3'
 import type {
+  AwaitedCall,
+  AwaitedEvent,
+  AwaitedEventStore,
+  Coverage,
+  DueCall,
   ExpectedEvent,
   Gap,
   ProviderReport,
@@ -21,6 +26,82 @@ interface SweepRow {
   readonly to: number | null
   readonly page: string | null
 }
+
+interface AwaitedRow extends Omit<DueCall, 'deleted'>, AwaitedEvent {
+  readonly deleted: 0 | 1
+}
+
+/** Synchronous; each that writes is in a transaction of the caller's. */
+export function createAwaitedEventStore(database: Database.Database): Synchronous<AwaitedEventStore> {
+  const select = database.prepare(`
+    select call_id as callId, created_at as createdAt, deleted, event, happened_at as happenedAt, look_at as lookAt
+    from awaited_events
+    where source = @source and call_id in (select value from json_each(@callIds))
+    order by call_id, event`)
+  const remove = database.prepare('delete from awaited_events where source = @source and call_id = @callId')
+  const insert = database.prepare(`
+    insert or replace into awaited_events (source, call_id, event, created_at, deleted, happened_at, look_at)
+    values (@source, @callId, @event, @createdAt, @deleted, @happenedAt, @lookAt)`)
+  const forgetCome = database.prepare(FORGET_COME)
+  const forgetOld = database.prepare(
+    'delete from awaited_events where source = @source and created_at < @createdBefore',
+  )
+  const due = database.prepare(DUE_CALLS)
+  const selectCoverage = database.prepare(`
+    select scope, from_at as "from", full_at as fullAt, newest
+    from sweep_coverage
+    where name = ?`)
+  const replaceCoverage = database.prepare(`
+    insert or replace into sweep_coverage (name, scope, from_at, full_at, newest)
+    values (@name, @scope, @from, @fullAt, @newest)`)
+
+  return {
+    awaitedOf(source, callIds) {
+      const calls = new Map<string, AwaitedCall & { events: AwaitedEvent[] }>()
+      for (const row of select.all({ source, callIds: JSON.stringify(callIds) }) as AwaitedRow[]) {
+        const { callId, createdAt, deleted, ...event } = row
+        const call = calls.get(callId) ?? { callId, createdAt, deleted: deleted === 1, events: [] }
+        call.events.push(event)
+        calls.set(callId, call)
+      }
+      return [...calls.values()]
+    },
+    saveAwaited(source, calls) {
+      for (const { callId, createdAt, deleted, events } of calls) {
+        remove.run({ source, callId })
+        for (const event of events) insert.run({ ...event, source, callId, createdAt, deleted: deleted ? 1 : 0 })
+      }
+    },
+    forgetAwaited(source, dueBy, createdBefore) {
+      forgetCome.run({ source, dueBy })
+      forgetOld.run({ source, createdBefore })
+    },
+    dueCalls(source, dueBy, limit) {
+      const rows = due.all({ source, dueBy, limit }) as (Omit<DueCall, 'deleted'> & { deleted: 0 | 1 })[]
+      return rows.map((row) => ({ ...row, deleted: row.deleted === 1 }))
+    },
+    coverage: (name) => (selectCoverage.get(name) as Coverage | undefined) ?? null,
+    saveCoverage(name, coverage) {
+      replaceCoverage.run({ name, ...coverage })
+    },
+  }
+}
+
+export const FORGET_COME = `
+  delete from awaited_events
+  where source = @source and look_at <= @dueBy
+    and exists (
+      select 1
+      from events e
+      where e.call_id = awaited_events.call_id and e.event = awaited_events.event)`
+
+export const DUE_CALLS = `
+  select call_id as callId, created_at as createdAt, max(deleted) as deleted
+  from awaited_events indexed by awaited_events_by_look
+  where source = @source and look_at <= @dueBy
+  group by call_id
+  order by created_at, call_id
+  limit @limit`
 
 export function createReconciliationStore(
   database: Database.Database,
@@ -105,18 +186,23 @@ export function createReconciliationReader(database: Database.Database): Synchro
       const rows = database.prepare(REPORTS).all() as ReportRow[]
       return rows.map(({ state, ...row }): ProviderReport => ({ ...row, ...(JSON.parse(state) as ProviderState) }))
     },
-    listGaps(limit) {
+    listGaps(limit, callPrefix) {
+      const ofCalls = callPrefix === undefined ? '' : 'call_id >= @callPrefix and call_id < @end and '
+      const end = `${callPrefix}${LAST}`
       return database
         .prepare(`
         select source, call_id as callId, event, found_at as foundAt
         from gaps g
-        where ${UNFILLED}
+        where ${ofCalls}${UNFILLED}
         order by found_at desc, call_id, event
-        limit ?`)
-        .all(limit) as Gap[]
+        limit @limit`)
+        .all(callPrefix === undefined ? { limit } : { limit, callPrefix, end }) as Gap[]
     },
   }
 }
+
+/** Sorts after all that may follow a prefix: the last character of Unicode. */
+const LAST = '\u{10FFFF}'
 
 /** No webhook has arrived since, through whichever source: call ids are unique at the provider. */
 const UNFILLED = 'not exists (select 1 from events e where e.call_id = g.call_id and e.event = g.event)'

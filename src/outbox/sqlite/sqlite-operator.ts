@@ -190,8 +190,8 @@ export class SqliteOperator implements OutboxOperator {
     return createReconciliationReader(this.#database).provider()
   }
 
-  async listGaps(limit: number): Promise<Gap[]> {
-    return createReconciliationReader(this.#database).listGaps(limit)
+  async listGaps(limit: number, callPrefix?: string): Promise<Gap[]> {
+    return createReconciliationReader(this.#database).listGaps(limit, callPrefix)
   }
 
   async setPaused(target: string, paused: boolean, now: number): Promise<void> {

@@ -6,7 +6,15 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, Tally, TargetState } from '../outbox.ts'
-import type { ExpectedEvent, ProviderState, Sweep, UntoldGaps } from '../reconciliation.ts'
+import type {
+  AwaitedCall,
+  Coverage,
+  DueCall,
+  ExpectedEvent,
+  ProviderState,
+  Sweep,
+  UntoldGaps,
+} from '../reconciliation.ts'
 import type { Pruned, RetentionPolicy } from '../retention.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
@@ -172,6 +180,30 @@ export class SqliteOutbox implements Outbox {
 
   saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void> {
     return this.#call({ method: 'saveGaps', args: [source, events, now] })
+  }
+
+  awaitedOf(source: string, callIds: readonly string[]): Promise<AwaitedCall[]> {
+    return this.#call({ method: 'awaitedOf', args: [source, callIds] })
+  }
+
+  saveAwaited(source: string, calls: readonly AwaitedCall[]): Promise<void> {
+    return this.#call({ method: 'saveAwaited', args: [source, calls] })
+  }
+
+  forgetAwaited(source: string, dueBy: number, createdBefore: number): Promise<void> {
+    return this.#call({ method: 'forgetAwaited', args: [source, dueBy, createdBefore] })
+  }
+
+  dueCalls(source: string, dueBy: number, limit: number): Promise<DueCall[]> {
+    return this.#call({ method: 'dueCalls', args: [source, dueBy, limit] })
+  }
+
+  coverage(name: string): Promise<Coverage | null> {
+    return this.#call({ method: 'coverage', args: [name] })
+  }
+
+  saveCoverage(name: string, coverage: Coverage): Promise<void> {
+    return this.#call({ method: 'saveCoverage', args: [name, coverage] })
   }
 
   providerState(source: string): Promise<ProviderState | null> {

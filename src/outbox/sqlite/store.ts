@@ -5,7 +5,7 @@ import { createCallOrder } from './call-order.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
-import { createReconciliationStore } from './reconciliation.ts'
+import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
@@ -26,7 +26,8 @@ export interface Store
     SqliteAttachmentStore,
     SecretUseStore,
     SqliteRetentionStore,
-    ReturnType<typeof createReconciliationStore> {}
+    ReturnType<typeof createReconciliationStore>,
+    ReturnType<typeof createAwaitedEventStore> {}
 
 export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
   const order = createCallOrder(database)
@@ -39,6 +40,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createSecretUseStore(database),
     ...createTallyStore(database),
     ...createReconciliationStore(database),
+    ...createAwaitedEventStore(database),
     ...createAttachmentStore(database),
     ...createRetentionStore(database, stopwatch),
   }
