@@ -12,41 +12,60 @@ import type { OutboxOperator, SweepPlace } from '../outbox/operator.ts'
 import { newTraceparent } from '../trace-ids.ts'
 import type { EventCounts, Findings, Reconciler } from '../ultravox/reconciler.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
-import { iso, parseInstant } from './instant.ts'
+import { duration, iso, parseDuration, parseEnd, parseInstant, zoneOfDate } from './instant.ts'
 import { Interrupted, interruptible } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { createProgress } from './progress.ts'
 import { accountOption, chosenAccount, withClient } from './provider-client.ts'
+import { oneLine } from './table.ts'
 
 interface Options {
   readonly config?: string
   readonly account?: string
   readonly json?: boolean
-  readonly from: number
-  readonly to?: number
+  readonly from: WrittenTime
+  readonly to?: WrittenTime
+  /** In milliseconds. */
+  readonly grace?: number
   readonly events?: string[]
   readonly toTarget?: string[]
   readonly dryRun?: boolean
 }
 
+interface WrittenTime {
+  readonly at: number
+  /** Where a date was written: the zone in which it was read. */
+  readonly zone: string | null
+}
+
 /** As in the configuration, where that says nothing of reconciling. */
 const GRACE_MS = 20 * 60_000
 
-/** Reconciliation by hand, for a time of the operator's choice. Works whether the relay runs or not. */
+/** Reconciliation by hand, for a period of the operator's choice. Works whether the relay runs or not. */
 export function backfillCommand(): Command {
-  const instant = (text: string) => parseInstant(text, systemClock.now())
   return new Command('backfill')
-    .description('fetch events that never came, of the calls that were created in a time')
+    .description('fetch events that never arrived, of the calls created in a period')
     .addOption(configOption())
     .addOption(jsonOption())
     .addOption(accountOption())
     .addOption(
-      new Option('--from <time>', 'calls created at or after: an ISO time (UTC) or an age such as 3d')
-        .argParser(instant)
+      new Option('--from <time>', 'calls created at or after: an ISO time, a date (its start), or an age such as 3d')
+        .argParser((text: string) => written(text, parseInstant))
         .makeOptionMandatory(),
     )
-    .addOption(new Option('--to <time>', 'calls created until then (default: now)').argParser(instant))
+    .addOption(
+      new Option(
+        '--to <time>',
+        'calls created up to: an ISO time, a date (its end), or an age (default: now)',
+      ).argParser((text: string) => written(text, inclusiveEnd)),
+    )
+    .addOption(
+      new Option(
+        '--grace <duration>',
+        'events younger than this are left to the webhook (default: as configured)',
+      ).argParser(parseDuration),
+    )
     .addOption(
       new Option(
         '--events <names>',
@@ -54,19 +73,27 @@ export function backfillCommand(): Command {
       ).argParser(parseEvents),
     )
     .addOption(
-      new Option('--to-target <name>', 'to this target only, whatever the routes say; may be repeated').argParser(
+      new Option('--to-target <name>', 'deliver what is fetched to this target only; may be repeated').argParser(
         (name: string, earlier: string[] = []) => [...earlier, name],
       ),
     )
-    .option('--dry-run', 'only say what is missing')
+    .option('--dry-run', 'only report what is missing')
     .addHelpText(
       'after',
-      `\nAn event that is on record already is left alone, so it can be run again at any time; one that was cut off goes on
-where it was: it says with which words. What is recorded is delivered as if it had just come in.
+      `\nTimes and dates are in UTC unless they have an offset, such as 2026-01-15+02:00.
+
+Events already on record are neither recorded nor sent again, so a backfill can be repeated. With --to-target only events
+that are fetched now go to the target; events replay --to sends it those on record. An interrupted backfill prints the
+command that continues it.
+
+THERE + MISSING + TOO RECENT + NOT HAPPENED are all calls listed, deleted ones included; where Ultravox's answer cannot be
+read, they are UNCLEAR. RECORDED and LOST are parts of MISSING: events of deleted calls are lost. Pass --grace 0s to fetch
+those that are too recent.
 ${examples(
   'backfill --from 3d --dry-run',
+  'backfill --from 2026-01-15 --to 2026-01-15',
   'backfill --from 2026-01-15T08:00Z --to 2026-01-15T12:00Z --events call.ended',
-  'backfill --from 7d --to-target new-crm',
+  'events replay --to new-crm --since 7d --dry-run',
 )}`,
     )
     .action(async (options: Options) => {
@@ -77,18 +104,37 @@ ${examples(
       }
       const ultravox = chosenAccount(config, options.account)
       for (const target of options.toTarget ?? []) configuredTarget(config, target)
-      if (options.to !== undefined && options.to < options.from) {
-        throw new RelayError('usage', `--to ${iso(options.to)} is before --from ${iso(options.from)}`)
-      }
+      assertPeriod(options, systemClock.now())
       tellOfForgotten(config, options)
       await withOutbox(config.outbox.path, (operator) => backfill(operator, config, ultravox, options))
     })
 }
 
+function written(text: string, parse: (text: string, now: number) => number): WrittenTime {
+  return { at: parse(text, systemClock.now()), zone: zoneOfDate(text) }
+}
+
+/** Calls are listed up to and including the last millisecond. */
+function inclusiveEnd(text: string, now: number): number {
+  return parseEnd(text, now) - (zoneOfDate(text) === null ? 0 : 1)
+}
+
+function assertPeriod({ from, to }: Options, now: number): void {
+  if (from.at > now) {
+    const hint = 'check the year and the offset, or write an age such as --from 3d'
+    throw new RelayError('usage', `--from ${iso(from.at)} is in the future (it is ${iso(now)}): ${hint}`)
+  }
+  if (to !== undefined && to.at < from.at) {
+    throw new RelayError('usage', `--to ${iso(to.at)} is before --from ${iso(from.at)}`)
+  }
+}
+
 function tellOfForgotten({ outbox: { retention } }: Config, { from, dryRun }: Options): void {
   const known = systemClock.now() - retention.keysMs
-  if (from >= known || dryRun === true) return
-  note(`what came before ${iso(known)} is forgotten (outbox.retention.keys), and would be recorded and delivered again`)
+  if (from.at >= known || dryRun === true) return
+  note(
+    `events received before ${iso(known)} are no longer known (outbox.retention.keys): they are recorded and delivered again`,
+  )
 }
 
 async function backfill(
@@ -103,6 +149,7 @@ async function backfill(
   const events = options.events ?? webhook?.events ?? LIFECYCLE_EVENTS
   const take = options.dryRun === true ? null : await recorder(operator, config, source, options)
   const findings = noFindings()
+  const graceMs = options.grace ?? reconcile?.graceMs ?? GRACE_MS
   const start = startOf(source, events, options)
   try {
     await withClient(ultravox, async (client) => {
@@ -114,19 +161,20 @@ async function backfill(
         account: accountOfSource(config, source),
         events,
         agentId: webhook?.agentId ?? null,
-        graceMs: reconcile?.graceMs ?? GRACE_MS,
+        graceMs,
         take,
         clock: systemClock,
       })
       await interruptible((signal) => sweep(operator, reconciler, start, findings, options, signal))
     })
   } catch (error) {
-    note(`cut off after ${counted(findings.calls, 'call')}. To go on: ${sameCommand(options, start)}`)
+    note(`cut off after ${counted(findings.calls, 'call')}. To continue: ${sameCommand(options, start)}`)
     if (!(error instanceof Interrupted)) throw error
     process.exitCode = 1
     return
   }
   report(findings, start, options)
+  await tellWhatIsLeft(findings, start, graceMs, options)
 }
 
 /** The source that the events are for. */
@@ -163,19 +211,20 @@ interface Start {
 }
 
 function startOf(source: string, events: readonly string[], { from, to: until, toTarget }: Options): Start {
-  const to = until ?? systemClock.now()
-  const what = [source, iso(from), iso(to), events.join(','), ...(toTarget ?? [])]
-  return { name: `backfill ${what.join(' ')}`, from, to }
+  const to = until?.at ?? systemClock.now()
+  const what = [source, iso(from.at), iso(to), events.join(','), ...(toTarget ?? [])]
+  return { name: `backfill ${what.join(' ')}`, from: from.at, to }
 }
 
 /** The command that goes on, whenever it is given. */
-function sameCommand({ config, account, events, toTarget, dryRun }: Options, { from, to }: Start): string {
+function sameCommand({ config, account, events, grace, toTarget, dryRun }: Options, { from, to }: Start): string {
   return [
     'backfill',
     ...(config === undefined ? [] : ['--config', config]),
     ...(account === undefined ? [] : ['--account', account]),
     `--from ${iso(from)} --to ${iso(to)}`,
     ...(events === undefined ? [] : ['--events', events.join(',')]),
+    ...(grace === undefined ? [] : [`--grace ${grace / 1_000}s`]),
     ...(toTarget ?? []).map((name) => `--to-target ${name}`),
     ...(dryRun === true ? ['--dry-run'] : []),
   ].join(' ')
@@ -196,7 +245,7 @@ async function sweep(
   }
   const [calls, deleted] = [name, `deleted ${name}`]
   const kept = { calls: (await operator.sweep(calls))?.current, deleted: (await operator.sweep(deleted))?.current }
-  if (kept.calls != null || kept.deleted != null) note('going on where it was cut off; the counts are of the rest')
+  if (kept.calls != null || kept.deleted != null) note('continuing where it was cut off; the counts are of the rest')
   const progress = shownProgress(findings)
   try {
     if (kept.deleted == null) {
@@ -232,29 +281,74 @@ function shownProgress(findings: Findings) {
   }
 }
 
-function report({ calls, counts, unreadable }: Findings, { from, to }: Start, { json, dryRun }: Options): void {
+function report(findings: Findings, { from, to }: Start, options: Options): void {
+  const { calls, deleted, counts, unreadable } = findings
+  const { json, dryRun = false } = options
   const rows = [...counts].sort(([a], [b]) => placeInLife(a) - placeInLife(b))
   const document = {
     from: iso(from),
     to: iso(to),
-    dryRun: dryRun === true,
+    dryRun,
     calls,
+    deletedCalls: deleted,
     events: Object.fromEntries(rows),
     unreadable: unreadable.count,
   }
+  const isUnclear = rows.some(([, each]) => each.unreadable > 0)
+  const recorded = dryRun ? 'TO RECORD' : 'RECORDED'
   const table = shownTable(
-    ['EVENT', 'THERE', 'MISSING', dryRun === true ? 'TO RECORD' : 'RECORDED', 'UNRECOVERABLE'],
-    rows.map(([event, each]) => [event, each.there, each.missing, recordedOf(each, dryRun), each.unrecoverable]),
+    ['EVENT', 'THERE', 'MISSING', recorded, 'LOST', 'TOO RECENT', 'NOT HAPPENED', ...(isUnclear ? ['UNCLEAR'] : [])],
+    rows.map(([event, each]) => [
+      event,
+      each.there,
+      each.missing,
+      recordedOf(each, dryRun),
+      each.unrecoverable,
+      each.tooRecent,
+      each.notHappened,
+      ...(isUnclear ? [each.unreadable] : []),
+    ]),
   )
   const head = `${counted(calls, 'call')} created from ${iso(from)} to ${iso(to)}\n`
-  print(json, document, rows.length === 0 ? head : `${head}\n${table}`)
+  const about = [
+    ...(deleted === 0 ? [] : [`${deleted} deleted ${deleted === 1 ? 'call' : 'calls'} of that period`]),
+    `times are in UTC${zonesOf(options)}`,
+  ]
+  print(json, document, `${head}${about.join('; ')}\n${rows.length === 0 ? '' : `\n${table}`}`)
   if (unreadable.count === 0) return
-  note(`${counted(unreadable.count, 'call')} could not be read: ${unreadable.first}`)
-  process.exitCode = 1
+  const example = unreadable.callId === null ? '' : `, such as ${oneLine(unreadable.callId)}`
+  note(`${counted(unreadable.count, 'call')} could not be read in full${example}: ${unreadable.first}`)
+  // A billing status that is not known yet counts as billed, and loses nothing.
+  if (isUnclear || unreadable.dropped > 0) process.exitCode = 1
 }
 
-function recordedOf({ missing, recorded, unrecoverable }: EventCounts, dryRun: boolean | undefined): number {
-  return dryRun === true ? missing - unrecoverable : recorded
+function zonesOf({ from, to }: Options): string {
+  const zones = [...new Set([from.zone, to?.zone ?? null])].filter((zone) => zone !== null)
+  return zones.length === 0 ? '' : `, dates are whole days in ${zones.join(' and ')}`
+}
+
+/** What is neither on record nor recorded now, and what is on record and was not sent, with what to do. */
+async function tellWhatIsLeft(
+  findings: Findings,
+  { from }: Start,
+  graceMs: number,
+  { toTarget, dryRun }: Options,
+): Promise<void> {
+  const { totalOf } = await import('../ultravox/reconciler.ts')
+  const recent = totalOf(findings, 'tooRecent')
+  if (recent > 0) {
+    note(
+      `${counted(recent, 'event')} younger than ${duration(graceMs)} may still arrive: repeat it later, or pass --grace 0s`,
+    )
+  }
+  const there = totalOf(findings, 'there')
+  if (toTarget === undefined || there === 0 || dryRun === true) return
+  const commands = toTarget.map((target) => `events replay --to ${target} --since ${iso(from)}`)
+  note(`${counted(there, 'event')} already on record, not sent. To send what is on record: ${commands.join('; ')}`)
+}
+
+function recordedOf({ missing, recorded, unrecoverable }: EventCounts, dryRun: boolean): number {
+  return dryRun ? missing - unrecoverable : recorded
 }
 
 function placeInLife(event: string): number {
