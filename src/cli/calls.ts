@@ -1,18 +1,23 @@
 import { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import { eventHistoryDocument } from '../documents/histories.ts'
+import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import type { EventHistory, OutboxOperator } from '../outbox/operator.ts'
+import type { EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
-import { oneLine } from './table.ts'
+import { oneLine, table } from './table.ts'
 import { timeline } from './timeline.ts'
 import { tellIfNothingIsSent } from './waiting.ts'
 
 /** So many calls are named where a prefix could mean several. */
 const NAMED = 10
+
+/** Of all calls that begin so; a call has four at most. */
+const MOST_GAPS = 1_000
 
 interface ShowOptions {
   readonly config?: string
@@ -33,28 +38,38 @@ function showCommand(): Command {
     .addHelpText('after', examples('calls show 0a1b2c3d-0000-4000-8000-00000000aaaa', 'calls show 0a1b2c3d --json'))
     .action(async (asked: string, options: ShowOptions) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
-      const { callId, events } = await withOutbox(config.outbox.path, async (operator) => {
+      const { callId, events, gaps } = await withOutbox(config.outbox.path, async (operator) => {
         const call = await findCall(operator, asked)
         await tellIfNothingIsSent(operator, call.events)
         return call
       })
       if (callId !== asked) note(`${oneLine(asked)} is call ${oneLine(callId)}`)
-      const document = { callId, events: events.map(eventHistoryDocument) }
-      print(options.json, document, shown(callId, events, config, systemClock.now()))
+      const document = { callId, events: events.map(eventHistoryDocument), gaps: gaps.map(gapDocument) }
+      print(options.json, document, shown(callId, events, gaps, config, systemClock.now()))
     })
 }
 
-/** The call of this id, else the only one that begins so. Throws `not_found` or, with their ids, `usage`. */
+/**
+ * The call of this id, else the only one that begins so, with its events and its gaps. Throws `not_found` or, with their
+ * ids, `usage`.
+ */
 async function findCall(operator: OutboxOperator, asked: string) {
-  const whole = await operator.showCall(asked)
-  if (whole.length > 0) return { callId: asked, events: whole }
-  const callIds = await operator.findCalls(asked, NAMED + 1)
+  const gaps = await operator.listGaps(MOST_GAPS, asked)
+  const call = async (callId: string) => ({
+    callId,
+    events: await operator.showCall(callId),
+    gaps: gaps.filter((gap) => gap.callId === callId),
+  })
+  const exact = await call(asked)
+  if (exact.events.length > 0 || exact.gaps.length > 0) return exact
+  const found = [...(await operator.findCalls(asked, NAMED + 1)), ...gaps.map(({ callId }) => callId)]
+  const callIds = [...new Set(found)].sort()
   const [callId] = callIds
   if (callId === undefined) {
     const hint = 'if its webhooks were refused, it is among: rejections list --kept'
     throw new RelayError('not_found', `nothing is known of a call ${oneLine(asked)}; ${hint}`)
   }
-  if (callIds.length === 1) return { callId, events: await operator.showCall(callId) }
+  if (callIds.length === 1) return call(callId)
   const names = callIds.slice(0, NAMED).map((each) => `  ${oneLine(each)}\n`)
   const more = callIds.length > NAMED ? '  and more\n' : ''
   throw new RelayError(
@@ -63,11 +78,24 @@ async function findCall(operator: OutboxOperator, asked: string) {
   )
 }
 
-function shown(callId: string, events: readonly EventHistory[], config: Config, now: number): string {
+function shown(
+  callId: string,
+  events: readonly EventHistory[],
+  gaps: readonly Gap[],
+  config: Config,
+  now: number,
+): string {
   const states = new Map<string, number>()
   for (const { state } of events.flatMap(({ deliveries }) => deliveries)) {
     states.set(state, (states.get(state) ?? 0) + 1)
   }
   const deliveries = [...states].map(([state, count]) => `${count} ${state}`).join(', ') || 'none'
-  return `call ${oneLine(callId)}, deliveries: ${deliveries}\n\n${timeline(events, config, now)}`
+  const head = `call ${oneLine(callId)}, deliveries: ${deliveries}\n`
+  const life = events.length === 0 ? '' : `\n${timeline(events, config, now)}`
+  return `${head}${life}${gaps.length === 0 ? '' : lost(gaps)}`
+}
+
+function lost(gaps: readonly Gap[]): string {
+  const rows = gaps.map(({ event, foundAt, source }) => [event, iso(foundAt), source])
+  return `\nlost: the call was deleted at Ultravox before these arrived\n\n${table(['EVENT', 'FOUND MISSING', 'SOURCE'], rows)}`
 }

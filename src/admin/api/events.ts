@@ -12,6 +12,8 @@ import { type ApiContext, answers, page, refuseTooMany, warnings } from './conte
 import { count, eventStates, flag, object, shape, text, word } from './shapes.ts'
 
 const tags = ['events']
+/** Of all calls whose ids begin like one; a call has four at most. */
+const MOST_GAPS = 1_000
 
 /** See `ultravox-relay events` and `calls`. */
 export function eventsApi(app: FastifyInstance, context: ApiContext): void {
@@ -60,15 +62,16 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
       schema: {
         tags,
         operationId: 'getCall',
-        summary: "A call's events with all that became of them",
+        summary: "A call's events with all that became of them, and those that can never be had",
         params: object({ id: text }),
         response: answers(shape('Call'), 404),
       },
     },
     async ({ params: { id } }) => {
       const events = await operator.showCall(id)
-      if (events.length === 0) throw new RelayError('not_found', 'nothing is known of such a call')
-      return { callId: id, events: events.map(eventHistoryDocument) }
+      const gaps = (await operator.listGaps(MOST_GAPS, id)).filter(({ callId }) => callId === id)
+      if (events.length === 0 && gaps.length === 0) throw new RelayError('not_found', 'nothing is known of such a call')
+      return { callId: id, events: events.map(eventHistoryDocument), gaps: gaps.map(gapDocument) }
     },
   )
 

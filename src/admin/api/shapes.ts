@@ -103,6 +103,8 @@ const target = object({
   lastErrorAt: nullable(instant),
 })
 
+const gap = object({ source: text, event: text, callId: text, foundAt: instant })
+
 /** What is answered, by name: the documents that the commands print with --json. */
 export const SHAPES = {
   Error: object({ error: text, message: text }),
@@ -110,7 +112,7 @@ export const SHAPES = {
   DeliveryHistory: object({ ...delivery, history: listOf(attempt) }),
   Event: object(event),
   EventHistory: object({ ...eventHistory, body: nullable(text) }),
-  Call: object({ callId: text, events: listOf(object(eventHistory)) }),
+  Call: object({ callId: text, events: listOf(object(eventHistory)), gaps: listOf(gap) }),
   Rejection: object(rejection),
   StoredRejection: object({
     ...rejection,
@@ -120,7 +122,7 @@ export const SHAPES = {
     body: nullable(text),
   }),
   Target: target,
-  Gap: object({ source: text, event: text, callId: text, foundAt: instant }),
+  Gap: gap,
   Status: object({
     at: instant,
     version: text,
