@@ -55,8 +55,8 @@ export function countedNews(news: ProviderNews, source: string, counts: Counts):
         unreadable.reduce((sum, { count }) => sum + count, 0),
       )
     },
-    failed(error, first) {
-      news.failed(error, first)
+    failed(error) {
+      news.failed(error)
       counts.reconciled(source, 'failed')
     },
     gaps(gaps) {

@@ -2,7 +2,9 @@ import { dirname } from 'node:path'
 import { Metrics } from './admin/metrics.ts'
 import { AdminSide } from './admin-side.ts'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
+import { STATE_EVENTS } from './alerts/conditions.ts'
 import { alsoRaised, laneAlerts } from './alerts/lane-alerts.ts'
+import { targetClosed, targetOpened } from './alerts/relay-event.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import { type SilentSources, watchSilence } from './alerts/silent-sources.ts'
 import { type CallAttachments, createCallAttachments } from './call-attachments.ts'
@@ -14,6 +16,8 @@ import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import type { RelayError } from './domain/errors.ts'
+import { parsePayload } from './domain/event.ts'
+import { RELAY_SOURCE } from './domain/relay-events.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
 import type { Vitals } from './domain/vitals.ts'
 import { type Entry, heardBy, routing, sourcesOf } from './entry.ts'
@@ -35,6 +39,9 @@ import { RequestGates } from './ultravox/request-gate.ts'
 import { DiskReserve } from './upkeep/disk-reserve.ts'
 import { freeBytesAt } from './upkeep/free-space.ts'
 import { startWatching, watched } from './watching.ts'
+
+/** More of the relay's own events are not read back at a start: five minutes apart, they reach back for days. */
+const RESUMED_ALERTS = 1_000
 
 /** A relay that is running. */
 export interface Daemon {
@@ -145,7 +152,7 @@ class Relay implements Daemon {
       record: tracedRecord(record, tracing, clock),
     }
     this.#alerts = createAlerts({ ...this.#entry, clock, schedule: systemSchedule, log: alertsLog(logger) })
-    this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, raise: this.#alerts.raise })
+    this.#silence = watchSilence({ clock, stopwatch: systemStopwatch, ...this.#alerts })
     const freeBytes = () => freeBytesAt(dirname(config.outbox.path))
     this.#reserve = new DiskReserve({ freeBytes, log: upkeepLog(logger) })
     this.#attachments = createCallAttachments(config, () => this.#config.outbox.reserveBytes, {
@@ -178,9 +185,21 @@ class Relay implements Daemon {
     const useAdmin = await this.#admin.prepare(this.#config)
     useAdmin()
     this.address = await this.#listener.listen(server.listen, inheritedFd)
+    await this.#resumeAlerts()
     await this.#lanes.start()
     this.#watch()
     await this.#told.started(this.#config, this.address)
+  }
+
+  /** What was alerted before is on record; what is not, or is not true any more after a crash, is said now. */
+  async #resumeAlerts(): Promise<void> {
+    const recorded = await this.#outbox.newestEvents(RELAY_SOURCE, STATE_EVENTS, RESUMED_ALERTS)
+    this.#alerts.resume(recorded.map(({ event, body }) => ({ event, facts: factsIn(body) })))
+    const states = await this.#outbox.targetStates()
+    for (const target of Object.keys(this.#config.targets)) {
+      const breaker = states.find((state) => state.target === target)?.breaker ?? null
+      this.#alerts.report(breaker === null ? [] : [targetOpened(target, breaker.probeAt)], targetClosed(target))
+    }
   }
 
   /** Another process has written to the outbox. */
@@ -285,7 +304,7 @@ class Relay implements Daemon {
       silence: this.#silence,
       listener: this.#listener,
       reserve: this.#reserve,
-      raise: this.#alerts.raise,
+      alerts: this.#alerts,
       counts: this.#metrics.counts,
       logger: this.#logger,
       random: Math.random,
@@ -299,4 +318,9 @@ class Relay implements Daemon {
 /** What attachments are fetched by: the accounts, and which of them a source belongs to. */
 function providerSide({ ultravox, sources }: Config) {
   return { ultravox, accounts: Object.entries(sources).map(([name, { account }]) => [name, account]) }
+}
+
+function factsIn(body: Uint8Array): Record<string, unknown> {
+  const parsed = parsePayload(Buffer.from(body))
+  return 'payload' in parsed ? parsed.payload : {}
 }

@@ -271,6 +271,8 @@ export function providerLog(logger: Logger, source: string): ProviderNews {
     webhookRestored() {
       logger.info({ source }, 'webhook at Ultravox as it should be again')
     },
+    webhookChecked() {},
+    failing() {},
     failed(error) {
       const what = error instanceof ProviderError ? 'Ultravox could not be asked' : 'reconciliation failed'
       logger.warn({ source, error: errorMessage(error) }, what)

@@ -4,6 +4,7 @@ import {
   reconcileFailing,
   reconcileGap,
   reconcileReadable,
+  reconcileRecovered,
   reconcileUnreadable,
   sourceSilentThough,
   webhookRestored,
@@ -13,7 +14,6 @@ import type { Config, ReconcileConfig, UltravoxConfig } from './config/config.ts
 import { accountOfSource, wantedWebhook, watchedSource } from './config/provider-accounts.ts'
 import { countedNews } from './counted.ts'
 import type { Clock, Random } from './domain/clock.ts'
-import { errorMessage } from './domain/errors.ts'
 import type { NewEvent, Payload } from './domain/event.ts'
 import { LIFECYCLE_EVENTS } from './domain/sample-event.ts'
 import { secretFingerprint } from './domain/secret-fingerprint.ts'
@@ -22,7 +22,6 @@ import type { Recorded } from './outbox/outbox.ts'
 import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from './outbox/reconciliation.ts'
 import { createUltravoxClient, type UltravoxClient } from './ultravox/client.ts'
 import { fetchedEvent } from './ultravox/fetched-event.ts'
-import { ProviderError } from './ultravox/provider-error.ts'
 import { type ProviderNews, ProviderWatch } from './ultravox/provider-watch.ts'
 import { Reconciler } from './ultravox/reconciler.ts'
 import type { RequestGates } from './ultravox/request-gate.ts'
@@ -34,7 +33,7 @@ export interface ProviderSideOptions {
   readonly newEventId: () => string
   readonly route: (payload: Payload, source: string, eventId: string) => Promise<string[]>
   readonly record: (event: NewEvent, targets: readonly string[]) => Promise<Recorded>
-  readonly raise: Alerts['raise']
+  readonly alerts: Alerts
   readonly counts: Counts
   /** When a source last had a genuine webhook, or the listening began. */
   readonly heardAt: (source: string) => number
@@ -106,38 +105,29 @@ function sweepsOf(
 }
 
 /** To the log all of it, counted, and of that the troubles to the alerts as well. `url`: of the webhook, to be shown. */
-function newsOf(source: string, url: string, { raise, counts, logger }: ProviderSideOptions): ProviderNews {
+function newsOf(source: string, url: string, { alerts, counts, logger }: ProviderSideOptions): ProviderNews {
   const log = countedNews(providerLog(logger, source), source, counts)
   return {
     ...log,
     gaps(gaps) {
       log.gaps(gaps)
-      raise(reconcileGap(source, gaps))
+      alerts.raise(reconcileGap(source, gaps))
     },
-    unreadable(calls) {
-      log.unreadable(calls)
-      raise(reconcileUnreadable(source, calls))
-    },
-    readable() {
-      log.readable()
-      raise(reconcileReadable(source))
+    swept(findings, unreadable, complete) {
+      log.swept(findings, unreadable, complete)
+      const troubles = unreadable.map((calls) => reconcileUnreadable(source, calls))
+      alerts.report(troubles, reconcileReadable(source))
     },
     silent(since, missed) {
       log.silent(since, missed)
-      raise(sourceSilentThough(source, since, missed))
+      alerts.raise(sourceSilentThough(source, since, missed))
     },
-    webhookProblem(problem) {
-      log.webhookProblem(problem)
-      raise(webhookTrouble(source, url, problem))
+    webhookChecked(problems) {
+      const troubles = problems.map((problem) => webhookTrouble(source, url, problem))
+      alerts.report(troubles, webhookRestored(source, url))
     },
-    webhookRestored() {
-      log.webhookRestored()
-      raise(webhookRestored(source, url))
-    },
-    failed(error, first) {
-      log.failed(error, first)
-      // What the relay itself cannot do shows elsewhere.
-      if (first && error instanceof ProviderError) raise(reconcileFailing(source, errorMessage(error)))
+    failing(parts) {
+      alerts.report(parts.length === 0 ? [] : [reconcileFailing(source, parts)], reconcileRecovered(source))
     },
   }
 }

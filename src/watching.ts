@@ -23,15 +23,24 @@ export interface WatchingOptions extends Omit<ProviderSideOptions, 'store' | 'he
 
 /** Starts all that looks from time to time how things are: here, and at the provider. What is returned ends it. */
 export function startWatching(config: Config, options: WatchingOptions): () => Promise<void> {
-  const { outbox, silence, listener, reserve, clock, steady, raise, logger } = options
+  const { outbox, silence, listener, reserve, clock, steady, alerts, logger } = options
+  const { raise, recovered } = alerts
   const { targets, alertAfterMs, outboxPath, reserveBytes, policy, expectWithinMs, tls } = watched(config)
   silence.expect(new Map(expectWithinMs))
   const watches: Watch[] = [
     silence,
-    watchBacklog({ targets, alertAfterMs, outbox, clock: steady, raise }),
-    reserve.watch(reserveBytes, raise),
-    watchRetention({ policy, store: outbox, clock, stopwatch: systemStopwatch, raise, log: upkeepLog(logger) }),
-    watchHeldLog({ store: outbox, path: outboxPath, raise }),
+    watchBacklog({ targets, alertAfterMs, outbox, clock: steady, raise, recovered }),
+    reserve.watch(reserveBytes, raise, recovered),
+    watchRetention({
+      policy,
+      store: outbox,
+      clock,
+      stopwatch: systemStopwatch,
+      raise,
+      recovered,
+      log: upkeepLog(logger),
+    }),
+    watchHeldLog({ store: outbox, path: outboxPath, raise, recovered }),
     ...(tls === null
       ? []
       : [watchCertificate(tls, { show: (next) => listener.show(next), log: certificateLog(logger) })]),

@@ -4,6 +4,7 @@ import { RELAY_SOURCE } from '../domain/relay-events.ts'
 import { Folding } from './folding.ts'
 import { type Alert, payloadOf } from './relay-event.ts'
 import type { Schedule } from './schedule.ts'
+import { type RecordedAlert, Standings } from './standing.ts'
 
 /** How long after an alert others like it are folded into one. */
 const FOLDING_WINDOW_MS = 5 * 60_000
@@ -27,15 +28,30 @@ export interface AlertsLog {
 }
 
 export interface Alerts {
-  /** Makes an event of it, now or folded with others. Never throws. */
+  /** Takes up what was raised before a restart, from the events on record, the oldest first. */
+  resume(recorded: readonly RecordedAlert[]): void
+  /** Makes an event of it, now or folded with others; of a problem only once, until it is over. Never throws. */
   raise(alert: Alert): void
+  /** Raises an alert that a problem is over, if it was raised and not yet ended. */
+  recovered(alert: Alert): void
+  /** Takes all that is wrong with one condition now, perhaps nothing, and raises what makes the last alert true. */
+  report(problems: readonly Alert[], recovery: Alert): void
   /** Records what is folded at once, and takes no more. To be called before the outbox is closed. */
   stop(): Promise<void>
 }
 
 /** Makes ordinary events of alerts: routed, recorded and delivered like any other. */
 export function createAlerts({ record, route, newEventId, clock, schedule, log }: AlertsOptions): Alerts {
-  async function emit(alert: Alert, at: number, count: number): Promise<boolean> {
+  let before: Promise<unknown> = Promise.resolve()
+
+  /** One after the other, so that they are recorded in the order in which they were raised. */
+  function emit(...raised: Parameters<typeof recordOne>): Promise<boolean> {
+    const recorded = before.then(() => recordOne(...raised))
+    before = recorded
+    return recorded
+  }
+
+  async function recordOne(alert: Alert, at: number, count: number): Promise<boolean> {
     try {
       // The time makes the body another one each time: without a call id, the body is the identity.
       const payload = payloadOf(alert, at, count)
@@ -60,8 +76,21 @@ export function createAlerts({ record, route, newEventId, clock, schedule, log }
   }
 
   const folding = new Folding({ windowMs: FOLDING_WINDOW_MS, schedule, clock, emit })
+  const standings = new Standings()
+  const raise = (alert: Alert) => {
+    if (standings.isNews(alert)) folding.raise(alert)
+  }
+  const recovered = (alert: Alert) => {
+    if (standings.isRecovery(alert)) raise(alert)
+  }
   return {
-    raise: (alert) => folding.raise(alert),
+    resume: (recorded) => standings.resume(recorded),
+    raise,
+    recovered,
+    report(problems, recovery) {
+      if (problems.length === 0) return recovered(recovery)
+      for (const alert of standings.toSay(problems)) folding.raise(alert)
+    },
     stop: () => folding.stop(),
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../domain/clock.ts'
+import { statementOf } from './conditions.ts'
 import type { Alert } from './relay-event.ts'
 import type { Schedule } from './schedule.ts'
 
@@ -11,29 +12,37 @@ export interface FoldingOptions {
   readonly emit: (alert: Alert, at: number, count: number) => Promise<boolean>
 }
 
-/** An alert and when it was raised (epoch milliseconds). */
+/** An alert, when it was raised (epoch milliseconds), and its place among all that were. */
 interface Raised {
   readonly alert: Alert
   readonly at: number
+  readonly order: number
 }
 
-interface Window {
-  /** The latest of those folded into it. */
-  last: Raised | undefined
-  count: number
-  cancel: () => void
+/** Alerts of which only the latest state matters: all about one condition, or else those that are alike. */
+interface Group {
+  /** What is folded: the latest of each event, with how many it stands for. */
+  readonly folded: Map<string, { last: Raised; count: number }>
+  /** Windows that are open, by event. While something is folded, there is one. */
+  readonly windows: Map<string, () => void>
+  /** The latest problem and the latest recovery, by their order. */
+  latest: { problem: number; recovery: number }
+  /** How many are being sent, and may come back. */
+  sending: number
 }
 
 /**
  * Keeps one trouble from becoming a thousand events. Of alerts that are alike (the same event about the same subject)
  * the first goes out at once, and those of the window that follows together as one at its end, which begins the next
- * window. One that could not go out counts as folded: it gets another chance at the end of the window, and there is never
- * more than one waiting for each subject.
+ * window. Of a condition, what goes out at the end of a window is how it is then: a problem that is over by then is not
+ * told any more, nor a recovery that did not last, so the last alert about it is true. One that could not go out counts as
+ * folded: it gets another chance at the end of the window, unless it is not true any more.
  */
 export class Folding {
   readonly #options: FoldingOptions
-  readonly #windows = new Map<string, Window>()
+  readonly #groups = new Map<string, Group>()
   readonly #sending = new Set<Promise<void>>()
+  #raised = 0
   #stopped = false
 
   constructor(options: FoldingOptions) {
@@ -42,10 +51,14 @@ export class Folding {
 
   raise(alert: Alert): void {
     if (this.#stopped) return
-    const raised = { alert, at: this.#options.clock.now() }
-    const window = this.#windows.get(keyOf(alert))
-    if (window === undefined) this.#send(raised, 1)
-    else fold(window, raised, 1)
+    this.#raised += 1
+    const raised = { alert, at: this.#options.clock.now(), order: this.#raised }
+    const key = groupOf(alert)
+    const group = this.#groups.get(key) ?? newGroup()
+    this.#groups.set(key, group)
+    group.latest = { ...group.latest, [kindOf(alert)]: raised.order }
+    if (group.folded.size === 0 && !group.windows.has(alert.event)) this.#send(key, group, raised, 1)
+    else fold(group, raised, 1)
   }
 
   /** Lets out at once what is folded; resolves when it is out. Nothing can be raised any more. */
@@ -53,31 +66,49 @@ export class Folding {
     this.#stopped = true
     // One that is on its way may yet come back as folded.
     await Promise.all(this.#sending)
-    for (const { cancel, last, count } of this.#windows.values()) {
-      cancel()
-      if (last !== undefined) this.#track(this.#options.emit(last.alert, last.at, count))
+    for (const { folded, windows } of this.#groups.values()) {
+      for (const cancel of windows.values()) cancel()
+      for (const { last, count } of inOrder(folded)) this.#track(this.#options.emit(last.alert, last.at, count))
     }
-    this.#windows.clear()
+    this.#groups.clear()
     await Promise.all(this.#sending)
   }
 
-  #send(raised: Raised, count: number): void {
+  #send(key: string, group: Group, raised: Raised, count: number): void {
     const { alert, at } = raised
-    const key = keyOf(alert)
-    const { schedule, windowMs, emit } = this.#options
-    const window: Window = { last: undefined, count: 0, cancel: schedule(windowMs, () => this.#end(key)) }
-    this.#windows.set(key, window)
-    this.#track(
-      emit(alert, at, count).then((out) => {
-        if (!out) fold(window, window.last ?? raised, count)
-      }),
+    this.#open(key, group, alert.event)
+    group.sending += 1
+    const sent = this.#options.emit(alert, at, count).then((out) => {
+      group.sending -= 1
+      if (!out && isStillTrue(group, raised)) {
+        // It may have taken longer than its window.
+        if (group.windows.size === 0) this.#open(key, group, alert.event)
+        fold(group, raised, count)
+      }
+      this.#forgetIfIdle(key, group)
+    })
+    this.#track(sent)
+  }
+
+  #open(key: string, group: Group, event: string): void {
+    const { schedule, windowMs } = this.#options
+    group.windows.get(event)?.()
+    group.windows.set(
+      event,
+      schedule(windowMs, () => this.#end(key, group, event)),
     )
   }
 
-  #end(key: string): void {
-    const window = this.#windows.get(key)
-    this.#windows.delete(key)
-    if (window?.last !== undefined) this.#send(window.last, window.count)
+  #end(key: string, group: Group, event: string): void {
+    group.windows.delete(event)
+    const folded = inOrder(group.folded)
+    group.folded.clear()
+    for (const { last, count } of folded) this.#send(key, group, last, count)
+    this.#forgetIfIdle(key, group)
+  }
+
+  #forgetIfIdle(key: string, group: Group): void {
+    if (group.windows.size === 0 && group.sending === 0) this.#groups.delete(key)
   }
 
   #track(work: Promise<unknown>): void {
@@ -87,11 +118,32 @@ export class Folding {
   }
 }
 
-function fold(window: Window, raised: Raised, count: number): void {
-  window.last = raised
-  window.count += count
+function newGroup(): Group {
+  return { folded: new Map(), windows: new Map(), latest: { problem: 0, recovery: 0 }, sending: 0 }
 }
 
-function keyOf({ event, subject }: Alert): string {
-  return `${event} ${subject}`
+function fold({ folded }: Group, raised: Raised, count: number): void {
+  const { event } = raised.alert
+  const kind = kindOf(raised.alert)
+  for (const [other, { last }] of folded) if (kindOf(last.alert) !== kind) folded.delete(other)
+  const known = folded.get(event)
+  const last = known !== undefined && known.last.order > raised.order ? known.last : raised
+  folded.set(event, { last, count: (known?.count ?? 0) + count })
+}
+
+/** Whether nothing was raised since that says the opposite. */
+function isStillTrue({ latest }: Group, { alert, order }: Raised): boolean {
+  return order > (kindOf(alert) === 'problem' ? latest.recovery : latest.problem)
+}
+
+function inOrder(folded: Group['folded']): { last: Raised; count: number }[] {
+  return [...folded.values()].sort((a, b) => a.last.order - b.last.order)
+}
+
+function kindOf({ event, facts }: Alert): 'problem' | 'recovery' {
+  return statementOf(event, facts)?.recovers === true ? 'recovery' : 'problem'
+}
+
+function groupOf({ event, subject, facts }: Alert): string {
+  return statementOf(event, facts)?.condition ?? `${event} ${subject}`
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../domain/clock.ts'
 import type { Outbox } from '../outbox/outbox.ts'
-import { type Alert, backlogOld } from './relay-event.ts'
+import { type Alert, backlogCleared, backlogOld } from './relay-event.ts'
 import { intervalFor, type Watch } from './watches.ts'
 
 export interface OldBacklogOptions {
@@ -9,6 +9,7 @@ export interface OldBacklogOptions {
   readonly outbox: Pick<Outbox, 'oldestDueAt'>
   readonly clock: Clock
   readonly raise: (alert: Alert) => void
+  readonly recovered: (alert: Alert) => void
 }
 
 /**
@@ -16,7 +17,7 @@ export interface OldBacklogOptions {
  * over. Only what two looks in a row have seen counts: a clock that jumps ahead makes what was to be tried later look
  * old, and by the second look the lane, which notices within half a minute, has had its turn.
  */
-export function watchBacklog({ targets, alertAfterMs, outbox, clock, raise }: OldBacklogOptions): Watch {
+export function watchBacklog({ targets, alertAfterMs, outbox, clock, raise, recovered }: OldBacklogOptions): Watch {
   const states = new Map<string, 'seen' | 'told'>()
   return {
     name: 'old backlog',
@@ -26,8 +27,10 @@ export function watchBacklog({ targets, alertAfterMs, outbox, clock, raise }: Ol
         const now = clock.now()
         const oldestDueAt = await outbox.oldestDueAt(target, now)
         const state = states.get(target)
-        if (oldestDueAt === null || now - oldestDueAt <= alertAfterMs) states.delete(target)
-        else if (state === undefined) states.set(target, 'seen')
+        if (oldestDueAt === null || now - oldestDueAt <= alertAfterMs) {
+          states.delete(target)
+          recovered(backlogCleared(target))
+        } else if (state === undefined) states.set(target, 'seen')
         else if (state === 'seen') {
           states.set(target, 'told')
           raise(backlogOld(target, alertAfterMs, oldestDueAt))

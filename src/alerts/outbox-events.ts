@@ -11,6 +11,24 @@ export function outboxFull(excessBytes: number, maxSizeBytes: number): Alert {
   }
 }
 
+export function outboxSizeRecovered(): Alert {
+  return {
+    event: 'relay.outbox.size_recovered',
+    subject: 'outbox',
+    message: 'The outbox is within its maxSize again.',
+    facts: { outbox: {} },
+  }
+}
+
+export function walReleased(): Alert {
+  return {
+    event: 'relay.outbox.wal_released',
+    subject: 'outbox',
+    message: 'No program keeps the WAL of the outbox from being checkpointed any more.',
+    facts: { outbox: {} },
+  }
+}
+
 /** `path`: of the outbox. */
 export function logHeld(logBytes: number, path: string): Alert {
   return {

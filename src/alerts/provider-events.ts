@@ -1,6 +1,6 @@
 import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
-import type { ExpectedEvent, UnreadableCalls, WebhookProblem } from '../outbox/reconciliation.ts'
+import type { ExpectedEvent, FailingPart, UnreadableCalls, WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Alert } from './relay-event.ts'
 
 /** How many events, and the first of them. */
@@ -19,13 +19,40 @@ export function reconcileGap(source: string, { count, events }: ManyEvents): Ale
   }
 }
 
-/** `problem`: what the client says of it. */
-export function reconcileFailing(source: string, problem: string): Alert {
+/** What does not happen while a part of the API fails. */
+const CONSEQUENCES: Readonly<Record<string, string>> = {
+  'GET /api/calls': 'events that never came are not fetched',
+  'GET /api/calls/{call_id}': 'later events of calls already listed are not fetched',
+  'GET /api/deleted_calls': 'events lost with deleted calls are not reported',
+  'GET /api/webhooks': 'the webhook is not checked',
+}
+
+/** `parts`: those that have failed for long, at least one. Each has its own words, for the others may well work. */
+export function reconcileFailing(source: string, parts: readonly FailingPart[]): Alert {
+  const endpoints = parts.map(({ endpoint, since, failures, message }) => ({
+    endpoint,
+    since: iso(since),
+    failures,
+    problem: message,
+  }))
+  const sentences = endpoints.map(({ endpoint, since, failures, problem }) => {
+    const consequence = CONSEQUENCES[endpoint]
+    return `${endpoint} has failed ${failures} times since ${since}${consequence === undefined ? '' : `, so ${consequence}`}: ${problem}`
+  })
   return {
     event: 'relay.reconcile.failing',
     subject: source,
-    message: `Ultravox cannot be asked for what source "${source}" has missed: ${problem}`,
-    facts: { reconcile: { source, problem } },
+    message: `Source "${source}": ${sentences.join('. ')}`,
+    facts: { reconcile: { source, endpoints } },
+  }
+}
+
+export function reconcileRecovered(source: string): Alert {
+  return {
+    event: 'relay.reconcile.recovered',
+    subject: source,
+    message: `Ultravox's API answers again for source "${source}".`,
+    facts: { reconcile: { source } },
   }
 }
 
@@ -56,6 +83,7 @@ const WEBHOOK_EVENTS: Readonly<Record<WebhookProblem['kind'], RelayEventName>> =
   unhealthy: 'relay.webhook.unhealthy',
   events: 'relay.webhook.events_missing',
   secrets: 'relay.webhook.secrets_unknown',
+  agent: 'relay.webhook.agent_mismatch',
 }
 
 export function webhookTrouble(source: string, url: string, { kind, message }: WebhookProblem): Alert {

@@ -68,6 +68,15 @@ export function sourceSilent(source: string, expectWithinMs: number, lastEventAt
   }
 }
 
+export function sourceResumed(source: string): Alert {
+  return {
+    event: 'relay.source.resumed',
+    subject: source,
+    message: `Source "${source}" has genuine events again.`,
+    facts: { source: { name: source } },
+  }
+}
+
 export function backlogOld(target: string, alertAfterMs: number, oldestDueAt: number): Alert {
   const [since, after] = [iso(oldestDueAt), duration(alertAfterMs)]
   return {
@@ -75,6 +84,24 @@ export function backlogOld(target: string, alertAfterMs: number, oldestDueAt: nu
     subject: target,
     message: `The oldest due delivery to target "${target}" has waited since ${since}, for longer than ${after}.`,
     facts: { target: { name: target, alertAfterMs, oldestDueAt: since } },
+  }
+}
+
+export function backlogCleared(target: string): Alert {
+  return {
+    event: 'relay.backlog.cleared',
+    subject: target,
+    message: `No due delivery to target "${target}" has waited for too long any more.`,
+    facts: { target: { name: target } },
+  }
+}
+
+export function spaceRecovered(freeBytes: number): Alert {
+  return {
+    event: 'relay.outbox.space_recovered',
+    subject: 'outbox',
+    message: `The file system of the outbox has ${megabytes(freeBytes)} free: events are accepted again.`,
+    facts: { outbox: { freeBytes } },
   }
 }
 

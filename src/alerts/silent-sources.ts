@@ -1,11 +1,13 @@
 import type { Clock, Stopwatch } from '../domain/clock.ts'
-import { type Alert, sourceSilent } from './relay-event.ts'
+import { type Alert, sourceResumed, sourceSilent } from './relay-event.ts'
 import { intervalFor, type Watch } from './watches.ts'
 
 export interface SilentSourcesOptions {
   readonly clock: Clock
   readonly stopwatch: Stopwatch
   readonly raise: (alert: Alert) => void
+  /** Hears of each genuine event, for a silence that was reported before. */
+  readonly recovered: (alert: Alert) => void
 }
 
 export interface SilentSources extends Watch {
@@ -24,7 +26,7 @@ export interface SilentSources extends Watch {
  * Tells of a source that has had no genuine event for too long, counted from the start if none has come since: once,
  * until one comes again. The silence is measured with the stopwatch: a wall clock that is moved makes none.
  */
-export function watchSilence({ clock, stopwatch, raise }: SilentSourcesOptions): SilentSources {
+export function watchSilence({ clock, stopwatch, raise, recovered }: SilentSourcesOptions): SilentSources {
   const startedAt = clock.now()
   const lastEvents = new Map<string, number>()
   let sources = new Map<string, { limitMs: number; heardAt: number; lastEventAt: number | null; told: boolean }>()
@@ -40,6 +42,7 @@ export function watchSilence({ clock, stopwatch, raise }: SilentSourcesOptions):
     heardAt: (name) => lastEvents.get(name) ?? startedAt,
     heard(name) {
       lastEvents.set(name, clock.now())
+      recovered(sourceResumed(name))
       const source = sources.get(name)
       if (source === undefined) return
       source.heardAt = stopwatch()

@@ -10,14 +10,17 @@ export function providerLines(reports: readonly ProviderReport[], now: number): 
 }
 
 function* linesOf(report: ProviderReport, now: number): Iterable<string> {
-  const { source, swept, fetched, gaps, problem, unreadable = [], webhook } = report
+  const { source, swept, fetched, gaps, failing = [], unreadable = [], webhook } = report
   // The relay may have looked while this was being read.
   const since = (at: number) => ago(Math.min(at, now), now)
   if (swept !== null) {
     const last = `${counted(swept.calls, 'call')} looked at, ${counted(swept.recorded, 'event')} fetched`
     yield `source ${source} reconciled ${since(swept.at)}: ${last}; ${fetched} fetched in all`
   }
-  if (problem !== null) yield styled('red', `the last look failed ${since(problem.at)}: ${oneLine(problem.message)}`)
+  for (const { at, failures, message } of failing) {
+    const times = failures > 1 ? ` (${failures} times in a row)` : ''
+    yield styled('red', `the last look failed ${since(at)}: ${oneLine(message)}${times}`)
+  }
   for (const each of unreadable) {
     yield styled('red', `${unreadableInWords(each)}, since ${since(each.since)}`)
     yield styled('red', `  such as ${oneLine(each.callId ?? '(no id)')}: ${oneLine(each.problem)}`)

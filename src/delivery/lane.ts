@@ -278,8 +278,9 @@ export class Lane {
     else if (outcome.kind === 'failed') this.#breaker = failed(before, breaker, now)
     else this.#breaker = succeeded(before, concurrency)
     const after: BreakerState = this.#breaker
-    if (after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
-    if (after.kind === 'closed' && before.kind !== 'closed') log.closed(target.name)
+    // One that a reload has replaced no longer speaks for its target.
+    if (!this.#stopping && after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
+    if (!this.#stopping && after.kind === 'closed' && before.kind !== 'closed') log.closed(target.name)
     if (after.kind === before.kind) return
     // If this cannot be kept, a restart will only have to find it out again.
     outbox.saveBreaker(target.name, after.kind === 'open' ? after : null, now).catch((error) => {

@@ -9,6 +9,7 @@ export function providerDocument({
   swept,
   problem,
   unreadable,
+  failing = [],
   webhook,
   ...rest
 }: ProviderReport): object {
@@ -18,6 +19,7 @@ export function providerDocument({
     swept: swept && { ...swept, at: iso(swept.at) },
     problem: problem && { ...problem, at: iso(problem.at) },
     unreadable: (unreadable ?? []).map(({ since, ...each }) => ({ ...each, since: iso(since) })),
+    failing: failing.map((part) => ({ ...part, since: iso(part.since), at: iso(part.at) })),
     webhook: webhook && { ...webhook, at: iso(webhook.at) },
   }
 }

@@ -83,14 +83,15 @@ export interface OutboxOperator extends JournalReader, RejectionDesk, Reconcilia
    */
   requestReload(): Promise<number>
 
-  /** The secrets of a source that genuine events were signed with, in the order of their first use. */
+  /** The sets of secrets that genuine events of a source were signed with, in the order of their first use. */
   secretUses(source: string): Promise<SecretUse[]>
 
   close(): Promise<void>
 }
 
-/** When a secret signed genuine events; what is newer than a minute may not be on record yet. */
+/** When genuine events were signed with exactly these secrets of a source. The last second may not be on record yet. */
 export interface SecretUse {
+  /** One fingerprint, or several in their order with a space between: each event counts for all its signers together. */
   readonly fingerprint: string
   readonly firstUsedAt: number
   readonly lastUsedAt: number

@@ -60,7 +60,13 @@ export interface Outbox
   /** The names of all targets that have unfinished deliveries. */
   targetsWithDeliveries(): Promise<string[]>
 
-  /** Takes down that a secret of a source has signed a genuine event; the fingerprint is that of `domain/secret-fingerprint.ts`. */
+  /**
+   * The newest events of a source with one of these names, the oldest of them first, with their bodies; an empty body where
+   * it was pruned.
+   */
+  newestEvents(source: string, names: readonly string[], limit: number): Promise<NewestEvent[]>
+
+  /** Records that secrets of a source have signed a genuine event: their fingerprints in order, with a space between. */
   saveSecretUse(source: string, fingerprint: string, at: number): Promise<void>
 
   /** Says who runs and how, for the commands; replaces what was said before. */
@@ -68,6 +74,11 @@ export interface Outbox
 
   /** Finishes what is under way and closes the store. */
   close(): Promise<void>
+}
+
+export interface NewestEvent {
+  readonly event: string
+  readonly body: Uint8Array
 }
 
 export interface Recorded {

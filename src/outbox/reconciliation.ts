@@ -128,10 +128,12 @@ export interface SweepPlace {
 export interface ProviderState {
   /** The last sweep that came to its end: when, how many calls it looked at, how many events it had to fetch. */
   readonly swept: { readonly at: number; readonly calls: number; readonly recorded: number } | null
-  /** Why the last look did not come to its end. */
+  /** Why the last look did not come to its end: the first of what failed. */
   readonly problem: { readonly at: number; readonly message: string } | null
   /** The lists in which something could not be read, and what. Absent: none. */
   readonly unreadable?: readonly UnreadableCalls[]
+  /** What failed the last time, by itself. Absent in what an earlier version has kept. */
+  readonly failing?: readonly FailingPart[]
   /** What was wrong with the webhook when it was last looked at. */
   readonly webhook: { readonly at: number; readonly problems: readonly WebhookProblem[] } | null
 }
@@ -147,8 +149,19 @@ export interface UnreadableCalls {
   readonly problem: string
 }
 
+/** A part of the provider's API, or the outbox, that fails. */
+export interface FailingPart {
+  /** Such as `GET /api/calls`, or `outbox`. */
+  readonly endpoint: string
+  /** When it failed first and last without success between, and how often. */
+  readonly since: number
+  readonly at: number
+  readonly failures: number
+  readonly message: string
+}
+
 export interface WebhookProblem {
-  readonly kind: 'missing' | 'moved' | 'unhealthy' | 'events' | 'secrets'
+  readonly kind: 'missing' | 'moved' | 'unhealthy' | 'events' | 'secrets' | 'agent'
   /** One plain sentence with what to do. */
   readonly message: string
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type {
   ExpectedEvent,
+  FailingPart,
   ProviderState,
   ProviderStateStore,
   ReconciliationStore,
@@ -11,6 +12,7 @@ import type {
   WebhookProblem,
 } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
+import { ProviderError } from './provider-error.ts'
 import { type Findings, type MissedEvent, totalOf } from './reconciler.ts'
 import type { ListResult, Sweeps } from './sweeps.ts'
 import type { WantedWebhook } from './webhook-difference.ts'
@@ -50,11 +52,12 @@ export interface ProviderNews {
   webhookProblem(problem: WebhookProblem): void
   /** Nothing is wrong with it any more. */
   webhookRestored(): void
-  /**
-   * Something could not be done: `first` unless that was so the last time too. It is tried again at the next. What the
-   * provider has to do with it is a `ProviderError`.
-   */
-  failed(error: unknown, first: boolean): void
+  /** All that is wrong with the webhook, after each look at it. */
+  webhookChecked(problems: readonly WebhookProblem[]): void
+  /** Something could not be done, and is tried again at the next look. A failure of the provider is a `ProviderError`. */
+  failed(error: unknown): void
+  /** Those parts of the provider's API that have failed for long, after each look; empty where none has. */
+  failing(parts: readonly FailingPart[]): void
 }
 
 /** Events that a source has missed: how many, and the first of them. */
@@ -63,10 +66,29 @@ export interface MissedSince {
   readonly events: readonly ExpectedEvent[]
 }
 
+/** The parts that are looked at, as they are named to people. */
+export const CALLS = 'GET /api/calls'
+/** One of the calls that are looked at again. */
+export const CALL = 'GET /api/calls/{call_id}'
+export const DELETED_CALLS = 'GET /api/deleted_calls'
+export const WEBHOOKS = 'GET /api/webhooks'
+const OUTBOX = 'outbox'
+
+/** One bad answer is no news: a part fails for long after so many in a row, or after at least two over so long. */
+const MANY_FAILURES = 3
+const LONG_FAILING_MS = 30 * 60_000
+/** How soon it is looked again while it is not known whether something fails for long. */
+const RECHECK_MS = 5 * 60_000
+
+interface Failure {
+  readonly endpoint: string
+  readonly error: unknown
+}
+
 /** So many events are named where there are many. */
 const NAMED = 100
 
-const NOTHING: ProviderState = { swept: null, problem: null, webhook: null }
+const NOTHING: ProviderState = { swept: null, problem: null, failing: [], webhook: null }
 
 /** Looks at the provider's side at once and then time and again, until it is stopped. */
 export class ProviderWatch {
@@ -96,7 +118,9 @@ export class ProviderWatch {
     })
     while (!signal.aborted) {
       await this.#look()
-      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {})
+      const isInDoubt = (this.#state.failing ?? []).some((part) => !isLasting(part))
+      const pauseMs = isInDoubt ? Math.min(everyMs, RECHECK_MS) : everyMs
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 
@@ -104,18 +128,43 @@ export class ProviderWatch {
   async #look(): Promise<void> {
     const { signal } = this.#abort
     const { news, store, source, clock } = this.#options
-    const failures: unknown[] = []
+    const failures: Failure[] = []
     for (const part of [() => this.#sweep(), () => this.#lookAtWebhook(), () => this.#tellOfGaps()]) {
-      const failure = await this.#attempt(part)
+      const failed = await part()
       if (signal.aborted) return
-      if (failure !== undefined) failures.push(failure.error)
+      failures.push(...failed)
     }
-    const first = this.#state.problem === null
-    for (const error of failures) news.failed(error, first)
-    const problem = failures.length === 0 ? null : { at: clock.now(), message: errorMessage(failures[0]) }
-    this.#state = { ...this.#state, problem }
+    for (const { error } of failures) news.failed(error)
+    const failing = this.#failing(failures)
+    news.failing(failing.filter((part) => part.endpoint !== OUTBOX && isLasting(part)))
+    const [first] = failing
+    const problem = first === undefined ? null : { at: first.at, message: first.message }
+    this.#state = { ...this.#state, problem, failing }
     const unsaved = await this.#attempt(() => store.saveProviderState(source, this.#state, clock.now()))
-    if (unsaved !== undefined) news.failed(unsaved.error, false)
+    if (unsaved !== undefined) news.failed(unsaved.error)
+  }
+
+  /** The parts that have failed now, with what is known of their failures in a row. */
+  #failing(failures: readonly Failure[]): FailingPart[] {
+    const at = this.#options.clock.now()
+    const parts = new Map<string, FailingPart>()
+    for (const { endpoint, error } of failures) {
+      if (parts.has(endpoint)) continue
+      const known = this.#state.failing?.find((part) => part.endpoint === endpoint)
+      parts.set(endpoint, {
+        endpoint,
+        since: Math.min(known?.since ?? at, at),
+        at,
+        failures: (known?.failures ?? 0) + 1,
+        message: errorMessage(error),
+      })
+    }
+    return [...parts.values()]
+  }
+
+  async #attemptAt(endpoint: string, work: () => Promise<void>): Promise<Failure[]> {
+    const failed = await this.#attempt(work)
+    return failuresAt(endpoint, failed)
   }
 
   async #attempt(work: () => Promise<void>): Promise<{ error: unknown } | undefined> {
@@ -128,11 +177,11 @@ export class ProviderWatch {
   }
 
   /** One sweep over the calls and one over the deleted ones, or the rest of those that were cut off. */
-  async #sweep(): Promise<void> {
+  async #sweep(): Promise<Failure[]> {
     const { sweeps, news, clock } = this.#options
     if (sweeps === null) {
       this.#state = { ...this.#state, unreadable: [] }
-      return
+      return []
     }
     const missed = new Missed(this.#options.heardAt())
     const known = this.#state.unreadable ?? []
@@ -146,13 +195,17 @@ export class ProviderWatch {
     if (known.length > 0 && unreadable.length === 0) news.readable()
     this.#state = { ...this.#state, unreadable }
     const [calls, deleted] = lists.map(({ failure }) => failure)
-    const failure = calls ?? again ?? deleted
-    news.swept(findings, unreadable, failure === undefined)
+    const failures = [
+      ...failuresAt(CALLS, calls),
+      ...failuresAt(CALL, again),
+      ...failuresAt(DELETED_CALLS, deleted),
+    ]
+    news.swept(findings, unreadable, failures.length === 0)
     if (calls === undefined) {
       const swept = { at: clock.now(), calls: findings.calls, recorded: totalOf(findings, 'recorded') }
       this.#state = { ...this.#state, swept }
     }
-    if (failure !== undefined) throw failure.error
+    return failures
   }
 
   #tellOfSilence({ since, count, events }: Missed): void {
@@ -162,24 +215,29 @@ export class ProviderWatch {
   }
 
   /** From the outbox, where backfill puts some too, and what was found before a crash waits. */
-  async #tellOfGaps(): Promise<void> {
+  #tellOfGaps(): Promise<Failure[]> {
     const { store, source, news } = this.#options
-    const gaps = await store.untoldGaps(source, NAMED)
-    if (gaps.count === 0) return
-    news.gaps(gaps)
-    await store.gapsTold(source, gaps.foundUntil)
+    return this.#attemptAt(OUTBOX, async () => {
+      const gaps = await store.untoldGaps(source, NAMED)
+      if (gaps.count === 0) return
+      news.gaps(gaps)
+      await store.gapsTold(source, gaps.foundUntil)
+    })
   }
 
-  async #lookAtWebhook(): Promise<void> {
+  async #lookAtWebhook(): Promise<Failure[]> {
     const { webhook, listWebhooks, news, clock } = this.#options
-    if (webhook === null) return
-    const problems = webhookProblems(webhook, await listWebhooks(this.#abort.signal))
-    const known = this.#state.webhook?.problems ?? []
-    for (const problem of problems) {
-      if (!known.some(({ kind }) => kind === problem.kind)) news.webhookProblem(problem)
-    }
-    if (known.length > 0 && problems.length === 0) news.webhookRestored()
-    this.#state = { ...this.#state, webhook: { at: clock.now(), problems } }
+    if (webhook === null) return []
+    return this.#attemptAt(WEBHOOKS, async () => {
+      const problems = webhookProblems(webhook, await listWebhooks(this.#abort.signal))
+      const known = this.#state.webhook?.problems ?? []
+      for (const problem of problems) {
+        if (!known.some(({ kind }) => kind === problem.kind)) news.webhookProblem(problem)
+      }
+      if (known.length > 0 && problems.length === 0) news.webhookRestored()
+      news.webhookChecked(problems)
+      this.#state = { ...this.#state, webhook: { at: clock.now(), problems } }
+    })
   }
 }
 
@@ -194,6 +252,16 @@ function unreadableIn(
   if (first === null) return before === undefined || full ? [] : [before]
   const most = full ? count : Math.max(count, before?.count ?? 0)
   return [{ list, since: before?.since ?? now, count: most, callId, field, problem: first }]
+}
+
+/** What is not the provider's failure is the outbox's. */
+function failuresAt(endpoint: string, failed: { readonly error: unknown } | undefined): Failure[] {
+  if (failed === undefined) return []
+  return [{ endpoint: failed.error instanceof ProviderError ? endpoint : OUTBOX, error: failed.error }]
+}
+
+function isLasting({ failures, since, at }: FailingPart): boolean {
+  return failures >= MANY_FAILURES || (failures > 1 && at - since >= LONG_FAILING_MS)
 }
 
 /** Events that have happened since an instant and had to be fetched. */

@@ -1,4 +1,4 @@
-import { type Alert, lowSpace, megabytes } from '../alerts/relay-event.ts'
+import { type Alert, lowSpace, megabytes, spaceRecovered } from '../alerts/relay-event.ts'
 import type { Watch } from '../alerts/watches.ts'
 import { RelayError } from '../domain/errors.ts'
 
@@ -53,8 +53,8 @@ export class DiskReserve {
     return free
   }
 
-  /** Looks every second. Raises an alert each time that nothing more is taken. */
-  watch(reserveBytes: number, raise: (alert: Alert) => void): Watch {
+  /** Looks every second. Raises an alert each time that nothing more is taken, and reports while something is. */
+  watch(reserveBytes: number, raise: (alert: Alert) => void, recovered: (alert: Alert) => void): Watch {
     let told = false
     return {
       name: 'disk reserve',
@@ -63,6 +63,7 @@ export class DiskReserve {
         const free = await this.look(reserveBytes)
         const isLow = this.#problem !== null
         if (isLow && !told) raise(lowSpace(free, reserveBytes))
+        if (!isLow) recovered(spaceRecovered(free))
         told = isLow
       },
     }

@@ -1,4 +1,4 @@
-import { outboxFull } from '../alerts/outbox-events.ts'
+import { outboxFull, outboxSizeRecovered } from '../alerts/outbox-events.ts'
 import type { Alert } from '../alerts/relay-event.ts'
 import { intervalFor, type Watch } from '../alerts/watches.ts'
 import type { Clock, Stopwatch } from '../domain/clock.ts'
@@ -10,6 +10,7 @@ export interface RetentionOptions {
   readonly clock: Clock
   readonly stopwatch: Stopwatch
   readonly raise: (alert: Alert) => void
+  readonly recovered: (alert: Alert) => void
   readonly log: RetentionLog
 }
 
@@ -35,7 +36,7 @@ const SIZE_EVERY_MS = 10_000
  * waiting included: where the outbox has much to do, less is removed. Tells once where the outbox cannot be kept to its size.
  */
 export function watchRetention(options: RetentionOptions): Watch {
-  const { policy, store, clock, stopwatch, raise, log } = options
+  const { policy, store, clock, stopwatch, raise, recovered, log } = options
   const { maxSizeBytes, keysMs: _, ...ages } = policy
   const idleMs = Math.min(
     ...Object.values(ages).map((age: number) => intervalFor(age)),
@@ -53,6 +54,7 @@ export function watchRetention(options: RetentionOptions): Watch {
       log.full(excessBytes, maxSizeBytes)
       raise(outboxFull(excessBytes, maxSizeBytes))
     }
+    if (!isFull) recovered(outboxSizeRecovered())
     told = isFull
   }
 

@@ -1,9 +1,10 @@
 import t from 'tap'
-import { logHeld, outboxFull } from '../../src/alerts/outbox-events.ts'
+import { logHeld, outboxFull, outboxSizeRecovered, walReleased } from '../../src/alerts/outbox-events.ts'
 import {
   reconcileFailing,
   reconcileGap,
   reconcileReadable,
+  reconcileRecovered,
   reconcileUnreadable,
   sourceSilentThough,
   webhookRestored,
@@ -11,11 +12,14 @@ import {
 } from '../../src/alerts/provider-events.ts'
 import {
   type Alert,
+  backlogCleared,
   backlogOld,
   deadDelivery,
   lowSpace,
   payloadOf,
+  sourceResumed,
   sourceSilent,
+  spaceRecovered,
   targetClosed,
   targetOpened,
 } from '../../src/alerts/relay-event.ts'
@@ -56,6 +60,9 @@ const alerts = {
   silent: sourceSilent('ultravox', 90 * 60_000, noon),
   backlog: backlogOld('crm', 15 * 60_000, noon),
   space: lowSpace(100 * 1024 ** 2 + 5, 256 * 1024 ** 2),
+  resumed: sourceResumed('ultravox'),
+  cleared: backlogCleared('crm'),
+  spaceRecovered: spaceRecovered(300 * 1024 ** 2),
 }
 const payload = (alert: Alert) => payloadOf(alert, noon, 1)
 const envelope = { at: '2026-01-15T12:00:00.000Z', count: 1 }
@@ -180,18 +187,39 @@ t.test('calls that cannot be read are told with the field and one of them', asyn
   })
 })
 
+const part = {
+  endpoint: 'GET /api/deleted_calls',
+  since: noon,
+  at: noon + 60_000,
+  failures: 3,
+  message: 'GET /api/deleted_calls: the API key may not do this (403)',
+}
+
+t.test('a part of the API that fails is named with its own cause, and with what does not happen', async (t) => {
+  t.match(payload(reconcileFailing('ultravox', [part])), {
+    message:
+      'Source "ultravox": GET /api/deleted_calls has failed 3 times since 2026-01-15T12:00:00.000Z, so events lost with ' +
+      'deleted calls are not reported: GET /api/deleted_calls: the API key may not do this (403)',
+    reconcile: {
+      source: 'ultravox',
+      endpoints: [{ endpoint: 'GET /api/deleted_calls', since: '2026-01-15T12:00:00.000Z', failures: 3 }],
+    },
+  })
+})
+
 t.test('there is an alert for each of the names that a route may have', async (t) => {
   const url = 'https://relay.example.com/webhooks/ultravox'
-  const kinds = ['missing', 'moved', 'unhealthy', 'events', 'secrets'] as const
+  const kinds = ['missing', 'moved', 'unhealthy', 'events', 'secrets', 'agent'] as const
   const provider = [
     reconcileGap('ultravox', { count: 2, events: missed }),
-    reconcileFailing('ultravox', 'GET /api/calls: the API key was refused (401)'),
+    reconcileFailing('ultravox', [part]),
+    reconcileRecovered('ultravox'),
     reconcileUnreadable('ultravox', unreadable),
     reconcileReadable('ultravox'),
     ...kinds.map((kind) => webhookTrouble('ultravox', url, { kind, message: 'Something is wrong.' })),
     webhookRestored('ultravox', url),
   ]
-  const outbox = [outboxFull(1, 1), logHeld(1, '/relay.db')]
+  const outbox = [outboxFull(1, 1), logHeld(1, '/relay.db'), outboxSizeRecovered(), walReleased()]
   t.strictSame(
     [...Object.values(alerts), ...provider, ...outbox].map(({ event }) => event).sort(),
     [...RELAY_EVENTS].sort(),

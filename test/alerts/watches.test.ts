@@ -11,7 +11,9 @@ const HOUR = 60 * MINUTE
 function silence(limits: Record<string, number>) {
   const time = new HandSchedule()
   const raised: string[] = []
+  const recovered: Alert[] = []
   const watch = watchSilence({
+    recovered: (alert) => recovered.push(alert),
     clock: time.clock,
     stopwatch: time.stopwatch,
     raise: ({ subject, facts }) => raised.push(`${subject} ${(facts.source as { lastEventAt: string }).lastEventAt}`),
@@ -21,7 +23,7 @@ function silence(limits: Record<string, number>) {
     await time.pass(ms)
     await watch.check()
   }
-  return { time, raised, watch, look }
+  return { time, raised, recovered, watch, look }
 }
 
 t.test('a source is told of once when nothing has come since the start for too long', async (t) => {
@@ -35,9 +37,10 @@ t.test('a source is told of once when nothing has come since the start for too l
 })
 
 t.test('a genuine event ends the silence, and the next one is told of again', async (t) => {
-  const { raised, watch, look } = silence({ ultravox: HOUR })
+  const { raised, recovered, watch, look } = silence({ ultravox: HOUR })
   await look(HOUR - 1)
   watch.heard('ultravox')
+  t.match(recovered, [{ event: 'relay.source.resumed', subject: 'ultravox' }])
   watch.heard('unwatched')
   await look(HOUR - 1)
   t.same(raised, [], 'counted from the last event')
@@ -63,8 +66,10 @@ t.test('a clock that is moved by an hour, either way, neither makes a silence no
 function backlog() {
   const time = new HandSchedule()
   const raised: Alert[] = []
+  const recovered: Alert[] = []
   const dueAt: Record<string, number | null> = { crm: null, ops: null }
   const watch = watchBacklog({
+    recovered: (alert) => recovered.push(alert),
     targets: ['crm', 'ops'],
     alertAfterMs: 15 * MINUTE,
     outbox: {
@@ -80,23 +85,27 @@ function backlog() {
     await time.pass(ms)
     await watch.check()
   }
-  return { time, raised, dueAt, look }
+  return { time, raised, recovered, dueAt, look }
 }
 
 t.test(
   'a target whose oldest due delivery waits too long is told of once, and again after it was not so',
   async (t) => {
-    const { time, raised, dueAt, look } = backlog()
+    const { time, raised, recovered, dueAt, look } = backlog()
     dueAt.crm = time.clock.now()
     await look(15 * MINUTE)
     await look(MINUTE)
     t.same(raised, [], 'seen once, it may be about to go')
     await look(MINUTE)
     t.match(raised, [{ event: 'relay.backlog.old', subject: 'crm' }])
+    recovered.length = 0
     await look(MINUTE)
     t.equal(raised.length, 1, 'once')
+    t.notOk(recovered.some(({ subject }) => subject === 'crm'))
     dueAt.crm = time.clock.now()
     await look(MINUTE)
+    t.match(recovered.at(0), { event: 'relay.backlog.cleared' })
+    t.ok(recovered.some(({ subject }) => subject === 'crm'))
     await look(15 * MINUTE)
     await look(MINUTE)
     t.equal(raised.length, 2)

@@ -169,11 +169,21 @@ t.test(
   async (t) => {
     const webhook = { url: 'https://relay.example.com/webhooks/ultravox', source: 'ultravox' }
     const { api, config, delivered, alerts } = await surroundings(t, {}, { webhook })
-    api.misbehave({ kind: 'answer', status: 403 }, { times: 1_000, when: ({ path }) => path === '/api/deleted_calls' })
+    let works = false
+    const when = ({ path }: { path: string }) => !works && path === '/api/deleted_calls'
+    api.misbehave({ kind: 'answer', status: 403 }, { times: 1_000, when })
     const relay = await startRelay(t, config)
     await eventually(() => relay.log.some(({ msg }) => msg === 'Ultravox could not be asked'), 'it fails')
+    t.notOk(alerts().some(({ event }) => event === 'relay.reconcile.failing'), 'once is no news')
     liveThrough(api, 'later')
     await eventually(() => delivered().length === 4, 'what has happened since is fetched')
     await eventually(() => alerts().some(({ event }) => event === 'relay.webhook.missing'), 'the webhook is looked at')
+    const of = (name: string) => alerts().filter(({ event }) => event === name)
+    await eventually(() => of('relay.reconcile.failing').length > 0, 'it is told of')
+    t.match(of('relay.reconcile.failing'), [{ reconcile: { endpoints: [{ endpoint: 'GET /api/deleted_calls' }] } }])
+    t.notMatch(of('relay.reconcile.failing')[0]!.message, 'GET /api/calls')
+    t.match(of('relay.reconcile.failing')[0]!.message, /events lost with deleted calls are not reported: .*\(403\)/)
+    works = true
+    await eventually(() => of('relay.reconcile.recovered').length === 1, 'it is told that it works')
   },
 )

@@ -90,6 +90,7 @@ t.test('events are recorded without long waits while many old ones are removed',
     clock: { now },
     stopwatch: () => performance.now(),
     raise: () => {},
+    recovered: () => {},
     log: {
       pruned({ events }) {
         removed = events

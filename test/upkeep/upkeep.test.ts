@@ -22,6 +22,7 @@ const nothing: Pruned = { events: 0, rejections: 0, keys: 0, more: false, excess
 function retention(steps: (Pruned | Error)[], took = 5, given: Partial<RetentionPolicy> = {}) {
   const time = new HandSchedule()
   const raised: Alert[] = []
+  const recovered: string[] = []
   const logged: unknown[] = []
   const calledAt: number[] = []
   const watch = watchRetention({
@@ -38,6 +39,7 @@ function retention(steps: (Pruned | Error)[], took = 5, given: Partial<Retention
     // Read before and after each step.
     stopwatch: () => calledAt.length * took,
     raise: (alert) => raised.push(alert),
+    recovered: (alert) => recovered.push(alert.event),
     log: { pruned: (removed) => logged.push(removed), full: (...args) => logged.push(args) },
   })
   return { time, watch, raised, logged, calledAt }
@@ -92,19 +94,23 @@ t.test('an outbox that cannot be kept to its size is told of once, until it can'
 
 t.test('a log that is held back for longer than a backup takes is told of once', async (t) => {
   const raised: Alert[] = []
+  const recovered: string[] = []
   let bytes = 100 * 1024 ** 2
   const watch = watchHeldLog({
     store: { heldLogBytes: async () => bytes },
     path: '/var/lib/relay.db',
     raise: (alert) => raised.push(alert),
+    recovered: (alert) => recovered.push(alert.event),
   })
   await watch.check()
   t.same(raised, [])
   await watch.check()
   await watch.check()
   t.match(raised, [{ event: 'relay.outbox.wal_pinned', message: /grown to 100mb: .*fuser -v \/var\/lib\/relay\.db/ }])
+  t.same(recovered, [])
   bytes = 0
   await watch.check()
+  t.same(recovered, ['relay.outbox.wal_released'])
   bytes = 64 * 1024 ** 2
   await watch.check()
   await watch.check()
@@ -150,17 +156,24 @@ t.test('below the reserve nothing is taken, until there is somewhat more than it
 t.test('low space is told of once until there is enough again', async (t) => {
   const raised: Alert[] = []
   const { disk, of } = reserve()
-  const watch = of.watch(500, (alert) => raised.push(alert))
+  const recovered: string[] = []
+  const watch = of.watch(
+    500,
+    (alert) => raised.push(alert),
+    (alert) => recovered.push(alert.event),
+  )
   for (const free of [500, 499, 498]) {
     disk.free = free
     await watch.check()
   }
   t.match(raised, [{ event: 'relay.outbox.low_space', facts: { outbox: { freeBytes: 499, reserveBytes: 500 } } }])
+  t.same(recovered, ['relay.outbox.space_recovered'], 'only before it was low')
   for (const free of [600, 0]) {
     disk.free = free
     await watch.check()
   }
   t.equal(raised.length, 2)
+  t.equal(recovered.length, 2)
 })
 
 t.test('a reserve of nothing is never in the way', async (t) => {

@@ -70,6 +70,8 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
         return leases.giveBack(call.args[0].target, call.args[0].deliveryId)
       case 'targetStates':
         return store.targetStates()
+      case 'newestEvents':
+        return store.newestEvents(...call.args)
       case 'oldestDueAt':
         return store.oldestDueAt(...call.args)
       case 'tally':

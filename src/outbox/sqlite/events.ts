@@ -1,12 +1,13 @@
 import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
 import { bodyHash, type NewEvent } from '../../domain/event.ts'
-import type { Recorded } from '../outbox.ts'
+import type { NewestEvent, Recorded } from '../outbox.ts'
 import { type CallOrder, callKey } from './call-order.ts'
 
 export interface EventStore {
   /** `ready`: the new deliveries that may go at once. `dueAt`: for an event that is recorded long after it came. */
   record(event: NewEvent, deliveries: readonly NewDelivery[], dueAt?: number): RecordedEvent
+  newestEvents(source: string, names: readonly string[], limit: number): NewestEvent[]
 }
 
 export interface RecordedEvent extends Omit<Recorded, 'leased'> {
@@ -45,6 +46,15 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     return ready
   }
 
+  // by events_by_source
+  const selectNewest = database.prepare(`
+    select e.event, coalesce(b.body, x'') as body
+    from events e
+    left join event_bodies b on b.event_seq = e.event_seq
+    where e.source = @source and e.event in (select value from json_each(@names))
+    order by e.received_at desc, e.event_seq desc
+    limit @limit`)
+
   return {
     record(event, deliveries, dueAt = event.receivedAt) {
       const { callId, body } = event
@@ -74,6 +84,9 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       deliver(eventSeq, callId, added, dueAt)
       // Not handed over as leased: what the lane would send has to be read from the event on record.
       return { eventId, duplicate: true, targets: added.map(({ target }) => target), ready: [] }
+    },
+    newestEvents(source, names, limit) {
+      return (selectNewest.all({ source, names: JSON.stringify(names), limit }) as NewestEvent[]).reverse()
     },
   }
 }

@@ -5,7 +5,17 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/de
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
-import type { Claim, DaemonState, OpenBreaker, Outbox, Recorded, Rejection, Tally, TargetState } from '../outbox.ts'
+import type {
+  Claim,
+  DaemonState,
+  NewestEvent,
+  OpenBreaker,
+  Outbox,
+  Recorded,
+  Rejection,
+  Tally,
+  TargetState,
+} from '../outbox.ts'
 import type {
   AwaitedCall,
   Coverage,
@@ -160,6 +170,10 @@ export class SqliteOutbox implements Outbox {
 
   saveDaemon(state: DaemonState): Promise<void> {
     return this.#call({ method: 'saveDaemon', args: [state] })
+  }
+
+  newestEvents(source: string, names: readonly string[], limit: number): Promise<NewestEvent[]> {
+    return this.#call({ method: 'newestEvents', args: [source, names, limit] })
   }
 
   saveSecretUse(source: string, fingerprint: string, at: number): Promise<void> {
