@@ -2,12 +2,14 @@ import { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
+import type { Secret } from '../domain/secret.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import type { Webhook } from '../ultravox/client.ts'
-import { shownUrl, withoutQueries } from '../ultravox/shown-url.ts'
+import { shownUrl } from '../ultravox/shown-url.ts'
 import { webhooksInPlace } from '../ultravox/webhook-difference.ts'
+import { byTime, withSafeFailures } from '../ultravox/webhook-failures.ts'
 import { configOption } from './config-file.ts'
-import { ago, iso } from './instant.ts'
+import { ago, isoOrNull } from './instant.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { accountOption } from './provider-client.ts'
 import { cell } from './table.ts'
@@ -37,8 +39,11 @@ function listCommand(): Command {
       withAccount(options, 'not needed', async ({ config, client, configured }) => {
         const registered = await client.listWebhooks()
         const candidates = configured === null ? [] : webhooksInPlace(configured.wanted, registered)
-        const ours = fingerprintsOf(config)
-        const listed = registered.map((webhook) => listedWebhook(webhook, candidates.includes(webhook), ours))
+        const secrets = secretsOf(config)
+        const ours = secrets.map(secretFingerprint)
+        const listed = registered.map((webhook) =>
+          listedWebhook(withSafeFailures(webhook, secrets), candidates.includes(webhook), ours),
+        )
         const text = listed.length === 0 ? '' : tableOf(listed, systemClock.now())
         print(options.json, { webhooks: listed.map(documentOf) }, text)
         if (listed.length === 0) note('no webhooks')
@@ -55,9 +60,7 @@ function listedWebhook(webhook: Webhook, configured: boolean, ours: readonly str
     configured,
     url: shownUrl(webhook.url),
     secrets: fingerprints.map((fingerprint) => ({ fingerprint, ours: ours.includes(fingerprint) })),
-    failures: webhook.recentFailures
-      .toSorted((a, b) => a.at - b.at)
-      .map(({ at, failure }) => ({ at, failure: withoutQueries(failure) })),
+    failures: byTime(webhook),
   }
 }
 
@@ -72,8 +75,8 @@ function documentOf({
   failures,
   created,
 }: ListedWebhook) {
-  const recentFailures = failures.map(({ at, failure }) => ({ at: iso(at), failure }))
-  return { webhookId, configured, url, agentId, events, status, secrets, recentFailures, created: iso(created) }
+  const recentFailures = failures.map(({ at, failure }) => ({ at: isoOrNull(at), failure }))
+  return { webhookId, configured, url, agentId, events, status, secrets, recentFailures, created: isoOrNull(created) }
 }
 
 function tableOf(webhooks: readonly ListedWebhook[], now: number): string {
@@ -89,7 +92,10 @@ function tableOf(webhooks: readonly ListedWebhook[], now: number): string {
         LIFECYCLE_EVENTS.every((event) => each.events.includes(event)) ? 'all' : each.events.join(','),
         cell(each.status, each.status === 'normal' ? 'green' : 'red'),
         secretsInWords(each),
-        last === undefined ? '' : `${each.failures.length}, ${ago(last.at, now)}: ${last.failure}`,
+        last === undefined
+          ? ''
+          : [`${each.failures.length}`, ago(last.at, now)].filter((part) => part !== '').join(', ') +
+            `: ${last.failure}`,
       ]
     }),
   )
@@ -98,13 +104,13 @@ function tableOf(webhooks: readonly ListedWebhook[], now: number): string {
 /** `2, ours 1a2b3c4d`: which of them the relay has. */
 function secretsInWords({ secrets }: ListedWebhook): string {
   const ours = secrets.filter((secret) => secret.ours).map(({ fingerprint }) => fingerprint)
+  if (secrets.length === 0) return 'not shown'
   return `${secrets.length}, ${ours.length === 0 ? 'none ours' : `ours ${ours.join(' ')}`}`
 }
 
 /** Of all the secrets that can be had here. */
-function fingerprintsOf({ sources }: Config): string[] {
+function secretsOf({ sources }: Config): Secret[] {
   return Object.values(sources)
     .flatMap((source) => (source.scheme === 'none' ? [] : source.secrets))
     .filter(({ isMissing }) => !isMissing)
-    .map(secretFingerprint)
 }

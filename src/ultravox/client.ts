@@ -17,6 +17,7 @@ import {
   wholly,
 } from './shapes.ts'
 import { type NewWebhook, webhookBody } from './webhook-body.ts'
+import { withSafeFailures } from './webhook-failures.ts'
 
 export type { NewWebhook, Page, Recording, Unreadable }
 
@@ -123,7 +124,7 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
     async listWebhooks(signal) {
       const webhooks = await allOf(pagesOf(requests, { name: at('/api/webhooks'), query: '' }, wholly(WEBHOOK), signal))
       // Its text has the secrets in it.
-      return webhooks.map(({ raw: _, ...webhook }) => webhook)
+      return webhooks.map(({ raw: _, ...webhook }) => withSafeFailures(webhook, [options.apiKey]))
     },
     async createWebhook(webhook, signal) {
       const name = at('/api/webhooks')

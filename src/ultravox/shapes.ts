@@ -126,23 +126,38 @@ function readFields<S extends typeof LIFE>(
 /** No field of a message is promised. */
 export const MESSAGE = z.object({ role: optional(z.string()), text: optional(z.string()) })
 
+/** A list that may be null, absent or something else, without those items that cannot be read. */
+const lenientList = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item.nullable().catch(null as never))
+    .catch([])
+    .transform((items) => items.filter((each) => each !== null))
+
+/** `at`: null where its time cannot be read. */
+const webhookFailure = z
+  .object({ timestamp: instant.nullish().catch(null), failure: z.string().nullish().catch(null) })
+  .transform(({ timestamp, failure }) => ({ at: timestamp ?? null, failure: failure ?? 'no reason given' }))
+
+/**
+ * Only the id and the URL are needed to know a webhook by. What is null, absent or unreadable of the rest is empty,
+ * and a status that is missing is `unknown`: one odd field must not keep a webhook from being listed or changed.
+ */
 export const WEBHOOK = z.object({
   webhookId: z.string().min(1),
   agentId: optional(z.string()),
-  created: instant,
-  url: z.string(),
-  secrets: z
-    .array(z.string().transform((text) => new Secret(text)))
+  created: instant
     .nullish()
-    .transform((secrets) => secrets ?? []),
-  events: z.array(z.string()),
-  status: z.string(),
-  lastStatusChange: optional(instant),
-  recentFailures: z.array(
-    z
-      .object({ timestamp: instant, failure: z.string() })
-      .transform(({ timestamp, failure }) => ({ at: timestamp, failure })),
-  ),
+    .catch(null)
+    .transform((created) => created ?? null),
+  url: z.string(),
+  secrets: lenientList(z.string().transform((text) => new Secret(text))),
+  events: lenientList(z.string()),
+  status: z.string().min(1).catch('unknown'),
+  lastStatusChange: instant
+    .nullish()
+    .catch(null)
+    .transform((changed) => changed ?? null),
+  recentFailures: lenientList(webhookFailure),
 })
 
 /** A count, which some gateways write as text. What is neither is as if it were not there. */

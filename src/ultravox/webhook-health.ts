@@ -1,21 +1,46 @@
 import { iso } from '../domain/iso.ts'
 import type { WebhookProblem } from '../outbox/reconciliation.ts'
 import type { Webhook } from './client.ts'
-import { shownUrl, withoutQueries } from './shown-url.ts'
-import { sharedSecrets, type WantedWebhook, webhooksElsewhere, webhooksInPlace } from './webhook-difference.ts'
+import { shownUrl } from './shown-url.ts'
+import {
+  agentInWords,
+  hasUnknownSecrets,
+  type WantedWebhook,
+  webhooksElsewhere,
+  webhooksInPlace,
+  webhooksOfOtherAgents,
+} from './webhook-difference.ts'
+import { byTime, withSafeFailures } from './webhook-failures.ts'
 
 /** Characters of the provider's word for a failure that are told. */
 const TOLD = 200
+/** The one status that is known to be good; the provider may add others. */
+const HEALTHY = 'normal'
 
 /** What is wrong with the webhook at the provider, or with several to its URL; nothing where it is as it should be. */
 export function webhookProblems(wanted: WantedWebhook, registered: readonly Webhook[]): WebhookProblem[] {
   const inPlace = webhooksInPlace(wanted, registered)
+  const others = webhooksOfOtherAgents(wanted, registered)
+  if (inPlace.length === 0 && others.length > 0) return [otherAgent(wanted, others[0]!, 'change')]
   if (inPlace.length === 0) return [absence(wanted, webhooksElsewhere(wanted, registered))]
+  const wider = wanted.agentId === null ? undefined : others.find(({ agentId }) => agentId === null)
   return [
-    ...inPlace.filter(({ status }) => status === 'unhealthy').map(unhealthy),
+    ...inPlace
+      .filter(({ status }) => status !== HEALTHY)
+      .map((webhook) => unhealthy(withSafeFailures(webhook, wanted.secrets))),
     ...absentEvents(wanted, inPlace),
-    ...inPlace.filter((webhook) => sharedSecrets(wanted, webhook).length === 0).map(unknownSecrets),
+    ...inPlace.filter((webhook) => hasUnknownSecrets(wanted, webhook)).map(unknownSecrets),
+    ...(wider === undefined ? [] : [otherAgent(wanted, wider, 'delete')]),
   ]
+}
+
+/** `remedy`: what makes it right, to limit or widen the other webhook, or to delete it beside the right one. */
+function otherAgent(wanted: WantedWebhook, { webhookId, url, agentId }: Webhook, remedy: 'change' | 'delete') {
+  const what = `The webhook ${webhookId} to ${shownUrl(url)} is for ${agentInWords(agentId)}`
+  const command = remedy === 'change' ? `webhooks ensure --id ${webhookId}` : `webhooks delete ${webhookId}`
+  const message = `${what}, and ultravox.webhook wants only ${agentInWords(wanted.agentId)}: run ultravox-relay ${command}.`
+  const right = wanted.agentId === null ? message.replace(' wants only ', ' wants ') : message
+  return { kind: 'agent', message: right } as const
 }
 
 function absence({ url }: WantedWebhook, elsewhere: readonly Webhook[]): WebhookProblem {
@@ -27,12 +52,17 @@ function absence({ url }: WantedWebhook, elsewhere: readonly Webhook[]): Webhook
   return { kind: 'moved', message: `${none}. Signed with a secret of its source is ${others}. ${how}` }
 }
 
-function unhealthy({ webhookId, url, recentFailures }: Webhook): WebhookProblem {
-  // In which order they are listed is not documented.
-  const last = recentFailures.toSorted((a, b) => a.at - b.at).at(-1)
-  const why =
-    last === undefined ? '' : `; its last failure at ${iso(last.at)}: ${withoutQueries(last.failure).slice(0, TOLD)}`
-  return { kind: 'unhealthy', message: `Ultravox calls the webhook ${webhookId} to ${shownUrl(url)} unhealthy${why}` }
+function unhealthy(webhook: Webhook): WebhookProblem {
+  const { webhookId, url, status } = webhook
+  const last = byTime(webhook).at(-1)
+  const when = last?.at == null ? '' : ` at ${iso(last.at)}`
+  const why = last === undefined ? '' : `; its last failure${when}: ${last.failure.slice(0, TOLD)}`
+  const webhookName = `the webhook ${webhookId} to ${shownUrl(url)}`
+  const state =
+    status === 'unhealthy'
+      ? `Ultravox calls ${webhookName} unhealthy`
+      : `Ultravox gives ${webhookName} the status ${JSON.stringify(status.slice(0, TOLD))}, which is not known to be healthy`
+  return { kind: 'unhealthy', message: `${state}${why}` }
 }
 
 /** An event needs only one of the webhooks. */

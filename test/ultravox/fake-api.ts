@@ -139,7 +139,7 @@ function answerOfCalls({ calls, page }: Account, url: URL, id?: string, part?: s
 function answerOfWebhooks({ webhooks, page }: Account, request: FakeRequest, url: URL, id?: string): FakeAnswer {
   if (id === undefined) {
     if (request.method === 'POST')
-      return { status: 201, body: JSON.stringify(webhooks.create(JSON.parse(request.body))) }
+      return { status: 201, body: JSON.stringify(webhooks.shown(webhooks.create(JSON.parse(request.body)))) }
     return { status: 200, body: pageOf(webhooks.entries(), url, page).text }
   }
   const webhook = webhooks.get(id)
@@ -149,5 +149,5 @@ function answerOfWebhooks({ webhooks, page }: Account, request: FakeRequest, url
     return { status: 204 }
   }
   if (request.method === 'PATCH') webhooks.patch(id, JSON.parse(request.body))
-  return { status: 200, body: JSON.stringify(webhook) }
+  return { status: 200, body: JSON.stringify(webhooks.shown(webhook)) }
 }

@@ -39,6 +39,10 @@ interface Announcement {
 export class FakeWebhooks {
   readonly #webhooks = new Map<string, FakeWebhook>()
   readonly #clock: Clock
+  /** How a webhook is shown in answers, where that is not as it is. */
+  shown: (webhook: FakeWebhook) => object = (webhook) => webhook
+  /** What becomes of a secret that is registered. */
+  kept: (secret: string) => string = (secret) => secret
   #waiting: Announcement[] = []
   #created = 0
 
@@ -77,7 +81,7 @@ export class FakeWebhooks {
     const webhook = this.#webhooks.get(webhookId)!
     if (url !== undefined) webhook.url = url
     if (events !== undefined) webhook.events = events
-    if (secrets !== undefined) webhook.secrets = secrets
+    if (secrets !== undefined) webhook.secrets = secrets.map(this.kept)
     if (agentId !== undefined) webhook.agentId = agentId
     return webhook
   }
@@ -90,7 +94,7 @@ export class FakeWebhooks {
     return [...this.#webhooks.values()].map((webhook, sequence) => ({
       sequence,
       created: webhook.created,
-      text: JSON.stringify(webhook),
+      text: JSON.stringify(this.shown(webhook)),
     }))
   }
 

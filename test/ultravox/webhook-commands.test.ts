@@ -217,3 +217,135 @@ t.test('what is not configured, or cannot be had, is said with what to write', a
   t.match(await run('webhooks rotate-secret --yes'), { code: 2, stderr: /write secretsFile: \.\/ultravox\.secrets/ })
   t.same(changes(), [])
 })
+
+const AGENT = '7f3a1c52-0d44-4b50-8888-8dd25736052a'
+
+t.test('a webhook to the same URL for other agents is neither passed over nor doubled', async (t) => {
+  const { api, run, json, registered, changes } = await webhookRelay(t, {
+    secrets: ['ours'],
+    webhook: { agentId: AGENT },
+  })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  for (const more of ['--yes', '--dry-run']) {
+    t.match(await run(`webhooks ensure ${more}`), {
+      code: 2,
+      stderr: new RegExp(
+        `webhook ${webhookId} is for the calls of all agents; ultravox.webhook wants the calls of agent ${AGENT}\nto change it: +ultravox-relay webhooks ensure --id ${webhookId}\n`,
+      ),
+    })
+  }
+  t.match((await run('doctor')).stdout, new RegExp(`problem +ultravox +The webhook ${webhookId} .* is for the calls of all`))
+  t.same(changes(), [])
+
+  // Both: the one that is wanted, and the one whose calls keep coming.
+  t.match(await run('webhooks ensure --create --yes'), { code: 0, stdout: /is created/ })
+  const own = registered().find((each) => each.agentId === AGENT)
+  const nothing = await run('webhooks ensure --yes')
+  t.match(nothing, { code: 1, stderr: new RegExp(`keep coming.*webhooks delete ${webhookId}`) })
+  t.notMatch(nothing.stdout, 'nothing to do')
+  t.match(await json('webhooks ensure'), { action: 'none', alsoToUrl: [{ webhookId, agentId: null }] })
+  t.match((await run('doctor')).stdout, new RegExp(`webhooks delete ${webhookId}`))
+  api.webhooks.delete(own.webhookId)
+
+  t.match(await run('webhooks ensure --yes --id', webhookId), {
+    code: 0,
+    stdout: new RegExp(`- {3}agent all\n\\+ {3}agent ${AGENT}\n`),
+  })
+  t.match(registered(), [{ webhookId, agentId: AGENT }])
+  t.same(JSON.parse(api.requests.at(-1)!.body), { agentId: AGENT })
+  t.match(await run('webhooks ensure'), { code: 0, stdout: /nothing to do/ })
+})
+
+t.test('the other way round: a webhook for one agent is widened with its id', async (t) => {
+  const { api, run, registered } = await webhookRelay(t, { secrets: ['ours'] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'], agentId: AGENT })
+  t.match(await run('webhooks ensure --yes'), { code: 2, stderr: /wants the calls of all agents\nto change it/ })
+  t.match(await run('webhooks ensure --yes --id', webhookId), { code: 0 })
+  t.match(registered(), [{ webhookId, agentId: null }])
+})
+
+t.test('two that ensure at once leave one webhook, with their secrets', async (t) => {
+  const one = await webhookRelay(t, { secrets: ['shared'], ownProcesses: true })
+  const both = await Promise.all([one.run('webhooks ensure --yes'), one.run('webhooks ensure --yes')])
+  t.same(
+    both.map(({ code }) => code),
+    [0, 0],
+    both.map(({ stderr }) => stderr).join(),
+  )
+  t.equal(one.registered().length, 1)
+})
+
+t.test('two on different machines, who both saw none, leave one', async (t) => {
+  const { api, run, registered, inFile } = await webhookRelay(t)
+  // The other one's creation comes between the look and ours, or between ours and the look after it.
+  for (const isFirst of [true, false]) {
+    const url = URL_WANTED.replace('https://relay', `https://RELAY`)
+    let posted = false
+    api.beforeAnswer(({ method }) => {
+      if (posted || method !== (isFirst ? 'POST' : 'GET') || (!isFirst && registered().length === 0)) return
+      posted = true
+      api.webhooks.create({ url: `${url}/`, events: EVENTS, secrets: ['theirs'] })
+    })
+    t.match(await run('webhooks ensure --yes'), { code: 0, stderr: /was created at the same time and is deleted/ })
+    t.equal(registered().length, 1)
+    t.match(registered()[0].secrets, isFirst ? ['theirs', ...inFile()] : inFile())
+    api.beforeAnswer(() => {})
+    api.webhooks.delete(registered()[0].webhookId)
+  }
+})
+
+t.test('a URL that Ultravox has normalised is the configured one', async (t) => {
+  const { api, run, changes } = await webhookRelay(t, {
+    secrets: ['ours'],
+    webhook: { url: 'https://relay.test/webhooks/ultravox/%7Ea' },
+  })
+  for (const url of ['https://RELAY.test:443/webhooks/ultravox/~a', 'https://relay.test/webhooks/ultravox/%7ea/']) {
+    const { webhookId } = api.webhooks.create({ url, events: EVENTS, secrets: ['ours'] })
+    const { code, stdout, stderr } = await run('webhooks ensure')
+    t.match({ code, stdout }, { code: 0, stdout: /nothing to do/ }, url)
+    t.equal(stderr.includes('a path that ends in / into sources.ultravox.path'), url.endsWith('/'))
+    api.webhooks.delete(webhookId)
+  }
+  t.same(changes(), [])
+})
+
+t.test('fields that are null, missing or unknown break no command, and an unknown status is not healthy', async (t) => {
+  const { api, run, json } = await webhookRelay(t, { secrets: ['ours'] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  const odd = { recentFailures: null, agentId: undefined, lastStatusChange: undefined, created: null, more: { x: 1 } }
+  api.webhooks.shown = (webhook) => ({ ...webhook, ...odd, status: 'paused' })
+  t.match(await run('webhooks ensure'), { code: 0, stdout: /nothing to do/ })
+  t.match((await json('webhooks list')).webhooks, [{ webhookId, recentFailures: [], created: null, status: 'paused' }])
+  t.match((await run('doctor')).stdout, /problem +ultravox +.* the status "paused", which is not known to be healthy/)
+  api.webhooks.shown = (webhook) => ({
+    ...webhook,
+    ...odd,
+    status: null,
+    events: null,
+    secrets: null,
+    recentFailures: [null, 'x', { timestamp: 'soon', failure: null }, { timestamp: 7 }],
+  })
+  t.match(await run('webhooks list'), { code: 0, stdout: /unknown +not shown +2: no reason given/ })
+  t.match((await run('doctor')).stdout, /is not registered for call\.started/)
+  // What it signs with is not known, and so is not said to be wrong.
+  t.notMatch((await run('doctor')).stdout, 'No secret of the webhook')
+  t.match((await json('webhooks ensure --yes')).changes.map((each: { field: string }) => each.field), ['event', 'event', 'event', 'event'])
+  t.notOk('secrets' in JSON.parse(api.requests.at(-1)!.body), 'secrets that are not shown are left alone')
+})
+
+t.test('what failures quote is masked, and says nothing to the terminal', async (t) => {
+  const secret = 'whsec_0123456789abcdefghij'
+  const { api, run } = await webhookRelay(t, { secrets: [secret] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: [secret] })
+  const failure = `POST https://me:pass@relay.test/in?key=hidden#x with ${secret} \u001b]0;x\u0007\u009b2J /in?key=hidden test-api-key-4f1b`
+  Object.assign(api.webhooks.get(webhookId)!, {
+    status: 'unhealthy',
+    recentFailures: [{ timestamp: '2026-01-01T00:00:00Z', failure }],
+  })
+  for (const line of ['webhooks list', 'webhooks list --json', 'doctor', 'doctor --json']) {
+    const { stdout } = await run(line)
+    t.match(stdout, 'POST https://relay.test/in?… with [secret]', line)
+    for (const each of ['hidden', 'me:pass', secret, 'test-api-key-4f1b']) t.notMatch(stdout, each, `${line}: ${each}`)
+    t.notMatch(stdout, /[\u001b\u009b\u0007]/, line)
+  }
+})

@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { systemClock } from '../../src/domain/clock.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { secretFingerprint } from '../../src/domain/secret-fingerprint.ts'
-import { type Finished, MAIN, writeConfig } from '../daemon/relay-process.ts'
+import { type Finished, MAIN, runRelay, writeConfig } from '../daemon/relay-process.ts'
 import { runCommand } from '../daemon/run-command.ts'
 import { scratch } from '../scratch.ts'
 import { API_KEY, createFakeApi } from './fake-api.ts'
@@ -22,10 +22,12 @@ export interface SetUp {
   /** Changes what is said of the source, and of the webhook. */
   readonly source?: object
   readonly webhook?: object | null
+  /** Whether commands run in processes of their own, so that several can wait side by side. */
+  readonly ownProcesses?: boolean
 }
 
 /** A provider, and a directory with the configuration of a relay that has its webhook there. */
-export async function webhookRelay(t: Test, { secrets, source = {}, webhook = {} }: SetUp = {}) {
+export async function webhookRelay(t: Test, { secrets, source = {}, webhook = {}, ownProcesses }: SetUp = {}) {
   const api = await createFakeApi(t, { clock: systemClock })
   const directory = scratch(t)
   const secretsFile = join(directory, 'ultravox.secrets')
@@ -46,7 +48,7 @@ export async function webhookRelay(t: Test, { secrets, source = {}, webhook = {}
   const outputs: string[] = []
   /** Runs a command to its end. No secret may ever be in what it says. */
   async function run(line: string, ...more: string[]): Promise<Finished> {
-    const finished = await runCommand([...line.split(' '), ...more], directory)
+    const finished = await (ownProcesses ? runRelay : runCommand)([...line.split(' '), ...more], directory)
     outputs.push(finished.stdout, finished.stderr)
     return finished
   }
