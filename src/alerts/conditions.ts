@@ -53,7 +53,8 @@ export function statementOf(event: string, facts: Readonly<Record<string, unknow
   return {
     condition: `${known.topic} ${subject ?? text(facts.reconcile, 'source') ?? ''}`,
     recovers: known.recovers,
-    words: [event, ...partsOf(facts.reconcile)].join(' '),
+    // About another URL, or other parts of the API, the same event says something else.
+    words: [event, text(facts.webhook, 'url') ?? '', ...partsOf(facts.reconcile)].join(' '),
   }
 }
 

@@ -158,3 +158,15 @@ t.test('a silence from before a restart ends with the first event, and no other 
   await alerts.stop()
   t.same(said(), ['source.silent', 'source.resumed'])
 })
+
+t.test('a problem of the webhook is said again when the configuration names another URL', async (t) => {
+  const { time, alerts, record } = setUp()
+  const missing = (url: string) => webhookTrouble('ultravox', url, { kind: 'missing', message: 'It is missing.' })
+  for (const url of ['https://relay.test/', 'https://relay.test/', 'https://other.test/']) {
+    alerts.report([missing(url)], webhookRestored('ultravox', url))
+    await time.pass(10 * MINUTE)
+  }
+  t.match(record, [{ facts: { webhook: { url: /relay/ } } }, { facts: { webhook: { url: /other/ } } }])
+  t.equal(record.length, 2)
+  await alerts.stop()
+})

@@ -122,4 +122,12 @@ t.test('a silent source and an old backlog are told of', async (t) => {
   t.match(told('relay.backlog.old'), { target: { name: 'stuck', alertAfterMs: 1_000, oldestDueAt: /Z$/ } })
   t.equal((await relay.end('SIGTERM')).code, 0)
   t.equal(ops.received.length, 2, 'each once')
+
+  // A restart repeats neither, and knows which of them the next event ends.
+  const again = await startRelay(t, config)
+  await send(`${again.origin}/webhooks/ultravox`, bodyOf('call.ended', 'after-the-restart'))
+  await eventually(() => told('relay.source.resumed') !== undefined, 'it is heard again')
+  const names = ops.received.map((each) => payloadOf(each).event)
+  const before = names.slice(0, names.indexOf('relay.source.resumed'))
+  t.same(before.sort(), ['relay.backlog.old', 'relay.source.silent'])
 })
