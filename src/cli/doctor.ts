@@ -9,7 +9,7 @@ import { clockCheck } from './doctor/clock.ts'
 import { daemonCheck } from './doctor/daemon.ts'
 import { fileChecks } from './doctor/files.ts'
 import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
-import { providerChecks, reconciliationResults } from './doctor/provider.ts'
+import { providerChecks, reconciliationResults, rotationResults } from './doctor/provider.ts'
 import { targetChecks } from './doctor/targets.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { type Style, styled } from './style.ts'
@@ -72,7 +72,7 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
   )
   const deliveries = facts.targets === null ? [] : deliveryResults(config, facts.targets, now)
   const reconciled = reconciliationResults(config, reportsOf(config, facts.provider), facts.running, now)
-  return [...results, ...facts.results, ...checked, ...deliveries, ...reconciled]
+  return [...results, ...facts.results, ...checked, ...deliveries, ...reconciled, ...rotationResults(config)]
 }
 
 function load(file: string) {

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { rotationProgress, type UnfinishedRotation } from '../config/rotation-state.ts'
 import { type Daemon, type ListedSource, listedSources, type Status } from '../documents/status.ts'
 import { type ListedTarget, listedTargets } from '../documents/targets.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
@@ -13,16 +14,25 @@ import { providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 
-export function statusText({ now, config, outbox, daemon, provider }: Status): string {
+export function statusText({ now, config, outbox, daemon, provider, rotations }: Status): string {
   return [
     daemonLines(daemon, now),
     outboxLine(config, outbox),
     ...providerLines(provider, now).map((line, index) => fact(index === 0 ? 'provider' : '', line)),
+    ...rotations.map((rotation) => fact('rotation', styled('yellow', rotationLine(rotation, now)))),
     '\n',
     sourceTable(listedSources(config, outbox), now),
     '\n',
     targetTable(listedTargets(config, outbox.targets), now),
   ].join('')
+}
+
+function rotationLine(rotation: UnfinishedRotation, now: number): string {
+  if ('problem' in rotation) return oneLine(rotation.problem)
+  const { webhookId, startedAt, which } = rotation
+  const progress = `secret of webhook ${webhookId} begun ${ago(startedAt, now)}, ${rotationProgress(rotation)}`
+  const command = `webhooks rotate-secret${which}`
+  return oneLine(`${progress}; to go on: ${command}; to go back: ${command} --abort`)
 }
 
 function daemonLines(daemon: Daemon, now: number): string {

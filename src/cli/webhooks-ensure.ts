@@ -81,7 +81,7 @@ export function ensureCommand(): Command {
         const configured = needConfigured(account)
         if (options.dryRun === true) return ensure(account, configured, options)
         // What one of two at once creates, the other must find.
-        const name = `ensure ${account.config.ultravox!.baseUrl} ${canonicalUrl(configured.wanted.url)}`
+        const name = `ensure ${canonicalUrl(configured.wanted.url)}`
         return withCommandLock(name, 'wait', () => ensure(account, configured, options))
       }),
     )

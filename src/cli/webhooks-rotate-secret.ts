@@ -1,13 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
+import { type RotationState, readRotation, rotationProgress } from '../config/rotation-state.ts'
+import { type Clock, systemClock, systemStopwatch } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import { sharedSecrets } from '../ultravox/webhook-difference.ts'
-import { configOption } from './config-file.ts'
+import { secretFingerprint } from '../domain/secret-fingerprint.ts'
+import { withCommandLock } from './command-lock.ts'
+import { configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { iso, parseDuration } from './instant.ts'
+import { overwriteLine } from './output.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 import { accountOption } from './provider-client.ts'
-import { abort, begun, type Rotated, type Rotation, rotate } from './rotation.ts'
-import { type RotationState, readRotation } from './rotation-state.ts'
+import { bringToRelay, secretUses } from './relay-secrets.ts'
+import { abort, begun, type RelaySide, type Rotated, type Rotation, rotate } from './rotation.ts'
 import {
   type Account,
   type ConfiguredWebhook,
@@ -22,8 +27,13 @@ interface Options extends ConsentOptions {
   readonly json?: boolean
   readonly id?: string
   readonly after?: number
+  readonly overlap: number
+  readonly despiteFailures?: boolean
   readonly abort?: boolean
 }
+
+/** Senders are behind a change by seconds. */
+const OVERLAP_MS = 10_000
 
 export function rotateSecretCommand(): Command {
   const command = new Command('rotate-secret')
@@ -35,8 +45,20 @@ export function rotateSecretCommand(): Command {
     .addOption(accountOption())
     .addOption(new Option('--id <id>', 'which webhook it is, where several may be meant'))
     .addOption(
-      new Option('--after <age>', 'go on after so long even if no event signed with the new secret has come').argParser(
-        parseDuration,
+      new Option(
+        '--after <age>',
+        'go on after so long even if no event signed with the new secret has come, or what failed may be sent again',
+      ).argParser(parseDuration),
+    )
+    .addOption(
+      new Option('--overlap <age>', "how long both secrets stay valid after each change, beyond the source's tolerance")
+        .argParser(parseDuration)
+        .default(OVERLAP_MS, '10s'),
+    )
+    .addOption(
+      new Option(
+        '--despite-failures',
+        'retire the old secret although webhooks were rejected since the new one was registered',
       ),
     )
     .addOption(new Option('--abort', 'go back to the old secret').conflicts('after'))
@@ -56,22 +78,83 @@ export function rotateSecretCommand(): Command {
 async function rotateSecret(account: Account, options: Options): Promise<void> {
   const configured = needConfigured(account)
   const secretsFile = needSecretsFile(configured)
-  const rotation = { account, configured, secretsFile, afterMs: options.after ?? null }
-  const underway = readRotation(secretsFile)
-  if (options.abort === true) return abortRotation(rotation, underway, options)
-  const state = underway ?? (await beginning(rotation, options.id))
+  await withCommandLock(`rotate-secret ${secretsFile}`, 'refuse', async () => {
+    const rotation = rotationOf(account, configured, secretsFile, options)
+    const underway = readRotation(secretsFile)
+    try {
+      if (options.abort === true) await abortRotation(rotation, underway, options)
+      else await runRotation(account, configured, rotation, underway, options)
+    } catch (error) {
+      if (!account.signal.aborted) throw error
+      rotation.progress('')
+      note('interrupted: both secrets are good meanwhile; run rotate-secret again to go on, or with --abort to go back')
+      process.exitCode = 1
+    }
+  })
+}
+
+async function runRotation(
+  account: Account,
+  configured: ConfiguredWebhook,
+  rotation: Rotation,
+  underway: RotationState | null,
+  options: Options,
+): Promise<void> {
+  const state = underway ?? (await beginning(account, configured, options.id))
   if (!(await agreed(wouldRotate(state, underway !== null), state, options))) return
   const rotated = await rotate(rotation, state)
-  if (rotated === null) {
-    process.exitCode = 1
-    return
-  }
   tellLeftOvers(rotated, configured)
   print(
     options.json,
     { rotated: true, ...rotated },
     `webhook ${rotated.webhookId} is signed with ${rotated.newSecret} only\n`,
   )
+}
+
+function rotationOf(
+  { config, client, signal }: Account,
+  { sourceName, source }: ConfiguredWebhook,
+  secretsFile: string,
+  options: Options,
+): Rotation {
+  const relay: RelaySide = {
+    bring: (isRight) => bringToRelay(config, sourceName, isRight),
+    uses: () => secretUses(config, sourceName),
+    configured() {
+      const now = loadWithoutSecrets(config.file).config.sources[sourceName]
+      const secrets = now?.scheme === 'ultravox' ? now.secrets : []
+      return secrets.filter(({ isMissing }) => !isMissing).map(secretFingerprint)
+    },
+  }
+  return {
+    client,
+    relay,
+    secretsFile,
+    outboxPath: config.outbox.path,
+    toleranceMs: source.toleranceMs,
+    overlapMs: options.overlap,
+    afterMs: options.after ?? null,
+    despiteFailures: options.despiteFailures === true,
+    clock: commandClock(),
+    pause: (ms) => sleep(ms, undefined, { signal }),
+    tell: note,
+    progress: progressLine(),
+  }
+}
+
+/** The time of the command's start and how long it has run: a clock that is moved meanwhile shortens no wait. */
+function commandClock(): Clock {
+  const [startedAt, start] = [systemClock.now(), systemStopwatch()]
+  return { now: () => Math.floor(startedAt + systemStopwatch() - start) }
+}
+
+/** One line that changes, on a terminal; nothing elsewhere. */
+function progressLine(): (text: string) => void {
+  let shown = ''
+  return (text) => {
+    if (text !== shown) overwriteLine(text)
+    shown = text
+  }
 }
 
 async function abortRotation(rotation: Rotation, state: RotationState | null, options: Options): Promise<void> {
@@ -83,11 +166,12 @@ async function abortRotation(rotation: Rotation, state: RotationState | null, op
 }
 
 async function beginning(
-  { account, configured: { wanted } }: Rotation,
+  { client }: Account,
+  { wanted }: ConfiguredWebhook,
   id: string | undefined,
 ): Promise<RotationState> {
-  const webhook = chosenOrConfigured(wanted, await account.client.listWebhooks(), id)
-  if (webhook !== null) return begun(webhook, sharedSecrets(wanted, webhook))
+  const webhook = chosenOrConfigured(wanted, await client.listWebhooks(), id)
+  if (webhook !== null) return begun(webhook, wanted.secrets.map(secretFingerprint), systemClock)
   throw new RelayError('not_found', 'the configured webhook is not there at Ultravox: make it by webhooks ensure')
 }
 
@@ -99,11 +183,13 @@ async function agreed(would: string, { webhookId }: RotationState, options: Opti
   return false
 }
 
-function wouldRotate({ webhookId, oldSecrets, newSecret, startedAt, registeredAt }: RotationState, underway: boolean) {
-  const old = oldSecrets.join(' ') || 'none of ours'
+function wouldRotate(state: RotationState, underway: boolean): string {
+  const { webhookId, oldSecrets, newSecret, startedAt, registeredAt } = state
+  const old = oldSecrets.join(' ')
   if (!underway) return `webhook ${webhookId}: a new secret takes the place of ${old}`
   const stand = registeredAt === null ? 'not yet registered' : `registered since ${iso(registeredAt)}`
-  return `webhook ${webhookId}: the rotation begun at ${iso(startedAt)} goes on: ${newSecret} (${stand}) takes the place of ${old}`
+  const progress = state.retiredAt === null ? stand : rotationProgress(state)
+  return `webhook ${webhookId}: the rotation begun at ${iso(startedAt)} goes on: ${newSecret} (${progress}) takes the place of ${old}`
 }
 
 function tellLeftOvers({ leftInConfig, usedElsewhere }: Rotated, { sourceName }: ConfiguredWebhook): void {

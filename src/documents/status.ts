@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { type UnfinishedRotation, unfinishedRotations } from '../config/rotation-state.ts'
 import type { OutboxOperator, OutboxStatus, ProviderReport, SourceActivity } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
 import { iso, isoOrNull } from './instants.ts'
@@ -11,6 +12,7 @@ export interface Status {
   readonly outbox: OutboxStatus
   readonly daemon: Daemon
   readonly provider: readonly ProviderReport[]
+  readonly rotations: readonly UnfinishedRotation[]
 }
 
 export type Daemon = Awaited<ReturnType<OutboxOperator['daemon']>>
@@ -27,6 +29,7 @@ export async function statusOf(config: Config, operator: StatusReader, now: numb
     outbox: await operator.status(now),
     daemon: await operator.daemon(),
     provider: reportsOf(config, await operator.provider()),
+    rotations: unfinishedRotations(config),
   }
 }
 
@@ -37,7 +40,7 @@ function daemonDocument({ answeredReload, ...daemon }: NonNullable<Daemon>): obj
 export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider'>
 
 /** Everything, for scripts: instants in ISO. */
-export function statusDocument({ now, config, outbox, daemon, provider }: Status): object {
+export function statusDocument({ now, config, outbox, daemon, provider, rotations }: Status): object {
   return {
     at: iso(now),
     version: VERSION,
@@ -52,6 +55,19 @@ export function statusDocument({ now, config, outbox, daemon, provider }: Status
     sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
     targets: listedTargets(config, outbox.targets).map(targetDocument),
     provider: provider.map(providerDocument),
+    rotations: rotations.map(rotationDocument),
+  }
+}
+
+function rotationDocument({ which: _, ...rotation }: UnfinishedRotation): object {
+  if ('problem' in rotation) return rotation
+  const { startedAt, registeredAt, retiredAt, unregisteredAt, ...rest } = rotation
+  return {
+    ...rest,
+    startedAt: iso(startedAt),
+    registeredAt: isoOrNull(registeredAt),
+    retiredAt: isoOrNull(retiredAt),
+    unregisteredAt: isoOrNull(unregisteredAt),
   }
 }
 

@@ -195,11 +195,7 @@ export class ProviderWatch {
     if (known.length > 0 && unreadable.length === 0) news.readable()
     this.#state = { ...this.#state, unreadable }
     const [calls, deleted] = lists.map(({ failure }) => failure)
-    const failures = [
-      ...failuresAt(CALLS, calls),
-      ...failuresAt(CALL, again),
-      ...failuresAt(DELETED_CALLS, deleted),
-    ]
+    const failures = [...failuresAt(CALLS, calls), ...failuresAt(CALL, again), ...failuresAt(DELETED_CALLS, deleted)]
     news.swept(findings, unreadable, failures.length === 0)
     if (calls === undefined) {
       const swept = { at: clock.now(), calls: findings.calls, recorded: totalOf(findings, 'recorded') }

@@ -174,7 +174,10 @@ t.test(
     api.misbehave({ kind: 'answer', status: 403 }, { times: 1_000, when })
     const relay = await startRelay(t, config)
     await eventually(() => relay.log.some(({ msg }) => msg === 'Ultravox could not be asked'), 'it fails')
-    t.notOk(alerts().some(({ event }) => event === 'relay.reconcile.failing'), 'once is no news')
+    t.notOk(
+      alerts().some(({ event }) => event === 'relay.reconcile.failing'),
+      'once is no news',
+    )
     liveThrough(api, 'later')
     await eventually(() => delivered().length === 4, 'what has happened since is fetched')
     await eventually(() => alerts().some(({ event }) => event === 'relay.webhook.missing'), 'the webhook is looked at')

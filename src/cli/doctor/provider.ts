@@ -1,5 +1,6 @@
 import type { Config, UltravoxConfig } from '../../config/config.ts'
 import { wantedWebhook, watchedSource } from '../../config/provider-accounts.ts'
+import { rotationProgress, unfinishedRotations } from '../../config/rotation-state.ts'
 import { errorMessage } from '../../domain/errors.ts'
 import type { ProviderReport } from '../../outbox/operator.ts'
 import { plainUrl, shownUrl } from '../../ultravox/shown-url.ts'
@@ -8,6 +9,8 @@ import { counted } from '../printing.ts'
 import { withClient } from '../provider-client.ts'
 import { unreadableInWords } from '../provider-report.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
+
+const ROTATION = 'rotation'
 
 /** So many intervals may pass without a sweep before something must be wrong. */
 const PATIENCE = 3
@@ -38,6 +41,18 @@ function accountCheck(config: Config, ultravox: UltravoxConfig, timeoutMs: numbe
   return { name, run }
 }
 
+/** Rotations of a webhook's secret that were begun and not ended: both secrets stay valid until they are. */
+export function rotationResults(config: Config): CheckResult[] {
+  return unfinishedRotations(config).map((rotation) => {
+    const { which } = rotation
+    if ('problem' in rotation) return problem(ROTATION, rotation.problem, `then: webhooks rotate-secret${which}`)
+    const { webhookId, startedAt } = rotation
+    const message = `the rotation of the secret of webhook ${webhookId}, begun at ${iso(startedAt)}, is unfinished: ${rotationProgress(rotation)}`
+    const advice = `to go on: webhooks rotate-secret${which}; to go back to the old secret: webhooks rotate-secret${which} --abort`
+    return warning(ROTATION, message, advice)
+  })
+}
+
 /** What the relay has noted of its looks at the provider. */
 export function reconciliationResults(
   { ultravox }: Config,
@@ -45,21 +60,19 @@ export function reconciliationResults(
   running: boolean,
   now: number,
 ): CheckResult[] {
-  return reports.flatMap(({ source, swept, problem: trouble, unreadable = [], gaps }) => {
+  return reports.flatMap(({ source, swept, failing = [], unreadable = [], gaps }) => {
     const every = ultravox.find((account) => watchedSource(account) === source)?.reconcile?.everyMs
     const name = `source ${source}`
     const since = swept === null ? null : now - swept.at
     const late = running && every !== undefined && since !== null && since > PATIENCE * every
     return [
-      ...(trouble === null
-        ? []
-        : [
-            problem(
-              name,
-              `could not be reconciled at ${iso(trouble.at)}: ${trouble.message}`,
-              'see the line on ultravox',
-            ),
-          ]),
+      ...failing.map(({ endpoint, at, failures, message }) =>
+        problem(
+          name,
+          `${endpoint} failed at ${iso(at)}${failures > 1 ? `, ${failures} times in a row` : ''}: ${message}`,
+          'see the line on ultravox',
+        ),
+      ),
       ...unreadable.map((each) =>
         problem(
           name,
