@@ -84,7 +84,7 @@ t.test('a page that is no page is reported as a failure; what was listed before 
   await eventually(() => alerts().length === 1, 'there is an alert')
   t.match(alerts()[0], { event: 'relay.reconcile.failing', message: /the answer is not as expected: results: / })
   t.same(delivered().sort(), lifeOf('b').sort())
-  t.match((await run('doctor')).stdout, /^problem +source ultravox +could not be reconciled /m)
+  t.match((await run('doctor')).stdout, /^problem +source ultravox +GET \/api\/calls failed at .+ times in a row: /m)
   isBroken = false
   await eventually(() => delivered().length === 8, 'it goes on')
   t.same(delivered().sort(), [...lifeOf('a'), ...lifeOf('b')].sort())

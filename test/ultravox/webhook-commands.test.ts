@@ -63,8 +63,12 @@ t.test('ensure changes what differs and nothing else', async (t) => {
 })
 
 t.test('a webhook elsewhere that shares the secret is another’s, unless its id is given', async (t) => {
-  const { api, run, registered, changes } = await webhookRelay(t, { secrets: ['ours'] })
-  const { webhookId } = api.webhooks.create({ url: 'https://old.test/?key=hidden', events: EVENTS, secrets: ['ours'] })
+  const { api, run, registered, changes } = await webhookRelay(t, { secrets: ['ours-of-the-relay'] })
+  const { webhookId } = api.webhooks.create({
+    url: 'https://old.test/?key=hidden',
+    events: EVENTS,
+    secrets: ['ours-of-the-relay'],
+  })
   t.match(await run('webhooks delete --configured --yes'), { code: 3, stderr: /no webhook to https:\/\/relay\.test/ })
   t.match(await run('webhooks rotate-secret --yes --after 1s'), { code: 3, stderr: /webhooks ensure/ })
   t.notMatch((await run('webhooks list')).stdout, '*')
@@ -85,9 +89,9 @@ t.test('a webhook elsewhere that shares the secret is another’s, unless its id
 })
 
 t.test('where several webhooks may be meant, it is asked which', async (t) => {
-  const { api, run } = await webhookRelay(t, { secrets: ['ours'] })
-  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
-  api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  const { api, run } = await webhookRelay(t, { secrets: ['ours-of-the-relay'] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours-of-the-relay'] })
+  api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours-of-the-relay'] })
   t.match(await run('webhooks ensure --yes'), {
     code: 2,
     stderr: new RegExp(`(${webhookId}, 2222|2222\\S+, ${webhookId}).*--id`),
@@ -176,7 +180,7 @@ t.test('list tells of each webhook what it is, and of secrets only which are our
 })
 
 t.test('delete shows what it is, and ends with 3 where there is none', async (t) => {
-  const { api, run, registered, changes } = await webhookRelay(t, { secrets: ['ours'] })
+  const { api, run, registered, changes } = await webhookRelay(t, { secrets: ['ours-of-the-relay'] })
   const { webhookId } = api.webhooks.create({ url: 'https://other.test/', events: EVENTS })
   t.match(await run('webhooks delete', webhookId), {
     code: 2,
@@ -196,7 +200,7 @@ t.test('delete shows what it is, and ends with 3 where there is none', async (t)
 })
 
 t.test('what is not configured, or cannot be had, is said with what to write', async (t) => {
-  const none = await webhookRelay(t, { webhook: null, secrets: ['ours'] })
+  const none = await webhookRelay(t, { webhook: null, secrets: ['ours-of-the-relay'] })
   for (const command of ['ensure --yes', 'rotate-secret --yes', 'delete --configured --yes']) {
     t.match(await none.run(`webhooks ${command}`), {
       code: 2,
@@ -222,10 +226,10 @@ const AGENT = '7f3a1c52-0d44-4b50-8888-8dd25736052a'
 
 t.test('a webhook to the same URL for other agents is neither passed over nor doubled', async (t) => {
   const { api, run, json, registered, changes } = await webhookRelay(t, {
-    secrets: ['ours'],
+    secrets: ['ours-of-the-relay'],
     webhook: { agentId: AGENT },
   })
-  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours-of-the-relay'] })
   for (const more of ['--yes', '--dry-run']) {
     t.match(await run(`webhooks ensure ${more}`), {
       code: 2,
@@ -260,15 +264,20 @@ t.test('a webhook to the same URL for other agents is neither passed over nor do
 })
 
 t.test('the other way round: a webhook for one agent is widened with its id', async (t) => {
-  const { api, run, registered } = await webhookRelay(t, { secrets: ['ours'] })
-  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'], agentId: AGENT })
+  const { api, run, registered } = await webhookRelay(t, { secrets: ['ours-of-the-relay'] })
+  const { webhookId } = api.webhooks.create({
+    url: URL_WANTED,
+    events: EVENTS,
+    secrets: ['ours-of-the-relay'],
+    agentId: AGENT,
+  })
   t.match(await run('webhooks ensure --yes'), { code: 2, stderr: /wants the calls of all agents\nto change it/ })
   t.match(await run('webhooks ensure --yes --id', webhookId), { code: 0 })
   t.match(registered(), [{ webhookId, agentId: null }])
 })
 
 t.test('two that ensure at once leave one webhook, with their secrets', async (t) => {
-  const one = await webhookRelay(t, { secrets: ['shared'], ownProcesses: true })
+  const one = await webhookRelay(t, { secrets: ['shared-of-the-relay'], ownProcesses: true })
   const both = await Promise.all([one.run('webhooks ensure --yes'), one.run('webhooks ensure --yes')])
   t.same(
     both.map(({ code }) => code),
@@ -299,11 +308,11 @@ t.test('two on different machines, who both saw none, leave one', async (t) => {
 
 t.test('a URL that Ultravox has normalised is the configured one', async (t) => {
   const { api, run, changes } = await webhookRelay(t, {
-    secrets: ['ours'],
+    secrets: ['ours-of-the-relay'],
     webhook: { url: 'https://relay.test/webhooks/ultravox/%7Ea' },
   })
   for (const url of ['https://RELAY.test:443/webhooks/ultravox/~a', 'https://relay.test/webhooks/ultravox/%7ea/']) {
-    const { webhookId } = api.webhooks.create({ url, events: EVENTS, secrets: ['ours'] })
+    const { webhookId } = api.webhooks.create({ url, events: EVENTS, secrets: ['ours-of-the-relay'] })
     const { code, stdout, stderr } = await run('webhooks ensure')
     t.match({ code, stdout }, { code: 0, stdout: /nothing to do/ }, url)
     t.equal(stderr.includes('a path that ends in / into sources.ultravox.path'), url.endsWith('/'))
@@ -313,8 +322,8 @@ t.test('a URL that Ultravox has normalised is the configured one', async (t) => 
 })
 
 t.test('fields that are null, missing or unknown break no command, and an unknown status is not healthy', async (t) => {
-  const { api, run, json } = await webhookRelay(t, { secrets: ['ours'] })
-  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours'] })
+  const { api, run, json } = await webhookRelay(t, { secrets: ['ours-of-the-relay'] })
+  const { webhookId } = api.webhooks.create({ url: URL_WANTED, events: EVENTS, secrets: ['ours-of-the-relay'] })
   const odd = { recentFailures: null, agentId: undefined, lastStatusChange: undefined, created: null, more: { x: 1 } }
   api.webhooks.shown = (webhook) => ({ ...webhook, ...odd, status: 'paused' })
   t.match(await run('webhooks ensure'), { code: 0, stdout: /nothing to do/ })
