@@ -55,7 +55,7 @@ export function everyCommand(about: Subjects, targets: readonly string[]): Run[]
     { line: 'backfill --from 1h --dry-run' },
     { line: 'webhooks list' },
     { line: 'webhooks ensure --yes' },
-    { line: 'webhooks rotate-secret --yes --after 1s' },
+    { line: 'webhooks rotate-secret --yes --after 1s --overlap 0s' },
     { line: 'webhooks delete --configured --yes', codes: [0, 3] },
     { line: 'reload' },
     { line: `deliveries retry ${about.deliveries[0]} --yes` },

@@ -177,6 +177,8 @@ export async function markedRelay(t: Test) {
         scheme: 'ultravox',
         secrets: ['${SOURCE_SECRET}', '${file:./source.secret}', inline, `\${UNSET:-${fallback}}`],
         secretsFile: './ultravox.secrets',
+        // A rotation waits at least this long.
+        tolerance: '5s',
       },
     },
     targets,
