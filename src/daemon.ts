@@ -15,7 +15,7 @@ import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
-import type { RelayError } from './domain/errors.ts'
+import { RelayError } from './domain/errors.ts'
 import { parsePayload } from './domain/event.ts'
 import { RELAY_SOURCE } from './domain/relay-events.ts'
 import { createSteadyClock } from './domain/steady-clock.ts'
@@ -57,7 +57,12 @@ export interface Daemon {
   refuseReload(problem: string, request?: number): Promise<void>
   /** How it stands. What is stuck in it keeps it from answering, or shows in the answer. */
   vitals(): Promise<Vitals>
-  /** Ends it in good order: no new requests, requests in flight answered, running attempts ended or given back. */
+  /** How long `stop` lets running attempts go on. */
+  readonly shutdownTimeoutMs: number
+  /**
+   * Shuts down gracefully: no new requests, requests in flight answered, running attempts ended or given back. Never rejects.
+   * Reloads that have not begun are rejected. A second call waits for the same shutdown.
+   */
   stop(): Promise<void>
 }
 
@@ -75,6 +80,8 @@ export interface DaemonOptions {
   /** A socket that somebody holds for the relay, to listen on in place of one of its own. */
   readonly inheritedFd?: number | undefined
   readonly clock?: Clock
+  /** Log lines that could not be written since the start, for the metrics. */
+  readonly droppedLogLines?: () => number
 }
 
 /**
@@ -85,7 +92,7 @@ export interface DaemonOptions {
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
   const { onFailure, onReloadRequest } = options
   const relay: { current?: Relay } = {}
-  const metrics = new Metrics()
+  const metrics = new Metrics(options.droppedLogLines)
   const refresh = () => void relay.current?.refresh()
   const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
   const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed, onReloadRequest)
@@ -125,6 +132,7 @@ class Relay implements Daemon {
   #config: Config
   #route: Entry['route']
   #endWatches: () => Promise<void> = async () => {}
+  #stopped: Promise<void> | undefined
   /** One after the other. */
   #reloads: Promise<unknown> = Promise.resolve()
   address = ''
@@ -202,6 +210,10 @@ class Relay implements Daemon {
     }
   }
 
+  get shutdownTimeoutMs(): number {
+    return this.#config.server.shutdownTimeoutMs
+  }
+
   /** Another process has written to the outbox. */
   refresh(): Promise<void> {
     return this.#lanes.refresh()
@@ -209,6 +221,7 @@ class Relay implements Daemon {
 
   reload(next: Config, request?: number): Promise<Reloaded> {
     return this.#inTurn(async () => {
+      this.#assertGoesOn()
       const before = this.#config
       const { config, needsRestart } = withoutRestart(before, next)
       const unchanged = (name: string) => (sameTarget(before, config, name) ? this.#lanes.lane(name) : undefined)
@@ -216,12 +229,11 @@ class Relay implements Daemon {
       const useProvider = sameConfig(providerSide(before), providerSide(config))
         ? () => {}
         : this.#attachments.prepare(config.ultravox, (source) => accountOfSource(config, source))
-      const [useListener, useLanes] = await Promise.all([
-        this.#prepareListener(config),
-        this.#lanes.prepare(lanes, this.#steady.now()),
-      ])
-      // The last that may fail: a socket that it has opened must come into use.
-      const useAdmin = await this.#admin.prepare(config)
+      const prepared = await this.#prepared(config, lanes).catch(async (error) => {
+        await this.#lanes.discard(lanes)
+        throw error
+      })
+      const { useListener, useLanes, useAdmin } = prepared
       this.#config = config
       this.#route = routing(config.routes, this.#logger)
       useProvider()
@@ -229,7 +241,7 @@ class Relay implements Daemon {
       useLanes()
       useAdmin()
       if (!sameConfig(watched(before), watched(config))) {
-        await this.#endWatches()
+        await this.#attempt('monitors', () => this.#endWatches())
         this.#watch()
       }
       await this.#told.reloaded(config, null, request)
@@ -238,7 +250,10 @@ class Relay implements Daemon {
   }
 
   refuseReload(problem: string, request?: number): Promise<void> {
-    return this.#inTurn(() => this.#told.reloaded(this.#config, problem, request))
+    return this.#inTurn(async () => {
+      this.#assertGoesOn()
+      await this.#told.reloaded(this.#config, problem, request)
+    })
   }
 
   async vitals(): Promise<Vitals> {
@@ -247,21 +262,57 @@ class Relay implements Daemon {
     return { ...tally, targets: targets.length, unansweredMs: this.#lanes.unansweredMs(this.#steady.now()) }
   }
 
-  async stop(): Promise<void> {
-    this.#admin.stopping()
-    await this.#reloads
-    await this.end(this.#config.server.shutdownTimeoutMs)
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
   }
 
-  /** Ends all that runs, attempts after `graceMs`; also what a failed start has left. */
+  async #stop(): Promise<void> {
+    this.#admin.stopping()
+    // The reload that has begun installs what it has prepared, and that is then ended with the rest.
+    await this.#reloads
+    await this.end(this.shutdownTimeoutMs)
+  }
+
+  /** Ends all that runs, attempts after `graceMs`; also what a failed start has left. Each part ends whatever the others do. */
   async end(graceMs: number): Promise<void> {
-    await this.#endWatches()
-    await this.#listener.close()
-    await this.#lanes.stop(graceMs)
+    await this.#attempt('monitors', () => this.#endWatches())
+    await this.#attempt('listener', () => this.#listener.close())
+    await this.#attempt('lanes', () => this.#lanes.stop(graceMs))
     // What the lanes have told of up to their end is on disk before the outbox is closed.
-    await this.#alerts.stop()
-    await this.#admin.close()
-    await Promise.all([this.#outbox, this.#launcher, this.#attachments, this.#tracing].map((each) => each.close()))
+    await this.#attempt('alerts', () => this.#alerts.stop())
+    await this.#attempt('admin', () => this.#admin.close())
+    const rest = {
+      outbox: this.#outbox,
+      launcher: this.#launcher,
+      attachments: this.#attachments,
+      tracing: this.#tracing,
+    }
+    await Promise.all(Object.entries(rest).map(([part, each]) => this.#attempt(part, () => each.close())))
+  }
+
+  /** Ends a part of the relay; one that cannot be ended is no reason to leave the others running. */
+  async #attempt(part: string, end: () => Promise<void>): Promise<void> {
+    try {
+      await end()
+    } catch (error) {
+      this.#logger.error({ part, err: error }, 'shutdown incomplete')
+    }
+  }
+
+  #assertGoesOn(): void {
+    if (this.#stopped !== undefined) throw new RelayError('daemon_unreachable', 'the relay is shutting down')
+  }
+
+  /** Makes ready for a configuration. What is returned has to be called, all of it: a socket is open for it already. */
+  async #prepared(config: Config, lanes: ReadonlyMap<string, ConfiguredLane>) {
+    const [useListener, useLanes] = await Promise.all([
+      this.#prepareListener(config),
+      this.#lanes.prepare(lanes, this.#steady.now()),
+    ])
+    // The last that may fail: a socket that it has opened must come into use.
+    const useAdmin = await this.#admin.prepare(config)
+    return { useListener, useLanes, useAdmin }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -1,20 +1,20 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino'
 import type { Config } from './config/config.ts'
+import { DescriptorSink } from './descriptor-sink.ts'
 import { printableJson } from './domain/printable.ts'
 import { isJournal, withPriorities } from './journal.ts'
 import { gatherLines, type LineWriter } from './line-writer.ts'
 
-/** Most that may wait for a stdout that nobody reads, in bytes; lines beyond it are dropped, the relay goes on. */
-const MOST_WAITING = 16 * 1024 * 1024
-
-/** How long is waited at the end for somebody to read something of stdout, and how long for all of it to be read. */
+/** How long the end waits for a reader of stdout to take something, and for it to take all of it. */
 const UNREAD_MS = 1_000
 const FLUSH_MS = 10_000
 
 /** A logger, and how to have written what it was given. */
 export interface Log {
   readonly logger: Logger
-  /** Writes what waits, for as long as somebody reads it: a stdout that nobody reads must not keep the relay from ending. */
+  /** Lines that could not be written since the start. */
+  dropped(): number
+  /** Writes what waits, for as long as it is read: an unread stdout must not keep the relay from ending. Never rejects. */
   flush(): Promise<void>
 }
 
@@ -25,13 +25,24 @@ export interface LogOptions {
   readonly shape?: (json: string) => string
 }
 
-/** Lines on stdout, written in the background: nothing waits for whoever reads them. */
+/**
+ * Logs to stdout, in the background. A stdout that cannot be written to (a closed terminal, a reader that is gone or does not
+ * read, a full disk) costs lines, never the relay: they are counted, and reported once writing works again.
+ */
 export function createLog({ level, shape }: LogOptions): Log {
-  // With the stream's own least length, 0, a flush of it does not wait for what is being written.
-  const stdout = pino.destination({ fd: 1, sync: false, maxLength: MOST_WAITING, minLength: 1 })
-  const destination = gatherLines(stdout)
-  // Before the stream's own last flush, which begins at the same event.
-  process.prependListener('exit', destination.handOver)
+  const progress = new Set<() => void>()
+  const sink = new DescriptorSink(1, {
+    written() {
+      for (const tell of progress) tell()
+    },
+    recovered: (dropped, error) => logger.warn({ ...dropped, error: error ?? 'stdout was not read' }, 'log dropped'),
+  })
+  const destination = gatherLines(sink)
+  const writeLast = () => {
+    destination.handOver()
+    sink.writeLast()
+  }
+  process.once('exit', writeLast)
   const options = {
     level,
     base: null,
@@ -43,35 +54,24 @@ export function createLog({ level, shape }: LogOptions): Log {
       ? asJson({ ...destination, write: (json) => destination.write(printableJson(json)) })
       : { write: (json: string) => destination.write(shape(json)) }
   const logger = pino(options, lines)
-  tellDropped(stdout, logger)
   return {
     logger,
+    dropped: () => sink.dropped,
     flush: () =>
       new Promise((resolve) => {
-        const giveUp = () => {
-          // Its last try, when the process exits, would go on for as long as nobody reads.
-          stdout.flushSync = () => {}
+        const end = () => {
+          clearTimeout(unread)
+          clearTimeout(tooLong)
+          progress.delete(refresh)
           resolve()
         }
-        const unread = setTimeout(giveUp, UNREAD_MS).unref()
-        stdout.on('write', () => unread.refresh())
-        setTimeout(giveUp, FLUSH_MS).unref()
-        void destination.flush().then(resolve)
+        const unread = setTimeout(end, UNREAD_MS)
+        const tooLong = setTimeout(end, FLUSH_MS)
+        const refresh = () => void unread.refresh()
+        progress.add(refresh)
+        void destination.flush().then(end)
       }),
   }
-}
-
-/** Says how much there was no room for, once there is room again. */
-function tellDropped(stdout: ReturnType<typeof pino.destination>, logger: Logger): void {
-  let dropped = 0
-  stdout.on('drop', (text: string) => {
-    dropped += text.length
-  })
-  stdout.on('drain', () => {
-    if (dropped === 0) return
-    logger.warn({ characters: dropped }, 'log dropped: nobody read it')
-    dropped = 0
-  })
 }
 
 function asJson(destination: LineWriter) {

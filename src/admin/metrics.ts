@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Registry } from 'prom-client'
 import { Counts } from './counts.ts'
 import { createGauges, type Readings } from './gauges.ts'
 
@@ -12,6 +12,19 @@ export class Metrics {
   readonly counts = new Counts(this.#registry)
   readonly contentType = this.#registry.contentType
   #watchesProcess = false
+
+  /** `droppedLogLines`: lines that could not be written since the start. */
+  constructor(droppedLogLines: () => number = () => 0) {
+    new Counter({
+      name: 'ultravox_relay_log_lines_dropped_total',
+      help: 'Log lines that could not be written to stdout.',
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        this.inc(droppedLogLines())
+      },
+    })
+  }
 
   /** In the text format. */
   expose(readings: Readings): Promise<string> {

@@ -53,12 +53,18 @@ export function terminalWidth(): number | undefined {
   return (isTerminal() && process.stdout.columns) || undefined
 }
 
-/** Ends the command without an error when the reader of stdout closes it (`… | head`). */
+/** Ends the command without an error when the reader of stdout closes it (`… | head`). That stderr is closed ends nothing. */
 export function endWithReader(): void {
+  process.stderr.on('error', () => {})
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
     process.exit()
   })
+}
+
+/** Undoes `endWithReader` for stdout: a daemon goes on without anyone to read what it prints. */
+export function goOnWithoutReader(): void {
+  process.stdout.removeAllListeners('error').on('error', () => {})
 }
 
 /** Prints what nothing has caught as Node does, and ends as Node does. */

@@ -10,7 +10,7 @@ import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { logLine } from './log-line.ts'
-import { isTerminal, styledText, writeError } from './output.ts'
+import { goOnWithoutReader, isTerminal, styledText, writeError } from './output.ts'
 import { examples } from './printing.ts'
 
 /** Runs the daemon until SIGTERM or SIGINT. */
@@ -26,19 +26,24 @@ export function serveCommand(): Command {
     .addHelpText('after', examples('serve', 'serve --config /etc/ultravox-relay/relay.yaml'))
     .action(async (options: { config?: string; logFormat: 'auto' | 'json' | 'pretty' }) => {
       const file = configFile(options.config)
+      // The log is written to the descriptor, and counts what it cannot write. Ending on an error is for the other commands.
+      goOnWithoutReader()
       const { config } = loadTold(file)
       // From here on: what comes while the relay starts is done when it has. It may be answering requests already.
       const reloads = new Reloads()
       const stop = stopSignal()
       // Loaded here, so that the other commands need not wait for all that the daemon is made of.
       const [{ startDaemon }, { createLog }] = await Promise.all([import('../daemon.ts'), import('../log-output.ts')])
-      const { logger, flush } = createLog({
+      const { logger, flush, dropped } = createLog({
         level: config.log.level,
         ...(isPretty(options.logFormat) && { shape: (json) => styledText(logLine(json)) }),
       })
       const service = serviceOf(logger)
+      let shutdownTimeoutMs = () => config.server.shutdownTimeoutMs
+      void stop.then(() => endAtLast(shutdownTimeoutMs() + END_WITHIN_MS, logger, flush))
       const daemon = await startDaemon(config, {
         logger,
+        droppedLogLines: dropped,
         inheritedFd: inheritedSocket(process.env, process.pid),
         onReloadRequest: (request) => reloads.ask(request),
         onFailure(error) {
@@ -51,17 +56,33 @@ export function serveCommand(): Command {
         { version: VERSION, listen: daemon.address, outbox: config.outbox.path, config: config.file },
         'relay started',
       )
+      shutdownTimeoutMs = () => daemon.shutdownTimeoutMs
       service.ready(daemon)
       reloads.begin((request) => service.reloading(() => reload(daemon, config.file, logger, request)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
       logger.info({ signal: await stop }, 'relay stopping')
+      reloads.end()
       await Promise.all([service.stopping(), daemon.stop()])
       logger.info('relay stopped')
       await flush()
       // Not waiting for a stdout that is full.
       process.exit(0)
     })
+}
+
+/** How long a shutdown may take beyond `server.shutdownTimeout`, within which attempts end: hooks, the outbox, the log. */
+const END_WITHIN_MS = 10_000
+
+/**
+ * Kills the process if the shutdown takes longer than this. What is stuck then, such as a write to a failing disk, sits in a
+ * thread that `process.exit` would wait for. What is acknowledged is on disk.
+ */
+function endAtLast(ms: number, logger: Logger, flush: () => Promise<void>): void {
+  setTimeout(() => {
+    logger.fatal({ afterMs: ms }, 'shutdown timed out, process killed')
+    void flush().finally(() => process.kill(process.pid, 'SIGKILL'))
+  }, ms).unref()
 }
 
 /** journald is no terminal, and somebody who leads the lines into a file or another program wants to read them by one. */
@@ -91,7 +112,7 @@ async function reload(daemon: Daemon, file: string, logger: Logger, request?: nu
   } catch (error) {
     const problem = errorMessage(error)
     logger.error({ problem: problem.split('\n') }, 'configuration not reloaded, the old one stays')
-    await daemon.refuseReload(problem, request)
+    await daemon.refuseReload(problem, request).catch(() => {})
     return false
   }
 }
@@ -118,6 +139,11 @@ class Reloads {
     this.#reload = reload
     // One reload serves all of them.
     if (this.#asked.length > 0) this.ask(this.#asked.findLast((request) => request !== undefined))
+  }
+
+  /** A relay that stops has nothing to reload, and the signal must not end it in the middle of that. */
+  end(): void {
+    this.#reload = async () => {}
   }
 }
 

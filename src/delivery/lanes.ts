@@ -65,6 +65,8 @@ export class Lanes {
   async prepare(lanes: ReadonlyMap<string, ConfiguredLane>, now: number): Promise<() => void> {
     const states = await this.#options.outbox.targetStates()
     return () => {
+      // Nothing would stop lanes that are installed behind its back.
+      if (this.#stopping) return void this.discard(lanes)
       const kept = new Set([...lanes.values()].map(({ lane }) => lane))
       const left = [...this.#lanes].filter(([, { lane }]) => !kept.has(lane))
       const previous = new Set([...this.#lanes.values()].map(({ lane }) => lane))
@@ -91,6 +93,7 @@ export class Lanes {
   async refresh(): Promise<void> {
     const { outbox, log } = this.#options
     clearTimeout(this.#refreshing)
+    if (this.#stopping) return
     try {
       this.#pause(await outbox.targetStates())
     } catch (error) {
@@ -130,6 +133,13 @@ export class Lanes {
   /** For how long the outbox has owed one of them an answer; 0 where it owes none. */
   unansweredMs(now: number): number {
     return Math.max(0, ...this.#all().map((lane) => lane.unansweredMs(now)))
+  }
+
+  /** Ends lanes that were prepared and do not come into use. Those in use go on. */
+  async discard(lanes: ReadonlyMap<string, ConfiguredLane>): Promise<void> {
+    const used = new Set(this.#all())
+    const unused = [...lanes.values()].filter(({ lane }) => !used.has(lane))
+    await Promise.all(unused.map(({ lane }) => lane.stop(0)))
   }
 
   /** See `Lane.stop`. */
