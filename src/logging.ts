@@ -146,8 +146,11 @@ function rounded(ms: number): number {
 /** Longest list of events in a line. */
 const LISTED = 20
 
+/** While the outbox is unavailable, how often that is logged. */
+const OUTAGE_EVERY_MS = 30_000
+
 /** One line per attempt. Answers are not in it; they are in the outbox, for those who may read it. */
-export function laneLog(logger: Logger): LaneLog & LanesLog {
+export function laneLog(logger: Logger, outageEveryMs = OUTAGE_EVERY_MS): LaneLog & LanesLog {
   return {
     attempted({ deliveryId, target, event: { eventId, event, callId, traceparent } }, attempt, settlement) {
       const { outcome, attempt: number, durationMs, status, error } = attempt
@@ -182,10 +185,59 @@ export function laneLog(logger: Logger): LaneLog & LanesLog {
     orphaned(targets) {
       logger.warn({ targets }, 'deliveries wait for targets that are not configured')
     },
-    outboxUnavailable(target, error, delivery) {
+    outboxUnavailable: outageLog(logger, outageEveryMs),
+    unrecorded({ deliveryId, target, event: { eventId, event, callId } }, error) {
+      const fields = { target, eventId, event, callId, deliveryId, error: errorMessage(error) }
+      logger.error(fields, 'attempt cannot be recorded, delivery held until a restart')
+    },
+    misbehaved(target, error, delivery) {
+      const of = { eventId: delivery?.event.eventId, deliveryId: delivery?.deliveryId }
+      logger.error({ target, ...of, err: error }, 'target failed unexpectedly')
+    },
+  }
+}
+
+/**
+ * Logs the first failure of an outage at once and then a summary per interval, until one has passed without a failure: every
+ * lane and every delivery whose attempt is not recorded tries again each second.
+ */
+function outageLog(logger: Logger, everyMs: number): LaneLog['outboxUnavailable'] {
+  interface Interval {
+    failures: number
+    readonly targets: Set<string>
+    readonly deliveries: Set<number>
+    error: string
+  }
+  let interval: Interval | undefined
+
+  function begin(error: string): void {
+    interval = { failures: 0, targets: new Set(), deliveries: new Set(), error }
+    setTimeout(end, everyMs).unref()
+  }
+
+  function end(): void {
+    const { failures, targets, deliveries, error } = interval!
+    interval = undefined
+    if (failures === 0) {
+      logger.info('outbox available to delivery again')
+      return
+    }
+    const fields = { failures, targets: [...targets], unrecorded: deliveries.size, error }
+    logger.warn(fields, 'outbox still unavailable to delivery')
+    begin(error)
+  }
+
+  return (target, error, delivery) => {
+    if (interval === undefined) {
       const of = { eventId: delivery?.event.eventId, deliveryId: delivery?.deliveryId }
       logger.warn({ target, ...of, error: errorMessage(error) }, 'outbox unavailable to delivery')
-    },
+      begin(errorMessage(error))
+      return
+    }
+    interval.failures += 1
+    interval.error = errorMessage(error)
+    interval.targets.add(target)
+    if (delivery !== undefined) interval.deliveries.add(delivery.deliveryId)
   }
 }
 

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { dueTimes } from '../domain/backoff.ts'
 import type { Delivery } from '../domain/delivery.ts'
-import type { CountedOutcome } from '../domain/outcome.ts'
+import { errorMessage, RelayError } from '../domain/errors.ts'
+import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { Rate } from '../domain/rate-limit.ts'
 import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
@@ -22,6 +23,10 @@ import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type 
 const LONGEST_SLEEP_MS = 30_000
 /** An attempt that takes no longer is quick. */
 const QUICK_MS = 50
+/** Longer than the process group of a hook takes to end. */
+const ABANDON_MS = 6_000
+/** Longest pause between two claims that fail for a reason that repeating them does not change. */
+const LONGEST_CLAIM_PAUSE_MS = 60_000
 /** Claims and settlements take a commit. So that no slot waits for one, so many deliveries per slot may be in each of both. */
 const PER_SLOT = 2
 
@@ -34,6 +39,8 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
   /** Whether a call's events go out one at a time. */
   readonly ordered: boolean
   readonly log: LaneLog
+  /** How long an attempt may take to end once it is cut short, and the target to close, in milliseconds. */
+  readonly abandonMs?: number
 }
 
 /** What a lane tells of. */
@@ -42,6 +49,8 @@ export interface LaneLog extends SettlingLog {
   opened(target: string, probeAt: number): void
   /** The target answers again. */
   closed(target: string): void
+  /** A target threw, or did not end when it was cut short: a fault of the relay. The attempt counts as failed or interrupted. */
+  misbehaved?(target: string, error: unknown, delivery?: Delivery): void
 }
 
 /**
@@ -73,6 +82,8 @@ export class Lane {
   #paused = true
   #breaker: BreakerState = HEALTHY
   #timer: NodeJS.Timeout | undefined
+  /** Claims in a row that failed permanently. */
+  #failedClaims = 0
   #closed: Promise<void> | undefined
 
   constructor(options: LaneOptions) {
@@ -115,7 +126,7 @@ export class Lane {
   /** Sends a delivery that was leased for a reserved slot. */
   send(delivery: Delivery): void {
     this.#reserved--
-    void this.#track(this.#stopping || this.#paused ? this.#options.outbox.release(delivery) : this.#attempt(delivery))
+    void this.#track(this.#stopping || this.#paused ? this.#release(delivery) : this.#attempt(delivery))
     this.#goOn()
   }
 
@@ -148,8 +159,17 @@ export class Lane {
     const cut = graceMs === null ? undefined : setTimeout(() => this.#abort.abort(), graceMs)
     while (this.#running.size > 0) await Promise.all(this.#running)
     clearTimeout(cut)
-    this.#closed ??= this.#options.target.close()
+    this.#closed ??= this.#close()
     await this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const { target, log, abandonMs = ABANDON_MS } = this.#options
+    try {
+      await within(abandonMs, target.close())
+    } catch (error) {
+      log.misbehaved?.(target.name, error)
+    }
   }
 
   /** Starts and claims as much as may be now, and sees to it that this is called again when more may be. */
@@ -171,7 +191,9 @@ export class Lane {
     this.#wokenMeanwhile = false
     const claimed = await this.#track(this.#claim(limit))
     this.#claiming = false
-    if (claimed === 'unavailable') return this.#sleep(OUTBOX_PAUSE_MS)
+    if (claimed === 'unavailable') {
+      return this.#sleep(Math.min(LONGEST_CLAIM_PAUSE_MS, OUTBOX_PAUSE_MS * 2 ** this.#failedClaims))
+    }
     const waitMs = claimed.nextDueAt === null ? Number.POSITIVE_INFINITY : claimed.nextDueAt - clock.now()
     this.#mayBeDue = this.#wokenMeanwhile || waitMs <= 0
     if (this.#mayBeDue) return this.#fill()
@@ -183,11 +205,13 @@ export class Lane {
     try {
       const claim = outbox.claim(target.name, limit, ...dueTimes(policy, clock.now()))
       const { deliveries, nextDueAt } = await this.#questions.ask(claim)
+      this.#failedClaims = 0
       this.#held.push(...deliveries)
       this.#startHeld()
       return { nextDueAt }
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
+      this.#failedClaims = error instanceof RelayError && error.isPermanent ? this.#failedClaims + 1 : 0
       return 'unavailable'
     }
   }
@@ -202,11 +226,19 @@ export class Lane {
 
   /** Gives back what is held, but for so many. */
   #giveBack(kept = 0): void {
-    const { outbox, target, log } = this.#options
     for (const delivery of this.#held.splice(kept)) {
       this.#mayBeDue = true
       this.#wokenMeanwhile = true
-      this.#track(outbox.release(delivery)).catch((error) => log.outboxUnavailable(target.name, error as Error))
+      void this.#track(this.#release(delivery))
+    }
+  }
+
+  async #release(delivery: Delivery): Promise<void> {
+    const { outbox, target, log } = this.#options
+    try {
+      await outbox.release(delivery)
+    } catch (error) {
+      log.outboxUnavailable(target.name, error as Error)
     }
   }
 
@@ -246,16 +278,16 @@ export class Lane {
   }
 
   async #attempt(delivery: Delivery): Promise<void> {
-    const { target, clock, rate } = this.#options
+    const { clock, rate } = this.#options
     const startedAt = clock.now()
     rate.spend(startedAt)
     this.#sending++
     this.#breaker = started(this.#breaker)
-    const outcome = await target.send(delivery, this.#abort.signal)
+    const outcome = await this.#send(delivery)
     this.#sending--
     if (outcome.kind === 'interrupted') {
       this.#breaker = interrupted(this.#breaker, clock.now())
-      return this.#options.outbox.release(delivery)
+      return this.#release(delivery)
     }
     this.#isQuick = clock.now() - startedAt < QUICK_MS
     this.#judge(outcome)
@@ -267,6 +299,24 @@ export class Lane {
     // A retry has to be waited for; the end of an ordered delivery may have made the next of its call ready.
     if (!isOver || this.#options.ordered) this.wake()
     else this.#goOn()
+  }
+
+  /** What the target makes of it. Never rejects, and ends soon after the lane is cut short, whatever the target does. */
+  async #send(delivery: Delivery): Promise<Outcome> {
+    const { target, log, abandonMs = ABANDON_MS } = this.#options
+    const { signal } = this.#abort
+    const given = deadlineAfter(abandonMs, signal)
+    try {
+      const outcome = await Promise.race([target.send(delivery, signal), given.up])
+      if (outcome !== undefined) return outcome
+      log.misbehaved?.(target.name, new Error('the attempt did not end when it was cut short'), delivery)
+      return { kind: 'interrupted' }
+    } catch (error) {
+      log.misbehaved?.(target.name, error, delivery)
+      return { kind: 'failed', error: `internal error: ${errorMessage(error)}` }
+    } finally {
+      given.end()
+    }
   }
 
   /** What an outcome says about the target's health. A refusal is an answer: the target is there. */
@@ -297,4 +347,31 @@ export class Lane {
     void done.then(() => this.#running.delete(done))
     return work
   }
+}
+
+/** Resolves `ms` after the signal is aborted, unless `end` is called. Leaves no timer and no listener behind. */
+function deadlineAfter(ms: number, signal: AbortSignal): { up: Promise<undefined>; end: () => void } {
+  let timer: NodeJS.Timeout | undefined
+  let end = () => {}
+  const up = new Promise<undefined>((resolve) => {
+    const begin = () => {
+      timer = setTimeout(resolve, ms, undefined)
+    }
+    signal.addEventListener('abort', begin)
+    end = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', begin)
+    }
+    if (signal.aborted) begin()
+  })
+  return { up, end: () => end() }
+}
+
+/** Waits until `work` settles, but not longer than this. Rejects as it does. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const tooLong = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work, tooLong]).finally(() => clearTimeout(timer))
 }

@@ -30,9 +30,14 @@ export interface SettlingLog {
   superseded(delivery: Delivery): void
   /** The outbox could not be reached; the lane goes on by itself. `delivery`: the one whose end is not on record. */
   outboxUnavailable(target: string, error: Error, delivery?: Delivery): void
+  /** The outbox cannot record this attempt, however often it is asked. The delivery is not sent again before a restart. */
+  unrecorded?(delivery: Delivery, error: Error): void
 }
 
-/** Puts on record what an attempt came to. Resolves with whether nothing is left to be done for the delivery. */
+/**
+ * Puts on record what an attempt came to. Resolves with whether nothing is left to be done for the delivery, and never
+ * rejects.
+ */
 export type Settling = (delivery: Delivery, startedAt: number, outcome: CountedOutcome) => Promise<boolean>
 
 export function createSettling(options: SettlingOptions): Settling {
@@ -40,36 +45,59 @@ export function createSettling(options: SettlingOptions): Settling {
 
   /**
    * The target has it: to forget that would be to send it again. So it is tried until the outbox can be reached, or until
-   * the relay has to end.
+   * the relay has to end. An error that is due to what is to be recorded is not retried.
    */
-  function later(delivery: Delivery, settleNow: () => Promise<boolean>, error: Error): Promise<boolean> {
-    const passes = (problem: Error) => problem instanceof RelayError && problem.code === 'outbox_unavailable'
-    log.outboxUnavailable(delivery.target, error, delivery)
-    if (!passes(error)) throw error
+  async function record(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean> {
+    const settleNow = () => questions.ask(outbox.settle(delivery, attempt, settlement))
+    try {
+      return await settleNow()
+    } catch (problem) {
+      if (!passes(problem)) throw problem
+      log.outboxUnavailable(delivery.target, problem, delivery)
+    }
     return pRetry(settleNow, {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: OUTBOX_PAUSE_MS,
       maxTimeout: OUTBOX_PAUSE_MS,
       signal,
-      onFailedAttempt: ({ error }) => log.outboxUnavailable(delivery.target, error, delivery),
+      onFailedAttempt({ error }) {
+        if (passes(error)) log.outboxUnavailable(delivery.target, error, delivery)
+      },
       shouldRetry: ({ error }) => passes(error),
     })
   }
 
   return async (delivery, startedAt, outcome) => {
-    const finished = { startedAt, endedAt: clock.now(), outcome }
-    const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
-    const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
-    const settleNow = () => questions.ask(outbox.settle(delivery, attempt, settlement))
     try {
-      const current = await settleNow().catch((error) => later(delivery, settleNow, error))
+      const finished = { startedAt, endedAt: clock.now(), outcome }
+      const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
+      const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
+      const current = await record(delivery, attempt, settlement).catch((problem) => {
+        if (!isPermanent(problem)) throw problem
+        // What came back from the target is the only part that is not the relay's own.
+        const error = attempt.error === null ? null : UNRECORDABLE
+        return record(delivery, { ...attempt, response: null, error }, settlement)
+      })
       if (current) log.attempted(delivery, attempt, settlement)
       else log.superseded(delivery)
       // One that was cancelled and tried anew meanwhile could not be claimed while it was leased.
       return current && settlement.state !== 'pending'
     } catch (error) {
-      log.outboxUnavailable(delivery.target, error as Error, delivery)
-      return false
+      // It stays leased: given back, it would be due at once, and be sent again and again.
+      if (isPermanent(error)) log.unrecorded?.(delivery, error as Error)
+      else log.outboxUnavailable(delivery.target, error as Error, delivery)
+      return isPermanent(error)
     }
   }
+}
+
+/** The error of an attempt whose own one, or whose answer, the outbox could not store. */
+const UNRECORDABLE = 'the answer could not be recorded'
+
+function passes(error: unknown): error is RelayError {
+  return error instanceof RelayError && error.code === 'outbox_unavailable' && !error.isPermanent
+}
+
+function isPermanent(error: unknown): boolean {
+  return error instanceof RelayError && error.isPermanent
 }

@@ -40,11 +40,14 @@ export type RefusalCode =
 /** An expected failure with a code. The message is for people and never holds a secret. */
 export class RelayError extends Error {
   readonly code: ErrorCode
+  /** Whether the same call would fail again, however often it is repeated: what fails is what it asks for. */
+  readonly isPermanent: boolean
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; isPermanent?: boolean } = {}) {
     super(message, options)
     this.name = 'RelayError'
     this.code = code
+    this.isPermanent = options.isPermanent ?? false
   }
 }
 

@@ -6,6 +6,7 @@ import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { createRate, UNLIMITED } from '../../src/domain/rate-limit.ts'
+import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
@@ -405,4 +406,116 @@ t.test('a lane whose rate is reserved does not wake itself, and goes on once tha
   ])
   lane.send(leased[0]!)
   await eventually(() => sent.length === 2, 'and then the one that waited, while the first is still under way')
+})
+
+/** A lane whose target does what `send` does; what is logged of it, in order. */
+async function misbehaving(t: Test, send: LaneOptions['target']['send'], options: Partial<LaneOptions> = {}) {
+  const logged: string[] = []
+  const log: LaneLog = {
+    ...silent,
+    attempted: (_, { outcome, error }, { state }) => logged.push(`${outcome} ${error} ${state}`),
+    misbehaved: (_, error) => logged.push(`misbehaved: ${(error as Error).message}`),
+    unrecorded: (_, { message }) => logged.push(`unrecorded: ${message}`),
+  }
+  const target = { name: 'crm', send, close: async () => {} }
+  return { logged, ...(await setUp(t, { target, log, policy: { ...policy, maxAttempts: 2 }, ...options })) }
+}
+
+const THROWING: Record<string, LaneOptions['target']['send']> = {
+  rejects: async () => {
+    throw new Error('boom')
+  },
+  throws: () => {
+    throw new Error('boom')
+  },
+}
+
+for (const [how, throwing] of Object.entries(THROWING)) {
+  t.test(`a target whose send ${how} has failed: its slot and its delivery are free again`, async (t) => {
+    const { logged, record } = await misbehaving(t, throwing, { concurrency: 1 })
+    await record(2)
+    await eventually(() => logged.filter((line) => line.endsWith('dead')).length === 2, 'both end')
+    t.same(logged.sort(), [
+      ...Array(2).fill('failed internal error: boom dead'),
+      ...Array(2).fill('failed internal error: boom pending'),
+      ...Array(4).fill('misbehaved: boom'),
+    ])
+  })
+}
+
+t.test('a target that cannot be closed does not keep other lanes from stopping', async (t) => {
+  const { lane, logged } = await misbehaving(t, async () => ({ kind: 'delivered' }))
+  const cannotClose = new Lane({
+    target: {
+      name: 'crm',
+      send: async () => ({ kind: 'delivered' }),
+      close: () => Promise.reject(new Error('no')),
+    },
+    outbox: { claim: () => new Promise(() => {}) } as unknown as LaneOptions['outbox'],
+    concurrency: 1,
+    rate: UNLIMITED,
+    policy,
+    breaker: { failures: 3, cooldownMs: 50, maxCooldownMs: 200 },
+    ordered: false,
+    holdOnDead: false,
+    clock: { now: () => Date.now() },
+    random: () => 0.5,
+    log: { ...silent, misbehaved: (_, error) => logged.push(`misbehaved: ${(error as Error).message}`) },
+  })
+  await Promise.all([cannotClose.stop(0), lane.stop(0)])
+  t.same(logged, ['misbehaved: no'])
+})
+
+t.test('an attempt that the outbox can never record is recorded without its answer', async (t) => {
+  const { outbox, logged, path, record } = await misbehaving(t, async () => ({ kind: 'delivered', response: 'bad' }))
+  const database = openDatabase(path)
+  t.teardown(() => database.close())
+  database.exec(`
+    create trigger no_such_answer before insert on attempts when new.response is not null
+    begin select raise(abort, 'not this answer'); end`)
+  await record(1)
+  await eventually(() => logged.length > 0, 'it ends')
+  t.same(logged, ['delivered null delivered'])
+  t.match(await outbox.tally(['crm'], Date.now()), { due: 0, dead: 0 })
+})
+
+t.test('an attempt that the outbox can never record is reported once, and not made again', async (t) => {
+  const sent: number[] = []
+  const send = async ({ deliveryId }: Delivery): Promise<Outcome> => {
+    sent.push(deliveryId)
+    return { kind: 'delivered' }
+  }
+  const { outbox, logged, path, lane, record } = await misbehaving(t, send, { concurrency: 1 })
+  let settled = 0
+  const settle = outbox.settle.bind(outbox)
+  outbox.settle = (...args) => {
+    settled++
+    return settle(...args)
+  }
+  const database = openDatabase(path)
+  t.teardown(() => database.close())
+  database.exec(`
+    create trigger no_such_attempt before insert on attempts when new.delivery_id = 1
+    begin select raise(abort, 'not this one'); end`)
+  await record(2)
+  await eventually(() => logged.includes('delivered null delivered'), 'the other one is delivered')
+  await eventually(() => logged.length === 2, 'and this one is reported')
+  t.match(
+    logged.find((line) => line.startsWith('unrecorded')),
+    /not this one/,
+  )
+  lane.wake()
+  await outbox.targetStates()
+  t.same(sent, [1, 2])
+  t.ok(settled <= 3, `${settled} settlements were tried`)
+})
+
+t.test('an attempt that does not end when it is cut short is given back, and the lane stops', async (t) => {
+  const never = () => new Promise<Outcome>(() => {})
+  const { logged, lane, outbox, record } = await misbehaving(t, never, { abandonMs: 20 })
+  await record(1)
+  await eventually(async () => (await outbox.claim('crm', 1, Date.now())).deliveries.length === 0, 'it is sent')
+  await lane.stop(0)
+  t.same(logged, ['misbehaved: the attempt did not end when it was cut short'])
+  t.equal((await outbox.claim('crm', 1, Date.now())).deliveries.length, 1, 'its lease is given back')
 })

@@ -94,3 +94,17 @@ t.test('a target that is paused while lanes are being replaced is not missed', a
   await eventually(() => paused.at(-1) === true, 'those that replace them hear of it, too')
   t.same(paused, [false, true])
 })
+
+t.test('lanes that are put in place while all are being stopped are stopped as well', async (t) => {
+  const stopped: string[] = []
+  const lanesThat = (name: string) => {
+    const lane = { setPaused() {}, wake() {}, stop: async () => void stopped.push(name) } as unknown as Lane
+    return new Map([['crm', { lane, ordered: false, paused: false }]])
+  }
+  const outbox = { targetStates: async () => [], targetsWithDeliveries: async () => [] } as unknown as SqliteOutbox
+  const lanes = new Lanes(lanesThat('old'), { outbox, log: { orphaned() {}, outboxUnavailable() {} } })
+  const put = await lanes.prepare(lanesThat('new'), 0)
+  await lanes.stop(0)
+  put()
+  t.same(stopped, ['old', 'new'])
+})

@@ -4,6 +4,8 @@ import { type ErrorCode, errorMessage, RelayError } from '../../domain/errors.ts
 export interface Fault {
   readonly code: ErrorCode
   readonly message: string
+  /** See `RelayError`. */
+  readonly isPermanent?: boolean
 }
 
 /**
@@ -40,18 +42,22 @@ const ADVICE: Readonly<Record<string, string>> = {
 }
 
 export function toFault(error: unknown): Fault {
-  if (error instanceof RelayError) return { code: error.code, message: error.message }
-  const fatal = classify(error) === 'fatal'
+  if (error instanceof RelayError) {
+    const { code, message, isPermanent } = error
+    return { code, message, isPermanent }
+  }
+  const kind = classify(error)
   const message = `outbox: ${codeOf(error)} ${errorMessage(error)}`.trimEnd()
   const advice = Object.entries(ADVICE).find(([prefix]) => codeOf(error).startsWith(prefix))?.[1]
   return {
-    code: fatal ? 'outbox_failed' : 'outbox_unavailable',
+    code: kind === 'fatal' ? 'outbox_failed' : 'outbox_unavailable',
     message: advice === undefined ? message : `${message}; ${advice}`,
+    isPermanent: kind === 'of-one-call',
   }
 }
 
-export function fromFault({ code, message }: Fault): RelayError {
-  return new RelayError(code, message)
+export function fromFault({ code, message, isPermanent = false }: Fault): RelayError {
+  return new RelayError(code, message, { isPermanent })
 }
 
 function codeOf(error: unknown): string {
