@@ -50,7 +50,9 @@ export class AdminSide {
         void before?.close()
       }
     }
-    this.#operator ??= await openOperatorThread(config.outbox.path)
+    this.#operator ??= await openOperatorThread(config.outbox.path, {
+      onEnd: (problem) => logger.error({ problem }, 'thread of the admin API ended, it is started again'),
+    })
     const app = await this.#app(config, admin, this.#operator)
     const stays = before !== undefined && sameConfig(before.listen, admin.listen)
     const listener = stays ? before : await openBeside(before, admin.listen, app)

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openOperatorThread } from '../../src/outbox/sqlite/operator-thread.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { eventually } from '../eventually.ts'
 import { scratch } from '../scratch.ts'
 import { newEvent, to } from './samples.ts'
 
@@ -49,4 +50,40 @@ t.test('where there is no outbox it cannot be opened, and once closed it says so
   t.equal((await last).length, 1, 'what was asked before is answered')
   await t.rejects(operator.listTargets(0), { code: 'outbox_unavailable', message: 'outbox: it is closed' })
   await operator.close()
+})
+
+t.test('a thread that has ended is replaced; meanwhile calls are told so', async (t) => {
+  const path = join(scratch(t), 'relay.db')
+  const outbox = await SqliteOutbox.open(path, (error) => {
+    throw error
+  })
+  t.teardown(() => outbox.close())
+  await outbox.record(newEvent(), to('crm'))
+  const ends: string[] = []
+  const operator = await openOperatorThread(path, {
+    program: new URL('./mortal-operator.js', import.meta.url),
+    restartMs: 20,
+    onEnd: (problem) => ends.push(problem),
+  })
+  t.teardown(() => operator.close())
+  for (const [death, message] of Object.entries({ throw: 'outbox: boom', exit: 'outbox: its thread has ended' })) {
+    const asked = operator.listDeliveries({ target: 'crm' }, 10)
+    await Promise.all([
+      t.rejects(operator.showCall(death), { code: 'outbox_unavailable', message }, 'what is under way is answered'),
+      asked,
+    ])
+    await t.rejects(operator.listTargets(0), { code: 'outbox_unavailable', message }, 'and what comes then, at once')
+    await eventually(
+      () =>
+        operator.listTargets(0).then(
+          () => true,
+          () => false,
+        ),
+      'there is another thread',
+    )
+    t.match(await asked, [{ target: 'crm' }])
+  }
+  t.same(ends, ['boom', 'its thread has ended'])
+  await operator.close()
+  await t.rejects(operator.listTargets(0), { message: 'outbox: it is closed' })
 })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
+import type { RelayError } from '../../src/domain/errors.ts'
 import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
@@ -249,4 +250,16 @@ t.test('the worker ends when the outbox is closed', async (t) => {
   worker.postMessage('close')
   const [code] = await once(worker, 'exit')
   t.equal(code, 0)
+})
+
+t.test('an outbox whose thread has ended has failed: what is asked of it is told so, and its owner once', async (t) => {
+  const failures: string[] = []
+  const program = new URL('./mortal-outbox.js', import.meta.url)
+  const failed = ({ code, message }: RelayError) => failures.push(`${code}: ${message}`)
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), failed, undefined, undefined, undefined, program)
+  const asked = [outbox.targetStates(), outbox.targetStates()]
+  for (const each of asked) await t.rejects(each, { code: 'outbox_failed' })
+  await t.rejects(outbox.targetStates(), { code: 'outbox_failed' })
+  t.same(failures, ['outbox_failed: outbox: its thread has ended'])
+  await outbox.close()
 })

@@ -75,11 +75,14 @@ export class SqliteOutbox implements Outbox {
   /** Set once closing has begun. */
   #closing: Promise<void> | undefined
   #closed: () => void = () => {}
+  /** Set once the thread has closed the database. */
+  #isClosed = false
 
   /**
    * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
    * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `onChange` is called within
-   * two seconds after another process has written to the outbox, `onBatch` after each batch.
+   * two seconds after another process has written to the outbox, `onBatch` after each batch. `program` is the thread's; a test
+   * gives another one.
    */
   static async open(
     path: string,
@@ -87,19 +90,27 @@ export class SqliteOutbox implements Outbox {
     onChange: () => void = () => {},
     onBatch: OnBatch = () => {},
     onReloadRequest: OnReloadRequest = () => {},
+    program = new URL('./worker.js', import.meta.url),
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
     const options = { workerData: path, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
-    const worker = new Worker(new URL('./worker.js', import.meta.url), options)
+    const worker = new Worker(program, options)
     await new Promise<void>((resolve, reject) => {
+      const ended = () => reject(new RelayError('outbox_unusable', 'outbox: its thread ended while it was opened'))
       worker.once('error', reject)
+      worker.once('exit', ended)
       worker.once('message', (message: FromWorker) => {
         worker.off('error', reject)
+        worker.off('exit', ended)
         if (message.kind === 'failed') reject(fromFault(message.fault))
         else resolve()
       })
     })
-    return new SqliteOutbox(worker, onFailure, onChange, onBatch, onReloadRequest)
+    const outbox = new SqliteOutbox(worker, onFailure, onChange, onBatch, onReloadRequest)
+    worker.once('exit', () => {
+      if (!outbox.#isClosed) outbox.#fail(new RelayError('outbox_failed', 'outbox: its thread has ended'))
+    })
+    return outbox
   }
 
   /** Over a thread that has its database open; see `open`. */
@@ -298,7 +309,10 @@ export class SqliteOutbox implements Outbox {
 
   #receive(message: FromWorker): void {
     if (message.kind === 'failed') this.#fail(fromFault(message.fault))
-    if (message.kind === 'closed') this.#closed()
+    if (message.kind === 'closed') {
+      this.#isClosed = true
+      this.#closed()
+    }
     if (message.kind === 'replies') this.#answer(message.replies)
   }
 
