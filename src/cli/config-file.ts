@@ -18,8 +18,8 @@ export function configFile(asked: string | undefined): string {
 }
 
 /** Loads it and tells its warnings on stderr. Throws `ConfigError`. */
-export function loadTold(file: string): LoadedConfig {
-  const loaded = loadConfig(file, process.env)
+export function loadTold(file: string, env: NodeJS.ProcessEnv = process.env): LoadedConfig {
+  const loaded = loadConfig(file, env)
   for (const warning of loaded.warnings) writeError(`warning: ${formatProblem(warning)}\n`)
   return loaded
 }

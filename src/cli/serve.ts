@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/problem.ts'
 import type { Daemon } from '../daemon.ts'
@@ -12,6 +13,7 @@ import { configFile, configOption, loadTold } from './config-file.ts'
 import { logLine } from './log-line.ts'
 import { goOnWithoutReader, isTerminal, styledText, writeError } from './output.ts'
 import { examples } from './printing.ts'
+import { hideFromProc, watchedEnvironment } from './process-environment.ts'
 
 /** Runs the daemon until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
@@ -28,7 +30,9 @@ export function serveCommand(): Command {
       const file = configFile(options.config)
       // The log is written to the descriptor, and counts what it cannot write. Ending on an error is for the other commands.
       goOnWithoutReader()
-      const { config } = loadTold(file)
+      const environment = new Environment()
+      const { config } = loadTold(file, environment.env)
+      const areHidden = environment.hide(config)
       // From here on: what comes while the relay starts is done when it has. It may be answering requests already.
       const reloads = new Reloads()
       const stop = stopSignal()
@@ -38,6 +42,7 @@ export function serveCommand(): Command {
         level: config.log.level,
         ...(isPretty(options.logFormat) && { shape: (json) => styledText(logLine(json)) }),
       })
+      if (!areHidden) logger.warn('secrets in the environment cannot be hidden from programs of the same user')
       const service = serviceOf(logger)
       let shutdownTimeoutMs = () => config.server.shutdownTimeoutMs
       void stop.then(() => endAtLast(shutdownTimeoutMs() + END_WITHIN_MS, logger, flush))
@@ -58,7 +63,8 @@ export function serveCommand(): Command {
       )
       shutdownTimeoutMs = () => daemon.shutdownTimeoutMs
       service.ready(daemon)
-      reloads.begin((request) => service.reloading(() => reload(daemon, config.file, logger, request)))
+      const reloadFor = (request?: number) => reload(daemon, config.file, environment, logger, request)
+      reloads.begin((request) => service.reloading(() => reloadFor(request)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
       logger.info({ signal: await stop }, 'relay stopping')
@@ -100,9 +106,16 @@ function serviceOf(logger: Logger): Service {
 }
 
 /** Reloads the configuration, at every SIGHUP (`systemctl reload`) and request (`ultravox-relay reload`). False: rejected. */
-async function reload(daemon: Daemon, file: string, logger: Logger, request?: number): Promise<boolean> {
+async function reload(
+  daemon: Daemon,
+  file: string,
+  environment: Environment,
+  logger: Logger,
+  request?: number,
+): Promise<boolean> {
   try {
-    const { config, warnings } = loadConfig(file, process.env)
+    const { config, warnings } = loadConfig(file, environment.env)
+    environment.hide(config)
     for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')
     const { changed, needsRestart } = await daemon.reload(config, request)
     logger.level = config.log.level
@@ -114,6 +127,18 @@ async function reload(daemon: Daemon, file: string, logger: Logger, request?: nu
     logger.error({ problem: problem.split('\n') }, 'configuration not reloaded, the old one stays')
     await daemon.refuseReload(problem, request).catch(() => {})
     return false
+  }
+}
+
+/** The environment that the configuration refers to. */
+class Environment {
+  readonly #watched = watchedEnvironment(process.env)
+  readonly env = this.#watched.env
+
+  /** Hides what the configuration has read, and what it passes to some programs and not to others. False: not possible. */
+  hide({ targets }: Config): boolean {
+    const passed = Object.values(targets).flatMap((target) => (target.type === 'exec' ? target.passEnv : []))
+    return hideFromProc([...this.#watched.read, ...passed])
   }
 }
 

@@ -6,7 +6,7 @@ import { errorMessage } from '../domain/errors.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { Secret } from '../domain/secret.ts'
 import { identityValues } from './identity-values.ts'
-import type { Launcher } from './launcher.ts'
+import { type Launcher, LauncherEnded } from './launcher.ts'
 import type { ProcessEnding } from './process-group.ts'
 import type { Target } from './target.ts'
 
@@ -62,6 +62,7 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
         const [stdout, stderr] = [conceal(ending.stdout), conceal(ending.stderr)]
         return outcomeOf({ ...ending, stdout, stderr }, timeoutMs)
       } catch (error) {
+        if (error instanceof LauncherEnded) return { kind: 'failed', error: errorMessage(error) }
         return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}${hint(error, options)}` }
       }
     },

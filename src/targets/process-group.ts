@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EarlyEnd, earlyEnd, within } from './early-end.ts'
+import { type Group, groupRuns } from './group-processes.ts'
 import { TailBuffer } from './tail-buffer.ts'
 
 /** Bytes kept of the end of stdout, and of stderr. */
@@ -40,8 +41,13 @@ export interface ProcessEnding {
  * outlive the program has to leave the group (`setsid`). Rejects where the program cannot be started; ends within the
  * timeout, the grace after SIGTERM and a second.
  */
-export async function runProcessGroup(options: ProcessOptions, abort: AbortSignal): Promise<ProcessEnding> {
-  const child = await start(options)
+export async function runProcessGroup(
+  options: ProcessOptions,
+  abort: AbortSignal,
+  /** Called with the number of the group as soon as there is one. */
+  onStart: (group: number) => void = () => {},
+): Promise<ProcessEnding> {
+  const child = await start(options, onStart)
   const group = child.pid!
   const stdout = tailOf(child.stdout)
   const stderr = tailOf(child.stderr)
@@ -65,10 +71,14 @@ export async function runProcessGroup(options: ProcessOptions, abort: AbortSigna
 }
 
 /** Some failures to start are thrown (E2BIG), others come as an event (ENOENT). Both reject. */
-async function start({ command, directory, env, runAs }: ProcessOptions): Promise<ChildProcessWithoutNullStreams> {
+async function start(
+  { command, directory, env, runAs }: ProcessOptions,
+  onStart: (group: number) => void,
+): Promise<ChildProcessWithoutNullStreams> {
   const [file, ...args] = command
   const account = runAs ? { uid: runAs.uid, gid: runAs.gid } : {}
   const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: 'pipe', ...account })
+  if (child.pid !== undefined) onStart(child.pid)
   await once(child, 'spawn')
   return child
 }
@@ -87,6 +97,21 @@ async function endGroup(group: number): Promise<void> {
   // Nothing tells when the last process of a group is gone, so it is looked for; the program may end before its children.
   while (signalGroup(group, 0) && performance.now() < killAt) await sleep(GROUP_CHECK_MS)
   signalGroup(group, 'SIGKILL')
+}
+
+/**
+ * Ends a group that this process has not started: SIGTERM, SIGKILL after the grace, and resolves when none of it runs. So late,
+ * for whoever waits for its end may start the same program again.
+ */
+export async function endForeignGroup(group: Group): Promise<void> {
+  const runs = () => groupRuns(group) ?? signalGroup(group.id, 0)
+  if (!runs()) return
+  const killAt = performance.now() + TERM_GRACE_MS
+  signalGroup(group.id, 'SIGTERM')
+  while (runs()) {
+    if (performance.now() >= killAt) signalGroup(group.id, 'SIGKILL')
+    await sleep(GROUP_CHECK_MS)
+  }
 }
 
 /** Signals a process group. False where no process is left in it; its number is not given to others before. */
