@@ -10,6 +10,7 @@ import { createService, type Service } from '../systemd/service.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { ownInit, startUnderInit } from './init-process.ts'
 import { logLine } from './log-line.ts'
 import { goOnWithoutReader, isTerminal, styledText, writeError } from './output.ts'
 import { examples } from './printing.ts'
@@ -27,6 +28,7 @@ export function serveCommand(): Command {
     )
     .addHelpText('after', examples('serve', 'serve --config /etc/ultravox-relay/relay.yaml'))
     .action(async (options: { config?: string; logFormat: 'auto' | 'json' | 'pretty' }) => {
+      const hasInit = startUnderInit()
       const file = configFile(options.config)
       // The log is written to the descriptor, and counts what it cannot write. Ending on an error is for the other commands.
       goOnWithoutReader()
@@ -43,6 +45,7 @@ export function serveCommand(): Command {
         ...(isPretty(options.logFormat) && { shape: (json) => styledText(logLine(json)) }),
       })
       if (!areHidden) logger.warn('secrets in the environment cannot be hidden from programs of the same user')
+      if (!hasInit && Object.values(config.targets).some(({ type }) => type === 'exec')) logger.warn(NO_INIT)
       const service = serviceOf(logger)
       let shutdownTimeoutMs = () => config.server.shutdownTimeoutMs
       void stop.then(() => endAtLast(shutdownTimeoutMs() + END_WITHIN_MS, logger, flush))
@@ -76,6 +79,9 @@ export function serveCommand(): Command {
       process.exit(0)
     })
 }
+
+const NO_INIT =
+  'running as process 1: what hooks leave behind stays as zombies; start the relay under an init (docker run --init, tini)'
 
 /** How long a shutdown may take beyond `server.shutdownTimeout`, within which attempts end: hooks, the outbox, the log. */
 const END_WITHIN_MS = 10_000
@@ -138,7 +144,7 @@ class Environment {
   /** Hides what the configuration has read, and what it passes to some programs and not to others. False: not possible. */
   hide({ targets }: Config): boolean {
     const passed = Object.values(targets).flatMap((target) => (target.type === 'exec' ? target.passEnv : []))
-    return hideFromProc([...this.#watched.read, ...passed])
+    return hideFromProc([...this.#watched.read, ...passed], ownInit())
   }
 }
 
