@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { JournalEntry, JournalFilter } from '../../src/outbox/operator.ts'
 import type { Rejection } from '../../src/outbox/outbox.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
-import { journalQuery } from '../../src/outbox/sqlite/journal.ts'
+import { journalQuery, repeatQuery } from '../../src/outbox/sqlite/journal.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { scratch } from '../scratch.ts'
@@ -152,4 +152,27 @@ t.test('neither new entries nor those of a call are looked for in the whole hist
       else if (kind !== 'event' || !('callId' in filter)) t.match(plan[0], /PRIMARY KEY \(rowid>\? AND rowid<\?\)/)
     }
   }
+})
+
+t.test('a kept rejection that is repeated is an entry each time that it is', async (t) => {
+  const { operator, outbox, path } = await filled(t)
+  const kept = { body: Buffer.from('genuine'), contentType: 'application/json' }
+  await outbox.reject({ ...refused, receivedAt: 5_000, kept })
+  await outbox.reject({ ...refused, receivedAt: 6_000 })
+  let { position } = await operator.newestEntries(ALL, 0)
+  for (const receivedAt of [7_000, 4_500, 8_000]) {
+    await outbox.reject({ ...refused, receivedAt, kept })
+    const page = await operator.entriesAfter(ALL, position)
+    t.match(page.entries, [{ kind: 'refusal', at: receivedAt, rejectionId: 2 }], 'also where the clock was set back')
+    t.same((await operator.entriesAfter(ALL, page.position)).entries, [])
+    position = page.position
+  }
+  const { entries } = await operator.newestEntries({ kinds: ['refusal'] }, 10)
+  t.same(told(entries), ['refusal 1500', 'refusal 6000', 'refusal 8000'], 'and one entry of all there is')
+
+  const database = openDatabase(path, { readonly: true })
+  t.teardown(() => database.close())
+  const { sql, parameters } = repeatQuery({ ...ALL, source: 'ultravox' })
+  const plan = database.prepare(`explain query plan ${sql}`).all({ ...parameters, after: 1, upto: 2, limit: 3 })
+  t.match(plan, [{ detail: /^SEARCH .* rejections_repeated/ }])
 })

@@ -38,17 +38,18 @@ function end(database: Database.Database): JournalPosition {
     select
       (select coalesce(max(event_seq), 0) from events) as event,
       (select coalesce(max(attempt_seq), 0) from attempts) as attempt,
-      (select coalesce(max(rejection_id), 0) from rejections) as refusal`)
+      (select coalesce(max(seq), 0) from sqlite_sequence where name = 'rejections') as refusal`)
     .get() as JournalPosition
 }
 
 /** The newest `limit` entries of each kind in a range, all in the order in which they happened. */
 function read(database: Database.Database, filter: JournalFilter, { after, upto, limit }: Range): JournalEntry[] {
-  const entries = filter.kinds.flatMap((kind) => {
-    const { sql, parameters } = journalQuery(kind, filter)
+  const found = (kind: JournalEntry['kind'], { sql, parameters }: Condition) => {
     const rows = database.prepare(sql).all({ ...parameters, after: after[kind], upto: upto[kind], limit })
     return (rows as Omit<JournalEntry, 'kind'>[]).reverse().map((row) => ({ ...row, kind }) as JournalEntry)
-  })
+  }
+  const entries = filter.kinds.flatMap((kind) => found(kind, journalQuery(kind, filter)))
+  if (filter.kinds.includes('refusal')) entries.push(...found('refusal', repeatQuery(filter)))
   return entries.sort((a, b) => a.at - b.at)
 }
 
@@ -103,13 +104,22 @@ function ofCall({ callId }: JournalFilter): string {
   return `a.delivery_id in (${deliveriesIn('live_deliveries')} union all ${deliveriesIn('finished_deliveries')})`
 }
 
-function refusalQuery({ source }: JournalFilter): Condition {
+function refusalQuery(filter: JournalFilter): Condition {
+  return refusalsBy('rejection_id', 'repeat_id is null', filter)
+}
+
+/** A kept rejection that was sent again is one entry, in the place of its last repeat. */
+export function repeatQuery(filter: JournalFilter): Condition {
+  return refusalsBy('repeat_id', 'true', filter)
+}
+
+function refusalsBy(place: string, which: string, { source }: JournalFilter): Condition {
   return {
     sql: `
       select received_at as at, rejection_id as rejectionId, source, reason, peer, bytes
       from rejections
-      where rejection_id > @after and rejection_id <= @upto and ${source === undefined ? 'true' : 'source = @source'}
-      order by rejection_id desc
+      where ${place} > @after and ${place} <= @upto and ${which} and ${source === undefined ? 'true' : 'source = @source'}
+      order by ${place} desc
       limit @limit`,
     parameters: source === undefined ? {} : { source },
   }

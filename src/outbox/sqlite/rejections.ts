@@ -25,6 +25,7 @@ export function createRejectionStore(database: Database.Database, provenBytes = 
     on conflict (body_hash, reason, source) where body is not null
       do update set
         times = times + 1,
+        repeat_id = excluded.rejection_id,
         received_at = excluded.received_at,
         request_id = excluded.request_id,
         peer = excluded.peer,
