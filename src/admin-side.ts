@@ -59,7 +59,12 @@ export class AdminSide {
     return () => {
       expect()
       metrics.watchProcess()
-      listener.use(app, admin.socketMode)
+      try {
+        listener.use(app, admin.socketMode)
+      } catch (error) {
+        // The rest of the configuration is in place already.
+        logger.error({ problem: errorMessage(error) }, 'mode of the admin socket not set')
+      }
       this.#listener = listener
       if (stays) return
       logger.info({ listen: listener.address }, 'admin listener opened')

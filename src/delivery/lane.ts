@@ -339,9 +339,10 @@ export class Lane {
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
+    const { target, log } = this.#options
     const done = work.then(
       () => {},
-      () => {},
+      (error) => log.misbehaved?.(target.name, error),
     )
     this.#running.add(done)
     void done.then(() => this.#running.delete(done))

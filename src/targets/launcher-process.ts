@@ -38,6 +38,8 @@ function main(): void {
     running.delete(run)
     tell({ run, ...result })
   })
+  // A relay that is gone is heard of by `disconnect`; an answer that does not reach it must not end this process before.
+  process.on('error', () => {})
   process.on('disconnect', () => {
     for (const controller of running.values()) controller.abort()
   })

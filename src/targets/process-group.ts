@@ -15,6 +15,8 @@ const DRAIN_MS = 1_000
 export const LONGEST_END_MS = TERM_GRACE_MS + 2 * DRAIN_MS
 /** How often a group that was told to end is looked at. */
 const GROUP_CHECK_MS = 20
+/** Between two looks at all processes, how many times what one takes. */
+const LOOK_SHARE = 10
 
 /** A program, its surroundings and its input. */
 export interface ProcessOptions {
@@ -104,13 +106,15 @@ async function endGroup(group: number): Promise<void> {
  * for whoever waits for its end may start the same program again.
  */
 export async function endForeignGroup(group: Group): Promise<void> {
-  const runs = () => groupRuns(group) ?? signalGroup(group.id, 0)
+  // A group that has ended, but is not reaped, can still be signalled.
+  const runs = () => signalGroup(group.id, 0) && (groupRuns(group) ?? true)
   if (!runs()) return
   const killAt = performance.now() + TERM_GRACE_MS
   signalGroup(group.id, 'SIGTERM')
-  while (runs()) {
+  for (let lookedAt = performance.now(); runs(); lookedAt = performance.now()) {
     if (performance.now() >= killAt) signalGroup(group.id, 'SIGKILL')
-    await sleep(GROUP_CHECK_MS)
+    // A look at all processes is made on the relay's event loop.
+    await sleep(Math.max(GROUP_CHECK_MS, LOOK_SHARE * (performance.now() - lookedAt)))
   }
 }
 
