@@ -290,7 +290,12 @@ export class Lane {
       return this.#release(delivery)
     }
     this.#isQuick = clock.now() - startedAt < QUICK_MS
-    this.#judge(outcome)
+    try {
+      this.#judge(outcome)
+    } catch (error) {
+      // What observes the lane is no reason to lose the delivery.
+      this.#options.log.misbehaved?.(delivery.target, error, delivery)
+    }
     this.#settling++
     const settled = this.#settle(delivery, startedAt, outcome)
     this.#goOn()

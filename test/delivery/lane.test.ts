@@ -519,3 +519,19 @@ t.test('an attempt that does not end when it is cut short is given back, and the
   t.same(logged, ['misbehaved: the attempt did not end when it was cut short'])
   t.equal((await outbox.claim('crm', 1, Date.now())).deliveries.length, 1, 'its lease is given back')
 })
+
+t.test('what observes a lane and throws costs no delivery', async (t) => {
+  const { logged, record } = await misbehaving(t, async () => ({ kind: 'failed', error: 'http 500' }), {
+    concurrency: 1,
+    breaker: { failures: 1, cooldownMs: 1, maxCooldownMs: 1 },
+    log: {
+      ...silent,
+      opened() {
+        throw new Error('observer')
+      },
+      attempted: (_, { outcome }, { state }) => logged.push(`${outcome} ${state}`),
+    },
+  })
+  await record(1)
+  await eventually(() => logged.includes('failed dead'), 'it ends')
+})
