@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import { Socket } from 'node:net'
 import type { Sink } from './line-writer.ts'
 
 /** Most that may wait to be written, in characters; lines beyond it are dropped. */
@@ -16,7 +17,8 @@ const PASSING: ReadonlySet<string | undefined> = new Set(['EAGAIN', 'EBUSY', 'EI
 const NEWLINE = 0x0a
 const NOTHING: Dropped = { lines: 0, characters: 0 }
 
-export interface SinkEvents {
+export interface DescriptorSinkOptions {
+  readonly fd: number
   /** Something was written. */
   written(): void
   /** Writing works again after these were dropped; `error` is an errno name, or null where they were not read in time. */
@@ -36,7 +38,7 @@ export interface Dropped {
 export class DescriptorSink implements Sink {
   readonly #fd: number
   readonly #mayBlock: boolean
-  readonly #events: SinkEvents
+  readonly #options: DescriptorSinkOptions
   #waiting: string[] = []
   #waitingLength = 0
   #current: Buffer | undefined
@@ -51,11 +53,11 @@ export class DescriptorSink implements Sink {
   #dropped = 0
   #flushed: (() => void)[] = []
 
-  constructor(fd: number, events: SinkEvents) {
-    const { fd: own, mayBlock } = nonBlocking(fd)
-    this.#fd = own
+  constructor(options: DescriptorSinkOptions) {
+    const { fd, mayBlock } = nonBlocking(options.fd)
+    this.#fd = fd
     this.#mayBlock = mayBlock
-    this.#events = events
+    this.#options = options
   }
 
   /** Lines dropped since the start. */
@@ -126,7 +128,7 @@ export class DescriptorSink implements Sink {
     this.#offset += written
     this.#isMidLine = current[this.#offset - 1] !== NEWLINE
     this.#pauseMs = LEAST_PAUSE_MS
-    this.#events.written()
+    this.#options.written()
     if (this.#offset < current.length) this.#try()
     else this.#next()
   }
@@ -155,7 +157,7 @@ export class DescriptorSink implements Sink {
       const [dropped, error] = [this.#unreported, this.#error]
       this.#unreported = NOTHING
       this.#error = null
-      this.#events.recovered(dropped, error)
+      this.#options.recovered(dropped, error)
     }
     this.#settleFlushes()
   }
@@ -168,14 +170,14 @@ export class DescriptorSink implements Sink {
 /**
  * A way to the same place that does not block where nobody reads: a thread that is blocked in a write keeps the process from
  * exiting. A pipe or terminal is opened a second time, for `O_NONBLOCK` on the descriptor itself would hold for every process
- * that shares it. A socket cannot be opened again; Node makes it non-blocking when it makes `process.stdout`.
+ * that shares it. A socket cannot be opened again; Node makes it non-blocking when it makes a stream of it.
  */
 function nonBlocking(fd: number): { fd: number; mayBlock: boolean } {
   const stat = fstatSync(fd)
   if (stat.isFile()) return { fd, mayBlock: false }
   if (stat.isSocket()) {
-    const stream = { 1: process.stdout, 2: process.stderr }[fd]
-    return { fd, mayBlock: stream === undefined }
+    new Socket({ fd, readable: false, writable: true }).unref()
+    return { fd, mayBlock: false }
   }
   try {
     const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants

@@ -31,7 +31,8 @@ export interface LogOptions {
  */
 export function createLog({ level, shape }: LogOptions): Log {
   const progress = new Set<() => void>()
-  const sink = new DescriptorSink(1, {
+  const sink = new DescriptorSink({
+    fd: 1,
     written() {
       for (const tell of progress) tell()
     },

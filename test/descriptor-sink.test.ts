@@ -17,7 +17,8 @@ function setUp(t: Test) {
   const fd = openSync(fifo, O_WRONLY)
   t.teardown(() => closeSync(fd))
   const recovered: (Dropped & { error: string | null })[] = []
-  const sink = new DescriptorSink(fd, {
+  const sink = new DescriptorSink({
+    fd,
     written() {},
     recovered: (dropped, error) => recovered.push({ ...dropped, error }),
   })
