@@ -15,7 +15,7 @@ export interface NewEvent {
   readonly account?: string
   /** The provider's name for it, such as `call.ended`. */
   readonly event: string
-  /** `call.callId`, or null where the payload has none. */
+  /** `callIdOf` its payload; null where the body's hash identifies the event. */
   readonly callId: string | null
   /** Epoch milliseconds. */
   readonly receivedAt: number
@@ -30,8 +30,15 @@ export interface NewEvent {
   readonly tracestate?: string | null
 }
 
+/** Longest name of an event, in UTF-16 code units. Names are kept for as long as duplicates are recognised, and logged. */
+export const EVENT_NAME_LIMIT = 256
+
+/** Longest call id that identifies an event, in UTF-16 code units. Those of Ultravox have 36. */
+const CALL_ID_LIMIT = 256
+
 /** A payload that can be relayed: a JSON object with a non-empty string `event`. */
 export interface Payload {
+  /** Well-formed Unicode, `EVENT_NAME_LIMIT` at most: half a surrogate pair is read as U+FFFD. */
   readonly event: string
   readonly call?: unknown
   readonly [key: string]: unknown
@@ -76,24 +83,41 @@ export function parsePayload(body: Uint8Array): { readonly payload: Payload } | 
   }
   const { event } = value as { event?: unknown }
   if (typeof event !== 'string' || event === '') return { problem: 'the body has no string "event"' }
-  const payload = value as Payload
+  if (event.length > EVENT_NAME_LIMIT) {
+    return { problem: `the "event" has ${event.length} characters; at most ${EVENT_NAME_LIMIT} are allowed` }
+  }
+  const payload: Payload = event.isWellFormed() ? (value as Payload) : { ...value, event: event.toWellFormed() }
   bodies.set(payload, body)
   return { payload }
 }
 
-/** What bytes that are no UTF-8 are read as, whichever they are. */
+/** What bytes that are not UTF-8 are read as, whichever they are. */
 const REPLACEMENT = '\ufffd'
 
 /**
- * `call.callId` of a payload, or null where it is absent, empty or no string. Null too where it or the event's name may be
- * read from other bytes: what differs in nothing else would be taken for a duplicate, and be lost.
+ * Whether a text can be a part of an identity: exactly one value, whichever SQLite driver stores it and whatever compares it.
+ * Drivers store half a surrogate pair as they like, several SQL functions stop at NUL, and U+FFFD stands for any bytes that
+ * are not UTF-8. Unicode normalisation is left alone: different code points are different texts.
+ */
+function isDistinct(text: string): boolean {
+  return text.isWellFormed() && !text.includes(REPLACEMENT) && !text.includes('\0')
+}
+
+/** Whether a call id can be a part of an event's identity. */
+export function isCallId(callId: string): boolean {
+  return callId !== '' && callId.length <= CALL_ID_LIMIT && isDistinct(callId)
+}
+
+/**
+ * `call.callId` of a payload, or null where it is absent or not a usable call id, or the event's name is ambiguous. The body's
+ * hash then identifies the event: what differs in nothing else would be taken for a duplicate, and be lost.
  */
 export function callIdOf(payload: Payload): string | null {
   const { call, event } = payload
-  if (event.includes(REPLACEMENT)) return null
+  if (!isDistinct(event)) return null
   if (typeof call !== 'object' || call === null) return null
   const { callId } = call as { callId?: unknown }
-  return typeof callId === 'string' && callId !== '' && !callId.includes(REPLACEMENT) ? callId : null
+  return typeof callId === 'string' && isCallId(callId) ? callId : null
 }
 
 /** What stands in for the call id in the identity of an event that has none: the hex SHA-256 of its body. */

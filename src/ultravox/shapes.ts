@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isCallId } from '../domain/event.ts'
 import { Secret } from '../domain/secret.ts'
 import { parseTimestamp } from '../domain/timestamp.ts'
 import { ProviderError } from './provider-error.ts'
@@ -15,6 +16,9 @@ const instant = z.string().transform((text, context) => {
 })
 
 const optional = <T extends z.ZodType>(shape: T) => shape.nullish().transform((value) => value ?? null)
+
+/** With another, the events of a call would be found missing in every sweep: they are not on record by that id. */
+const callId = z.string().refine(isCallId, 'is not usable as a call id')
 
 /** What is read of a call. `undefined`: the field is there in a form that cannot be read, or is missing. */
 export interface CallFields {
@@ -44,7 +48,7 @@ const BILLING_STATUSES: readonly string[] = [
   'FREE_OTHER',
 ].map((status) => `BILLING_STATUS_${status}`)
 
-const LIFE = { callId: z.string().min(1), created: instant, joined: optional(instant), ended: optional(instant) }
+const LIFE = { callId, created: instant, joined: optional(instant), ended: optional(instant) }
 // Nothing follows from why a call ended and when it was deleted, so it does not matter how that is written.
 const endReason = optional(z.string()).catch(null)
 const CALL = { ...LIFE, billingStatus: z.string(), endReason }

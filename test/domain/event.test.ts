@@ -133,6 +133,43 @@ t.test('a call id or a name that bytes which are no UTF-8 are read as tells no e
   t.equal(idOf('{"event":"x","call":{"callId":"c\xc3\xbc","note":"\xff"}}'), 'cü')
 })
 
+t.test('half a surrogate pair identifies nothing, in a call id or a name', async (t) => {
+  for (const callId of ['x\ud800', '\udc00x', '\ude00\ud83d', 'x\0', '\0']) {
+    t.equal(callIdOf({ event: 'x', call: { callId } }), null, JSON.stringify(callId))
+  }
+  t.equal(callIdOf({ event: 'x', call: { callId: 'y\ud83d\ude00' } }), 'y😀')
+  for (const event of ['x\ud800', 'x\0'])
+    t.equal(callIdOf({ event, call: { callId: 'c' } }), null, JSON.stringify(event))
+  const payload = payloadOf('{"event":"x\\ud800","call":{"callId":"c"}}')
+  t.equal(payload?.event, 'x\ufffd', 'the name is stored as every driver stores it')
+  t.equal(callIdOf(payload as Payload), null)
+})
+
+t.test('names of events have a bound, and longer call ids identify nothing', async (t) => {
+  t.equal(payloadOf(JSON.stringify({ event: 'n'.repeat(256) }))?.event, 'n'.repeat(256))
+  t.equal(
+    problemOf(JSON.stringify({ event: 'n'.repeat(257) })),
+    'the "event" has 257 characters; at most 256 are allowed',
+  )
+  t.equal(callIdOf({ event: 'x', call: { callId: 'i'.repeat(256) } }), 'i'.repeat(256))
+  t.equal(callIdOf({ event: 'x', call: { callId: 'i'.repeat(257) } }), null)
+})
+
+t.test('whatever a call id is, one that is taken as an identity survives UTF-8', async () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (event, callId) => {
+      const body = Buffer.from(JSON.stringify({ event: `e${event}`.slice(0, 256), call: { callId } }))
+      const parsed = parsePayload(body)
+      if ('problem' in parsed) return false
+      const id = callIdOf(parsed.payload)
+      const stored = (text: string) => Buffer.from(text).toString()
+      return (
+        stored(parsed.payload.event) === parsed.payload.event && (id === null || (id === callId && stored(id) === id))
+      )
+    }),
+  )
+})
+
 t.test('a body’s hash is the hex SHA-256 of its bytes', async (t) => {
   t.equal(bodyHash(new Uint8Array()), 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')
   const body = Buffer.from([0xff, 0x00, 0x80])
