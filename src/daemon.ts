@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Metrics } from './admin/metrics.ts'
 import { AdminSide } from './admin-side.ts'
 import { type Alerts, createAlerts } from './alerts/alerts.ts'
@@ -29,6 +30,7 @@ import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { lanesOf } from './lane-factory.ts'
 import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upkeepLog } from './logging.ts'
+import { EVICTION_GRACE_MS } from './outbox/sqlite/instance.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { newRequestId } from './request-id.ts'
 import { Launcher } from './targets/launcher.ts'
@@ -73,7 +75,7 @@ export interface Reloaded {
 
 export interface DaemonOptions {
   readonly logger: Logger
-  /** Called when the relay cannot go on: its storage can no longer be trusted. The process should end at once. */
+  /** Called when the relay cannot go on: its storage can no longer be trusted, or is another relay's. The process should end at once. */
   readonly onFailure: (error: RelayError) => void
   /** Called when a command asks for a reload, perhaps before the relay is started. */
   readonly onReloadRequest?: (request: number) => void
@@ -95,7 +97,15 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const metrics = new Metrics(options.droppedLogLines)
   const refresh = () => void relay.current?.refresh()
   const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
-  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed, onReloadRequest)
+  const evicted = (error: RelayError) => void endEvicted(relay.current, error, options)
+  const outbox = await SqliteOutbox.open(
+    config.outbox.path,
+    onFailure,
+    refresh,
+    committed,
+    onReloadRequest,
+    evicted,
+  )
   try {
     const tracing = await openTracing(config.tracing, tracingLog(options.logger))
     relay.current = new Relay(config, outbox, metrics, tracing, options)
@@ -105,6 +115,17 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
     await (relay.current ?? { end: () => outbox.close() }).end(0)
     throw error
   }
+}
+
+/**
+ * Ends a relay whose lock file is gone, for another one may wait to take its place: attempts under way are finished and settled, so
+ * that nothing is delivered twice. Then the process exits, also where that takes too long.
+ */
+async function endEvicted(relay: Relay | undefined, error: RelayError, { logger, onFailure }: DaemonOptions) {
+  logger.error({ code: error.code, error: error.message }, 'outbox lock lost, relay stopping')
+  const late = sleep(EVICTION_GRACE_MS + 1_000)
+  await Promise.race([relay?.end(EVICTION_GRACE_MS), late]).catch(() => {})
+  onFailure(error)
 }
 
 class Relay implements Daemon {

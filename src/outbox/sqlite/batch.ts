@@ -22,9 +22,14 @@ export type Reply = { readonly value: unknown } | { readonly fault: Fault }
  * Runs calls that arrived together: everything that writes in one transaction, so that they share one fsync, and what
  * only reads after it, so that a claim sees what was just settled. If the transaction fails on one call's account, each is run
  * again in a transaction of its own, so that one bad call never takes others with it. An error that says the storage
- * can no longer be trusted is thrown.
+ * can no longer be trusted, or is another daemon's now, is thrown. `assertOwner` throws in the latter case; it is called in
+ * each transaction that writes and before each claim.
  */
-export function createBatchRunner(database: Database.Database, store: Store): (calls: readonly Call[]) => Reply[] {
+export function createBatchRunner(
+  database: Database.Database,
+  store: Store,
+  assertOwner: () => void = () => {},
+): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
 
   function write(call: Call): unknown {
@@ -102,6 +107,7 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
   }
 
   function claim(target: string, limit: number, now: number, latest = Number.POSITIVE_INFINITY) {
+    assertOwner()
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
     const due = store.dueIds(target, limit + leases.count(target), now, latest)
     const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
@@ -138,6 +144,7 @@ export function createBatchRunner(database: Database.Database, store: Store): (c
   function transaction(calls: readonly Call[]): Reply[] {
     try {
       database.exec('begin immediate')
+      assertOwner()
       const replies = calls.map((call) => ({ value: write(call) }))
       database.exec('commit')
       return replies

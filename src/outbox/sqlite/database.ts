@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
@@ -6,8 +6,10 @@ import { fileProblem } from '../../safe-file.ts'
 import { openDatabase } from './driver.ts'
 import { classify } from './faults.ts'
 import { watchFiles } from './in-place.ts'
+import { type Instance, takeOver } from './instance.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { migrate } from './migrate.ts'
+import { assertFirstName } from './names.ts'
 import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath } from './remains.ts'
 import { logBytes } from './space.ts'
 
@@ -23,6 +25,7 @@ const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | con
 
 export interface OutboxFile {
   readonly database: Database.Database
+  readonly instance: Instance
   /** See `FilesInPlace.assert`. */
   assertInPlace(): void
   /** Has the next start look at all of it before it takes anything, as far as that can still be put down. */
@@ -37,11 +40,13 @@ export interface OutboxFile {
  */
 export function openOutboxFile(configured: string): OutboxFile {
   assertTrustedPath(configured)
+  // Before it has a lock file.
+  if (existsSync(configured)) assertFirstName(realpathSync(configured))
   createPrivately(configured)
   // Through a link, the same outbox would have a second lock.
   const path = realpathSync(configured)
   assertNotPlanted(path)
-  const lock = lockOutbox(path)
+  const lock = lockedOrExplained(path)
   try {
     const state = outboxState(lock)
     if (state !== 'never made' || logBytes(path) > 0) assertNotGone(path)
@@ -62,9 +67,11 @@ export function openOutboxFile(configured: string): OutboxFile {
     if (state === 'distrusted') assertSound(database)
     if (hasLog) takeOverLog(database)
     keepOutboxState(lock, 'trusted')
+    const instance = takeOver(database, path)
     const files = watchFiles(database, path)
     return {
       database,
+      instance,
       assertInPlace: files.assert,
       distrust() {
         try {
@@ -74,6 +81,7 @@ export function openOutboxFile(configured: string): OutboxFile {
         }
       },
       close() {
+        endInstance(instance)
         database.close()
         files.close()
         lock.close()
@@ -99,6 +107,23 @@ function takeOverLog(database: Database.Database): void {
   }
 }
 
+function lockedOrExplained(path: string): Database.Database {
+  try {
+    return lockOutbox(path)
+  } catch (error) {
+    throw explained(error, path)
+  }
+}
+
+/** Where it fails, the next daemon finds out by itself that this one has ended. */
+function endInstance(instance: Instance): void {
+  try {
+    instance.end()
+  } catch {
+    // The disk is full or fails; what matters was committed before.
+  }
+}
+
 /** SQLite says what is wrong, but not with which file, nor what to do about it. */
 function explained(error: unknown, path: string): unknown {
   const code = (error as { code?: string }).code ?? ''
@@ -108,11 +133,17 @@ function explained(error: unknown, path: string): unknown {
   return new RelayError('outbox_unusable', message, { cause: error })
 }
 
+/** Network file systems often cannot lock, and none of them can share the memory that a WAL needs. */
+const NO_LOCKS = 'its file system does not support locks: move the outbox to a local one'
+
 const ADVICE: Readonly<Record<string, string>> = {
   SQLITE_NOTADB: 'restore it from a backup, or move it away to begin with an empty one',
   SQLITE_CORRUPT: 'restore it from a backup, or move it away to begin with an empty one',
   SQLITE_BUSY: 'another program holds a lock on it: end that one',
   SQLITE_CANTOPEN: 'let the user that the relay runs as read and write it and its directory',
+  SQLITE_IOERR_LOCK: NO_LOCKS,
+  SQLITE_PROTOCOL: NO_LOCKS,
+  SQLITE_NOLFS: NO_LOCKS,
   SQLITE_READONLY: 'let the user that the relay runs as read and write it and its directory',
 }
 

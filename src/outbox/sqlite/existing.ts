@@ -5,6 +5,7 @@ import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { isLocked } from './lock.ts'
 import { migrate } from './migrate.ts'
+import { assertFirstName } from './names.ts'
 import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
 
@@ -28,6 +29,7 @@ export function openExisting(path: string): Database.Database {
     )
   }
   assertTrustedPath(path)
+  assertFirstName(realpathSync(path))
   assertNotPlanted(realpathSync(path))
   // While a daemon runs, the log is its; and this may be its process, in which the file must not be read.
   if (logBytes(path) > 0 && !isLocked(path)) assertOwnLog(realpathSync(path))

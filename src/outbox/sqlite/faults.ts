@@ -22,10 +22,14 @@ const OF_ONE_CALL = /^(?!SQLITE_)|^SQLITE_(CONSTRAINT|TOOBIG|MISMATCH|RANGE|ERRO
 
 /** What an error says about the storage. */
 export function classify(error: unknown): 'passing' | 'of-one-call' | 'fatal' {
-  if (error instanceof RelayError) return error.code === 'outbox_failed' ? 'fatal' : 'of-one-call'
+  if (error instanceof RelayError) return isFatal(error) ? 'fatal' : 'of-one-call'
   const code = codeOf(error)
   if (PASSING.test(code)) return 'passing'
   return OF_ONE_CALL.test(code) ? 'of-one-call' : 'fatal'
+}
+
+function isFatal({ code }: RelayError): boolean {
+  return code === 'outbox_failed' || code === 'outbox_locked'
 }
 
 /** What to do about an outbox that is damaged. */

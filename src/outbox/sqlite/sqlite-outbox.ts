@@ -81,8 +81,9 @@ export class SqliteOutbox implements Outbox {
   /**
    * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
    * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `onChange` is called within
-   * two seconds after another process has written to the outbox, `onBatch` after each batch. `program` is the thread's; a test
-   * gives another one.
+   * two seconds after another process has written to the outbox, `onBatch` after each batch. `onEvicted` is called once if
+   * the lock file is removed: the outbox still works, but the daemon is to close it, for another one may be waiting.
+   * `program` is the thread's; a test gives another one.
    */
   static async open(
     path: string,
@@ -90,6 +91,7 @@ export class SqliteOutbox implements Outbox {
     onChange: () => void = () => {},
     onBatch: OnBatch = () => {},
     onReloadRequest: OnReloadRequest = () => {},
+    onEvicted: (error: RelayError) => void = () => {},
     program = new URL('./worker.js', import.meta.url),
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
@@ -106,7 +108,7 @@ export class SqliteOutbox implements Outbox {
         else resolve()
       })
     })
-    const outbox = new SqliteOutbox(worker, onFailure, onChange, onBatch, onReloadRequest)
+    const outbox = new SqliteOutbox(worker, onFailure, onChange, onBatch, onReloadRequest, onEvicted)
     worker.once('exit', () => {
       if (!outbox.#isClosed) outbox.#fail(new RelayError('outbox_failed', 'outbox: its thread has ended'))
     })
@@ -120,6 +122,7 @@ export class SqliteOutbox implements Outbox {
     onChange: () => void,
     onBatch: OnBatch,
     onReloadRequest: OnReloadRequest = () => {},
+    onEvicted: (error: RelayError) => void = () => {},
   ) {
     this.#thread = thread
     this.#onFailure = onFailure
@@ -127,6 +130,7 @@ export class SqliteOutbox implements Outbox {
     thread.on('message', (message) => {
       if (message.kind === 'changed') onChange()
       else if (message.kind === 'reload') onReloadRequest(message.request)
+      else if (message.kind === 'evicted') onEvicted(fromFault(message.fault))
       else this.#receive(message)
     })
     thread.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))

@@ -14,10 +14,12 @@ export type FromWorker =
   | { readonly kind: 'changed' }
   /** A command asks for a reload; its number. */
   | { readonly kind: 'reload'; readonly request: number }
+  /** The lock file is gone: the daemon is to end before another one begins. Everything still works. */
+  | { readonly kind: 'evicted'; readonly fault: Fault }
   | { readonly kind: 'failed'; readonly fault: Fault }
   | { readonly kind: 'closed' }
 
-/** How often it is looked whether another process has written, and whether the files are in their places. */
+/** How often to check whether another process has written, the files are in their places, and the outbox is still ours. */
 const CHANGE_CHECK_MS = 1_000
 /** How often a request to reload is looked for: a command waits for it. Takes microseconds where nothing was written. */
 const REQUEST_CHECK_MS = 200
@@ -30,13 +32,26 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
   const post = (message: FromWorker) => port.postMessage(message)
   try {
     const file = openOutboxFile(path)
+    const { instance } = file
     const store = createStore(file.database)
     store.dropReloadRequests()
-    const run = createBatchRunner(file.database, store)
+    const run = createBatchRunner(file.database, store, instance.assertOwner)
+    let isEvicted = false
+    const checkLockFile = () => {
+      if (isEvicted) return
+      try {
+        instance.assertLockFile()
+      } catch (error) {
+        isEvicted = true
+        post({ kind: 'evicted', fault: toFault(error) })
+      }
+    }
     const tellChange = whenChanged(file.database, () => post({ kind: 'changed' }))
     const watch = setInterval(() => {
       try {
         file.assertInPlace()
+        instance.assertOwner()
+        checkLockFile()
         tellChange()
       } catch (error) {
         fail(error)
@@ -65,9 +80,11 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
     const fail = (error: unknown) => {
       hasFailed = true
       endWatches()
-      // When the thread ends, SQLite takes the log over into the file, whatever has become of either.
-      file.distrust()
-      post({ kind: 'failed', fault: toFault(error) })
+      const fault = toFault(error)
+      // When the thread ends, SQLite takes the log over into the file, whatever has become of either. Another daemon's outbox
+      // is none of this one's business.
+      if (fault.code !== 'outbox_locked') file.distrust()
+      post({ kind: 'failed', fault })
       port.close()
     }
     port.on('message', (first: ToWorker) => {

@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import type Database from 'better-sqlite3'
+import { RelayError } from '../../domain/errors.ts'
+
+/**
+ * How long a starting daemon waits for one that may still run on the outbox without its lock file. That one checks the lock
+ * file once a second, and then takes up to `EVICTION_GRACE_MS` to end.
+ */
+const PATIENCE_MS = 10_000
+const POLL_MS = 50
+
+/** How long a daemon whose lock file is gone may take to finish its attempts before it exits. */
+export const EVICTION_GRACE_MS = 5_000
+
+/** The right of one daemon to write to the outbox and to claim from it. */
+export interface Instance {
+  /** Throws `outbox_locked`, which ends the daemon, once another one has taken the outbox over. */
+  assertOwner(): void
+  /** Throws `outbox_locked` if the lock file is not the one that was locked. */
+  assertLockFile(): void
+  /** Lets the next daemon start at once. */
+  end(): void
+}
+
+interface InstanceRow {
+  readonly process: string
+  readonly lockFile: string
+  readonly databaseFile: string
+  readonly ended: 0 | 1
+}
+
+/**
+ * Makes this daemon the owner of an outbox whose lock file it has locked. Waits up to `PATIENCE_MS` for a predecessor that
+ * may have lost its lock file and still be running. Throws `outbox_locked` where the predecessor certainly runs: the file
+ * system then does not support locks.
+ */
+export function takeOver(database: Database.Database, path: string): Instance {
+  const lockFile = `${path}.lock`
+  const own = {
+    instanceId: randomUUID(),
+    process: ownProcess(),
+    lockFile: fileId(lockFile),
+    databaseFile: fileId(path),
+  }
+  const select = database.prepare(`
+    select process, lock_file as lockFile, database_file as databaseFile, ended
+    from daemon_instance`)
+  const replace = database.prepare(`
+    insert or replace into daemon_instance (only_one, instance_id, process, lock_file, database_file)
+    values (1, @instanceId, @process, @lockFile, @databaseFile)`)
+  const claim = database.transaction((isPatient: boolean): boolean => {
+    const before = select.get() as InstanceRow | undefined
+    if (before !== undefined && isPatient && mayRun(before, own, path)) return false
+    replace.run(own)
+    return true
+  })
+  const wait = new Int32Array(new SharedArrayBuffer(4))
+  for (let waitedMs = 0; !claim.immediate(waitedMs < PATIENCE_MS); waitedMs += POLL_MS) {
+    Atomics.wait(wait, 0, 0, POLL_MS)
+  }
+
+  const isOwner = database.prepare('select 1 from daemon_instance where instance_id = ?').pluck()
+  const end = database.prepare('update daemon_instance set ended = 1 where instance_id = ?')
+  return {
+    assertOwner() {
+      if (isOwner.get(own.instanceId) === undefined) throw locked(`another relay has taken over the outbox ${path}`)
+    },
+    assertLockFile() {
+      if (fileId(lockFile) === own.lockFile) return
+      throw locked(`the lock file ${lockFile} was removed or replaced, so that another relay may run on the outbox`)
+    },
+    end() {
+      end.run(own.instanceId)
+    },
+  }
+}
+
+/** Whether the daemon that had this very file before may still run, though its lock could be taken. */
+function mayRun(before: InstanceRow, own: Omit<InstanceRow, 'ended'>, path: string): boolean {
+  const isSameFile = before.databaseFile === own.databaseFile
+  if (before.ended === 1 || !isSameFile || before.process === own.process) return false
+  const isAlive = isRunning(before.process)
+  if (before.lockFile !== own.lockFile) return isAlive !== false
+  // The kernel frees a lock when its process ends, unless the file system only pretends to lock.
+  if (isAlive === true) {
+    throw locked(
+      `another relay is running on the outbox ${path}, though its lock is free: move the outbox to a local file system`,
+    )
+  }
+  return false
+}
+
+/** `boot/pid namespace/pid/start time`; empty where the system does not say. */
+function ownProcess(): string {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return [boot, readlinkSync('/proc/self/ns/pid'), process.pid, startTime(process.pid)].join('/')
+  } catch {
+    return ''
+  }
+}
+
+/** Whether a process is running; undefined where that cannot be seen from here. */
+function isRunning(identity: string): boolean | undefined {
+  const own = ownProcess()
+  const [boot, namespace, pid, started] = identity.split('/')
+  const [ownBoot, ownNamespace] = own.split('/')
+  if (own === '' || identity === '') return undefined
+  if (boot !== ownBoot) return false
+  if (namespace !== ownNamespace) return undefined
+  try {
+    return startTime(Number(pid)) === started
+  } catch {
+    return false
+  }
+}
+
+/** When a process was started, in ticks since the boot: the 22nd field; the second may hold blanks and parentheses. */
+function startTime(pid: number): string {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  // A zombie delivers nothing.
+  return fields[0] === 'Z' || fields[0] === 'X' ? '' : fields[19]!
+}
+
+function fileId(path: string): string {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats === undefined ? 'none' : `${stats.dev}:${stats.ino}`
+}
+
+function locked(what: string): RelayError {
+  return new RelayError('outbox_locked', what)
+}
