@@ -4,10 +4,10 @@ export interface Eraser {
   findErasable(callId: string): Promise<Erasable>
 
   /**
-   * Erases it in one transaction. Its unfinished deliveries are given up where `cancel` says so; else, if there are any,
-   * nothing is erased and `usage` is thrown. The identities of its events stay, and when and how
-   * often they were sent. What is erased is overwritten; `logEmptied` is false where an older copy may still be in the
-   * log, since somebody is reading it: calling it again, later, does the rest.
+   * Erases it, in short transactions so that a running daemon need not wait. Unfinished deliveries are cancelled where `cancel`
+   * says so; else, if there are any, nothing is erased and `usage` is thrown. The identities of its events stay, and when and
+   * how often they were sent. What is erased is overwritten; `logEmptied` is false where an older copy may still be in the WAL,
+   * since another program is reading it: calling it again, later, does the rest.
    */
   erase(callId: string, cancel: boolean, now: number): Promise<Erasable & { readonly logEmptied: boolean }>
 }

@@ -17,8 +17,8 @@ export interface OutboxMaintenance extends Eraser {
   countPrunable(filter: PruneFilter): Promise<Prunable>
 
   /**
-   * Removes the next events that may go after `after`, `limit` at most, in one transaction: the daemon's own writes wait for
-   * no longer than that takes. That they were there stays on record. Null where there are no more.
+   * Removes the next events that may go after `after`, `limit` at most, in transactions of a few milliseconds with pauses
+   * between them: the daemon's own writes wait for no longer. That they were there stays on record. Null where there are no more.
    */
   pruneEvents(filter: PruneFilter, after: number, limit: number, now: number): Promise<PruneStep | null>
 

@@ -11,8 +11,9 @@ export type * from './rejections.ts'
 
 /**
  * What an operator does with an outbox, from another process than the daemon's or while none is running. Apart from the
- * daemon's `Outbox`, for it needs no lease and may run beside it. Every method is one transaction; all instants are
- * epoch milliseconds.
+ * daemon's `Outbox`, for it needs no lease and may run beside it. What changes many rows does so in transactions of a few
+ * milliseconds with pauses between them, so that the daemon's own writes wait for no longer; what is done stays done if a
+ * later one fails. All instants are epoch milliseconds.
  */
 export interface OutboxOperator extends JournalReader, RejectionDesk, ReconciliationStore, ReconciliationReader {
   /** The deliveries that are meant, in ascending order of their ids. */
@@ -26,8 +27,8 @@ export interface OutboxOperator extends JournalReader, RejectionDesk, Reconcilia
 
   /**
    * Has deliveries tried anew: due at once, with a fresh budget of attempts and the same event id. Returns how many there
-   * were; those whose event has no body any more are passed over. For many, call it with a few hundred ids at a time; the
-   * rest of the filter says what they still have to be, for the daemon works on while an operator thinks.
+   * were; those whose event has no body any more are passed over. For many, call it with a few hundred ids at a time and report
+   * the progress between; the rest of the filter says what they still have to be, for the daemon works on meanwhile.
    */
   retryDeliveries(filter: DeliveryFilter, now: number): Promise<number>
 

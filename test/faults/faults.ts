@@ -15,7 +15,7 @@ const SEEDS = ['SEEDS', 'FIRST_SEED'].some((name) => process.env[name] !== undef
     ]
 
 /** Those whose figures another beside them would spoil. */
-const MEASURED = ['clients', 'isolation', 'network', 'retention', 'soak']
+const MEASURED = ['clients', 'isolation', 'network', 'operators', 'retention', 'soak']
 
 const names = readdirSync(HERE).flatMap((file) => /^(.*)\.fault\.js$/.exec(file)?.[1] ?? [])
 const others = names.filter((name) => name !== 'simulation' && !MEASURED.includes(name))

@@ -5,6 +5,7 @@ import { classify, type Fault, toFault } from './faults.ts'
 import { heldLogBytes } from './held-log.ts'
 import { Leases } from './leases.ts'
 import type { Store } from './store.ts'
+import { beginWrite } from './transaction.ts'
 
 const NOTHING = new Uint8Array()
 /** A delivery that was never tried. */
@@ -121,13 +122,16 @@ export function createBatchRunner(
     return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now, latest) }
   }
 
-  /** Somebody has deleted their events with a tool of their own. They must not stand in the way of all that follow. */
+  /** Their events were deleted with another tool. They must not keep those after them from being claimed. */
   function abandon(ids: readonly number[], now: number): void {
-    database
-      .transaction(() => {
-        for (const id of ids) store.abandon(id, now)
-      })
-      .immediate()
+    beginWrite(database)
+    try {
+      for (const id of ids) store.abandon(id, now)
+      database.exec('commit')
+    } catch (error) {
+      if (database.inTransaction) database.exec('rollback')
+      throw error
+    }
   }
 
   /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
@@ -143,7 +147,7 @@ export function createBatchRunner(
 
   function transaction(calls: readonly Call[]): Reply[] {
     try {
-      database.exec('begin immediate')
+      beginWrite(database)
       assertOwner()
       const replies = calls.map((call) => ({ value: write(call) }))
       database.exec('commit')

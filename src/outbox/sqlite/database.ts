@@ -12,8 +12,9 @@ import { migrate } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath } from './remains.ts'
 import { logBytes } from './space.ts'
+import { BUSY_SLICE_MS } from './transaction.ts'
 
-/** How long a write waits for another process (an operator's sqlite3, the CLI) to finish its own. */
+/** How long opening the outbox waits for another process (an operator's sqlite3, a command). */
 const BUSY_TIMEOUT_MS = 5_000
 
 /** A log that was held back and has grown gets smaller than this again. */
@@ -68,6 +69,8 @@ export function openOutboxFile(configured: string): OutboxFile {
     if (hasLog) takeOverLog(database)
     keepOutboxState(lock, 'trusted')
     const instance = takeOver(database, path)
+    // From here on `beginWrite` waits.
+    database.pragma(`busy_timeout = ${BUSY_SLICE_MS}`)
     const files = watchFiles(database, path)
     return {
       database,

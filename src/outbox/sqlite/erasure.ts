@@ -6,15 +6,56 @@ import { RELAY_SOURCE } from '../../domain/relay-events.ts'
 import type { Erasable } from '../maintenance.ts'
 import { createCallOrder } from './call-order.ts'
 import { createRedelivery } from './redelivery.ts'
+import type { PacedWriter } from './transaction.ts'
 
 /** What stands where a target's words have stood. */
 const ERASED = 'erased'
 
-/** Synchronous; `erase` is in a transaction of the caller's. */
+/** Erasing one call. Synchronous; what writes is in a transaction of the caller's. */
 export interface Erasure {
   find(callId: string): Erasable
-  /** Erases what `find` finds. Throws `usage` where that has unfinished deliveries and they are not to be cancelled. */
-  erase(callId: string, cancel: boolean, now: number): Erasable
+  /** What is on record of the call and newer than `after`, in the order in which it came. */
+  findAfter(callId: string, after: Position): Found
+  unfinishedOf(eventSeqs: readonly number[]): number[]
+  /** Cancels a delivery that needs what is to be erased. */
+  cancel(deliveryId: number, now: number): void
+  /** Throws `usage` where the event has unfinished deliveries. */
+  eraseEvent(eventSeq: number, now: number): void
+  eraseRejection(rejectionId: number): void
+}
+
+/** The newest event and rejection that have been examined. */
+interface Position {
+  readonly eventSeq: number
+  readonly rejectionId: number
+}
+
+interface Found {
+  readonly eventSeqs: readonly number[]
+  readonly rejectionIds: readonly number[]
+  readonly end: Position
+}
+
+/**
+ * Erases what is on record of a call in short transactions. Finding it reads the bodies of all kept rejections, so that happens
+ * outside of them; what came meanwhile is looked for once more at the end, among the newest rows only. Throws `usage`, with
+ * nothing erased, where there are unfinished deliveries and they are not to be cancelled.
+ */
+export async function eraseInSteps(
+  erasure: Erasure,
+  writer: PacedWriter,
+  { callId, cancel, now }: { readonly callId: string; readonly cancel: boolean; readonly now: number },
+): Promise<void> {
+  async function erase({ eventSeqs, rejectionIds }: Found): Promise<void> {
+    const unfinished = erasure.unfinishedOf(eventSeqs)
+    if (unfinished.length > 0 && !cancel) throw new RelayError('usage', 'the call has unfinished deliveries')
+    await writer.each(unfinished, (deliveryId) => erasure.cancel(deliveryId, now))
+    await writer.each(eventSeqs, (eventSeq) => erasure.eraseEvent(eventSeq, now))
+    await writer.each(rejectionIds, (rejectionId) => erasure.eraseRejection(rejectionId))
+  }
+  const found = erasure.findAfter(callId, { eventSeq: 0, rejectionId: 0 })
+  await erase(found)
+  await erase(erasure.findAfter(callId, found.end))
 }
 
 interface EventRow {
@@ -28,18 +69,22 @@ export function createErasure(database: Database.Database): Erasure {
   const selectEvents = database.prepare(`
     select event_seq as eventSeq, event_id as eventId
     from events
-    where call_id = @callId
+    where call_id = @callId and event_seq > @after
     union all
     select e.event_seq, e.event_id
     from events e
     join event_bodies b on b.event_seq = e.event_seq
-    where e.source = '${RELAY_SOURCE}'
+    where e.event_seq > @after and e.source = '${RELAY_SOURCE}'
       and instr(b.body, cast(@callId as blob)) > 0
       and json_extract(cast(b.body as text), '$.delivery.callId') = @callId`)
   const selectRejections = database.prepare(`
     select rejection_id as rejectionId, body
     from rejections
-    where body is not null and instr(body, cast(@callId as blob)) > 0`)
+    where body is not null and rejection_id > @after and instr(body, cast(@callId as blob)) > 0`)
+  const selectEnd = database.prepare(`
+    select
+      (select coalesce(max(event_seq), 0) from events) as eventSeq,
+      (select coalesce(max(rejection_id), 0) from rejections) as rejectionId`)
   const of = 'event_seq in (select value from json_each(@seqs))'
   const unfinished = database.prepare(`select delivery_id from live_deliveries where ${of}`).pluck()
   // A dead one that holds its call back can never be retried now.
@@ -74,43 +119,53 @@ export function createErasure(database: Database.Database): Erasure {
 
   const seqsOf = (events: readonly EventRow[]) => JSON.stringify(events.map(({ eventSeq }) => eventSeq))
 
-  function rejectionsOf(callId: string): number[] {
+  function rejectionsOf(callId: string, after: number): number[] {
     const found: number[] = []
-    for (const row of selectRejections.iterate({ callId })) {
+    for (const row of selectRejections.iterate({ callId, after })) {
       const { rejectionId, body } = row as { rejectionId: number; body: Uint8Array }
       if (isAbout(callId, body)) found.push(rejectionId)
     }
     return found
   }
 
-  function find(callId: string): Erasable {
-    const events = selectEvents.all({ callId }) as EventRow[]
-    const seqs = seqsOf(events)
-    return {
-      eventIds: events.map(({ eventId }) => eventId),
-      bodies: countBodies.get({ seqs }) as number,
-      answers: countAnswers.get({ seqs }) as number,
-      attachments: countAttachments.get({ seqs }) as number,
-      rejections: rejectionsOf(callId).length,
-      unfinished: unfinished.all({ seqs }).length,
-    }
-  }
-
   return {
-    find,
-
-    erase(callId, cancel, now) {
-      const found = find(callId)
-      if (found.unfinished > 0 && !cancel) throw new RelayError('usage', 'the call has unfinished deliveries')
-      const seqs = seqsOf(selectEvents.all({ callId }) as EventRow[])
-      for (const deliveryId of [...unfinished.all({ seqs }), ...holding.all({ seqs })] as number[]) {
-        redelivery.cancel(deliveryId, now)
+    find(callId) {
+      const events = selectEvents.all({ callId, after: 0 }) as EventRow[]
+      const seqs = seqsOf(events)
+      return {
+        eventIds: events.map(({ eventId }) => eventId),
+        bodies: countBodies.get({ seqs }) as number,
+        answers: countAnswers.get({ seqs }) as number,
+        attachments: countAttachments.get({ seqs }) as number,
+        rejections: rejectionsOf(callId, 0).length,
+        unfinished: unfinished.all({ seqs }).length,
       }
+    },
+
+    findAfter(callId, after) {
+      // Before the rest is read: what comes meanwhile is found the next time.
+      const end = selectEnd.get() as Position
+      const events = selectEvents.all({ callId, after: after.eventSeq }) as EventRow[]
+      return {
+        eventSeqs: events.map(({ eventSeq }) => eventSeq),
+        rejectionIds: rejectionsOf(callId, after.rejectionId),
+        end,
+      }
+    },
+
+    unfinishedOf: (eventSeqs) => unfinished.all({ seqs: JSON.stringify(eventSeqs) }) as number[],
+
+    cancel: (deliveryId, now) => void redelivery.cancel(deliveryId, now),
+
+    eraseEvent(eventSeq, now) {
+      const seqs = JSON.stringify([eventSeq])
+      if (unfinished.get({ seqs }) !== undefined) throw new RelayError('usage', 'the call has unfinished deliveries')
+      for (const deliveryId of holding.all({ seqs }) as number[]) redelivery.cancel(deliveryId, now)
       eraseAnswers.run({ seqs })
       for (const erasure of erasures) erasure.run({ seqs })
-      for (const rejectionId of rejectionsOf(callId)) removeRejection.run({ rejectionId })
-      return found
     },
+
+    eraseRejection: (rejectionId) => void removeRejection.run({ rejectionId }),
   }
 }
 
@@ -135,6 +190,8 @@ const PAUSE_MS = 25
  * time. It never waits with the lock in its hands, for then the daemon would have to wait too.
  */
 export async function emptyLog(database: Database.Database): Promise<boolean> {
+  // All but what is written meanwhile, without the write lock; the checkpoint that empties it holds that lock throughout.
+  database.pragma('wal_checkpoint(passive)')
   const timeout = database.pragma('busy_timeout', { simple: true }) as number
   database.pragma('busy_timeout = 0')
   try {

@@ -1,44 +1,46 @@
 import type Database from 'better-sqlite3'
 import type { Prunable, PruneFilter, PruneStep } from '../maintenance.ts'
 
-/** Removes what is old and done with. Synchronous; the steps are in a transaction of the caller's. */
+/** Removes what is old and finished. Synchronous; removals are in a transaction of the caller's. */
 export interface Pruning {
   count(filter: PruneFilter): Prunable
   /** The next events that may go after `after`, in the order of their arrival. Reads only, so nobody waits for it. */
   find(filter: PruneFilter, after: number, limit: number): number[]
-  /** Removes those of these events that still may go, all but their identity. */
-  remove(filter: PruneFilter, eventSeqs: readonly number[], now: number): Omit<PruneStep, 'after'>
-  removeRejections(before: number, limit: number): number
+  /** Removes all of an event but its identity, if it still may go. */
+  remove(filter: PruneFilter, eventSeq: number, now: number): Omit<PruneStep, 'after'>
+  /** The oldest that may go. */
+  findRejections(before: number, limit: number): number[]
+  /** Removes a rejection if it still may go. Returns how many were removed. */
+  removeRejection(rejectionId: number, before: number): number
 }
 
 export function createPruning(database: Database.Database): Pruning {
   const removeAttempts = database.prepare(`
     delete from attempts
-    where delivery_id in (
-      select delivery_id
-      from finished_deliveries
-      where event_seq in (select value from json_each(@seqs)))`)
-  const removeDeliveries = database.prepare(`
-    delete from finished_deliveries
-    where event_seq in (select value from json_each(@seqs))`)
-  const mark = database.prepare(`
-    update events set pruned_at = @now
-    where event_seq in (select value from json_each(@seqs))`)
-  const removeTracestates = database.prepare(`
+    where delivery_id in (select delivery_id from finished_deliveries where event_seq = @eventSeq)`)
+  const removeDeliveries = database.prepare('delete from finished_deliveries where event_seq = @eventSeq')
+  const mark = database.prepare('update events set pruned_at = @now where event_seq = @eventSeq')
+  const removeTracestate = database.prepare(`
     update events set tracestate = null
-    where event_seq in (select value from json_each(@seqs)) and tracestate is not null`)
-  const removeBodies = database.prepare(`
-    delete from event_bodies
-    where event_seq in (select value from json_each(@seqs))`)
+    where event_seq = @eventSeq and tracestate is not null`)
+  const removeBody = database.prepare('delete from event_bodies where event_seq = @eventSeq')
+  const still = new Map<string, Database.Statement>()
   const countRejections = database.prepare('select count(*) from rejections where received_at < @before').pluck()
-  const removeRejections = database.prepare(`
-    delete from rejections
-    where rejection_id in (
-      select rejection_id
-      from rejections
-      where received_at < @before
-      order by rejection_id
-      limit @limit)`)
+  const oldRejections = database
+    .prepare('select rejection_id from rejections where received_at < @before order by rejection_id limit @limit')
+    .pluck()
+  const removeRejection = database.prepare(
+    'delete from rejections where rejection_id = @rejectionId and received_at < @before',
+  )
+
+  /** Asked again before each removal: an operator may have retried a delivery meanwhile. */
+  function mayStillGo(filter: PruneFilter, eventSeq: number): boolean {
+    const condition = mayGo(filter)
+    const statement =
+      still.get(condition) ?? database.prepare(`select 1 from events e where e.event_seq = @eventSeq and ${condition}`)
+    still.set(condition, statement)
+    return statement.get({ before: filter.before, eventSeq }) !== undefined
+  }
 
   return {
     count(filter) {
@@ -63,28 +65,22 @@ export function createPruning(database: Database.Database): Pruning {
         .pluck()
         .all({ before: filter.before, after, limit }) as number[],
 
-    remove(filter, eventSeqs, now) {
-      // Asked again: an operator may have had one of them tried anew meanwhile.
-      const still = database
-        .prepare(`
-        select e.event_seq
-        from events e
-        where e.event_seq in (select value from json_each(@seqs)) and ${mayGo(filter)}`)
-        .pluck()
-        .all({ before: filter.before, seqs: JSON.stringify(eventSeqs) }) as number[]
-      const seqs = JSON.stringify(still)
+    remove(filter, eventSeq, now) {
+      if (!mayStillGo(filter, eventSeq)) return { events: 0, deliveries: 0 }
       let deliveries = 0
-      removeTracestates.run({ seqs })
+      removeTracestate.run({ eventSeq })
       if (!filter.bodiesOnly) {
-        removeAttempts.run({ seqs })
-        deliveries = removeDeliveries.run({ seqs }).changes
-        mark.run({ seqs, now })
+        removeAttempts.run({ eventSeq })
+        deliveries = removeDeliveries.run({ eventSeq }).changes
+        mark.run({ eventSeq, now })
       }
-      removeBodies.run({ seqs })
-      return { events: still.length, deliveries }
+      removeBody.run({ eventSeq })
+      return { events: 1, deliveries }
     },
 
-    removeRejections: (before, limit) => removeRejections.run({ before, limit }).changes,
+    findRejections: (before, limit) => oldRejections.all({ before, limit }) as number[],
+
+    removeRejection: (rejectionId, before) => removeRejection.run({ rejectionId, before }).changes,
   }
 }
 

@@ -12,28 +12,30 @@ import type {
 } from '../maintenance.ts'
 import { copyDatabase } from './backup.ts'
 import { diagnose } from './diagnosis.ts'
-import { createErasure, type Erasure, emptyLog } from './erasure.ts'
+import { createErasure, type Erasure, emptyLog, eraseInSteps } from './erasure.ts'
 import { openExisting } from './existing.ts'
 import { isLocked } from './lock.ts'
 import { createPruning, type Pruning } from './pruning.ts'
 import { spaceOf, vacuum } from './space.ts'
-import { inTransaction } from './transaction.ts'
+import { PacedWriter, type PacedWriterOptions } from './transaction.ts'
 
 /** The upkeep of a SQLite outbox, over a connection of its own. */
 export class SqliteMaintenance implements OutboxMaintenance {
   readonly #path: string
   readonly #database: Database.Database
+  readonly #writer: PacedWriter
   readonly #pruning: Pruning
   readonly #erasure: Erasure
 
   /** Throws as `openExisting`. */
-  static open(path: string): SqliteMaintenance {
-    return new SqliteMaintenance(path, openExisting(path))
+  static open(path: string, pacing: PacedWriterOptions = {}): SqliteMaintenance {
+    return new SqliteMaintenance(path, openExisting(path), pacing)
   }
 
-  private constructor(path: string, database: Database.Database) {
+  private constructor(path: string, database: Database.Database, pacing: PacedWriterOptions) {
     this.#path = path
     this.#database = database
+    this.#writer = new PacedWriter(database, pacing)
     this.#pruning = createPruning(database)
     this.#erasure = createErasure(database)
   }
@@ -49,13 +51,22 @@ export class SqliteMaintenance implements OutboxMaintenance {
   async pruneEvents(filter: PruneFilter, after: number, limit: number, now: number): Promise<PruneStep | null> {
     const found = this.#pruning.find(filter, after, limit)
     const last = found.at(-1)
-    return last === undefined
-      ? null
-      : { ...inTransaction(this.#database, () => this.#pruning.remove(filter, found, now)), after: last }
+    if (last === undefined) return null
+    const removed = { events: 0, deliveries: 0 }
+    await this.#writer.each(found, (eventSeq) => {
+      const { events, deliveries } = this.#pruning.remove(filter, eventSeq, now)
+      removed.events += events
+      removed.deliveries += deliveries
+    })
+    return { ...removed, after: last }
   }
 
   async pruneRejections(before: number, limit: number): Promise<number> {
-    return inTransaction(this.#database, () => this.#pruning.removeRejections(before, limit))
+    let removed = 0
+    await this.#writer.each(this.#pruning.findRejections(before, limit), (rejectionId) => {
+      removed += this.#pruning.removeRejection(rejectionId, before)
+    })
+    return removed
   }
 
   async findErasable(callId: string): Promise<Erasable> {
@@ -63,8 +74,9 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async erase(callId: string, cancel: boolean, now: number): Promise<Erasable & { logEmptied: boolean }> {
-    const erased = inTransaction(this.#database, () => this.#erasure.erase(callId, cancel, now))
-    return { ...erased, logEmptied: await emptyLog(this.#database) }
+    const found = await this.findErasable(callId)
+    await eraseInSteps(this.#erasure, this.#writer, { callId, cancel, now })
+    return { ...found, logEmptied: await emptyLog(this.#database) }
   }
 
   async space(): Promise<Space> {

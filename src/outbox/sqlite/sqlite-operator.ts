@@ -44,25 +44,30 @@ import { outboxStatus } from './status.ts'
 import { EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 import { createTargetStateStore } from './target-states.ts'
 import { targetSummaries } from './target-summaries.ts'
-import { inTransaction } from './transaction.ts'
+import { PacedWriter, type PacedWriterOptions } from './transaction.ts'
+
+/** Deliveries that are looked up at once, before the time is checked. */
+const LOOKED_UP = 20
 
 /** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
 export class SqliteOperator implements OutboxOperator {
   readonly #path: string
   readonly #database: Database.Database
+  readonly #writer: PacedWriter
   readonly #redelivery: Redelivery
   readonly #histories: HistoryReader
   readonly #rejections: RejectionDesk
   readonly #reconciliation: ReturnType<typeof createReconciliationStore>
 
   /** Throws `outbox_unusable` where there is no outbox at `path` (it makes none), or a newer version's. */
-  static open(path: string): SqliteOperator {
-    return new SqliteOperator(path, openExisting(path))
+  static open(path: string, pacing: PacedWriterOptions = {}): SqliteOperator {
+    return new SqliteOperator(path, openExisting(path), pacing)
   }
 
-  private constructor(path: string, database: Database.Database) {
+  private constructor(path: string, database: Database.Database, pacing: PacedWriterOptions) {
     this.#path = path
     this.#database = database
+    this.#writer = new PacedWriter(database, pacing)
     this.#redelivery = createRedelivery(database, createCallOrder(database))
     this.#histories = createHistoryReader(database)
     this.#rejections = createRejectionDesk(database)
@@ -87,16 +92,11 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async retryDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
-    const meant = { ...filter, hasBody: true }
-    return this.#transaction(
-      () => this.#find(meant).filter(({ deliveryId }) => this.#redelivery.retry(deliveryId, now)).length,
-    )
+    return this.#change({ ...filter, hasBody: true }, (deliveryId) => this.#redelivery.retry(deliveryId, now))
   }
 
   async cancelDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
-    return this.#transaction(
-      () => this.#find(filter).filter(({ deliveryId }) => this.#redelivery.cancel(deliveryId, now)).length,
-    )
+    return this.#change(filter, (deliveryId) => this.#redelivery.cancel(deliveryId, now))
   }
 
   async countEvents(filter: EventFilter): Promise<number> {
@@ -138,9 +138,11 @@ export class SqliteOperator implements OutboxOperator {
 
   async replay(replays: readonly Replay[], now: number): Promise<number> {
     const deliveries = replays.flatMap((replay) => replay.deliveries.map((delivery) => ({ ...replay, delivery })))
-    return this.#transaction(
-      () => deliveries.filter(({ eventSeq, delivery }) => this.#redelivery.deliver(eventSeq, delivery, now)).length,
-    )
+    let replayed = 0
+    await this.#writer.each(deliveries, ({ eventSeq, delivery }) => {
+      if (this.#redelivery.deliver(eventSeq, delivery, now)) replayed += 1
+    })
+    return replayed
   }
 
   async findRejections(filter: RejectionFilter): Promise<number[]> {
@@ -156,15 +158,21 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async admit(admissions: readonly Admission[], now: number): Promise<Admitted[]> {
-    return this.#transaction(() => this.#rejections.admit(admissions, now))
+    const admitted: Admitted[] = []
+    await this.#writer.each(admissions, (admission) => admitted.push(...this.#rejections.admit([admission], now)))
+    return admitted
   }
 
   async clearRejections(filter: RejectionFilter): Promise<number> {
-    return this.#transaction(() => this.#rejections.clear(filter))
+    let cleared = 0
+    await this.#writer.each(this.#rejections.find(filter), (rejectionId) => {
+      cleared += this.#rejections.clear({ ...filter, rejectionIds: [rejectionId] })
+    })
+    return cleared
   }
 
   async record(event: NewEvent, deliveries: readonly NewDelivery[]): Promise<Omit<Recorded, 'leased'>> {
-    const { ready: _, ...recorded } = this.#transaction(() =>
+    const { ready: _, ...recorded } = await this.#writer.write(() =>
       createEventStore(this.#database, createCallOrder(this.#database)).record(event, deliveries),
     )
     return recorded
@@ -179,11 +187,11 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async saveSweep(name: string, sweep: Sweep, now: number): Promise<void> {
-    this.#transaction(() => this.#reconciliation.saveSweep(name, sweep, now))
+    await this.#writer.write(() => this.#reconciliation.saveSweep(name, sweep, now))
   }
 
   async saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void> {
-    this.#transaction(() => this.#reconciliation.saveGaps(source, events, now))
+    await this.#writer.write(() => this.#reconciliation.saveGaps(source, events, now))
   }
 
   async provider(): Promise<ProviderReport[]> {
@@ -195,7 +203,7 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async setPaused(target: string, paused: boolean, now: number): Promise<void> {
-    this.#transaction(() => createTargetStateStore(this.#database).setPaused(target, paused, now))
+    await this.#writer.write(() => createTargetStateStore(this.#database).setPaused(target, paused, now))
   }
 
   async listTargets(now: number): Promise<TargetSummary[]> {
@@ -231,6 +239,19 @@ export class SqliteOperator implements OutboxOperator {
     this.#database.close()
   }
 
+  /** In steps, each of which checks the whole filter again: the daemon works on meanwhile. Returns to how many it was done. */
+  async #change(filter: DeliveryFilter, change: (deliveryId: number) => boolean): Promise<number> {
+    const ids = this.#find(filter).map(({ deliveryId }) => deliveryId)
+    const pieces = Array.from({ length: Math.ceil(ids.length / LOOKED_UP) }, (_, n) =>
+      ids.slice(n * LOOKED_UP, (n + 1) * LOOKED_UP),
+    )
+    let changed = 0
+    await this.#writer.each(pieces, (deliveryIds) => {
+      changed += this.#find({ ...filter, deliveryIds }).filter(({ deliveryId }) => change(deliveryId)).length
+    })
+    return changed
+  }
+
   #find(filter: DeliveryFilter): FoundDelivery[] {
     const { sql, parameters } = this.#deliveries(filter)
     return this.#database
@@ -253,9 +274,5 @@ export class SqliteOperator implements OutboxOperator {
   /** For what takes several reads: all of them see the same moment. */
   #snapshot<T>(read: () => T): T {
     return this.#database.transaction(read).deferred()
-  }
-
-  #transaction<T>(work: () => T): T {
-    return inTransaction(this.#database, work)
   }
 }
