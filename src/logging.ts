@@ -15,6 +15,7 @@ import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
 import { totalOf } from './ultravox/reconciler.ts'
+import type { ClockLog } from './upkeep/clock-watch.ts'
 import type { DiskReserveLog } from './upkeep/disk-reserve.ts'
 import type { RetentionLog } from './upkeep/retention-watch.ts'
 
@@ -278,7 +279,7 @@ export function alertsLog(logger: Logger): AlertsLog {
 }
 
 /** What is told of the upkeep of the outbox. */
-export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog {
+export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog & ClockLog {
   return {
     refusing(freeBytes, reserveBytes) {
       logger.warn({ freeBytes, reserveBytes }, 'disk below outbox.reserve, events are refused')
@@ -288,6 +289,12 @@ export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog {
     },
     pruned(removed) {
       logger.info(removed, 'outbox pruned')
+    },
+    retentionHeld({ offMs }, confirmedAfterMs) {
+      logger.warn({ clockOffMs: offMs, confirmedAfterMs, command: 'clock confirm' }, 'clock was set, retention held')
+    },
+    retentionResumed() {
+      logger.info('clock confirmed or set back, retention resumed')
     },
     full(excessBytes, maxSizeBytes) {
       logger.warn({ excessBytes, maxSizeBytes }, 'outbox larger than outbox.maxSize, nothing left to remove')

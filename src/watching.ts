@@ -6,8 +6,10 @@ import { watchCertificate } from './certificate-watch.ts'
 import type { Config, ServerTlsConfig } from './config/config.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
 import { alertsLog, certificateLog, upkeepLog } from './logging.ts'
+import { readMachineClock } from './machine-clock.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import { type ProviderSideOptions, watchProvider } from './provider-side.ts'
+import { ClockWatch } from './upkeep/clock-watch.ts'
 import type { DiskReserve } from './upkeep/disk-reserve.ts'
 import { watchHeldLog } from './upkeep/held-log-watch.ts'
 import { watchRetention } from './upkeep/retention-watch.ts'
@@ -27,13 +29,16 @@ export function startWatching(config: Config, options: WatchingOptions): () => P
   const { raise, recovered } = alerts
   const { targets, alertAfterMs, outboxPath, reserveBytes, policy, expectWithinMs, tls } = watched(config)
   silence.expect(new Map(expectWithinMs))
+  const machineClock = new ClockWatch({ store: outbox, read: () => readMachineClock(clock), log: upkeepLog(logger) })
+  const { prune } = machineClock
   const watches: Watch[] = [
+    machineClock.watch(),
     silence,
     watchBacklog({ targets, alertAfterMs, outbox, clock: steady, raise, recovered }),
     reserve.watch(reserveBytes, raise, recovered),
     watchRetention({
       policy,
-      store: outbox,
+      store: { prune },
       clock,
       stopwatch: systemStopwatch,
       raise,

@@ -4,6 +4,7 @@ import { refuseUnknownRejections } from '../operations/admission.ts'
 import { isEmpty, rejectionFilter } from '../operations/filters.ts'
 import { inSteps } from '../operations/steps.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
+import { refuseDoubtfulClock } from './clock.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -30,6 +31,7 @@ export function clearCommand(): Command {
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
         await refuseUnknownRejections(operator, ids ?? [])
+        if (isByAge(filter) && options.dryRun !== true) await refuseDoubtfulClock(operator)
         if (filter.kept === false) await tellOfKept(operator, filter)
         await clear(operator, filter, options)
       })
@@ -40,6 +42,10 @@ function meant(ids: readonly number[], filter: RejectionFilter): RejectionFilter
   if (ids.length > 0) return { ...filter, rejectionIds: ids }
   if (!isEmpty(filter)) return { kept: false, ...filter }
   throw new RelayError('usage', 'name rejections by their ids or by a filter, such as: rejections clear --until 7d')
+}
+
+function isByAge({ since, until }: RejectionFilter): boolean {
+  return since !== undefined || until !== undefined
 }
 
 async function tellOfKept(operator: OutboxOperator, filter: RejectionFilter): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { rotationProgress, type UnfinishedRotation } from '../config/rotation-state.ts'
+import { CONFIRM_COMMAND, holdText } from '../documents/clock.ts'
 import { type Daemon, type ListedSource, listedSources, type Status } from '../documents/status.ts'
 import { type ListedTarget, listedTargets } from '../documents/targets.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
@@ -14,10 +15,11 @@ import { providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 
-export function statusText({ now, config, outbox, daemon, provider, rotations }: Status): string {
+export function statusText({ now, config, outbox, daemon, provider, rotations, hold }: Status): string {
   return [
     daemonLines(daemon, now),
     outboxLine(config, outbox),
+    hold === null ? '' : fact('', styled('yellow', `retention is held: ${holdText(hold)}; ${CONFIRM_COMMAND}`)),
     ...providerLines(provider, now).map((line, index) => fact(index === 0 ? 'provider' : '', line)),
     ...rotations.map((rotation) => fact('rotation', styled('yellow', rotationLine(rotation, now)))),
     '\n',

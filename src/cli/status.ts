@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type Status, statusDocument, statusOf } from '../documents/status.ts'
 import { systemClock } from '../domain/clock.ts'
+import { readMachineClock } from '../machine-clock.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -34,7 +35,7 @@ export function statusCommand(): Command {
     .action(async (options: Options) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
-        const look = () => statusOf(config, operator, systemClock.now())
+        const look = () => statusOf(config, operator, readMachineClock(systemClock))
         if (options.watch !== true) {
           const status = await look()
           return print(options.json, statusDocument(status), statusText(status))

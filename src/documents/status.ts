@@ -1,7 +1,9 @@
 import type { Config } from '../config/config.ts'
 import { type UnfinishedRotation, unfinishedRotations } from '../config/rotation-state.ts'
+import type { ClockHold, ClockReading } from '../domain/clock-trust.ts'
 import type { OutboxOperator, OutboxStatus, ProviderReport, SourceActivity } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
+import { holdDocument } from './clock.ts'
 import { iso, isoOrNull } from './instants.ts'
 import { providerDocument, reportsOf } from './provider.ts'
 import { listedTargets, targetDocument } from './targets.ts'
@@ -13,6 +15,8 @@ export interface Status {
   readonly daemon: Daemon
   readonly provider: readonly ProviderReport[]
   readonly rotations: readonly UnfinishedRotation[]
+  /** Why nothing is deleted for its age; null where it is. */
+  readonly hold: ClockHold | null
 }
 
 export type Daemon = Awaited<ReturnType<OutboxOperator['daemon']>>
@@ -22,7 +26,8 @@ export interface ListedSource extends SourceActivity {
 }
 
 /** How all is doing at one moment. */
-export async function statusOf(config: Config, operator: StatusReader, now: number): Promise<Status> {
+export async function statusOf(config: Config, operator: StatusReader, reading: ClockReading): Promise<Status> {
+  const now = reading.wallMs
   return {
     now,
     config,
@@ -30,6 +35,7 @@ export async function statusOf(config: Config, operator: StatusReader, now: numb
     daemon: await operator.daemon(),
     provider: reportsOf(config, await operator.provider()),
     rotations: unfinishedRotations(config),
+    hold: (await operator.clock(reading)).hold,
   }
 }
 
@@ -37,10 +43,10 @@ function daemonDocument({ answeredReload, ...daemon }: NonNullable<Daemon>): obj
   return { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) }
 }
 
-export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider'>
+export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider' | 'clock'>
 
 /** Everything, for scripts: instants in ISO. */
-export function statusDocument({ now, config, outbox, daemon, provider, rotations }: Status): object {
+export function statusDocument({ now, config, outbox, daemon, provider, rotations, hold }: Status): object {
   return {
     at: iso(now),
     version: VERSION,
@@ -51,6 +57,7 @@ export function statusDocument({ now, config, outbox, daemon, provider, rotation
       ...outbox.storage,
       reserveBytes: config.outbox.reserveBytes,
       maxSizeBytes: config.outbox.maxSizeBytes,
+      retentionHeld: holdDocument(hold),
     },
     sources: listedSources(config, outbox).map((each) => ({ ...each, lastEventAt: isoOrNull(each.lastEventAt) })),
     targets: listedTargets(config, outbox.targets).map(targetDocument),

@@ -1,3 +1,4 @@
+import type { ClockReading, ClockTrust } from '../domain/clock-trust.ts'
 import type { Attempt, NewDelivery } from '../domain/delivery.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
 import type { JournalReader } from './journal.ts'
@@ -83,6 +84,12 @@ export interface OutboxOperator extends JournalReader, RejectionDesk, Reconcilia
    * its `answeredReload` is at least as high; one that starts drops all requests.
    */
   requestReload(): Promise<number>
+
+  /** Whether a reading of this machine's clocks can be believed. Changes nothing. */
+  clock(reading: ClockReading): Promise<ClockTrust>
+
+  /** Has retention go by this machine's clock as it is. */
+  confirmClock(reading: ClockReading): Promise<void>
 
   /** The sets of secrets that genuine events of a source were signed with, in the order of their first use. */
   secretUses(source: string): Promise<SecretUse[]>

@@ -1,3 +1,5 @@
+import type { ClockReading, ClockTrust } from '../domain/clock-trust.ts'
+
 /** The log is taken over every few megabytes, so this much means that something keeps it from being so. */
 export const MUCH_LOG_BYTES = 64 * 1024 * 1024
 
@@ -8,9 +10,13 @@ export const MUCH_LOG_BYTES = 64 * 1024 * 1024
 export interface RetentionStore {
   /**
    * Goes on removing what need not be kept any more, for a few milliseconds, and gives space back to the file system.
-   * Unfinished deliveries and what they need stay, and so does a dead one that holds its call back.
+   * Unfinished deliveries and what they need stay, and so does a dead one that holds its call back. While the clock is not
+   * believed (`observeClock`), nothing goes for its age.
    */
   prune(policy: RetentionPolicy, now: number): Promise<Pruned>
+
+  /** Takes down what the machine's clocks say, and judges whether the time can be believed. */
+  observeClock(reading: ClockReading): Promise<ClockTrust>
 
   /**
    * How much of what is committed cannot be moved to its final place, since somebody still reads what was there before,

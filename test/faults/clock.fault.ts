@@ -79,3 +79,38 @@ t.test('whatever is done to the clock, events are taken, and retries neither sta
   t.comment(`${SHIFTS.length} moves of the clock and ${SUSPENDED_S.length} suspends, ${calls * 2} events taken`)
   t.comment(`at most ${most.toFixed(1)} attempts a second where 2 were due`)
 })
+
+t.test('a running relay deletes nothing for its age while its clock is wrong', async (t) => {
+  const directory = scratch(t)
+  const clock = movedClock(directory)
+  if (clock === null) return t.plan(0, 'needs the Debian package faketime')
+  const service = await httpServer(t, (response) => response.writeHead(200).end())
+  const config = writeConfig(directory, {
+    outbox: { path: './relay.db' },
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+    targets: { crm: { type: 'http', url: service.origin } },
+    routes: [{ events: ['*'], to: ['crm'] }],
+  })
+  const relay = await startRelay(t, config, clock.env)
+  const url = `${relay.origin}/webhooks/ultravox`
+  const { json } = commandsIn(directory)
+  const said = (msg: string) => relay.log.filter((line) => line.msg === msg).length
+  const sent = Array.from({ length: 5 }, () => bodyOf('call.ended'))
+  for (const body of sent) t.equal((await send(url, body)).status, 204)
+  await eventually(() => service.received.length === 5, 'delivered')
+  for (const [n, days] of [401, -10].entries()) {
+    clock.set(days * DAY_S)
+    await eventually(() => said('clock was set, retention held') === n + 1, `noticed: ${days} days`)
+    t.equal((await send(url, bodyOf('call.billed'))).status, 401, 'refused by that clock, and kept')
+    // Long enough for a look at everything.
+    await sleep(65_000)
+    clock.set(0)
+    await eventually(() => said('clock confirmed or set back, retention resumed') === n + 1, 'set right')
+    await sleep(65_000)
+    t.equal(((await json('rejections list')).rejections as unknown[]).length, n + 1, 'none is deleted')
+  }
+  for (const body of sent) t.equal((await send(url, body)).status, 204)
+  const { events } = await json('events list --event call.ended')
+  t.match(events, Array(5).fill({ duplicates: 1, prunedAt: null }), 'all are on record, and recognised')
+  t.equal(service.received.length, 5, 'each was delivered once')
+})

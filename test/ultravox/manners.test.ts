@@ -110,6 +110,8 @@ t.test('what is no answer of the API is an error with a path in it and no value'
     ['<html>secret</html>', 'no JSON'],
     ['[]', 'the whole: Invalid input: expected object, received array'],
     ['{"callId":7}', 'callId: Invalid input: expected string, received number'],
+    ['{"callId":"a\\ud800"}', 'callId: is not usable as a call id'],
+    [`{"callId":"${'a'.repeat(257)}"}`, 'callId: is not usable as a call id'],
     ['{"callId":"a","created":"secret"}', 'created: is no time'],
   ]
   for (const [body, problem] of answers) {

@@ -15,6 +15,7 @@ export interface ApiContext {
 export type AdminOperator = Omit<
   OutboxOperator,
   | 'findDeliveries'
+  | 'confirmClock'
   | 'findCalls'
   | 'record'
   | 'clearRejections'

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { entryDocument } from '../../documents/journal.ts'
 import { statusDocument, statusOf } from '../../documents/status.ts'
+import { readMachineClock } from '../../machine-clock.ts'
 import { reloadDaemon } from '../../operations/reload.ts'
 import { type ApiContext, answers } from './context.ts'
 import { instant, listOf, object, shape, text } from './shapes.ts'
@@ -20,7 +21,7 @@ export function relayApi(app: FastifyInstance, { config, operator, clock }: ApiC
         response: answers(shape('Status')),
       },
     },
-    async () => statusDocument(await statusOf(config, operator, clock.now())),
+    async () => statusDocument(await statusOf(config, operator, readMachineClock(clock))),
   )
 
   app.get<{ Querystring: { limit: number } }>(

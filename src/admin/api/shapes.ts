@@ -134,6 +134,7 @@ export const SHAPES = {
       walBytes: count,
       freeBytes: count,
       reserveBytes: count,
+      retentionHeld: nullable({ type: 'object', additionalProperties: true }),
     }),
     sources: listOf({ type: 'object' }),
     targets: listOf(target),

@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs'
 import type { Config } from '../../config/config.ts'
+import { CONFIRM_COMMAND, holdText } from '../../documents/clock.ts'
+import { systemClock } from '../../domain/clock.ts'
+import type { ClockTrust } from '../../domain/clock-trust.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
+import { readMachineClock } from '../../machine-clock.ts'
 import { type Diagnosis, MUCH_LOG_BYTES } from '../../outbox/maintenance.ts'
 import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
 import { bytes } from '../bytes.ts'
@@ -39,11 +43,17 @@ export async function examineOutbox(
       daemon: await outbox.daemon(),
       targets: await outbox.listTargets(now),
       provider: await outbox.provider(),
+      clock: await outbox.clock(readMachineClock(systemClock)),
     }))
     return {
       ...facts,
       running,
-      results: [...storage(path, diagnosis, deep), ...size(diagnosis, maxSizeBytes), ...rejections(diagnosis)],
+      results: [
+        ...storage(path, diagnosis, deep),
+        ...size(diagnosis, maxSizeBytes),
+        ...rejections(diagnosis),
+        ...heldRetention(facts.clock),
+      ],
     }
   } catch (error) {
     // One so broken that it cannot even be opened: SQLite's own word for it.
@@ -77,6 +87,10 @@ function* size({ usedBytes, shrinks }: Diagnosis, maxSizeBytes: number | null): 
     const advice = 'rewrite it once while the relay is stopped: prune --older-than 36500d --vacuum'
     yield warning('outbox', 'the file does not get smaller by itself', advice)
   }
+}
+
+function heldRetention({ hold }: ClockTrust): CheckResult[] {
+  return hold === null ? [] : [warning('retention', `held: ${holdText(hold)}`, CONFIRM_COMMAND)]
 }
 
 function rejections({ keptRejections }: Diagnosis): CheckResult[] {

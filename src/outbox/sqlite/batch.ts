@@ -63,6 +63,8 @@ export function createBatchRunner(
         return store.gapsTold(...call.args)
       case 'saveAttachment':
         return store.saveAttachment(...call.args)
+      case 'observeClock':
+        return store.observeClock(...call.args)
       case 'prune':
         return store.prune(...call.args)
     }
@@ -191,6 +193,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveProviderState',
   'gapsTold',
   'saveAttachment',
+  'observeClock',
   'prune',
 ])
 

@@ -24,6 +24,7 @@ const METHODS = [
   'provider',
   'secretUses',
   'listGaps',
+  'clock',
   'setPaused',
   'listTargets',
   'status',

@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type Database from 'better-sqlite3'
 import { type Stopwatch, systemStopwatch } from '../../domain/clock.ts'
+import { ageLimit, type ClockCorrection, type NewestRows } from '../../domain/clock-trust.ts'
 import type { Pruned, RetentionPolicy } from '../retention.ts'
+import { createClockTrustStore } from './clock-trust.ts'
 import { createSpaceKeeper } from './space-keeper.ts'
 
 /**
@@ -24,6 +26,8 @@ type Progress = 'events' | 'rejections' | 'keys' | 'space' | 'kept'
 /** A look at everything, which is taken up in one step after another until it is through. */
 interface Pass {
   readonly policy: RetentionPolicy
+  /** Whether nothing goes for its age. */
+  readonly isHeld: boolean
   readonly work: Iterator<Progress, void>
 }
 
@@ -36,38 +40,61 @@ export function createRetentionStore(
   stopwatch: Stopwatch = systemStopwatch,
 ): SqliteRetentionStore {
   const events = createEventRemoval(database)
+  const { clockTrust } = createClockTrustStore(database)
   const space = createSpaceKeeper(database)
   const oldRejections = database
-    .prepare('select rejection_id from rejections where received_at < @before order by received_at limit @limit')
+    .prepare(`
+    select rejection_id
+    from rejections
+    where received_at < @before and (rejection_id <= @from or rejection_id > @to or received_at < @correctedBefore)
+    order by received_at
+    limit @limit`)
     .pluck()
   const removeRejection = database.prepare('delete from rejections where rejection_id = @rejectionId')
   const oldKeys = database
     .prepare(`
     select event_seq
     from events
-    where pruned_at is not null and received_at < @before
+    where pruned_at is not null
+      and received_at < @before
+      and (event_seq <= @from or event_seq > @to or received_at < @correctedBefore)
     order by received_at
     limit @limit`)
     .pluck()
   const removeKey = database.prepare('delete from events where event_seq = @eventSeq and pruned_at is not null')
   let pass: Pass | undefined
 
-  function* all(policy: RetentionPolicy, now: number): Generator<Progress, void> {
-    const delivered = now - policy.deliveredMs
-    const dead = now - policy.deadMs
-    yield* events.remove(Math.max(delivered, dead), { delivered, dead }, now)
-    const rejections = (limit: number) => oldRejections.all({ before: now - policy.rejectionsMs, limit }) as number[]
-    for (const rejectionId of inTurn(rejections)) {
+  /** What is finished and old enough by a clock that is believed. */
+  function* byAge(policy: RetentionPolicy, now: number, correction: ClockCorrection | null): Generator<Progress, void> {
+    const limitsOf = (limit: 'before' | 'correctedBefore') => ({
+      delivered: ageLimit(now - policy.deliveredMs, correction, 'eventShiftMs')[limit],
+      dead: ageLimit(now - policy.deadMs, correction, 'eventShiftMs')[limit],
+    })
+    const [limits, corrected] = [limitsOf('before'), limitsOf('correctedBefore')]
+    const range = (row: keyof NewestRows) => ({ from: correction?.from[row] ?? 0, to: correction?.to[row] ?? 0 })
+    const { from, to } = range('eventSeq')
+    const limitsFor = (eventSeq: number) => (eventSeq > from && eventSeq <= to ? corrected : limits)
+    yield* events.remove(Math.max(limits.delivered, limits.dead), limitsFor, now)
+    const rejections = {
+      ...ageLimit(now - policy.rejectionsMs, correction, 'rejectionShiftMs'),
+      ...range('rejectionId'),
+    }
+    for (const rejectionId of inTurn((limit) => oldRejections.all({ ...rejections, limit }) as number[])) {
       removeRejection.run({ rejectionId })
       yield 'rejections'
     }
-    for (const eventSeq of inTurn((limit) => oldKeys.all({ before: now - policy.keysMs, limit }) as number[])) {
+    const keys = { ...ageLimit(now - policy.keysMs, correction, 'eventShiftMs'), from, to }
+    for (const eventSeq of inTurn((limit) => oldKeys.all({ ...keys, limit }) as number[])) {
       removeKey.run({ eventSeq })
       yield 'keys'
     }
+  }
+
+  function* all(policy: RetentionPolicy, now: number, isHeld: boolean): Generator<Progress, void> {
+    if (!isHeld) yield* byAge(policy, now, clockTrust()?.correction ?? null)
     const { maxSizeBytes } = policy
     if (maxSizeBytes !== null && space.usedBytes() > maxSizeBytes) {
-      for (const progress of events.remove(ALWAYS, { delivered: ALWAYS, dead: ALWAYS }, now)) {
+      for (const progress of events.remove(ALWAYS, () => ({ delivered: ALWAYS, dead: ALWAYS }), now)) {
         yield progress
         if (space.usedBytes() <= maxSizeBytes) break
       }
@@ -79,7 +106,10 @@ export function createRetentionStore(
     prune(policy, now) {
       const startedAt = stopwatch()
       // One that is under way goes on with what it has begun, unless the policy has changed: nothing more is to go then.
-      if (pass === undefined || !isDeepStrictEqual(pass.policy, policy)) pass = { policy, work: all(policy, now) }
+      const isHeld = (clockTrust()?.hold ?? null) !== null
+      if (pass === undefined || pass.isHeld !== isHeld || !isDeepStrictEqual(pass.policy, policy)) {
+        pass = { policy, isHeld, work: all(policy, now, isHeld) }
+      }
       const removed = { events: 0, rejections: 0, keys: 0 }
       for (let next = pass.work.next(); !next.done; next = pass.work.next()) {
         if (next.value in removed) removed[next.value as keyof typeof removed] += 1
@@ -115,7 +145,8 @@ function createEventRemoval(database: Database.Database) {
     where pruned_at is null and (received_at, event_seq) > (@receivedAt, @eventSeq) and received_at < @before
     order by received_at, event_seq
     limit ${ROWS}`)
-  // A dead delivery that holds its call back is still to be decided about.
+  // A dead delivery that holds its call back is still to be decided about. An end before the event came was stamped by a clock
+  // that was behind.
   const mayGo = database.prepare(`
     select 1
     where not exists (select 1 from live_deliveries where event_seq = @eventSeq)
@@ -123,7 +154,7 @@ function createEventRemoval(database: Database.Database) {
         select 1
         from finished_deliveries f
         where f.event_seq = @eventSeq
-          and (f.finished_at >= iif(f.state = 'dead', @dead, @delivered)
+          and (max(f.finished_at, @receivedAt) >= iif(f.state = 'dead', @dead, @delivered)
             or f.state = 'dead' and exists (
               select 1
               from held_calls h
@@ -139,13 +170,13 @@ function createEventRemoval(database: Database.Database) {
 
   return {
     /** Those received before then that the limits let go, the oldest first. */
-    *remove(before: number, limits: Limits, now: number): Generator<Progress, void> {
+    *remove(before: number, limitsFor: (eventSeq: number) => Limits, now: number): Generator<Progress, void> {
       let from: Position = { receivedAt: Number.MIN_SAFE_INTEGER, eventSeq: 0 }
       for (;;) {
         const rows = wholeAfter.all({ ...from, before }) as Position[]
         for (const row of rows) {
           // Asked only now: since the rows were read, an operator may have had one of them tried anew.
-          const gone = mayGo.get({ ...row, ...limits }) !== undefined
+          const gone = mayGo.get({ ...row, ...limitsFor(row.eventSeq) }) !== undefined
           if (gone) {
             for (const removal of removals) removal.run({ eventSeq: row.eventSeq })
             mark.run({ eventSeq: row.eventSeq, now })

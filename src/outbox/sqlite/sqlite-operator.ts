@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import type { ClockReading, ClockTrust } from '../../domain/clock-trust.ts'
 import type { Attempt, NewDelivery } from '../../domain/delivery.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type {
@@ -29,6 +30,7 @@ import type {
 } from '../operator.ts'
 import type { DaemonState, Recorded } from '../outbox.ts'
 import { createCallOrder } from './call-order.ts'
+import { createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
 import { createEventStore } from './events.ts'
 import { openExisting } from './existing.ts'
@@ -228,7 +230,15 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async requestReload(): Promise<number> {
-    return this.#transaction(() => createDaemonStateStore(this.#database).requestReload())
+    return this.#writer.write(() => createDaemonStateStore(this.#database).requestReload())
+  }
+
+  async clock(reading: ClockReading): Promise<ClockTrust> {
+    return this.#snapshot(() => createClockTrustStore(this.#database).judgeClock(reading))
+  }
+
+  async confirmClock(reading: ClockReading): Promise<void> {
+    await this.#writer.write(() => createClockTrustStore(this.#database).confirmClock(reading))
   }
 
   async secretUses(source: string): Promise<SecretUse[]> {

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { AttachmentKind } from '../../domain/attachments.ts'
 import { systemStopwatch } from '../../domain/clock.ts'
+import type { ClockReading, ClockTrust } from '../../domain/clock-trust.ts'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../domain/delivery.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
@@ -265,6 +266,10 @@ export class SqliteOutbox implements Outbox {
 
   prune(policy: RetentionPolicy, now: number): Promise<Pruned> {
     return this.#call({ method: 'prune', args: [policy, now] })
+  }
+
+  observeClock(reading: ClockReading): Promise<ClockTrust> {
+    return this.#call({ method: 'observeClock', args: [reading] })
   }
 
   heldLogBytes(): Promise<number> {

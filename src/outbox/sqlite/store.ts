@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
 import { createCallOrder } from './call-order.ts'
+import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
@@ -26,6 +27,7 @@ export interface Store
     SqliteAttachmentStore,
     SecretUseStore,
     SqliteRetentionStore,
+    ClockTrustStore,
     ReturnType<typeof createReconciliationStore>,
     ReturnType<typeof createAwaitedEventStore> {}
 
@@ -43,5 +45,6 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createAwaitedEventStore(database),
     ...createAttachmentStore(database),
     ...createRetentionStore(database, stopwatch),
+    ...createClockTrustStore(database),
   }
 }

@@ -5,6 +5,7 @@ import { openOutboxFile } from './database.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { batchOf, type ToWorker } from './packing.ts'
 import { createStore } from './store.ts'
+import { beginWrite } from './transaction.ts'
 
 /** What the worker answers. After `failed` it takes nothing more. */
 export type FromWorker =
@@ -34,7 +35,9 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
     const file = openOutboxFile(path)
     const { instance } = file
     const store = createStore(file.database)
+    beginWrite(file.database)
     store.dropReloadRequests()
+    file.database.exec('commit')
     const run = createBatchRunner(file.database, store, instance.assertOwner)
     let isEvicted = false
     const checkLockFile = () => {
