@@ -50,7 +50,7 @@ export async function fill(
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => {
     throw error
   })
-  const recorded = events.map((event) => ({ event: newEvent(event), targets }))
+  const recorded = events.map((event) => ({ event: newEvent({ account: 'default', ...event }), targets }))
   await Promise.all(recorded.map(({ event }) => outbox.record(event, to(...targets))))
   for (const target of end === undefined ? [] : targets) {
     const { deliveries } = await outbox.claim(target, 1_000_000, Number.MAX_SAFE_INTEGER)
