@@ -98,14 +98,7 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const refresh = () => void relay.current?.refresh()
   const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
   const evicted = (error: RelayError) => void endEvicted(relay.current, error, options)
-  const outbox = await SqliteOutbox.open(
-    config.outbox.path,
-    onFailure,
-    refresh,
-    committed,
-    onReloadRequest,
-    evicted,
-  )
+  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed, onReloadRequest, evicted)
   try {
     const tracing = await openTracing(config.tracing, tracingLog(options.logger))
     relay.current = new Relay(config, outbox, metrics, tracing, options)
