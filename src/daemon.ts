@@ -95,10 +95,12 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const { onFailure, onReloadRequest } = options
   const relay: { current?: Relay } = {}
   const metrics = new Metrics(options.droppedLogLines)
-  const refresh = () => void relay.current?.refresh()
-  const committed = (calls: number, ms: number) => metrics.counts.committed(calls, ms)
-  const evicted = (error: RelayError) => void endEvicted(relay.current, error, options)
-  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, refresh, committed, onReloadRequest, evicted)
+  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, {
+    onChange: () => void relay.current?.refresh(),
+    onBatch: (calls, ms) => metrics.counts.committed(calls, ms),
+    ...(onReloadRequest && { onReloadRequest }),
+    onEvicted: (error) => void endEvicted(relay.current, error, options),
+  })
   try {
     const tracing = await openTracing(config.tracing, tracingLog(options.logger))
     relay.current = new Relay(config, outbox, metrics, tracing, options)

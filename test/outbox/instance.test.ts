@@ -80,8 +80,7 @@ for (const [how, lose] of Object.entries(LOSSES)) {
   t.test(`a lock file that is ${how} is noticed, and the outbox works on until it is closed`, async (t) => {
     const path = join(scratch(t), 'relay.db')
     const told: { code: string }[] = []
-    const nothing = () => {}
-    const outbox = await SqliteOutbox.open(path, fail, nothing, nothing, nothing, (error) => told.push(error))
+    const outbox = await SqliteOutbox.open(path, fail, { onEvicted: (error) => told.push(error) })
     lose(`${path}.lock`)
     await eventually(() => told.length > 0, 'it is told')
     t.match(told, [{ code: 'outbox_locked', message: /lock file .* was removed or replaced/ }])

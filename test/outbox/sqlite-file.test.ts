@@ -256,7 +256,7 @@ t.test('an outbox whose thread has ended has failed: what is asked of it is told
   const failures: string[] = []
   const program = new URL('./mortal-outbox.js', import.meta.url)
   const failed = ({ code, message }: RelayError) => failures.push(`${code}: ${message}`)
-  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), failed, undefined, undefined, undefined, undefined, program)
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), failed, {}, program)
   const asked = [outbox.targetStates(), outbox.targetStates()]
   for (const each of asked) await t.rejects(each, { code: 'outbox_failed' })
   await t.rejects(outbox.targetStates(), { code: 'outbox_failed' })

@@ -43,9 +43,10 @@ t.test('what is no outbox of ours, or of a newer version, is refused', async (t)
 t.test('the daemon is told within two seconds of what an operator changes, and not of what one looks at', async (t) => {
   const path = join(t.testdir(), 'relay.db')
   let changes = 0
-  const outbox = await SqliteOutbox.open(path, fail, () => {
+  const onChange = () => {
     changes += 1
-  })
+  }
+  const outbox = await SqliteOutbox.open(path, fail, { onChange })
   t.teardown(() => outbox.close())
   await outbox.record(newEvent(), to('crm'))
   const looking = SqliteOperator.open(path)

@@ -205,12 +205,7 @@ class Simulation {
       (where) => this.#crash(where),
       (states) => this.#operator.noticed(states),
     )
-    const outbox = new SqliteOutbox(
-      thread,
-      (error) => this.#break(error.message),
-      () => {},
-      () => {},
-    )
+    const outbox = new SqliteOutbox(thread, (error) => this.#break(error.message))
     const used = this.#sabotage(outbox, world)
     const lanes = new Lanes(this.#lanesOver(used), { outbox: used, log: { orphaned() {}, outboxUnavailable() {} } })
     const relay: Relay = { outbox, used, lanes, inTurn: Promise.resolve(), isStopping: false }

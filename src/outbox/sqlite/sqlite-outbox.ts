@@ -45,11 +45,17 @@ export interface OutboxThread {
   on(event: 'error', listener: (error: unknown) => void): unknown
 }
 
-/** Called with the number of a request to reload, see `OutboxOperator.requestReload`. */
-type OnReloadRequest = (request: number) => void
-
-/** Is told how many calls a batch had, and how many milliseconds passed until it was on disk. */
-type OnBatch = (calls: number, ms: number) => void
+/** What an outbox reports. Each may be absent. */
+export interface OutboxObserver {
+  /** Another process has written to the outbox, within the last two seconds. */
+  readonly onChange?: () => void
+  /** A batch of so many calls is on disk, so many milliseconds after it was sent. */
+  readonly onBatch?: (calls: number, ms: number) => void
+  /** A command asks for a reload; with the number of its request, see `OutboxOperator.requestReload`. */
+  readonly onReloadRequest?: (request: number) => void
+  /** The lock file was removed, once: the outbox still works, but has to be closed, for another daemon may be waiting. */
+  readonly onEvicted?: (error: RelayError) => void
+}
 
 /** So many calls are sent without waiting for more: the thread has something to do while the event loop reads on. */
 const CHUNK = 16
@@ -65,7 +71,7 @@ const GATHERED_FOR_MS = 1
 export class SqliteOutbox implements Outbox {
   readonly #thread: OutboxThread
   readonly #onFailure: (error: RelayError) => void
-  readonly #onBatch: OnBatch
+  readonly #observer: OutboxObserver
   #waiting: Waiting[] = []
   /** Sent, in the order in which they will be answered. */
   #underway: Waiting[] = []
@@ -81,18 +87,13 @@ export class SqliteOutbox implements Outbox {
 
   /**
    * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
-   * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `onChange` is called within
-   * two seconds after another process has written to the outbox, `onBatch` after each batch. `onEvicted` is called once if
-   * the lock file is removed: the outbox still works, but the daemon is to close it, for another one may be waiting.
-   * `program` is the thread's; a test gives another one.
+   * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `program` is the thread's; a
+   * test gives another one.
    */
   static async open(
     path: string,
     onFailure: (error: RelayError) => void,
-    onChange: () => void = () => {},
-    onBatch: OnBatch = () => {},
-    onReloadRequest: OnReloadRequest = () => {},
-    onEvicted: (error: RelayError) => void = () => {},
+    observer: OutboxObserver = {},
     program = new URL('./worker.js', import.meta.url),
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
@@ -109,7 +110,7 @@ export class SqliteOutbox implements Outbox {
         else resolve()
       })
     })
-    const outbox = new SqliteOutbox(worker, onFailure, onChange, onBatch, onReloadRequest, onEvicted)
+    const outbox = new SqliteOutbox(worker, onFailure, observer)
     worker.once('exit', () => {
       if (!outbox.#isClosed) outbox.#fail(new RelayError('outbox_failed', 'outbox: its thread has ended'))
     })
@@ -117,21 +118,14 @@ export class SqliteOutbox implements Outbox {
   }
 
   /** Over a thread that has its database open; see `open`. */
-  constructor(
-    thread: OutboxThread,
-    onFailure: (error: RelayError) => void,
-    onChange: () => void,
-    onBatch: OnBatch,
-    onReloadRequest: OnReloadRequest = () => {},
-    onEvicted: (error: RelayError) => void = () => {},
-  ) {
+  constructor(thread: OutboxThread, onFailure: (error: RelayError) => void, observer: OutboxObserver = {}) {
     this.#thread = thread
     this.#onFailure = onFailure
-    this.#onBatch = onBatch
+    this.#observer = observer
     thread.on('message', (message) => {
-      if (message.kind === 'changed') onChange()
-      else if (message.kind === 'reload') onReloadRequest(message.request)
-      else if (message.kind === 'evicted') onEvicted(fromFault(message.fault))
+      if (message.kind === 'changed') observer.onChange?.()
+      else if (message.kind === 'reload') observer.onReloadRequest?.(message.request)
+      else if (message.kind === 'evicted') observer.onEvicted?.(fromFault(message.fault))
       else this.#receive(message)
     })
     thread.on('error', (error) => this.#fail(new RelayError('outbox_failed', `outbox: ${errorMessage(error)}`)))
@@ -328,7 +322,7 @@ export class SqliteOutbox implements Outbox {
   #answer(replies: readonly Reply[]): void {
     const answered = this.#underway.splice(0, replies.length)
     const now = systemStopwatch()
-    this.#onBatch(answered.length, now - this.#sentAt)
+    this.#observer.onBatch?.(answered.length, now - this.#sentAt)
     this.#sentAt = now
     if (this.#underway.length === 0) this.#send()
     answered.forEach(({ resolve, reject }, index) => {
