@@ -55,16 +55,21 @@ export function terminalWidth(): number | undefined {
 
 /** Ends the command without an error when the reader of stdout closes it (`… | head`). That stderr is closed ends nothing. */
 export function endWithReader(): void {
-  process.stderr.on('error', () => {})
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit()
-  })
+  // One process may run several commands.
+  process.stderr.off('error', ignore).on('error', ignore)
+  process.stdout.off('error', endAtClosedPipe).on('error', endAtClosedPipe)
+}
+
+function ignore(): void {}
+
+function endAtClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
 }
 
 /** Undoes `endWithReader` for stdout: a daemon goes on without anyone to read what it prints. */
 export function goOnWithoutReader(): void {
-  process.stdout.removeAllListeners('error').on('error', () => {})
+  process.stdout.removeAllListeners('error').on('error', ignore)
 }
 
 /** Prints what nothing has caught as Node does, and ends as Node does. */

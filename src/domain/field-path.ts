@@ -54,14 +54,14 @@ export function fieldPathProblem(text: string): string | undefined {
   }
 }
 
-/** What is wrong with a key without quotes. */
+/** What is wrong with a key without quotes. The key is not quoted: a reference may stand in it. */
 function keyProblem(key: string): string | undefined {
   if (key === '') return 'has an empty key in it: write keys with single dots between'
   if (key === ANY_KEY) return undefined
-  if (key.includes('*')) return `has "${key}" in it: * stands for a whole key only, as in call.messages.*.text`
+  if (key.includes('*')) return 'has * within a key: * stands for a whole key only, as in call.messages.*.text'
   if (/[[\]]/.test(key)) return 'writes list indexes as keys, as in call.messages.0.text or call.messages.*.text'
   if (/^-\d+$/.test(key)) return 'counts list indexes from 0, and has none from the end'
   if (/[^\p{L}\p{N}_@:/-]/u.test(key))
-    return `has "${key}" in it: write such a key in quotes, as in call.metadata."caller id"`
+    return 'has a key with other characters than letters, digits and _@:/-: write it in quotes, as in call.metadata."caller id"'
   return undefined
 }

@@ -47,6 +47,8 @@ export function everyCommand(about: Subjects, targets: readonly string[]): Run[]
     { line: 'targets pause crm' },
     { line: 'targets resume crm' },
     { line: `doctor --deep --clock ${about.clock}`, codes: [0, 1] },
+    { line: 'clock show' },
+    { line: 'clock confirm --yes' },
     { line: 'match event.json' },
     { line: 'sign event.json' },
     { line: 'sign event.json --curl' },
