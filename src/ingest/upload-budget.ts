@@ -18,8 +18,8 @@ interface Bounds {
 /**
  * Bounds the memory that unfinished uploads hold. Whether a body is genuine is known only once it is complete, and until
  * then any client can have any number of them kept in memory. So each upload is charged what it has buffered, not what it has
- * announced. Where a network holds more than its share, or all networks more than the total, the slowest upload of the network
- * that holds the most is evicted; a new upload is never turned away.
+ * announced. Where a network holds more than its share, its slowest upload is evicted; where all together hold more than the
+ * total, the slowest upload of the networks that hold the most. A new upload is never turned away.
  *
  * Small bodies, large ones, and large ones of trusted peers are bounded apart, so that none can crowd out the others.
  */
@@ -122,7 +122,7 @@ class Pool {
     group.uploads.add(upload)
     group.bytes += upload.bytes
     this.#bytes += upload.bytes
-    while (group.bytes > this.bounds.share) evictSlowest(group)
+    while (group.bytes > this.bounds.share) evictSlowest(group.uploads)
     while (this.#bytes > this.bounds.total) evictSlowest(this.#heaviest())
   }
 
@@ -134,12 +134,18 @@ class Pool {
     this.#bytes -= upload.bytes
   }
 
-  #heaviest(): Group {
-    return [...this.#groups.values()].reduce((heaviest, group) => (group.bytes > heaviest.bytes ? group : heaviest))
+  /**
+   * The uploads of the networks that hold at least three quarters of what the one with the most holds. Not of that one alone: where
+   * many hold about the same, it would be the one that is still receiving.
+   */
+  #heaviest(): Upload[] {
+    const groups = [...this.#groups.values()]
+    const most = groups.reduce((bytes, group) => Math.max(bytes, group.bytes), 0)
+    return groups.filter(({ bytes }) => bytes >= 0.75 * most).flatMap(({ uploads }) => [...uploads])
   }
 }
 
-function evictSlowest({ uploads }: Group): void {
+function evictSlowest(uploads: Iterable<Upload>): void {
   let slowest: { upload: Upload; speed: number } | undefined
   for (const upload of uploads) {
     const { speed } = upload

@@ -100,3 +100,18 @@ t.test('what has ended holds nothing', async (t) => {
   for (let n = 0; n < 1_000; n += 1) receive(`upload ${n}`, 'sender', 5 * MB).end()
   t.same(evicted, [])
 })
+
+t.test(
+  'among networks that hold about the same, stalled uploads make room for one that goes on, though it holds most',
+  async (t) => {
+    const { clock, receive, begin, evicted } = budgeted()
+    for (let n = 0; n < 31; n += 1) receive(`stalled ${n}`, `n${n}`, 4 * MB)
+    clock.at += 5_000
+    const genuine = begin('genuine', 'sender')
+    for (let n = 0; n < 5; n += 1) {
+      clock.at += 100
+      genuine.charge(MB, MB)
+    }
+    t.same(evicted, ['stalled 0'])
+  },
+)
