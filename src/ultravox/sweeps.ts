@@ -162,10 +162,10 @@ export class Sweeps {
     const completedUntil = kept?.completedUntil ?? null
     const newest = (await store.coverage(source))?.newest ?? null
     const until = Math.min(completedUntil ?? now, now)
-    // By the provider's clock where that is known: ours may be ahead, and would pass calls over. Where no call was seen
-    // there is no telling.
-    const seenUntil = Math.min(until, newest ?? (fullFrom === null ? until : fullFrom))
-    const fresh = { from: Math.max(seenUntil - OVERLAP_MS, until - lookbackMs), to: now, page: null }
+    // Ours may be ahead of the provider's clock, and would then pass calls over that are newer than all seen. Of those seen,
+    // only the newest is listed again: in a quiet account it would otherwise be all that were created shortly before it.
+    const seenUntil = newest ?? fullFrom ?? until
+    const fresh = { from: Math.max(Math.min(until - OVERLAP_MS, seenUntil), until - lookbackMs), to: now, page: null }
     const isNew = kept?.current == null || Math.abs(now - kept.current.to) > PLACE_KEPT_MS
     const start = isNew ? fresh : kept.current!
     const before = findings.calls

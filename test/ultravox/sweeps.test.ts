@@ -42,6 +42,25 @@ t.test('a sweep costs what can still change, not what the lookback holds', async
   t.ok(pages >= 5, `once a day all of it again: ${pages} pages`)
 })
 
+t.test('complete calls shortly before a quiet time are not listed by each sweep', async (t) => {
+  const trial = await trialSweeps(t)
+  const { clock, sweep } = trial
+  for (let i = 0; i < 40; i += 1) {
+    await wholeCall(trial, `call-${i}`, true)
+    clock.advance(1_000)
+  }
+  clock.advance(HOUR)
+  t.same((await sweep()).requests, { pages: 4, deletedPages: 1, single: 0 }, 'all of them, the first time')
+  for (let i = 0; i < 4; i += 1) {
+    clock.advance(EVERY)
+    t.same((await sweep()).requests, { pages: 1, deletedPages: 1, single: 0 }, 'the newest of them')
+  }
+  await wholeCall(trial, 'later', false)
+  clock.advance(HOUR)
+  await sweep()
+  t.same(await trial.onRecord(['later']), lifeOf('later'), 'a call after it is found')
+})
+
 t.test('old calls are looked at again one by one where they are few, and by pages where they are many', async (t) => {
   const trial = await trialSweeps(t)
   const { clock, api, sweep, webhook } = trial
