@@ -148,6 +148,7 @@ async function* whole(chunks: AsyncIterable<Uint8Array>, announced: number, host
   let bytes = 0
   try {
     for await (const chunk of chunks) {
+      if (bytes === 0 && isText(chunk)) throw unusable(`${host} sent JSON or markup instead of audio`)
       bytes += chunk.length
       yield chunk
     }
@@ -161,7 +162,13 @@ async function* whole(chunks: AsyncIterable<Uint8Array>, announced: number, host
   }
 }
 
+/** Whether an answer begins as JSON, HTML or XML do: that of a service with an error and no or a general content type. */
+function isText(start: Uint8Array): boolean {
+  return /^\s*(\{\s*["}]|\[\s*[[\]{"]|<[!?a-z])/i.test(Buffer.from(start.subarray(0, 64)).toString('latin1'))
+}
+
 function broken(error: unknown, host: string, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
+  if (error instanceof ProviderError) return error
   return new ProviderError('provider_failed', describeNetworkError(error, host), { repeat: 'idempotent' })
 }

@@ -273,6 +273,13 @@ t.test('what is not a whole recording is not delivered as one', async (t) => {
   const cases: [RegExp, Record<string, string>, string][] = [
     [/sent application\/json instead of audio$/, { 'content-type': 'application/json' }, '{"detail":"s3cr3t"}'],
     [/sent text\/html instead of audio$/, { 'content-type': 'text/html; charset=utf-8' }, '<html>'],
+    [/sent JSON or markup instead of audio$/, {}, '{"detail":"s3cr3t"}'],
+    [/sent JSON or markup instead of audio$/, { 'content-type': 'audio/wav' }, ' {}'],
+    [
+      /sent JSON or markup instead of audio$/,
+      { 'content-type': 'application/octet-stream' },
+      '<?xml version="1.0"?><Error/>',
+    ],
     [/sent something instead of audio$/, { 'content-type': 'audio' }, 'sound'],
     [/sent an empty recording$/, { 'content-type': 'audio/wav', 'content-length': '0' }, ''],
     [/sent an empty recording$/, { 'content-type': 'audio/wav', 'transfer-encoding': 'chunked' }, ''],
