@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { type Document, OpenAPIBackend } from 'openapi-backend'
 import t, { type Test } from 'tap'
 import { eventually } from '../eventually.ts'
@@ -177,6 +179,12 @@ t.test('on one relay', async (t) => {
       'targets?limit=1',
     ]) {
       t.equal((await get(`/api/${path}`)).status, 400, path)
+    }
+    const [host, port] = adminAddress(relay).split(':') as [string, string]
+    for (const path of ['/%61pi/deliveries/retry?dryRun=true', `http://${host}/api/deliveries/retry?dryRun=true`]) {
+      const asked = request({ host, port, path, method: 'POST', headers: { 'content-type': 'application/json' } })
+      const [answer] = (await once(asked.end('{"target":"crm"}'), 'response')) as [IncomingMessage]
+      t.equal(answer.resume().statusCode, 400, `${path}, another form of the same URL`)
     }
     t.same((await list('/api/deliveries?state=dead')).deliveries, before, 'nothing was done')
     t.match(await target('crm'), { pausedByCommand: false })
