@@ -27,9 +27,11 @@ export function takeInputExactly(app: FastifyInstance): void {
   })
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
-    const repeated = repeatedKey(text as string)
-    if (repeated === undefined) void parse(request, text as string, done)
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // The parser would skip a byte order mark.
+    const text = (body as string).replace(/^\ufeff/, '')
+    const repeated = repeatedKey(text)
+    if (repeated === undefined) void parse(request, text, done)
     else done(new RelayError('usage', `body: ${JSON.stringify(repeated)} is there twice`))
   })
 }

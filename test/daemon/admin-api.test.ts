@@ -142,6 +142,7 @@ t.test('on one relay', async (t) => {
     for (const [path, text, message, type = 'application/json'] of [
       ['deliveries/retry', '{"target":"crm","dryRun":true,"dryRun":false}', /"dryRun" is there twice/],
       ['deliveries/retry', '{"target":"crm","dryRun":true,"dry\\u0052un":false}', /"dryRun" is there twice/],
+      ['deliveries/retry', '\ufeff{"target":"crm","dryRun":true,"dryRun":false}', /"dryRun" is there twice/],
       ['deliveries/retry', '{"ids":[9007199254740993]}', /ids\/0 must be <= /],
       ['deliveries/retry', '{"ids":[1e999]}', /ids\/0 must be <= /],
       ['deliveries/retry', '', /[Bb]ody cannot be empty/],
