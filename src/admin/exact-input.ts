@@ -15,12 +15,11 @@ interface ObjectSchema {
  */
 export function takeInputExactly(app: FastifyInstance): void {
   app.addHook('preValidation', async (request) => {
-    // Probes and scrapers send queries of their own.
-    if (!request.url.startsWith('/api/')) return
-    const { querystring, params, body } = (request.routeOptions.schema ?? {}) as Record<
-      string,
-      ObjectSchema | undefined
-    >
+    const { url: route, schema } = request.routeOptions
+    // Probes and scrapers send queries of their own. The route decides: the same one is also found for a URL with an origin
+    // or with escapes, such as /%61pi/.
+    if (!route?.startsWith('/api/')) return
+    const { querystring, params, body } = (schema ?? {}) as Record<string, ObjectSchema | undefined>
     if (querystring === undefined) rejectKeys(request.query, 'querystring')
     else request.query = readTexts(request.query, querystring)
     if (params !== undefined) request.params = readTexts(request.params, params)
@@ -28,9 +27,11 @@ export function takeInputExactly(app: FastifyInstance): void {
   })
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
-    const repeated = repeatedKey(text as string)
-    if (repeated === undefined) void parse(request, text as string, done)
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // The parser would skip a byte order mark.
+    const text = (body as string).replace(/^\ufeff/, '')
+    const repeated = repeatedKey(text)
+    if (repeated === undefined) void parse(request, text, done)
     else done(new RelayError('usage', `body: ${JSON.stringify(repeated)} is there twice`))
   })
 }

@@ -19,7 +19,11 @@ function main(): void {
   }
   let last: { readonly bodyNumber: number; readonly subject: Subject } | undefined
   const subjectIn = ({ body, bodyNumber, event }: ToThread) => {
-    if (last?.bodyNumber !== bodyNumber) last = { bodyNumber, subject: subjectOf(body, event) }
+    if (last?.bodyNumber !== bodyNumber) {
+      // There may not be room for two: a body of 5 MB can take more than half of the thread's memory.
+      last = undefined
+      last = { bodyNumber, subject: subjectOf(body, event) }
+    }
     return { ...last.subject, event }
   }
   const resultOf = async (request: ToThread): Promise<TaskResult> => {

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { type Document, OpenAPIBackend } from 'openapi-backend'
 import t, { type Test } from 'tap'
 import { eventually } from '../eventually.ts'
@@ -140,6 +142,7 @@ t.test('on one relay', async (t) => {
     for (const [path, text, message, type = 'application/json'] of [
       ['deliveries/retry', '{"target":"crm","dryRun":true,"dryRun":false}', /"dryRun" is there twice/],
       ['deliveries/retry', '{"target":"crm","dryRun":true,"dry\\u0052un":false}', /"dryRun" is there twice/],
+      ['deliveries/retry', '\ufeff{"target":"crm","dryRun":true,"dryRun":false}', /"dryRun" is there twice/],
       ['deliveries/retry', '{"ids":[9007199254740993]}', /ids\/0 must be <= /],
       ['deliveries/retry', '{"ids":[1e999]}', /ids\/0 must be <= /],
       ['deliveries/retry', '', /[Bb]ody cannot be empty/],
@@ -177,6 +180,12 @@ t.test('on one relay', async (t) => {
       'targets?limit=1',
     ]) {
       t.equal((await get(`/api/${path}`)).status, 400, path)
+    }
+    const [host, port] = adminAddress(relay).split(':') as [string, string]
+    for (const path of ['/%61pi/deliveries/retry?dryRun=true', `http://${host}/api/deliveries/retry?dryRun=true`]) {
+      const asked = request({ host, port, path, method: 'POST', headers: { 'content-type': 'application/json' } })
+      const [answer] = (await once(asked.end('{"target":"crm"}'), 'response')) as [IncomingMessage]
+      t.equal(answer.resume().statusCode, 400, `${path}, another form of the same URL`)
     }
     t.same((await list('/api/deliveries?state=dead')).deliveries, before, 'nothing was done')
     t.match(await target('crm'), { pausedByCommand: false })

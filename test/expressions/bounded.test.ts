@@ -167,6 +167,15 @@ t.test('a large body is read elsewhere, and its conditions see all of it', async
   })
 })
 
+t.test('a body that fills most of the memory leaves the next one as much', async (t) => {
+  const lists = 2_400_000
+  for (const callId of ['c-1', 'c-2']) {
+    const body = `{"event":"call.ended","call":{"callId":"${callId}","list":${'['.repeat(lists)}${']'.repeat(lists)}}}`
+    const read = await readPayload(Buffer.from(body))
+    t.equal('payload' in read && callIdOf(read.payload), callId)
+  }
+})
+
 t.test('cheap expressions that are begun together leave turns to others', async (t) => {
   const large = payloadOf({ list: Array(600).fill({ a: 1 }) })
   const conditions = Array.from({ length: 300 }, (_, index) => boundedCondition(`call.list[a = ${index}].a = 0`))
