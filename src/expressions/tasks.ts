@@ -3,7 +3,7 @@ import type { DeliveredEvent } from '../domain/delivery.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
 import { compile, compileCondition, compileTemplate, evaluationProblem, expressionsIn } from '../domain/expression.ts'
 import { type Cost, costOf, sumOf } from '../domain/expression-cost.ts'
-import type { FieldPath } from '../domain/field-path.ts'
+import { ANY_KEY, type FieldPath } from '../domain/field-path.ts'
 import { createRedaction } from '../domain/redaction.ts'
 import { defaultMessage } from '../targets/slack-message.ts'
 import { compileBody } from './body-template.ts'
@@ -118,7 +118,7 @@ function compiledContent({ redact, headers, body, isPlain }: ContentTemplate): C
   const fills = headers.map(([name, text]) => [name, compileTemplate(text)] as const)
   const fillBody = body === undefined ? null : compileBody(body)
   return {
-    cost: costIn([headers, body]),
+    cost: sumOf([costIn([headers, body]), costOfRedaction(redact)]),
     async evaluate({ body: received, payload, event }) {
       const { json, matched } = redaction(received)
       const context = contextOf(event!, json === received ? payload : parsed(json))
@@ -130,6 +130,12 @@ function compiledContent({ redact, headers, body, isPlain }: ContentTemplate): C
       return { headers: filled, matched, body: text }
     },
   }
+}
+
+/** Measured: a path takes up to 8 µs a value with `*` in it, where a step of an expression takes 0.3, and 1 without. */
+function costOfRedaction(paths: readonly FieldPath[]): Cost {
+  const weights = paths.map((path): number => (path.includes(ANY_KEY) ? 25 : 3))
+  return { perValue: weights.reduce((sum, weight) => sum + weight, 0), perCharacter: 0 }
 }
 
 /** What templates see. `event` is the relay's view of it; the payload's own `event` is its name as text. */

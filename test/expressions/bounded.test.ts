@@ -183,3 +183,12 @@ t.test('cheap expressions that are begun together leave turns to others', async 
   t.ok((await turnsDuring(all)) > 3)
   t.same(new Set(await all), new Set([false]))
 })
+
+t.test('redacting any key of many values leaves turns to others', async (t) => {
+  const call = { messages: Array.from({ length: 9_000 }, () => ({ t: 1 })) }
+  const body = Buffer.from(JSON.stringify({ event: 'call.ended', call }))
+  const content = { redact: [['call', 'messages', '*', 't']], headers: [], isPlain: false }
+  const filled = boundedTemplate<'content'>({ kind: 'content', content })(body, view)
+  t.ok((await turnsDuring(filled)) > 0)
+  t.notMatch(Buffer.from((await filled).body as Uint8Array).toString(), '"t"')
+})
