@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
+import { HOME_PROBLEM, isHomePath } from '../config/home-path.ts'
 import { RelayError } from '../domain/errors.ts'
 import { createFile } from '../safe-file.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
@@ -20,8 +21,10 @@ export function initCommand(): Command {
     .action((file: string, options: { json?: boolean }) => {
       const secretFile = join(dirname(file), `${basename(file, extname(file))}.secret`)
       for (const each of [file, secretFile]) {
-        if (existsSync(each)) throw alreadyThere(each)
+        // Also a symbolic link that leads nowhere.
+        if (lstatSync(each, { throwIfNoEntry: false }) !== undefined) throw alreadyThere(each)
       }
+      if (isHomePath(file)) throw new RelayError('usage', `${file} ${HOME_PROBLEM}`)
       if (!existsSync(dirname(file))) {
         throw new RelayError(
           'file_unwritable',

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { HOME_PROBLEM, isHomePath } from '../config/home-path.ts'
 import { RelayError } from '../domain/errors.ts'
 
 /** Not `process.stdin.fd`: to touch that stream makes a pipe non-blocking, and reading it then fails. */
@@ -10,6 +11,7 @@ export function readInput(file: string): Buffer {
     return readFileSync(file === '-' ? STDIN : file)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && isHomePath(file)) throw new RelayError('usage', `${file} ${HOME_PROBLEM}`)
     if (code === 'ENOENT') throw new RelayError('not_found', `there is no file ${file}`)
     const reason = code === 'EACCES' ? 'permission denied' : code === 'EISDIR' ? 'it is a directory' : String(code)
     throw new RelayError('usage', `${file} cannot be read: ${reason}`)

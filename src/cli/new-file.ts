@@ -13,6 +13,7 @@ import {
   statSync,
 } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { HOME_PROBLEM, isHomePath } from '../config/home-path.ts'
 import { RelayError } from '../domain/errors.ts'
 import { fileProblem, HeldDirectory, isReplaceable } from '../safe-file.ts'
 
@@ -22,6 +23,7 @@ const SIDE_FILES = ['', '-journal', '-wal', '-shm']
 /** Where a file is to be written. Throws `usage` where none can be, or `force` is needed. */
 export function newFilePath(asked: string, force: boolean): string {
   if (asked === '') throw new RelayError('usage', 'the name of the file is empty')
+  if (isHomePath(asked)) throw new RelayError('usage', `${asked} ${HOME_PROBLEM}`)
   const file = existsSync(asked) ? realpathSync(asked) : resolve(asked)
   const there = statSync(file, { throwIfNoEntry: false })
   if (there?.isDirectory()) throw new RelayError('usage', `${asked} is a directory: name a file in it`)

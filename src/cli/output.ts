@@ -1,4 +1,5 @@
 import { printable, printableJson } from '../domain/printable.ts'
+import { fileProblem } from '../safe-file.ts'
 import { screenful } from './screen.ts'
 import { betweenStyles, isColoured } from './style.ts'
 
@@ -53,18 +54,22 @@ export function terminalWidth(): number | undefined {
   return (isTerminal() && process.stdout.columns) || undefined
 }
 
-/** Ends the command without an error when the reader of stdout closes it (`… | head`). That stderr is closed ends nothing. */
+/**
+ * Ends the command without an error when the reader of stdout closes it (`… | head`), and with one sentence when stdout
+ * cannot be written for another reason. That stderr is closed ends nothing.
+ */
 export function endWithReader(): void {
   // One process may run several commands.
   process.stderr.off('error', ignore).on('error', ignore)
-  process.stdout.off('error', endAtClosedPipe).on('error', endAtClosedPipe)
+  process.stdout.off('error', endAtUnwritable).on('error', endAtUnwritable)
 }
 
 function ignore(): void {}
 
-function endAtClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
+function endAtUnwritable(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit()
+  writeError(`ultravox-relay: the output cannot be written: ${fileProblem(error.code)}\n`)
+  process.exit(1)
 }
 
 /** Undoes `endWithReader` for stdout: a daemon goes on without anyone to read what it prints. */

@@ -9,6 +9,7 @@ import { inheritedSocket } from '../systemd/listen-fds.ts'
 import { createService, type Service } from '../systemd/service.ts'
 import { VERSION } from '../version.ts'
 import { banner } from './banner.ts'
+import { leaveClosedTerminals } from './closed-terminal.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { ownInit, startUnderInit } from './init-process.ts'
 import { logLine } from './log-line.ts'
@@ -32,6 +33,7 @@ export function serveCommand(): Command {
       const file = configFile(options.config)
       // The log is written to the descriptor, and counts what it cannot write. Ending on an error is for the other commands.
       goOnWithoutReader()
+      leaveClosedTerminals()
       const environment = new Environment()
       const { config } = loadTold(file, environment.env)
       const areHidden = environment.hide(config)

@@ -24,7 +24,7 @@ interface Assignment {
   readonly value: unknown
 }
 
-/** Sends a sample event to a running relay, signed as the provider would, and prints the answer: 0 if it was taken. */
+/** Sends a sample event to a running relay, signed as the provider would, and prints the answer: 0 if it was accepted. */
 export function triggerCommand(): Command {
   return new Command('trigger')
     .description('send a realistic, correctly signed sample event to the relay')
@@ -70,7 +70,7 @@ async function send(
       headers: ['content-type', 'application/json', ...signature],
       body,
     })
-    return { status: answer.statusCode, text: (await answer.body.text()) || 'taken' }
+    return { status: answer.statusCode, text: (await answer.body.text()) || 'accepted' }
   } catch (error) {
     throw new RelayError('daemon_unreachable', `no answer from ${url}: ${errorMessage(error)}; is the relay running?`, {
       cause: error,

@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from 'node:path'
 import { fileProblem } from '../safe-file.ts'
 import type { Finding, Path } from './finding.ts'
 import { HOME_PROBLEM, isHomePath } from './home-path.ts'
-import { type Part, parseReferences, type Reference } from './reference-parser.ts'
+import { type Part, parseReferences, type Reference, referencesIn } from './reference-parser.ts'
 import { isSecretPath, trimmed } from './secret-text.ts'
 
 /** Where references get their values from. */
@@ -81,14 +81,23 @@ class Resolver {
   #reference(reference: Reference): string | undefined {
     if (reference.kind === 'variable' && reference.fallback !== null) {
       const value = this.#sources.env[reference.name]
-      // Only looked at where it is needed.
-      return value ? this.#cleaned(value, reference) : this.text(reference.fallback)
+      // Its findings count only where it is needed.
+      if (!value) return this.text(reference.fallback)
+      this.#noteUnused(reference.fallback)
+      return this.#cleaned(value, reference)
     }
     const found = this.#found(reference)
     if (found === undefined) return undefined
     if ('text' in found) return this.#cleaned(found.text, reference)
     this.#report(reference, found.problem)
     return undefined
+  }
+
+  /** A variable that only a fallback names may hold a secret too: it counts as read, so that `serve` hides it. */
+  #noteUnused(fallback: readonly Part[]): void {
+    for (const each of referencesIn(fallback)) {
+      if (each.kind === 'variable') void this.#sources.env[each.name]
+    }
   }
 
   /** Undefined where that has been reported. */

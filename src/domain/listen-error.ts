@@ -15,8 +15,9 @@ function explanation(code: unknown, port: number | null): string | undefined {
         : `another process has this port: find it with ss -ltnp 'sport = :${port}' and stop it, or choose another port`
     case 'EACCES':
     case 'EPERM':
+      // libuv reports a missing directory of a socket as EACCES.
       return port === null
-        ? 'permission denied: let the user the relay runs as write into the directory of the socket'
+        ? 'the directory of the socket does not exist, or the user the relay runs as may not write into it: create it, or change its owner'
         : `permission denied${port < 1024 ? ': ports below 1024 are reserved. Choose a higher one and put a proxy in front, use ultravox-relay.socket of systemd, or allow it with setcap cap_net_bind_service=+ep on the node binary' : ''}`
     case 'EADDRNOTAVAIL':
       return 'this machine has no such address: ip address lists those that it has; 0.0.0.0 stands for all'
@@ -28,8 +29,6 @@ function explanation(code: unknown, port: number | null): string | undefined {
     case 'EMFILE':
     case 'ENFILE':
       return 'too many files are open: raise the limit (ulimit -n, LimitNOFILE=)'
-    case 'ENOENT':
-      return 'there is no such directory: create it'
     case 'ENOTDIR':
       return 'a part of the path is not a directory'
     default:

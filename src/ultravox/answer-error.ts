@@ -30,7 +30,7 @@ export function answerError(request: string, answer: BadAnswer, secrets: readonl
       repeat: 'idempotent',
     })
   }
-  const advice = adviceFor(status) ?? `was not taken (${status})${told(answer.text, secrets)}`
+  const advice = adviceFor(status) ?? `was rejected (${status})${told(answer.text, secrets)}`
   return new ProviderError('provider_refused', `${request}: ${advice}`, { ...facts, repeat: 'never' })
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { runCommand } from '../daemon/run-command.ts'
@@ -34,4 +34,17 @@ t.test('init leaves what is there as it is', async (t) => {
   })
   t.equal(readFileSync(join(directory, 'relay.yaml'), 'utf8'), 'mine')
   t.equal(readFileSync(join(directory, 'other.secret'), 'utf8'), 'mine too')
+})
+
+t.test('init leaves nothing behind where it cannot write its configuration', async (t) => {
+  const directory = t.testdir({ 'linked.yaml': t.fixture('symlink', 'nowhere') })
+  for (const [file, says] of [
+    ['linked.yaml', 'there is a file linked.yaml already'],
+    ['~/relay.yaml', '~/relay.yaml starts with "~", which only a shell replaces: write the whole path'],
+  ] as const) {
+    const { code, stderr } = await runCommand(['init', file], directory)
+    t.not(code, 0)
+    t.match(stderr, says)
+  }
+  t.same(readdirSync(directory), ['linked.yaml'])
 })

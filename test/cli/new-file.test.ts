@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readInput } from '../../src/cli/input-file.ts'
 import { newFilePath, writeWhole } from '../../src/cli/new-file.ts'
 
 const never = new AbortController().signal
@@ -44,4 +45,10 @@ t.test('a file that somebody else has made meanwhile stays', async (t) => {
   t.equal(readFileSync(file, 'utf8'), 'theirs')
   await writeWhole(file, true, never, async (path) => writeFileSync(path, 'ours'))
   t.equal(readFileSync(file, 'utf8'), 'ours')
+})
+
+t.test('a path that begins with ~ is not taken for a directory of that name', (t) => {
+  t.throws(() => newFilePath('~/copy', false), { code: 'usage', message: /^~\/copy starts with "~"/ })
+  t.throws(() => readInput('~/body.json'), { code: 'usage', message: /^~\/body\.json starts with "~"/ })
+  t.end()
 })

@@ -19,7 +19,7 @@ const LOST = /gone or empty, .* restore a backup; or, .* move away .*relay\.db\.
 const DAMAGED = /(damaged|malformed|not a database).* restore/
 
 export const DAMAGES: Readonly<Record<string, Damage>> = {
-  'the log is removed': { done: (path) => rmSync(`${path}-wal`), says: /bereft of its log/, afterwards: 'recovers' },
+  'the log is removed': { done: (path) => rmSync(`${path}-wal`), says: /lost its WAL/, afterwards: 'recovers' },
   'the file is emptied': {
     done: (path) => truncateSync(path, 0),
     says: /overwritten or truncated/,
@@ -47,12 +47,12 @@ export const DAMAGES: Readonly<Record<string, Damage>> = {
   },
   'the log is emptied': {
     done: (path) => ftruncateSync(openSync(`${path}-wal`, 'r+'), 0),
-    says: /bereft of its log|SQLITE_/,
+    says: /lost its WAL|SQLITE_/,
     afterwards: DAMAGED,
   },
   'the index is removed': {
     done: (path) => rmSync(`${path}-shm`),
-    says: /bereft of its index/,
+    says: /lost its index/,
     afterwards: 'recovers',
   },
   'another file takes its place': {

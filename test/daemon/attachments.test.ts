@@ -165,7 +165,7 @@ t.test(
     const failure = () => relay.log.find(({ outcome }) => outcome === 'failed')
     await eventually(() => failure() !== undefined, 'it is logged')
     t.match(failure(), {
-      error: /^transcript: GET \/api\/calls\/[\w-]+\/messages: was not taken \(400\): \{"detail":"no"\}$/,
+      error: /^transcript: GET \/api\/calls\/[\w-]+\/messages: was rejected \(400\): \{"detail":"no"\}$/,
     })
     t.notMatch(JSON.stringify(relay.log), /breaker opened/)
     t.equal(sink.received.length, 1)

@@ -112,7 +112,7 @@ t.test('a start says how to send a first event, and trigger sends one that is ta
   const args = ['trigger', 'call.ended', '--config', taken, '--call-id', 'my-call', '--set', 'call.endReason=timeout']
   t.match(await runCommand([...args, '--set', 'call.metadata.n=3'], directory), {
     code: 0,
-    stdout: 'call.ended to source ultravox, call my-call: 204 taken\n',
+    stdout: 'call.ended to source ultravox, call my-call: 204 accepted\n',
   })
   await eventually(() => crm.received.length === 1, 'delivered')
   const payload = JSON.parse(crm.received[0]!.body.toString())
@@ -137,7 +137,7 @@ t.test('a start says how to send a first event, and trigger sends one that is ta
   t.match(await runCommand(['trigger', 'call.ended', '--config', config], directory), { code: 2, stderr: /has port 0/ })
   t.match(await runCommand(['trigger', 'x.y', '--config', taken, '--set', 'call=null'], directory), {
     code: 0,
-    stdout: 'x.y to source ultravox, call without id: 204 taken\n',
+    stdout: 'x.y to source ultravox, call without id: 204 accepted\n',
   })
   t.match(await runCommand(['trigger', 'call.ended', '--config', taken, '--source', 'x'], directory), {
     code: 2,

@@ -17,11 +17,17 @@ t.test('secrets of the environment are not in /proc once the relay has started, 
   })
   const write = (marker: string) =>
     writeConfig(directory, {
-      sources: { ultravox: { scheme: 'ultravox', secrets: ['${WEBHOOK_SECRET}'] } },
+      sources: { ultravox: { scheme: 'ultravox', secrets: ['${WEBHOOK_SECRET:-${OLD_SECRET}}'] } },
       targets: { hook: target(marker) },
       routes: [{ events: ['*'], to: ['hook'] }],
     })
-  const env = { WEBHOOK_SECRET: SECRET, TOKEN: 'ümlaut-token', FOR_HOOK: 'passed-on', OTHER: 'not the relay’s' }
+  const env = {
+    WEBHOOK_SECRET: SECRET,
+    OLD_SECRET: 'only-a-fallback',
+    TOKEN: 'ümlaut-token',
+    FOR_HOOK: 'passed-on',
+    OTHER: 'not the relay’s',
+  }
   const file = write('first')
   const relay = await startRelay(t, file, env)
   const environ = () => readFileSync(`/proc/${relay.process.pid}/environ`, 'utf8')
@@ -30,7 +36,7 @@ t.test('secrets of the environment are not in /proc once the relay has started, 
   await post()
   await eventually(() => existsSync(join(directory, 'first')), 'the hook has run')
   t.equal(readFileSync(join(directory, 'first'), 'utf8'), 'passed-on ümlaut-token\n')
-  for (const name of ['WEBHOOK_SECRET', 'TOKEN', 'FOR_HOOK'] as const) {
+  for (const name of ['WEBHOOK_SECRET', 'OLD_SECRET', 'TOKEN', 'FOR_HOOK'] as const) {
     t.notOk(environ().includes(env[name]), `${name} is not shown`)
   }
   t.ok(environ().includes(`OTHER=${env.OTHER}`), 'what is not the relay’s is left alone')

@@ -55,6 +55,12 @@ t.test('where it cannot listen, the next step is named', async (t) => {
     const { code, stderr } = await runRelay(['serve', '--config', file], directory)
     t.match({ code, stderr }, { code: 1, stderr: sentence(words) }, listen)
   }
+  const file = writeConfig(directory, { ...config, admin: { listen: `unix:${directory}/none/admin.sock` } })
+  const { code, stderr } = await runRelay(['serve', '--config', file], directory)
+  t.match(
+    { code, stderr },
+    { code: 1, stderr: sentence(/the directory of the socket does not exist, or .*: create it/) },
+  )
 })
 
 t.test('an outbox in a directory of another user says who may not write it', asRoot, async (t) => {

@@ -42,7 +42,8 @@ async function startUnheard(t: Test, line: string, program: string[] = ['/bin/sh
     targets: { hook: { type: 'exec', command: ['/bin/sh', '-c', 'cat > /dev/null'] } },
     routes: [{ events: ['*'], to: ['hook'] }],
   })
-  const script = `relay() { echo $$ > pid; exec '${process.execPath}' '${MAIN}' serve --config '${config}'; }\n${line}`
+  const command = `'${process.execPath}' '${MAIN}' serve --config '${config}'`
+  const script = `relay() { /bin/sh -c 'echo $$ > pid; exec "$0" "$@"' ${command}; }\n${line}`
   const [file, ...args] = program
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: 'xterm' }
   const shell = spawn(file!, [...args, script], { cwd: directory, env, stdio: ['pipe', 'ignore', 'ignore'] })
@@ -128,9 +129,13 @@ for (const [what, line] of Object.entries(SILENT)) {
 
 t.test('a relay whose terminal is closed counts what it cannot log, serves, and ends in time', async (t) => {
   if (spawnSync('script', ['--version']).status !== 0) return t.plan(0, 'making a terminal takes the program script')
-  const relay = await startUnheard(t, 'relay', ['script', '-qe', '/dev/null', '-c'])
+  const line = 'trap "" HUP; relay; echo $? > status.new; mv status.new status'
+  const relay = await startUnheard(t, line, ['script', '-qe', '/dev/null', '-c'])
   relay.shell.kill('SIGKILL')
   await once(relay.shell, 'exit')
   await assertCounts(relay)
   await assertServes(t, relay, 3)
+  const status = join(relay.directory, 'status')
+  await eventually(() => existsSync(status), 'its shell sees the end')
+  t.equal(readFileSync(status, 'utf8'), '0\n')
 })

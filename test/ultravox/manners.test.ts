@@ -90,7 +90,7 @@ t.test('an answer that is too large is cut off, and not asked for again', async 
 })
 
 const ADVICE: [number, RegExp][] = [
-  [400, /was not taken \(400\)$/],
+  [400, /was rejected \(400\)$/],
   [401, /the API key was refused \(401\): check ultravox\.apiKey$/],
   [403, /the API key may not do this \(403\)/],
 ]

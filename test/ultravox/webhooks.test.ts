@@ -112,7 +112,7 @@ t.test('what the provider finds wrong is told without the secrets it quotes', as
   await t.rejects(refused, {
     code: 'provider_refused',
     status: 400,
-    message: 'POST /api/webhooks: was not taken (400): {"secrets":["[secret]", "is no good"],"key":"[secret]"}',
+    message: 'POST /api/webhooks: was rejected (400): {"secrets":["[secret]", "is no good"],"key":"[secret]"}',
   })
 })
 

@@ -44,7 +44,7 @@ export function watchFiles(database: Database.Database, path: string): FilesInPl
     for (let look = 1; ; look++) {
       const read = readSync(file, header, 0, HEADER_BYTES, 0)
       if (read < HEADER_BYTES || !header.subarray(0, MAGIC.length).equals(MAGIC))
-        throw failed('overwritten or truncated')
+        throw failed('was overwritten or truncated')
       const pageBytes = header.readUInt16BE(PAGE_SIZE_AT)
       // 65536 does not go into two bytes.
       const bytes = header.readUInt32BE(PAGES_AT) * (pageBytes === 1 ? 65_536 : pageBytes)
@@ -53,7 +53,7 @@ export function watchFiles(database: Database.Database, path: string): FilesInPl
         seen = size
         return
       }
-      if (look === LOOKS) throw failed('truncated')
+      if (look === LOOKS) throw failed('was truncated')
       Atomics.wait(wait, 0, 0, LOOK_AGAIN_MS)
     }
   }
@@ -62,23 +62,24 @@ export function watchFiles(database: Database.Database, path: string): FilesInPl
     if (!isSame(`${path}-wal`, ownLog)) {
       // What it holds can still be read here, and only here: it goes into the database, and nothing is lost.
       database.pragma('wal_checkpoint(passive)')
-      throw failed('bereft of its log (-wal)')
+      throw failed('lost its WAL (the file ending in -wal)')
     }
     const read = readSync(log, header, 0, 4, 0)
-    if (read > 0 && (read < 4 || (header.readUInt32BE(0) & ~1) !== LOG_MAGIC)) throw failed('bereft of its log (-wal)')
+    if (read > 0 && (read < 4 || (header.readUInt32BE(0) & ~1) !== LOG_MAGIC))
+      throw failed('lost its WAL (the file ending in -wal)')
   }
 
   function failed(what: string): RelayError {
-    const message = `the outbox ${path} was ${what} under the running relay; what it acknowledges now would be lost`
+    const message = `the outbox ${path} ${what} while the relay was running; what it acknowledges now would be lost`
     return new RelayError('outbox_failed', message)
   }
 
   function assertAll(): void {
-    if (!isSame(path, own)) throw failed('removed or replaced')
+    if (!isSame(path, own)) throw failed('was removed or replaced')
     assertWhole()
     assertLog()
     // Commands would make a new one, and know nothing of what is read and written here.
-    if (!isSame(`${path}-shm`, ownIndex)) throw failed('bereft of its index (-shm)')
+    if (!isSame(`${path}-shm`, ownIndex)) throw failed('lost its index (the file ending in -shm)')
   }
 
   return {
