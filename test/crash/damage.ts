@@ -36,7 +36,7 @@ export const DAMAGES: Readonly<Record<string, Damage>> = {
   'the file is cut in half': {
     done: (path) => truncateSync(path, Math.floor(statSync(path).size / 8_192) * 4_096),
     // Which of both is found first is chance: that it is shorter, or a page that is not there.
-    says: /truncated under|SQLITE_CORRUPT .* restore a backup/,
+    says: /truncated while|SQLITE_CORRUPT .* restore a backup/,
     afterwards: DAMAGED,
   },
   'the header is overwritten': {

@@ -129,3 +129,12 @@ t.test('a body in very many very small chunks is refused, and what comes after i
   connection.write('0\r\n\r\n')
   t.equal((await connection.answer()).status, 204, 'fairly small ones are taken')
 })
+
+t.test('a genuine event of a few KB is accepted though it comes byte by byte', async (t) => {
+  const trial = await TrialListener.start(t, LIMITS)
+  const body = eventOf(6_000).toString()
+  const connection = await trial.connect()
+  connection.write(headOf({ headers: { ...trial.signed(body), 'Transfer-Encoding': 'chunked' } }))
+  connection.write(`${[...body].map((byte) => `1\r\n${byte}\r\n`).join('')}0\r\n\r\n`)
+  t.equal((await connection.answer()).status, 204)
+})
