@@ -8,7 +8,7 @@ const BOOT_ID = bootId()
 /** Where the system does not name its boots, only the readings of one process can be compared. */
 const PROCESS_ID = randomUUID()
 
-/** Reads the wall clock beside one that nobody can set. */
+/** Reads the wall clock and a clock that cannot be set. */
 export function readMachineClock(clock: Clock): ClockReading {
   return BOOT_ID === null
     ? { wallMs: clock.now(), uptimeMs: systemStopwatch(), bootId: PROCESS_ID }

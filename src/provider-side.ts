@@ -104,7 +104,7 @@ function sweepsOf(
   return new Sweeps({ reconciler, store, source, lookbackMs, scope, clock })
 }
 
-/** To the log all of it, counted, and of that the troubles to the alerts as well. `url`: of the webhook, to be shown. */
+/** Logs and counts everything, and reports problems as alerts. `url`: the webhook's, as it may be shown. */
 function newsOf(source: string, url: string, { alerts, counts, logger }: ProviderSideOptions): ProviderNews {
   const log = countedNews(providerLog(logger, source), source, counts)
   return {

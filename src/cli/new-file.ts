@@ -54,7 +54,7 @@ export async function writeWhole<T>(
       fsyncSync(fd)
       assertSame(fstatSync(fd), lstatSync(directory.path(partial)), file)
       signal.throwIfAborted()
-      // Looked again, for somebody may have made it meanwhile.
+      // Checked again: another process may have created it meanwhile.
       if (!force && existsSync(directory.path(name))) refuseExisting(file)
       directory.assertSame()
       renameSync(directory.path(partial), directory.path(name))

@@ -64,7 +64,7 @@ const HOW_TO_START = 'make one to start with by "ultravox-relay init"'
 function readConfig(file: string): string {
   let text: string
   try {
-    // An open pipe, as of `--config <(...)`, can be read; a FIFO by its name could make a reload wait for ever.
+    // An open pipe, as of `--config <(...)`, can be read; a FIFO opened by name could block a reload indefinitely.
     text = DESCRIPTOR.test(file) ? readFileSync(file, 'utf8') : readSmallFile(file, LARGEST_BYTES).text
   } catch (error) {
     throw new ConfigError([wholeFile(file, unreadable((error as { code?: unknown }).code, file))])

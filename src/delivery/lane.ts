@@ -306,7 +306,7 @@ export class Lane {
     else this.#goOn()
   }
 
-  /** What the target makes of it. Never rejects, and ends soon after the lane is cut short, whatever the target does. */
+  /** The target's outcome. Never rejects, and ends soon after the lane is cut short, whatever the target does. */
   async #send(delivery: Delivery): Promise<Outcome> {
     const { target, log, abandonMs = ABANDON_MS } = this.#options
     const { signal } = this.#abort

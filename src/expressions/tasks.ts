@@ -67,7 +67,7 @@ export interface Subject {
   readonly event: EventView | null
 }
 
-/** A task that failed on a payload. The message quotes no value of it. */
+/** A task that failed on a payload. The message quotes no value from the payload. */
 export class TaskError extends Error {}
 
 /** The body is no event's. */

@@ -195,7 +195,7 @@ export class Connections {
   }
 }
 
-/** Whether it is the client's turn. An answer that the client does not read stays unsent, and would for ever. */
+/** Whether it is the client's turn. An answer that the client does not read stays unsent. */
 function isWaiting({ socket, exchanges }: Connection): boolean {
   if (socket.destroyed) return false
   for (const { request, response } of exchanges) if (request.complete && !response.writableEnded) return false

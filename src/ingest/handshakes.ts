@@ -2,7 +2,7 @@ import type { Server } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Connections } from './connections.ts'
 
-/** A handshake takes one to two milliseconds in which nothing else goes on; so many are begun before all else has its turn. */
+/** A handshake takes one to two milliseconds in which nothing else goes on; this many start before other work gets its turn. */
 const AT_ONCE = 4
 
 /**

@@ -63,7 +63,7 @@ export function createProxyMatcher(addresses: readonly string[]): (address: stri
 
 /**
  * Names the client behind reverse proxies: the rightmost entry of X-Forwarded-For that a proxy in the chain did not add for
- * another one. An entry that is not an IP address identifies nobody, so the connection's own peer is the client.
+ * another one. An entry that is not an IP address identifies no client, so the connection's own peer counts.
  */
 export function clientOf(connected: Peer, forwarded: string | undefined, isProxy: (address: string) => boolean): Peer {
   let client = connected

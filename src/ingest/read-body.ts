@@ -8,7 +8,7 @@ const LEAST_BLOCK_BYTES = 1024
 /**
  * A chunk takes some 4 µs, whatever its size. Large bodies in chunks of one byte, as fast as a network brings them, would
  * keep all other clients waiting for seconds. A body may have so many chunks, and one more for each so many bytes: an event
- * of usual size may come byte by byte, and so many chunks take no more than 40 ms.
+ * of usual size may come byte by byte, and this many chunks take no more than 40 ms.
  */
 const ANY_CHUNKS = 8_192
 const LEAST_CHUNK_BYTES = 32

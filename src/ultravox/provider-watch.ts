@@ -74,7 +74,7 @@ export const DELETED_CALLS = 'GET /api/deleted_calls'
 export const WEBHOOKS = 'GET /api/webhooks'
 const OUTBOX = 'outbox'
 
-/** One bad answer is no news: a part fails for long after so many in a row, or after at least two over so long. */
+/** One bad answer is not reported. A part counts as failing after this many failures in a row, or at least two over this period. */
 const MANY_FAILURES = 3
 const LONG_FAILING_MS = 30 * 60_000
 /** How soon it is looked again while it is not known whether something fails for long. */

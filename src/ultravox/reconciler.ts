@@ -384,7 +384,7 @@ function billedAt({ ended, created }: Call, before: AwaitedCall | undefined, now
   return ended ?? created ?? now
 }
 
-/** A clock that is ahead must not keep a call for ever. */
+/** A clock that is ahead must not keep a call indefinitely. */
 function createdOf({ created, joined, ended }: Omit<CallProgress, 'billingStatus'>, now: number): number {
   return Math.min(created ?? joined ?? ended ?? now, now)
 }

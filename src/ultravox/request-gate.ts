@@ -35,7 +35,7 @@ export class RequestGate {
     this.#rate.spend(clock.now())
   }
 
-  /** Lets no request start for so long: the provider has asked for it. */
+  /** Starts no request for this long, as the provider asked. */
   close(ms: number, clock: Clock): void {
     const now = clock.now()
     if (now + ms <= this.#closedUntil) return

@@ -49,7 +49,7 @@ export interface OutboxThread {
 export interface OutboxObserver {
   /** Another process has written to the outbox, within the last two seconds. */
   readonly onChange?: () => void
-  /** A batch of so many calls is on disk, so many milliseconds after it was sent. */
+  /** A batch of `calls` calls is on disk, `ms` milliseconds after it was sent. */
   readonly onBatch?: (calls: number, ms: number) => void
   /** A command asks for a reload; with the number of its request, see `OutboxOperator.requestReload`. */
   readonly onReloadRequest?: (request: number) => void
