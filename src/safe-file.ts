@@ -346,6 +346,11 @@ export function fileProblem(code: unknown): string {
   return PROBLEMS[String(code)] ?? String(code ?? 'unknown error')
 }
 
+/** What keeps a file from being read, by the code of the error. */
+export function readingProblem(code: unknown): string {
+  return code === 'ENOENT' ? 'there is none' : fileProblem(code)
+}
+
 const PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such directory',
   ENOTDIR: 'a part of the path is not a directory',

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Secret } from '../domain/secret.ts'
-import { fileProblem, readSmallFile } from '../safe-file.ts'
+import { readingProblem, readSmallFile } from '../safe-file.ts'
 import { HOME_PROBLEM, isHomePath } from './home-path.ts'
 
 /** Certificates or a key as PEM, or why there are none. */
@@ -17,7 +17,7 @@ export function readPem(value: Secret, directory: string): Pem {
     return { text: readSmallFile(resolve(directory, written)).text }
   } catch (error) {
     const { code } = error as { code?: unknown }
-    const reason = code === 'ENOENT' ? 'there is none' : fileProblem(code)
+    const reason = readingProblem(code)
     return {
       problem: `the file cannot be read (${reason}): check the path, which is relative to the configuration file`,
     }

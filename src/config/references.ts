@@ -1,5 +1,5 @@
 import { isAbsolute, resolve } from 'node:path'
-import { fileProblem } from '../safe-file.ts'
+import { readingProblem } from '../safe-file.ts'
 import type { Finding, Path } from './finding.ts'
 import { HOME_PROBLEM, isHomePath } from './home-path.ts'
 import { type Part, parseReferences, type Reference, referencesIn } from './reference-parser.ts'
@@ -175,5 +175,5 @@ function fromCredential(name: string, sources: ReferenceSources): Found {
 
 function reason(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code
-  return code === 'ENOENT' ? 'there is none' : fileProblem(code)
+  return readingProblem(code)
 }

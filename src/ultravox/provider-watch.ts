@@ -130,7 +130,8 @@ export class ProviderWatch {
     const { news, store, source, clock } = this.#options
     const failures: Failure[] = []
     for (const part of [() => this.#sweep(), () => this.#lookAtWebhook(), () => this.#tellOfGaps()]) {
-      const failed = await part()
+      // One that throws, which none should, must not end the watching.
+      const failed = await part().catch((error: unknown) => failuresAt(OUTBOX, { error }))
       if (signal.aborted) return
       failures.push(...failed)
     }
