@@ -168,7 +168,7 @@ export class DescriptorSink implements Sink {
 }
 
 /**
- * A way to the same place that does not block where nobody reads: a thread that is blocked in a write keeps the process from
+ * A descriptor of the same file that does not block without a reader: a thread that is blocked in a write keeps the process from
  * exiting. A pipe or terminal is opened a second time, for `O_NONBLOCK` on the descriptor itself would hold for every process
  * that shares it. A socket cannot be opened again; Node makes it non-blocking when it makes a stream of it.
  */

@@ -30,7 +30,7 @@ export interface AlertsLog {
 export interface Alerts {
   /** Takes up what was raised before a restart, from the events on record, the oldest first. */
   resume(recorded: readonly RecordedAlert[]): void
-  /** Makes an event of it, now or folded with others; of a problem only once, until it is over. Never throws. */
+  /** Raises an alert, now or folded with others; a problem only once until it ends. Never throws. */
   raise(alert: Alert): void
   /** Raises an alert that a problem is over, if it was raised and not yet ended. */
   recovered(alert: Alert): void

@@ -250,7 +250,7 @@ async function changeSecrets(
     if (reads > 0) await pause(REREAD_MS)
     shown = webhookById(await client.listWebhooks(), webhookId)
     if (showsAll(shown, secrets) && !without.some((each) => isSignedWith(shown, each))) return shown
-    // Older than the change; anything else is what Ultravox has made of it.
+    // The state before the change; anything else was transformed by Ultravox.
     if (!isUnchanged()) break
   }
   if (isUnchanged()) throw notTaken()

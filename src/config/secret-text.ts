@@ -34,7 +34,7 @@ const CHOSEN = [CREDENTIALS[0]!, CREDENTIALS[1]!]
 
 /** Characters of a secret, as of `admin.token`. */
 const SHORTEST = 16
-/** So many are enough where they are not the same few again and again: there are services that issue such secrets. */
+/** Enough characters where they vary: some services issue secrets of this length. */
 const SHORTEST_VARIED = 12
 const VARIED = 8
 
