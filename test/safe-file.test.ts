@@ -22,10 +22,11 @@ import { openExisting } from '../src/outbox/sqlite/existing.ts'
 import { SqliteOutbox } from '../src/outbox/sqlite/sqlite-outbox.ts'
 import { createFile, readSmallFile, removeFile, replaceFile, setSocketMode } from '../src/safe-file.ts'
 import { RecordingFiles } from '../src/ultravox/recording-files.ts'
+import { asOtherUser, OTHER } from './other-user.ts'
 import { scratch } from './scratch.ts'
 
-const OTHER = 65_534
 const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+const asOther = asOtherUser(process.execPath)
 
 /** A directory of another user's in one that only root can change. */
 function foreign(t: Test): { root: string; theirs: string } {
@@ -98,7 +99,7 @@ const ATTACK = `
     try { fs.unlinkSync(name); fs.symlinkSync(victim, name) } catch {}
   }`
 
-t.test('root gives no file away to a user who swaps links into the directory', asRoot, async (t) => {
+t.test('root gives no file away to a user who swaps links into the directory', asOther, async (t) => {
   const { root, theirs } = foreign(t)
   const victim = join(root, 'victim')
   writeFileSync(victim, 'of root', { mode: 0o600 })

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { asOtherUser, OTHER } from '../other-user.ts'
 import { scratch } from '../scratch.ts'
 import { MAIN, runRelay, writeConfig } from './relay-process.ts'
 import { SECRET } from './ultravox-sender.ts'
@@ -14,7 +15,7 @@ const config = {
   routes: [{ events: ['*'], to: ['hook'] }],
 }
 
-const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+const asOther = asOtherUser(process.execPath, MAIN)
 
 /** One line with the cause and the fix, and no stack. */
 const sentence = (words: RegExp) => new RegExp(`^ultravox-relay: [^\\n]*${words.source}[^\\n]*\\n$`)
@@ -63,14 +64,14 @@ t.test('where it cannot listen, the next step is named', async (t) => {
   )
 })
 
-t.test('an outbox in a directory of another user says who may not write it', asRoot, async (t) => {
+t.test('an outbox in a directory of another user says who may not write it', asOther, async (t) => {
   const directory = scratch(t)
   chmodSync(directory, 0o755)
   mkdirSync(join(directory, 'data'), { mode: 0o755 })
   const file = writeConfig(directory, { ...config, outbox: { path: './data/relay.db' } })
   const { status, stderr } = spawnSync(process.execPath, [MAIN, 'serve', '--config', file], {
-    uid: 65_534,
-    gid: 65_534,
+    uid: OTHER,
+    gid: OTHER,
     cwd: directory,
     encoding: 'utf8',
     env: { PATH: process.env.PATH },
