@@ -154,7 +154,7 @@ const OUTAGE_EVERY_MS = 30_000
 export function laneLog(logger: Logger, outageEveryMs = OUTAGE_EVERY_MS): LaneLog & LanesLog {
   return {
     attempted({ deliveryId, target, event: { eventId, event, callId, traceparent } }, attempt, settlement) {
-      const { outcome, attempt: number, durationMs, status, error } = attempt
+      const { outcome, attempt: number, durationMs, status, error, note } = attempt
       const dueAt = settlement.state === 'pending' ? new Date(settlement.dueAt).toISOString() : undefined
       const fields = {
         target,
@@ -166,12 +166,13 @@ export function laneLog(logger: Logger, outageEveryMs = OUTAGE_EVERY_MS): LaneLo
         outcome,
         status: status ?? undefined,
         error: error ?? undefined,
+        note: note ?? undefined,
         ms: durationMs,
         state: settlement.state,
         dueAt,
         traceId: traceparent == null ? undefined : traceIdOf(traceparent),
       }
-      if (outcome === 'delivered') logger.info(fields, 'delivery attempted')
+      if (outcome === 'delivered' && note === null) logger.info(fields, 'delivery attempted')
       else logger.warn(fields, 'delivery attempted')
     },
     superseded({ deliveryId, target, event: { eventId, event, callId } }) {

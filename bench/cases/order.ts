@@ -24,7 +24,7 @@ function drained(directory: string): number {
 }
 
 function settlementOf(delivery: Delivery, startedAt: number): Call {
-  const outcome = { outcome: 'delivered', status: 204, error: null, response: null } as const
+  const outcome = { outcome: 'delivered', status: 204, error: null, response: null, note: null } as const
   const attempt = { attempt: 1, startedAt, durationMs: 1, ...outcome }
   return { method: 'settle', args: [delivery, attempt, { state: 'delivered' }] }
 }

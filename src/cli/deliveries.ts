@@ -13,7 +13,7 @@ import { withOutbox } from './open-outbox.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, retryCommand } from './redelivery.ts'
-import { outcomeCell, stateCell } from './states.ts'
+import { noteColumn, outcomeCell, stateCell } from './states.ts'
 import { oneLine } from './table.ts'
 
 interface ShowOptions {
@@ -108,7 +108,7 @@ function shown(delivery: Shown): string {
   ])
   if (history.length === 0) return `${facts}\nno attempts yet\n`
   const attempts = shownTable(
-    ['ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR'],
+    ['ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR', ...noteColumn(history, 'NOTE')],
     history.map((each) => [
       each.attempt,
       iso(each.startedAt),
@@ -116,6 +116,7 @@ function shown(delivery: Shown): string {
       outcomeCell(each),
       each.status,
       each.error ?? '',
+      ...noteColumn(history, each.note),
     ]),
   )
   const answer = history.at(-1)!.response

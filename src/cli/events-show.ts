@@ -12,7 +12,7 @@ import { withOutbox } from './open-outbox.ts'
 import { writeBytes } from './output.ts'
 import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
-import { outcomeCell, stateStyle } from './states.ts'
+import { noteColumn, outcomeCell, stateStyle } from './states.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 import { stateInWords, tellIfNothingIsSent } from './waiting.ts'
@@ -79,6 +79,7 @@ function shown(event: EventHistory, config: Config, now: number): string {
     each.attempts,
     each.lastError,
   ])
+  const all = deliveries.flatMap(({ history }) => history)
   const attempts = deliveries.flatMap(({ deliveryId, target, history }) =>
     history.map((each) => [
       deliveryId,
@@ -89,10 +90,12 @@ function shown(event: EventHistory, config: Config, now: number): string {
       outcomeCell(each),
       each.status,
       each.error,
+      ...noteColumn(all, each.note),
     ]),
   )
   const went = shownTable(['DELIVERY', 'TARGET', 'STATE', 'ATTEMPTS', 'LAST ERROR'], states)
   if (attempts.length === 0) return `${facts}\n${went}\n${styled('dim', 'no attempts yet')}\n`
-  const heading = ['DELIVERY', 'TARGET', 'ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR']
+  const columns = ['DELIVERY', 'TARGET', 'ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR']
+  const heading = [...columns, ...noteColumn(all, 'NOTE')]
   return `${facts}\n${went}\n${shownTable(heading, attempts)}`
 }

@@ -22,3 +22,8 @@ export function outcomeStyle({ outcome }: Pick<Attempt, 'outcome'>): Style {
 export function outcomeCell(attempt: Pick<Attempt, 'outcome'>): Cell {
   return cell(attempt.outcome, outcomeStyle(attempt))
 }
+
+/** The cell of a column that a table of attempts has only where one of them has a note. */
+export function noteColumn<C extends Cell>(attempts: readonly Pick<Attempt, 'note'>[], content: C): C[] {
+  return attempts.some(({ note }) => note !== null) ? [content] : []
+}

@@ -3,7 +3,7 @@ import { iso } from './instant.ts'
 import { type Style, styled } from './style.ts'
 import { oneLine } from './table.ts'
 
-/** An entry for people, in one line that begins with when and what, and ends with an error where there is one. */
+/** An entry for people, in one line that begins with when and what, and ends with an error or a note where there is one. */
 export function entryLine(entry: JournalEntry): string {
   const { result, style, about } = toldOf(entry)
   const outcome = result.padEnd(9)
@@ -40,9 +40,10 @@ function eventOf({ event, callId }: EventEntry | AttemptEntry): string {
   return callId === null ? event : `${event} ${callId}`
 }
 
-function attemptOf({ deliveryId, attempt, durationMs, error }: AttemptEntry): string {
+function attemptOf({ deliveryId, attempt, durationMs, error, note }: AttemptEntry): string {
   const which = `delivery ${deliveryId}${attempt === 1 ? '' : `, attempt ${attempt}`}, ${durationMs} ms`
-  return error === null ? which : `${which}: ${error}`
+  const told = [error, note].filter((text) => text !== null).join('; ')
+  return told === '' ? which : `${which}: ${told}`
 }
 
 function refusalOf({ source, peer, bytes }: RefusalEntry): string {

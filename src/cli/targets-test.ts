@@ -158,11 +158,12 @@ function requestText(request: NonNullable<ShownRequest>): string {
 
 function outcomeText(outcome: Outcome, durationMs: number): string {
   if (outcome.kind === 'interrupted') return 'interrupted\n'
-  const { kind, status, response } = outcome
+  const { kind, status, response, note } = outcome
   const verdict = styled(kind === 'delivered' ? 'green' : 'red', VERDICTS[kind])
   const why = 'error' in outcome ? `: ${oneLine(outcome.error)}` : ''
   const ended = status === undefined ? '' : `, status ${status}`
-  return `${verdict}${why}${ended}, after ${durationMs} ms\n${response === undefined ? '' : indented(response)}`
+  const noted = note === undefined ? '' : `note: ${oneLine(note)}\n`
+  return `${verdict}${why}${ended}, after ${durationMs} ms\n${noted}${response === undefined ? '' : indented(response)}`
 }
 
 const VERDICTS = { delivered: 'delivered', failed: 'failed (would be tried again)', refused: 'refused (would be dead)' }

@@ -49,7 +49,8 @@ function deliveryInWords(delivery: DeliveryHistory, config: Config, now: number)
   return `${delivery.target}: ${stateInWords(delivery, config, now)} (delivery ${delivery.deliveryId})`
 }
 
-function attemptInWords({ attempt, outcome, status, durationMs, error }: Attempt): string {
+function attemptInWords({ attempt, outcome, status, durationMs, error, note }: Attempt): string {
   const answer = status === null ? '' : ` (${status})`
-  return `attempt ${attempt} ${outcome}${answer}, ${durationMs} ms${error === null ? '' : `: ${error}`}`
+  const told = [error, note].filter((text) => text !== null).join('; ')
+  return `attempt ${attempt} ${outcome}${answer}, ${durationMs} ms${told === '' ? '' : `: ${told}`}`
 }

@@ -76,7 +76,7 @@ export function createSettling(options: SettlingOptions): Settling {
         if (!isPermanent(problem)) throw problem
         // What came back from the target is the only part that is not the relay's own.
         const error = attempt.error === null ? null : UNRECORDABLE
-        return record(delivery, { ...attempt, response: null, error }, settlement)
+        return record(delivery, { ...attempt, response: null, error, note: null }, settlement)
       })
       if (current) log.attempted(delivery, attempt, settlement)
       else log.superseded(delivery)

@@ -62,6 +62,8 @@ export interface Attempt {
   readonly error: string | null
   /** What the target answered, cut to a bound. */
   readonly response: string | null
+  /** What an operator should know of it, whatever its outcome; cut to a bound. */
+  readonly note: string | null
 }
 
 /** What an attempt makes of its delivery. */

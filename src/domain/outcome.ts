@@ -3,12 +3,19 @@
  * `interrupted` says nothing about the target (we stopped it ourselves) and is not counted.
  */
 export type Outcome =
-  | { readonly kind: 'delivered'; readonly status?: number; readonly response?: string }
+  | {
+      readonly kind: 'delivered'
+      readonly status?: number
+      readonly response?: string
+      /** What an operator should know of the attempt, whatever its outcome: one sentence without secrets. */
+      readonly note?: string
+    }
   | {
       readonly kind: 'failed'
       readonly error: string
       readonly status?: number
       readonly response?: string
+      readonly note?: string
       /** How long the target asked us to wait, in milliseconds. */
       readonly retryAfterMs?: number
       /** Ended before the target was asked: it counts as an attempt, and says nothing about the target. */
@@ -19,6 +26,7 @@ export type Outcome =
       readonly error: string
       readonly status?: number
       readonly response?: string
+      readonly note?: string
       readonly unsent?: true
     }
   | { readonly kind: 'interrupted' }

@@ -4,7 +4,7 @@ import type { Random } from './clock.ts'
 import type { Attempt, Delivery, Settlement } from './delivery.ts'
 import type { CountedOutcome } from './outcome.ts'
 
-/** Longest error text kept, in characters. */
+/** Longest error text kept, and longest note, in characters. */
 const ERROR_LIMIT = 500
 
 /** An attempt that has ended, with its times in epoch milliseconds. */
@@ -32,6 +32,7 @@ export function settle(
     status: outcome.status ?? null,
     error: outcome.kind === 'delivered' ? null : outcome.error.slice(0, ERROR_LIMIT),
     response: outcome.response ?? null,
+    note: outcome.note?.slice(0, ERROR_LIMIT) ?? null,
   }
   return { attempt, settlement: settlementOf(delivery, finished, policy, random) }
 }

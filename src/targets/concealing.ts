@@ -21,5 +21,6 @@ export function concealed(outcome: Outcome, conceal: Conceal): Outcome {
     ...outcome,
     ...('error' in outcome && { error: conceal(outcome.error) }),
     ...(outcome.response !== undefined && { response: conceal(outcome.response) }),
+    ...(outcome.note !== undefined && { note: conceal(outcome.note) }),
   } as Outcome
 }

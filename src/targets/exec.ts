@@ -4,6 +4,7 @@ import type { Conceal } from '../domain/concealer.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type { Outcome } from '../domain/outcome.ts'
+import { printable } from '../domain/printable.ts'
 import type { Secret } from '../domain/secret.ts'
 import { identityValues } from './identity-values.ts'
 import { type Launcher, LauncherEnded } from './launcher.ts'
@@ -60,7 +61,9 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
         const surroundings = { env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
         const ending = await launcher.run({ command, directory, timeoutMs, runAs, ...surroundings }, signal)
         const [stdout, stderr] = [conceal(ending.stdout), conceal(ending.stderr)]
-        return outcomeOf({ ...ending, stdout, stderr }, timeoutMs)
+        const outcome = outcomeOf({ ...ending, stdout, stderr }, timeoutMs)
+        const note = noteOf(ending)
+        return outcome.kind === 'interrupted' || note === '' ? outcome : { ...outcome, note }
       } catch (error) {
         if (error instanceof LauncherEnded) return { kind: 'failed', error: errorMessage(error) }
         return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}${hint(error, options)}` }
@@ -121,6 +124,26 @@ function outcomeOf(ending: ProcessEnding, timeoutMs: number): Outcome {
   if (code === 0) return { kind: 'delivered', status: code, ...answer }
   const error = `exit ${code}${lastLineOf(ending.stderr)}`
   return { kind: code === REFUSED_EXIT_CODE ? 'refused' : 'failed', error, status: code, ...answer }
+}
+
+/** Names of ended processes that a note lists. */
+const LISTED_NAMES = 5
+
+/** What a program left behind and what became of that; empty where there is nothing to note. */
+function noteOf({ ended, isOutputHeld }: ProcessEnding): string {
+  return [
+    ...(ended === null ? [] : [`killed processes left in its group${listed(ended)}; ${DETACH_ADVICE}`]),
+    ...(isOutputHeld ? [`closed its output, still held by a process outside its group; ${REDIRECT_ADVICE}`] : []),
+  ].join('; ')
+}
+
+const DETACH_ADVICE = 'detach with setsid or systemd-run what should keep running'
+const REDIRECT_ADVICE = 'redirect the output of what is detached (>/dev/null 2>&1)'
+
+function listed(names: readonly string[]): string {
+  const unique = [...new Set(names.map((name) => printable(name).replace(/\s+/g, ' ')))]
+  const more = unique.length > LISTED_NAMES ? ', …' : ''
+  return unique.length === 0 ? '' : ` (${unique.slice(0, LISTED_NAMES).join(', ')}${more})`
 }
 
 /** What was printed; told apart only where there is something of both. */

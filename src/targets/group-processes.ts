@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** A process as `/proc` shows it. */
 interface ProcessState {
   readonly pid: number
+  /** Of its program: up to 15 bytes, chosen by the program itself. */
+  readonly name: string
   readonly group: number
   /** When it started, in clock ticks since the boot: a number that is given again belongs to another process. */
   readonly startTime: number
@@ -29,6 +31,17 @@ export function groupRuns({ id, startTime }: Group): boolean | undefined {
   if (leader !== undefined && leader.startTime !== startTime) return false
   const all = processes()
   return all.length === 0 ? undefined : all.some(({ group, runs }) => group === id && runs)
+}
+
+/** Whether a process has this number. False where there is no `/proc`. */
+export function isProcess(pid: number): boolean {
+  return stateOf(pid) !== undefined
+}
+
+/** The names of the processes that run in the group with this number. Undefined where none of it can be seen. */
+export function namesInGroup(id: number): string[] | undefined {
+  const members = processes().filter(({ group }) => group === id)
+  return members.length === 0 ? undefined : members.filter(({ runs }) => runs).map(({ name }) => name)
 }
 
 /** The groups led by processes with all of these variables in the environment that they were started with. */
@@ -60,10 +73,12 @@ function processes(): ProcessState[] {
 function stateOf(pid: number): ProcessState | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The name before, in parentheses, may hold anything. See proc_pid_stat(5) for the numbers.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    // The name, in parentheses, may hold anything. See proc_pid_stat(5) for the numbers.
+    const end = stat.lastIndexOf(')')
+    const name = Buffer.from(stat.slice(stat.indexOf('(') + 1, end), 'latin1').toString()
+    const fields = stat.slice(end + 2).split(' ')
     const [state, , group] = fields
-    return { pid, group: Number(group), startTime: Number(fields[22 - 3]), runs: state !== 'Z' && state !== 'X' }
+    return { pid, name, group: Number(group), startTime: Number(fields[22 - 3]), runs: state !== 'Z' && state !== 'X' }
   } catch {
     return undefined
   }

@@ -1,4 +1,5 @@
 import { closeSync, readdirSync, readFileSync } from 'node:fs'
+import { FileLimit } from './file-limit.ts'
 import { type ProcessEnding, type ProcessOptions, runProcessGroup } from './process-group.ts'
 
 /** Of open(2); Node does not name it. */
@@ -20,6 +21,8 @@ export type FromLauncher = { readonly run: number } & (
 /** The process that starts programs for the relay. It ends when the relay has, and leaves none of them behind. */
 function main(): void {
   closeInherited()
+  const limit = new FileLimit()
+  limit.lower()
   const running = new Map<number, AbortController>()
   const tell = (message: FromLauncher) => process.connected && process.send!(message)
   // It is for the relay to say what ends: a terminal and a service manager signal every process there is.
@@ -30,6 +33,7 @@ function main(): void {
     const { run, options } = message
     const controller = new AbortController()
     running.set(run, controller)
+    limit.allow(running.size)
     const onStart = (group: number) => tell({ run, group })
     const result = await runProcessGroup(options, controller.signal, onStart).then(
       (ending) => ({ ending }),

@@ -2,18 +2,20 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EarlyEnd, earlyEnd, within } from './early-end.ts'
-import { type Group, groupRuns } from './group-processes.ts'
+import { type Group, groupRuns, isProcess, namesInGroup } from './group-processes.ts'
 import { TailBuffer } from './tail-buffer.ts'
 
 /** Bytes kept of the end of stdout, and of stderr. */
 const TAIL_BYTES = 4 * 1024
+/** How long processes that a program leaves behind may stay in its group: `setsid` takes a fork, an exec and a turn on a busy CPU. */
+const LEAVE_GRACE_MS = 3_000
 /** From SIGTERM to SIGKILL. */
 const TERM_GRACE_MS = 2_000
 /** How long pipes may stay open once the process itself is gone, and how long a killed process may take to be gone. */
 const DRAIN_MS = 1_000
 /** By how much a run may exceed its timeout, at the very most. */
-export const LONGEST_END_MS = TERM_GRACE_MS + 2 * DRAIN_MS
-/** How often a group that was told to end is looked at. */
+export const LONGEST_END_MS = LEAVE_GRACE_MS + TERM_GRACE_MS + DRAIN_MS
+/** How often a group that is to end is checked. */
 const GROUP_CHECK_MS = 20
 /** Between two looks at all processes, how many times what one takes. */
 const LOOK_SHARE = 10
@@ -36,12 +38,16 @@ export interface ProcessEnding {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
+  /** The names of processes that the program left in its group and that were ended for it; null where none was. */
+  readonly ended: readonly string[] | null
+  /** Whether a process outside of the group still held stdout or stderr when these were closed. */
+  readonly isOutputHeld: boolean
 }
 
 /**
  * Runs a program in a process group of its own and leaves nothing of that group behind, however it ends. What should
- * outlive the program has to leave the group (`setsid`). Rejects where the program cannot be started; ends within the
- * timeout, the grace after SIGTERM and a second.
+ * outlive the program has to leave the group (`setsid`), for which it has a grace after the program's exit. Rejects where
+ * the program cannot be started; ends within the timeout and `LONGEST_END_MS`.
  */
 export async function runProcessGroup(
   options: ProcessOptions,
@@ -54,22 +60,30 @@ export async function runProcessGroup(
   const stdout = tailOf(child.stdout)
   const stderr = tailOf(child.stderr)
   const exited = once(child, 'exit')
-  const closed = once(child, 'close')
+  let isClosed = false
+  const closed = once(child, 'close').then(() => {
+    isClosed = true
+  })
   // A program need not read its input: EPIPE and ECONNRESET are its good right.
   child.stdin.on('error', () => {})
   child.stdin.end(options.input)
 
   const early = await earlyEnd(exited, options.timeoutMs, abort)
+  let ended: readonly string[] | null = null
+  let isOutputHeld = false
   if (early === null) {
-    await within(DRAIN_MS, closed)
-    signalGroup(group, 'SIGKILL')
+    const drained = within(DRAIN_MS, closed)
+    ended = await endLeftovers(group, abort)
+    await (ended === null ? drained : within(DRAIN_MS, closed))
+    isOutputHeld = !isClosed
   } else {
     await endGroup(group)
     await within(DRAIN_MS, exited)
   }
   // A child that has left the group may still hold these; our ends of them must not stay open for it.
   for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy()
-  return { early, code: child.exitCode, signal: child.signalCode, stdout: stdout.text(), stderr: stderr.text() }
+  const { exitCode: code, signalCode: signal } = child
+  return { early, code, signal, stdout: stdout.text(), stderr: stderr.text(), ended, isOutputHeld }
 }
 
 /** Some failures to start are thrown (E2BIG), others come as an event (ENOENT). Both reject. */
@@ -92,13 +106,42 @@ function tailOf(stream: NodeJS.ReadableStream): TailBuffer {
   return tail
 }
 
+/**
+ * Ends what a program that has exited left in its group, and gives the names of those processes; null where all of them
+ * left the group or ended within the grace. An abort shortens the grace.
+ */
+async function endLeftovers(group: number, abort: AbortSignal): Promise<readonly string[] | null> {
+  const exitedAt = performance.now()
+  const graceMs = () => (abort.aborted ? DRAIN_MS : LEAVE_GRACE_MS)
+  let left = leftIn(group)
+  for (let lookedAt = exitedAt; left !== null && lookedAt < exitedAt + graceMs(); ) {
+    await sleep(Math.max(GROUP_CHECK_MS, LOOK_SHARE * (performance.now() - lookedAt)))
+    lookedAt = performance.now()
+    left = leftIn(group)
+  }
+  if (left !== null) await endGroup(group, () => leftIn(group) !== null)
+  return left
+}
+
+/**
+ * The names of the processes that run in the group of a program that has exited, as far as they can be seen; null where none
+ * runs. A number is not given to another process while it is that of a group, so one that belongs to a process again is
+ * no longer this group's.
+ */
+function leftIn(group: number): readonly string[] | null {
+  if (isProcess(group) || !signalGroup(group, 0)) return null
+  const names = namesInGroup(group)
+  // Without any process to be seen they are another user's; zombies that nothing waits for are seen, and do not run.
+  return names === undefined ? [] : names.length === 0 ? null : names
+}
+
 /** SIGTERM to the whole group, SIGKILL to what is left of it when the grace is over. */
-async function endGroup(group: number): Promise<void> {
+async function endGroup(group: number, runs = () => signalGroup(group, 0)): Promise<void> {
   const killAt = performance.now() + TERM_GRACE_MS
   signalGroup(group, 'SIGTERM')
   // Nothing tells when the last process of a group is gone, so it is looked for; the program may end before its children.
-  while (signalGroup(group, 0) && performance.now() < killAt) await sleep(GROUP_CHECK_MS)
-  signalGroup(group, 'SIGKILL')
+  while (runs() && performance.now() < killAt) await sleep(GROUP_CHECK_MS)
+  if (runs()) signalGroup(group, 'SIGKILL')
 }
 
 /**

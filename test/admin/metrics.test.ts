@@ -31,6 +31,7 @@ const attempt: Attempt = {
   status: 200,
   error: null,
   response: null,
+  note: null,
 }
 
 function metrics() {

@@ -17,6 +17,7 @@ const attempt: Attempt = {
   status: 410,
   error: 'http 410',
   response: null,
+  note: null,
 }
 
 function setUp(record: () => Promise<unknown> = async () => {}) {

@@ -52,6 +52,7 @@ const attempt: Attempt = {
   status: 503,
   error: 'http 503',
   response: 'PRIVATE answer',
+  note: null,
 }
 const alerts = {
   dead: deadDelivery(delivery, attempt),

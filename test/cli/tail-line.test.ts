@@ -16,6 +16,7 @@ const attempt: AttemptEntry = {
   outcome: 'delivered',
   status: 200,
   error: null,
+  note: null,
 }
 
 t.test('an attempt is told with its outcome, and a failed one with its number and error', async (t) => {
@@ -25,6 +26,8 @@ t.test('an attempt is told with its outcome, and a failed one with its number an
     entryLine({ ...attempt, attempt: 3, outcome: 'failed', error: 'http 503', callId: null }),
     `${at}failed     call.ended to crm, delivery 17, attempt 3, 45 ms: http 503\n`,
   )
+  const noted = entryLine({ ...attempt, note: 'killed two' })
+  t.equal(noted, `${at}delivered  call.ended call-1 to crm, delivery 17, 45 ms: killed two\n`)
 })
 
 t.test('a line stays one line, whatever an error or a call id holds', async (t) => {

@@ -55,10 +55,18 @@ t.test('an event that was pruned is told from one that no route took', async (t)
 })
 
 t.test('a call is told from its first event on, errors in one line however long they are', async (t) => {
-  const attempt = { attempt: 1, durationMs: 12, status: 503, response: null }
+  const attempt = { attempt: 1, durationMs: 12, status: 503, response: null, note: null }
   const history = [
     { ...attempt, startedAt: START + 2_000, outcome: 'failed' as const, error: `http 503:\n${'x'.repeat(300)}` },
-    { ...attempt, attempt: 2, startedAt: START + 125_000, status: 200, outcome: 'delivered' as const, error: null },
+    {
+      ...attempt,
+      attempt: 2,
+      startedAt: START + 125_000,
+      status: 200,
+      outcome: 'delivered' as const,
+      error: null,
+      note: 'killed two',
+    },
   ]
   const events = [
     event({ event: 'call.started' }),
@@ -71,7 +79,7 @@ t.test('a call is told from its first event on, errors in one line however long 
     '2026-01-15T11:59:59.000Z  -1s     call.ended  by webhook from ultravox, 2 more of the same  evt_1',
     '                                    crm: delivered (delivery 7)',
     `2026-01-15T12:00:02.000Z  +2s         attempt 1 failed (503), 12 ms: http 503: ${'x'.repeat(300)}`,
-    '2026-01-15T12:02:05.000Z  +2m 5s      attempt 2 delivered (200), 12 ms',
+    '2026-01-15T12:02:05.000Z  +2m 5s      attempt 2 delivered (200), 12 ms: killed two',
     '',
   ])
 })

@@ -44,6 +44,7 @@ t.test('a delivered attempt ends its delivery, whatever the policy', async (t) =
     status: 204,
     error: null,
     response: 'ok',
+    note: null,
   })
 })
 
@@ -70,10 +71,10 @@ t.test('a status of 0, an exit code, is kept', async (t) => {
   t.match(attempt, { status: 0, response: '' })
 })
 
-t.test('a long error is cut to 500 characters', async (t) => {
-  const outcome: CountedOutcome = { kind: 'failed', error: 'x'.repeat(10_000) }
+t.test('a long error or note is cut to 500 characters', async (t) => {
+  const outcome: CountedOutcome = { kind: 'failed', error: 'x'.repeat(10_000), note: 'y'.repeat(10_000) }
   const { attempt } = settle(delivery(0, null), { startedAt: T, endedAt: T, outcome }, PLAIN, middle)
-  t.equal(attempt.error, 'x'.repeat(500))
+  t.match(attempt, { error: 'x'.repeat(500), note: 'y'.repeat(500) })
 })
 
 t.test('maxAttempts counts the first attempt, and the last one it allows is made', async (t) => {

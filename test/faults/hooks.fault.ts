@@ -1,9 +1,13 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
+import { Launcher } from '../../src/targets/launcher.ts'
+import { commandsIn } from '../daemon/operator-commands.ts'
 import { startRelay, writeConfig } from '../daemon/relay-process.ts'
 import { bodyOf, SECRET, send } from '../daemon/ultravox-sender.ts'
 import { eventually } from '../eventually.ts'
 import { scratch } from '../scratch.ts'
+import { running } from '../targets/sample-delivery.ts'
 import { memoryOf } from './memory.ts'
 
 const HOOKS = Number(process.env.HOOKS ?? 1_000)
@@ -85,5 +89,61 @@ t.test('a thousand programs, some of them hostile, leave nothing behind', { time
   t.comment(`memory: ${JSON.stringify(before.memory)} before, ${JSON.stringify(family.map(memoryOf))} after, in MB`)
   t.equal(family.length, 2)
   const longest = Math.max(...tried().map(({ ms }) => ms as number))
-  t.comment(`the longest took ${longest} ms of 1,000 + 2,000 + 2,000`)
+  t.comment(`the longest took ${longest} ms of 1,000 + 3,000 + 2,000 + 1,000`)
+})
+
+t.test(
+  'jobs that detach from their hooks all run, and those that do not are noted',
+  { timeout: 120_000 },
+  async (t) => {
+    const directory = scratch(t)
+    writeFileSync(join(directory, 'job.sh'), '#!/bin/sh\nsleep "$1"\necho "$2" >> ran\n', { mode: 0o755 })
+    const hook = (job: string) => ({
+      type: 'exec',
+      command: ['/bin/sh', '-c', `cat > /dev/null; ${job} > /dev/null 2>&1 < /dev/null &`],
+      concurrency: 8,
+    })
+    const config = {
+      sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+      targets: { detached: hook('setsid ./job.sh 0.5 detached'), left: hook('nohup ./job.sh 60 left') },
+      routes: [
+        { events: ['call.ended'], to: ['detached'] },
+        { events: ['call.joined'], to: ['left'] },
+      ],
+    }
+    const relay = await startRelay(t, writeConfig(directory, config))
+    const url = `${relay.origin}/webhooks/ultravox`
+    for (let n = 0; n < 60; n++) await send(url, bodyOf('call.ended', `call-${n}`))
+    for (let n = 0; n < 10; n++) await send(url, bodyOf('call.joined', `call-${n}`))
+    const tried = () => relay.log.filter(({ msg }) => msg === 'delivery attempted')
+    await eventually(() => tried().length === 70, 'all have ended', 60_000)
+    const ran = () => (existsSync(join(directory, 'ran')) ? readFileSync(join(directory, 'ran'), 'utf8') : '')
+    await eventually(() => ran() === 'detached\n'.repeat(60), '60 of 60 jobs run', 20_000)
+    const left = tried().filter(({ target }) => target === 'left')
+    t.equal(left.length, 10)
+    for (const { note, outcome, level } of left) {
+      t.match(
+        { note, outcome, level },
+        { note: /^killed processes left in its group \(.*sleep/, outcome: 'delivered', level: 'warn' },
+      )
+    }
+    t.ok(tried().every(({ target, note }) => target === 'left' || note === undefined))
+    const { run, json } = commandsIn(directory)
+    const shown = { code: 0, stdout: /NOTE\n.*killed processes left in its group/ }
+    t.match(await run('events show', String(left[0]!.eventId)), shown)
+    t.match(await run('deliveries show', String(left[0]!.deliveryId)), shown)
+    t.match(await json('deliveries show', String(left[0]!.deliveryId)), { history: [{ note: /^killed/, error: null }] })
+  },
+)
+
+t.test('more programs at once than the lowered file limit allows', { timeout: 120_000 }, async (t) => {
+  const directory = scratch(t)
+  const launcher = new Launcher()
+  t.teardown(() => launcher.close())
+  const rest = { directory, env: { PATH: process.env.PATH! }, input: Buffer.from(''), timeoutMs: 100_000 }
+  const run = (script: string) => launcher.run({ command: ['/bin/sh', '-c', script], ...rest }, running)
+  t.match(await run('ulimit -Sn'), { stdout: '1024\n' })
+  const all = Array.from({ length: 400 }, () => run('while [ ! -e go ]; do sleep 0.5; done'))
+  t.match(await run('ulimit -Sn; touch go'), { stdout: /^2\d{3}\n$/ })
+  t.ok((await Promise.all(all)).every(({ code }) => code === 0))
 })

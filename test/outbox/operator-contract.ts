@@ -79,7 +79,12 @@ export function operatorContract(name: string, open: OpenBothSides): void {
 
   contract('a retry keeps the history of attempts, and goes on counting', async (t, { outbox, operator }) => {
     await outbox.record(newEvent(), to('crm'))
-    const { deliveryId } = await attempt(outbox, 'crm', DEAD, { error: 'http 400', status: 400, response: 'no' })
+    const { deliveryId } = await attempt(outbox, 'crm', DEAD, {
+      error: 'http 400',
+      status: 400,
+      response: 'no',
+      note: 'odd',
+    })
     await operator.retryDeliveries({ deliveryIds: [deliveryId] }, LATER)
     t.match(await operator.showDelivery(deliveryId), { lastError: 'http 400', lastStatus: 400 }, 'until it is known')
     const again = await claimOne(outbox, 'crm')
@@ -95,8 +100,9 @@ export function operatorContract(name: string, open: OpenBothSides): void {
         status: 400,
         error: 'http 400',
         response: 'no',
+        note: 'odd',
       },
-      { attempt: 2, startedAt: LATER, outcome: 'delivered', status: 200, error: null, response: 'answer' },
+      { attempt: 2, startedAt: LATER, outcome: 'delivered', status: 200, error: null, response: 'answer', note: null },
     ])
     t.equal(shown?.history.length, 2)
   })

@@ -50,7 +50,7 @@ t.test('the views have the columns that operators rely on, in order', async (t) 
   t.equal(columns('failed_deliveries'), delivery)
   t.equal(
     columns('attempt_log'),
-    'delivery_id, target, attempt, started_at, duration_ms, outcome, status, error, response',
+    'delivery_id, target, attempt, started_at, duration_ms, outcome, status, error, response, note',
   )
   t.match(columns('rejection_log'), /^rejection_id, source, received_at, reason, peer, bytes, body/)
 })

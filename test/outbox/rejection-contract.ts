@@ -126,7 +126,7 @@ export function rejectionContract(name: string, open: OpenBothSides): void {
     t.match([first, ...others], [{ event: { event: 'call.started' } }])
     t.equal(others.length, 0)
     const attempt = { attempt: 1, startedAt: 1, durationMs: 1, outcome: 'delivered', status: null } as const
-    await outbox.settle(first!, { ...attempt, error: null, response: null }, { state: 'delivered' })
+    await outbox.settle(first!, { ...attempt, error: null, response: null, note: null }, { state: 'delivered' })
     t.match(await claimed(), [{ event: { event: 'call.ended' } }])
   })
 

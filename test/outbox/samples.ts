@@ -38,5 +38,6 @@ export function attemptAt(delivery: Delivery, outcome: Attempt['outcome'], start
     status: outcome === 'delivered' ? 200 : 503,
     error: outcome === 'delivered' ? null : 'http 503',
     response: 'answer',
+    note: null,
   }
 }

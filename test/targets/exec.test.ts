@@ -23,6 +23,11 @@ const sh = (t: Test, script: string, options: Partial<ExecTargetOptions> = {}) =
 const node = (t: Test, script: string, options: Partial<ExecTargetOptions> = {}) =>
   target(t, [process.execPath, '-e', script], options)
 
+const LEFT_BEHIND =
+  'killed processes left in its group (sleep); detach with setsid or systemd-run what should keep running'
+const OUTPUT_HELD =
+  'closed its output, still held by a process outside its group; redirect the output of what is detached (>/dev/null 2>&1)'
+
 /** Whether a process still runs. One that has ended but was not collected by its parent does not. */
 function isAlive(pid: number): boolean {
   try {
@@ -201,7 +206,7 @@ t.test(
 t.test('a child that holds the pipes of an ended program holds up nothing', async (t) => {
   const outcome = sh(t, 'echo done; sleep 60 & echo $! > child').send(sampleDelivery(), running)
   t.ok((await elapsed(outcome)) < 30_000)
-  t.same(await outcome, { kind: 'delivered', status: 0, response: 'done\n' })
+  t.match(await outcome, { kind: 'delivered', status: 0, response: 'done\n', note: LEFT_BEHIND })
   await eventually(() => !isAlive(pidIn(t, 'child')), 'the child is gone')
 })
 
@@ -210,21 +215,68 @@ t.test('what a child prints within a second after its program is kept', async (t
   t.same(outcome, { kind: 'delivered', status: 0, response: 'early\nlate\n' })
 })
 
-t.test('a child that left the group outlives the program, holds up nothing and keeps nothing open', async (t) => {
+t.test('a child that leaves the group after its program has ended outlives it, and keeps nothing open', async (t) => {
   const open = () => readdirSync('/proc/self/fd').length
+  const late = 'while kill -0 $PPID 2> /dev/null; do sleep 0.01; done; exec setsid sleep 60'
+  const ways: Record<string, [script: string, note?: string]> = {
+    'as soon as its program is gone': [
+      `sh -c '${late.replace('$PPID', '$0')}' $$ < /dev/null > /dev/null 2>&1 & echo $! > child`,
+    ],
+    'at once': ['setsid sleep 60 < /dev/null > /dev/null 2>&1 & echo $! > child'],
+    'with two forks': ["setsid -f sh -c 'echo $$ > new; mv new child; exec sleep 60' > /dev/null 2>&1"],
+    'with a zombie left in the group': [
+      `sh -c 'true & exec setsid sleep 60' < /dev/null > /dev/null 2>&1 & echo $! > child`,
+    ],
+    'with the output of its program': ['setsid sleep 60 & echo $! > child', OUTPUT_HELD],
+  }
   const before = open()
-  const outcome = sh(t, 'setsid sleep 60 & echo $! > child; sleep 0.2').send(sampleDelivery(), running)
-  t.ok((await elapsed(outcome)) < 30_000)
-  t.match(await outcome, { kind: 'delivered' })
+  for (const [when, [script, note]] of Object.entries(ways)) {
+    await t.test(when, async (t) => {
+      t.same(await sh(t, script).send(sampleDelivery(), running), {
+        kind: 'delivered',
+        status: 0,
+        ...(note !== undefined && { note }),
+      })
+      await eventually(() => existsSync(join(t.testdirName, 'child')), 'it is detached')
+      t.ok(isAlive(pidIn(t, 'child')))
+      process.kill(pidIn(t, 'child'), 'SIGKILL')
+    })
+  }
   await eventually(() => open() <= before, 'no descriptor is left open')
-  t.ok(isAlive(pidIn(t, 'child')))
-  process.kill(pidIn(t, 'child'), 'SIGKILL')
 })
 
-t.test('what is left of the group of an ended program is killed', async (t) => {
-  const outcome = await sh(t, 'sleep 60 > /dev/null 2>&1 & echo $! > child').send(sampleDelivery(), running)
-  t.match(outcome, { kind: 'delivered' })
-  await eventually(() => !isAlive(pidIn(t, 'child')), 'the child is gone')
+t.test('what stays in the group of an ended program is told to end, killed, and noted', async (t) => {
+  const detached = '< /dev/null > /dev/null 2>&1 & echo $! > child'
+  const cleaning = "trap 'touch cleaned; exit' TERM; while :; do sleep 0.05; done"
+  const outcomes = await Promise.all([
+    sh(t, `nohup sleep 60 ${detached}`).send(sampleDelivery(), running),
+    sh(t, `sh -c "${cleaning}" ${detached.replace('child', 'cleaning')}`).send(sampleDelivery(), running),
+    sh(t, `(trap '' TERM; sleep 60; sleep 60) ${detached.replace('child', 'deaf')}; exit 3`).send(
+      sampleDelivery(),
+      running,
+    ),
+    // Over before anything is done about it.
+    sh(t, `sleep 0.3 ${detached.replace('child', 'quick')}`).send(sampleDelivery(), running),
+  ])
+  t.match(outcomes, [
+    { kind: 'delivered', note: LEFT_BEHIND },
+    { kind: 'delivered', note: /^killed processes left in its group \(sh(, sleep)?\); / },
+    { kind: 'failed', error: 'exit 3', note: /^killed processes left in its group \(sh, sleep\); / },
+    { kind: 'delivered', note: undefined },
+  ])
+  t.ok(existsSync(join(t.testdirName, 'cleaned')), 'SIGTERM comes first')
+  for (const file of ['child', 'cleaning', 'deaf', 'quick']) {
+    await eventually(() => !isAlive(pidIn(t, file)), `${file} is gone`)
+  }
+})
+
+t.test('an attempt that is called off after its program has ended is delivered all the same', async (t) => {
+  const abort = new AbortController()
+  const outcome = sh(t, 'sleep 60 > /dev/null 2>&1 & echo $$ > self').send(sampleDelivery(), abort.signal)
+  await eventually(() => existsSync(join(t.testdirName, 'self')) && pidIn(t, 'self') > 0, 'the program runs')
+  await eventually(() => !existsSync(`/proc/${pidIn(t, 'self')}`), 'the program has ended')
+  abort.abort()
+  t.match(await outcome, { kind: 'delivered', note: LEFT_BEHIND })
 })
 
 t.test('an attempt that is called off is interrupted, and its group ended', async (t) => {

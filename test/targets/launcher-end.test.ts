@@ -21,6 +21,20 @@ function hook(t: Test, script: string) {
 
 const numberIn = (directory: string, file: string) => Number(readFileSync(join(directory, file), 'utf8'))
 
+/** Runs a program in a relay of its own that a shell has prepared, and gives what it prints. */
+function printedIn(prepared: string, ...command: [string, ...string[]]): string {
+  const launcher = JSON.stringify(new URL('../../src/targets/launcher.js', import.meta.url).href)
+  const program = `
+    import { Launcher } from ${launcher}
+    const launcher = new Launcher()
+    const options = { command: ${JSON.stringify(command)}, directory: '/', env: {}, input: Buffer.from(''), timeoutMs: 60_000 }
+    const { stdout } = await launcher.run(options, new AbortController().signal)
+    process.stdout.write(stdout)
+    await launcher.close()`
+  const script = `${prepared}; exec env -i '${process.execPath}' --input-type=module -e "$1"`
+  return execFileSync('/bin/bash', ['-c', script, 'bash', program], { encoding: 'utf8' })
+}
+
 /** How many processes run in a directory, whoever their parent is. */
 function runningIn(directory: string): number {
   return readdirSync('/proc').filter((pid) => {
@@ -67,20 +81,22 @@ t.test('a launcher that is stopped can be closed', async (t) => {
 })
 
 t.test('a program inherits no descriptor that the relay was started with', (t) => {
-  const directory = scratch(t)
-  const launcher = JSON.stringify(new URL('../../src/targets/launcher.js', import.meta.url).href)
-  const program = `
-    import { Launcher } from ${launcher}
-    const launcher = new Launcher()
-    const command = ['/bin/ls', '/proc/self/fd']
-    const options = { command, directory: '/', env: {}, input: Buffer.from(''), timeoutMs: 60_000 }
-    const { stdout } = await launcher.run(options, new AbortController().signal)
-    process.stdout.write(stdout)
-    await launcher.close()`
   // Node itself looks after those up to the first gap after 15.
-  const script = `exec 3</dev/null 9</dev/null 20</dev/null; exec env -i '${process.execPath}' --input-type=module -e "$1"`
-  const stdout = execFileSync('/bin/bash', ['-c', script, 'bash', program], { cwd: directory, encoding: 'utf8' })
+  const stdout = printedIn('exec 3</dev/null 9</dev/null 20</dev/null', '/bin/ls', '/proc/self/fd')
   // 3 is its look into the directory.
   t.same(stdout.trim().split('\n'), ['0', '1', '2', '3'])
+  t.end()
+})
+
+t.test('a program inherits no raised file limit, ignored signal, signal mask or terminal', (t) => {
+  const hard = 4096
+  const prepared = `ulimit -Sn ${hard}; ulimit -Hn ${hard}; trap '' PIPE HUP TERM INT USR1`
+  const script = 'ulimit -Sn; ulimit -Hn; ulimit -Sn 2000 && ulimit -Sn; cat /proc/self/status /proc/self/stat'
+  const stdout = printedIn(prepared, '/bin/sh', '-c', script)
+  // select(2) ends at 1,024; a program that can do without may raise its limit again.
+  t.match(stdout, new RegExp(`^1024\n${hard}\n2000\n`))
+  t.match(stdout, /^SigIgn:\t0+$/m)
+  t.match(stdout, /^SigBlk:\t0+$/m)
+  t.match(stdout, /\) \S \d+ \d+ \d+ 0 /, 'no controlling terminal')
   t.end()
 })

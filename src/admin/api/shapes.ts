@@ -56,6 +56,7 @@ const attempt = object({
   status: nullable({ type: 'integer' }),
   error: nullable(text),
   response: nullable(text),
+  note: nullable(text),
 })
 
 const eventHistory = {

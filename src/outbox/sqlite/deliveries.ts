@@ -26,8 +26,8 @@ interface AbandonedRow extends Pick<Delivery, 'target' | 'attempts' | 'round'> {
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
   const insertAttempt = database.prepare(`
     insert into attempts
-      (delivery_id, event_seq, target, attempt, started_at, duration_ms, outcome, status, error, response)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+      (delivery_id, event_seq, target, attempt, started_at, duration_ms, outcome, status, error, response, note)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   // Both are fenced by what was leased: if an attempt was settled or a round begun meanwhile, the row is left alone.
   const postpone = database.prepare(`
     update live_deliveries
@@ -103,7 +103,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
 
   return {
     settle({ deliveryId, target, round }, made, settlement) {
-      const { attempt, startedAt, durationMs, outcome, status, error, response } = made
+      const { attempt, startedAt, durationMs, outcome, status, error, response, note } = made
       const endedAt = startedAt + durationMs
       const live = (
         settlement.state === 'pending'
@@ -112,7 +112,8 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       ) as { eventSeq: number; callKey: number | null } | undefined
       if (live === undefined) return false
       const { eventSeq, callKey } = live
-      insertAttempt.run(deliveryId, eventSeq, target, attempt, startedAt, durationMs, outcome, status, error, response)
+      const result = [outcome, status, error, response, note]
+      insertAttempt.run(deliveryId, eventSeq, target, attempt, startedAt, durationMs, ...result)
       const { state } = settlement
       if (state === 'pending') return true
       insertFinished.run(deliveryId, eventSeq, target, callKey, state, attempt, round, endedAt, status, error)

@@ -103,11 +103,11 @@ export function createErasure(database: Database.Database): Erasure {
       select delivery_id from live_deliveries where ${of}
       union all
       select delivery_id from finished_deliveries where ${of})
-    and (response is not null or error != '${ERASED}')`
+    and (response is not null or note is not null or error != '${ERASED}')`
   const countAnswers = count(`select count(*) from attempts where ${answersOf}`)
   const eraseAnswers = database.prepare(`
     update attempts
-    set response = null, error = iif(error is null, null, '${ERASED}')
+    set response = null, note = null, error = iif(error is null, null, '${ERASED}')
     where ${answersOf}`)
   const erasures = [
     `update finished_deliveries set last_error = '${ERASED}' where ${of} and last_error is not null`,

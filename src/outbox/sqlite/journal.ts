@@ -85,7 +85,7 @@ function attemptQuery(filter: JournalFilter): Condition {
     sql: `
       select
         a.started_at + a.duration_ms as at, a.delivery_id as deliveryId, a.target, a.attempt, a.outcome, a.status,
-        a.error, a.started_at as startedAt, a.duration_ms as durationMs,
+        a.error, a.note, a.started_at as startedAt, a.duration_ms as durationMs,
         e.event_id as eventId, e.source, e.event, e.call_id as callId
       from attempts a
       join events e on e.event_seq = a.event_seq

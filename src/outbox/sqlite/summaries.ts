@@ -18,4 +18,4 @@ export const EVENT = `
   e.pruned_at as prunedAt`
 
 export const ATTEMPT = `
-  attempt, started_at as startedAt, duration_ms as durationMs, outcome, status, error, response`
+  attempt, started_at as startedAt, duration_ms as durationMs, outcome, status, error, response, note`
