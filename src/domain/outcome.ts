@@ -33,3 +33,9 @@ export type Outcome =
 
 /** An outcome that counts as an attempt. */
 export type CountedOutcome = Exclude<Outcome, { kind: 'interrupted' }>
+
+/** Adds a note to an outcome that counts; an empty one changes nothing. */
+export function withNote(outcome: Outcome, note: string): Outcome {
+  if (outcome.kind === 'interrupted' || note === '') return outcome
+  return { ...outcome, note: outcome.note === undefined ? note : `${outcome.note}; ${note}` }
+}

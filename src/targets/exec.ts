@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Conceal } from '../domain/concealer.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
-import type { Outcome } from '../domain/outcome.ts'
+import { type Outcome, withNote } from '../domain/outcome.ts'
 import { printable } from '../domain/printable.ts'
 import type { Secret } from '../domain/secret.ts'
 import { identityValues } from './identity-values.ts'
@@ -61,9 +61,7 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
         const surroundings = { env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
         const ending = await launcher.run({ command, directory, timeoutMs, runAs, ...surroundings }, signal)
         const [stdout, stderr] = [conceal(ending.stdout), conceal(ending.stderr)]
-        const outcome = outcomeOf({ ...ending, stdout, stderr }, timeoutMs)
-        const note = noteOf(ending)
-        return outcome.kind === 'interrupted' || note === '' ? outcome : { ...outcome, note }
+        return withNote(outcomeOf({ ...ending, stdout, stderr }, timeoutMs), noteOf(ending))
       } catch (error) {
         if (error instanceof LauncherEnded) return { kind: 'failed', error: errorMessage(error) }
         return { kind: 'failed', error: `cannot start: ${errorMessage(error)} ${command[0]}${hint(error, options)}` }

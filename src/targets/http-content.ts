@@ -2,6 +2,7 @@ import type { Delivery } from '../domain/delivery.ts'
 import { parseFieldPath } from '../domain/field-path.ts'
 import type { Secret } from '../domain/secret.ts'
 import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
+import { headerValue } from './header-value.ts'
 import { problemOutcome, type TemplateOutcome } from './template-outcome.ts'
 import { type OnUnmatched, UnmatchedPaths } from './unmatched-paths.ts'
 
@@ -26,6 +27,8 @@ export interface Content {
   readonly contentType: string | null
   /** Name, value, … of the headers that were filled in. */
   readonly headers: readonly string[]
+  /** The names of headers whose values were cut to a bound. */
+  readonly cut: readonly string[]
 }
 
 export type ContentComposer = (delivery: Delivery) => Promise<Content | TemplateOutcome>
@@ -53,10 +56,11 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
       const filled = await fill(event.body, viewOf(event))
       if (attempts === 0) unmatched?.count(event.event, filled.matched)
       const sent: string[] = []
+      const cut: string[] = []
       for (const [header, text] of filled.headers) {
-        const value = text.trim()
-        if (!isHeaderValue(value)) return refused(`template: the header ${header} ${NO_HEADER_VALUE}`)
+        const { value, isCut } = headerValue(text)
         if (value !== '') sent.push(header, value)
+        if (isCut) cut.push(header)
       }
       if (filled.body === null) return refused('template: the body comes to nothing')
       return {
@@ -64,17 +68,12 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
         body: filled.body === undefined ? event.body : Buffer.from(filled.body as Uint8Array),
         contentType: hasBody ? 'application/json' : event.contentType,
         headers: sent,
+        cut,
       }
     } catch (error) {
       return problemOutcome(error)
     }
   }
-}
-
-const NO_HEADER_VALUE = 'comes out with a line break, control character or non-Latin character, which none can carry'
-
-function isHeaderValue(value: string): boolean {
-  return !/[^\t\x20-\x7e\x80-\xff]/.test(value)
 }
 
 function refused(error: string) {

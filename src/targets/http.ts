@@ -1,9 +1,10 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
-import type { Outcome } from '../domain/outcome.ts'
+import { type Outcome, withNote } from '../domain/outcome.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { HEADER_VALUE_LIMIT } from './header-value.ts'
 import { createContentComposer } from './http-content.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
 import { identityValues } from './identity-values.ts'
@@ -71,10 +72,15 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
       ]
       const result = await exchanges.send(headers, parts?.body ?? body, signal)
       parts?.body.destroy()
-      return result.kind === 'answered' ? outcomeOf(result, retried, clock) : result
+      const outcome = result.kind === 'answered' ? outcomeOf(result, retried, clock) : result
+      return withNote(outcome, cutNote(content?.cut ?? []))
     },
     close: exchanges.close,
   }
+}
+
+function cutNote(headers: readonly string[]): string {
+  return headers.length === 0 ? '' : `cut header ${headers.join(', ')} to ${HEADER_VALUE_LIMIT} characters`
 }
 
 interface OwnHeaders {

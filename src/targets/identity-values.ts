@@ -3,7 +3,7 @@ import type { Delivery } from '../domain/delivery.ts'
 /** Longest value, in characters. */
 const LIMIT = 1024
 
-/** Printable as it is: visible ASCII, except `%`, which marks what is encoded. */
+/** Visible ASCII, except `%`, which marks what is encoded. */
 const PLAIN = /^[\x21-\x24\x26-\x7e]*$/
 
 /** What every delivery tells about itself, beside its body, ready to stand in a header or an environment variable. */
@@ -29,16 +29,20 @@ export function identityValues({ event, target, attempts }: Delivery): IdentityV
   }
 }
 
-/**
- * Text from outside as visible ASCII: all else, and `%` itself, percent-encoded as UTF-8, so that `decodeURIComponent`
- * gives it back. Cut to 1,024 characters, never within an encoded one. Half a surrogate pair becomes U+FFFD.
- */
+/** Returns text from outside as visible ASCII, see `percentEncoded`, cut to 1,024 characters. */
 export function visible(value: string): string {
-  if (value.length <= LIMIT && PLAIN.test(value)) return value
+  return value.length <= LIMIT && PLAIN.test(value) ? value : percentEncoded(value, PLAIN, LIMIT)
+}
+
+/**
+ * Percent-encodes as UTF-8 what `plain` does not match, so that `decodeURIComponent` gives the text back. Cuts to `limit`
+ * characters, never within an encoded one. Half a surrogate pair becomes U+FFFD.
+ */
+export function percentEncoded(value: string, plain: RegExp, limit: number): string {
   let encoded = ''
   for (const character of value) {
-    const next = PLAIN.test(character) ? character : encodeURIComponent(character.replace(/\p{Cs}/u, '\ufffd'))
-    if (encoded.length + next.length > LIMIT) break
+    const next = plain.test(character) ? character : encodeURIComponent(character.replace(/\p{Cs}/u, '\ufffd'))
+    if (encoded.length + next.length > limit) break
     encoded += next
   }
   return encoded

@@ -77,7 +77,7 @@ t.test('a link-local address is taken where it is asked for, or behind a proxy',
 
 t.test('redacted fields and a body are taken as they stand', async (t) => {
   const rest = 'redact: [call.joinUrl, call.messages.*.text], body: { a: ["{{call.callId}}", 1, null] }'
-  const made = crm(t, `url: "https://x/", headers: { A: "{{event.id}}" }, ${rest}`)
+  const made = crm(t, `url: "https://x/", headers: { A: "{{event.id}} é ☃" }, ${rest}`)
   t.strictSame(made.redact, ['call.joinUrl', 'call.messages.*.text'])
   t.strictSame(made.body, { a: ['{{call.callId}}', 1, null] })
 })

@@ -2,6 +2,7 @@ import { isUnixUrl, parseUnixUrl } from '../unix-url.ts'
 
 /** What is wrong with the URL of a target. Credentials in it would end up in places where URLs are shown. */
 export function urlProblem(written: string): string | undefined {
+  if (written.includes('{{')) return 'must not have "{{" in it: a template is not filled in here'
   if (/[\s\p{Cc}]/u.test(written)) return 'must not have blanks in it: write them as %20'
   if (!/^https?:\/\//i.test(written) || !URL.canParse(written)) {
     return 'must be a whole URL that starts with https:// or http://'
@@ -15,7 +16,7 @@ export function urlProblem(written: string): string | undefined {
 
 /** What is wrong with the URL of an http target, which may lead to a unix socket. */
 export function targetUrlProblem(written: string): string | undefined {
-  if (!isUnixUrl(written)) return urlProblem(written)
+  if (!isUnixUrl(written) || written.includes('{{')) return urlProblem(written)
   if (/[\s\p{Cc}#]/u.test(written) || parseUnixUrl(written) === undefined) {
     return 'must have the absolute path of the socket in it, with %2F for "/", as in http+unix://%2Frun%2Fapp.sock/calls'
   }
@@ -54,11 +55,18 @@ export function headerNameProblem(name: string): string | undefined {
   return TAKEN.some((names) => names.test(name)) ? 'is set by the relay itself: remove it' : undefined
 }
 
+/** What is wrong with a header's value that is sent as it is. */
 export function headerValueProblem(value: string): string | undefined {
-  if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
-    return 'has a line break, control character or non-Latin character in it, which no header can carry'
+  if (/[^\t\P{Cc}]/u.test(value)) return 'has a line break or control character in it, which no header can carry'
+  if (/[^\t\x20-\x7e]/.test(value)) {
+    return 'has a character outside of ASCII in it, which receivers decode differently: percent-encode it, as in caf%C3%A9'
   }
   return undefined
+}
+
+/** The same for a header of an http target: what a template comes to is made fit for a header with each request. */
+export function headerTemplateProblem(value: string): string | undefined {
+  return value.includes('{{') ? undefined : headerValueProblem(value)
 }
 
 /** A Standard Webhooks secret: base64 of 24 to 64 bytes, `whsec_` before it or not. */

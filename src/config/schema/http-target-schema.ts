@@ -5,7 +5,7 @@ import { requiredAs } from '../plain-words.ts'
 import { attachable } from './attach-schema.ts'
 import {
   headerNameProblem,
-  headerValueProblem,
+  headerTemplateProblem,
   proxyProblem,
   signingSecretProblem,
   targetUrlProblem,
@@ -51,12 +51,13 @@ export const httpTargetSchema = z.strictObject({
   }),
   method: z.enum(['POST', 'PUT', 'PATCH']).prefault('POST').meta({ description: 'The HTTP method to deliver with.' }),
   headers: z
-    .record(text({ problemWith: headerNameProblem }), secret({ problemWith: headerValueProblem }))
+    .record(text({ problemWith: headerNameProblem }), secret({ problemWith: headerTemplateProblem }))
     .prefault({})
     .meta({
       description:
-        'Further headers for each request, such as Authorization. A value may have {{ JSONata }} in it, as body may; a ' +
-        'header that comes out empty is left out.',
+        'Further headers for each request, such as Authorization. A value may have {{ JSONata }} in it, as body may; ' +
+        'what comes out is fit for a header: line breaks become blanks, what is not ASCII is percent-encoded, and an ' +
+        'empty one is left out.',
     }),
   redact: z
     .array(text({ problemWith: fieldPathProblem }))

@@ -53,6 +53,17 @@ export const httpTargetRefusals: Refusals = {
     path: 'targets.crm.headers.A',
     words: /line break/,
   },
+  ...Object.fromEntries(
+    ['café', 'marked-secret ☃', '\\u0085x'].map((value) => [
+      `a header with ${value}`,
+      { yaml: http(`headers: { A: ▸"${value}" }`), path: 'targets.crm.headers.A', words: /outside of ASCII|control/ },
+    ]),
+  ),
+  'a url with a template in it': {
+    yaml: 'targets:\n  crm: { type: http, url: ▸"https://x/{{ call.callId }}/marked-secret" }',
+    path: 'targets.crm.url',
+    words: /template is not filled in here/,
+  },
   'a header twice': {
     yaml: http('headers: { A: x, ▸a: y }'),
     path: 'targets.crm.headers.a',
