@@ -47,7 +47,7 @@ t.test('the last entries come in the order in which they happened, with what the
   const { operator } = await filled(t)
   const { entries } = await operator.newestEntries(ALL, 10)
   const event = { eventId: 'evt_a', source: 'ultravox', event: 'call.ended', callId: 'call-a' }
-  const attempt = { ...event, kind: 'attempt', attempt: 1, durationMs: 5 }
+  const attempt = { ...event, kind: 'attempt', attempt: 1, durationMs: 5, note: null }
   t.same(entries, [
     { ...event, kind: 'event', at: 1_000 },
     {
