@@ -35,17 +35,24 @@ export class FileLimit {
   }
 
   #set(soft: number): void {
-    const { status } = spawnSync('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`], { stdio: 'ignore' })
+    const limits = `--nofile=${soft}:${this.#hard}`
+    const { status } = spawnSync('prlimit', ['--pid', String(process.pid), limits], { stdio: 'ignore' })
     if (status === 0) this.#soft = soft
   }
 }
 
 /** Soft and hard limit; 0 where they are not known. */
 function openFilesLimits(): [soft: number, hard: number] {
+  const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(contentOf('/proc/self/limits')) ?? []
+  if (hard === undefined) return [0, 0]
+  // The kernel rejects any change that keeps a hard limit above this, which may have been lowered since.
+  return [Number(soft), Math.min(Number(hard), Number(contentOf('/proc/sys/fs/nr_open')) || Number.POSITIVE_INFINITY)]
+}
+
+function contentOf(file: string): string {
   try {
-    const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))!
-    return [Number(soft), Number(hard)]
+    return readFileSync(file, 'latin1')
   } catch {
-    return [0, 0]
+    return ''
   }
 }

@@ -32,7 +32,18 @@ const HOOKS: Record<string, [script: string, end: object]> = {
   'stops itself': ['kill -STOP $$', { early: 'timeout' }],
   'stops its group': ['kill -STOP 0', { early: 'timeout' }],
   'kills its group': ['kill -KILL 0', { signal: 'SIGKILL' }],
-  'leaves ten in its group': ['for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done', { code: 0 }],
+  'leaves ten in its group': [
+    'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done',
+    { code: 0, ended: Array(10).fill('sleep') },
+  ],
+  'leaves one that ignores SIGTERM': [
+    'sh -c "trap \\"\\" TERM; while :; do sleep 1; done" &',
+    { code: 0, ended: [/sh|sleep/] },
+  ],
+  'leaves some that start others all the time': [
+    'for i in 1 2 3; do (trap "" TERM; while :; do (sleep 0.05 &); sleep 0.01; done) & done',
+    { code: 0, ended: [/sh|sleep/] },
+  ],
   'hangs with ten that ignore SIGTERM': [
     'for i in 1 2 3 4 5; do (trap "" TERM; sleep 60; sleep 60) & done; wait',
     { early: 'timeout' },
