@@ -40,7 +40,11 @@ async function filled(directory: string) {
   for (const event of [ended!, billed!]) await outbox.record(event, to('crm'))
   const { deliveries } = await outbox.claim('crm', 2, 5_000)
   const [first, second] = deliveries
-  await outbox.settle(first!, { ...attemptAt(first!, 'delivered'), response: NEEDLE }, { state: 'delivered' })
+  await outbox.settle(
+    first!,
+    { ...attemptAt(first!, 'delivered'), response: NEEDLE, note: NEEDLE },
+    { state: 'delivered' },
+  )
   await outbox.settle(second!, { ...attemptAt(second!, 'refused'), error: `exit 65: ${NEEDLE}` }, { state: 'dead' })
   const alert = { event: 'relay.delivery.dead', delivery: { callId: 'jane', error: `exit 65: ${NEEDLE}` } }
   const own = { source: 'relay', event: alert.event, callId: null, body: Buffer.from(JSON.stringify(alert)) }
@@ -109,7 +113,7 @@ t.test('a call is erased from all files of the outbox, and is still known', asyn
       {
         eventId: ended.eventId,
         bytes: null,
-        deliveries: [{ state: 'delivered', history: [{ response: null, error: null }] }],
+        deliveries: [{ state: 'delivered', history: [{ response: null, error: null, note: null }] }],
       },
       {
         eventId: billed.eventId,
