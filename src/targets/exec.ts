@@ -139,9 +139,9 @@ const DETACH_ADVICE = 'detach with setsid or systemd-run what should keep runnin
 const REDIRECT_ADVICE = 'redirect the output of what is detached (>/dev/null 2>&1)'
 
 function listed(names: readonly string[]): string {
-  const unique = [...new Set(names.map((name) => printable(name).replace(/\s+/g, ' ')))]
-  const more = unique.length > LISTED_NAMES ? ', …' : ''
-  return unique.length === 0 ? '' : ` (${unique.slice(0, LISTED_NAMES).join(', ')}${more})`
+  const shown = names.map((name) => printable(name).replace(/\s+/g, ' '))
+  const more = shown.length > LISTED_NAMES ? ', …' : ''
+  return shown.length === 0 ? '' : ` (${shown.slice(0, LISTED_NAMES).join(', ')}${more})`
 }
 
 /** What was printed; told apart only where there is something of both. */

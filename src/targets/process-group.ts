@@ -17,6 +17,8 @@ const DRAIN_MS = 1_000
 export const LONGEST_END_MS = LEAVE_GRACE_MS + TERM_GRACE_MS + DRAIN_MS
 /** How often a group that is to end is checked. */
 const GROUP_CHECK_MS = 20
+/** Names of ended processes that are kept; a program may have left any number. */
+const MOST_NAMES = 10
 /** Between two looks at all processes, how many times what one takes. */
 const LOOK_SHARE = 10
 
@@ -38,7 +40,7 @@ export interface ProcessEnding {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
-  /** The names of processes that the program left in its group and that were ended for it; null where none was. */
+  /** The names of processes that the program left in its group and that were ended, each once; null where none was ended. */
   readonly ended: readonly string[] | null
   /** Whether a process outside of the group still held stdout or stderr when these were closed. */
   readonly isOutputHeld: boolean
@@ -129,10 +131,11 @@ async function endLeftovers(group: number, abort: AbortSignal): Promise<readonly
  * no longer this group's.
  */
 function leftIn(group: number): readonly string[] | null {
-  if (isProcess(group) || !signalGroup(group, 0)) return null
+  if (!signalGroup(group, 0) || isProcess(group)) return null
   const names = namesInGroup(group)
   // Without any process to be seen they are another user's; zombies that nothing waits for are seen, and do not run.
-  return names === undefined ? [] : names.length === 0 ? null : names
+  if (names === undefined) return []
+  return names.length === 0 ? null : [...new Set(names)].slice(0, MOST_NAMES)
 }
 
 /** SIGTERM to the whole group, SIGKILL to what is left of it when the grace is over. */
