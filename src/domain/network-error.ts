@@ -7,6 +7,7 @@ interface NetworkError {
   readonly address?: unknown
   readonly port?: unknown
   readonly errors?: readonly NetworkError[]
+  readonly cause?: NetworkError
 }
 
 /** A failure in words of our own, with nothing in them that must not be shown. */
@@ -32,7 +33,11 @@ export function describeNetworkError(error: unknown, host: string): string {
   const code = typeof cause.code === 'string' ? cause.code : 'unknown error'
   if (cause.syscall === 'getaddrinfo') return `dns: ${code} ${host}`
   if (cause.syscall === 'connect') return `connect: ${code} ${peerOf(cause) ?? host}`
-  if (code === 'UND_ERR_SOCKET') return `network: ${socketStory(cause)} ${host}`
+  if (code === 'UND_ERR_SOCKET') {
+    return typeof cause.cause?.code === 'string' && TLS_CODE.test(cause.cause.code)
+      ? `tls: ${cause.cause.code} ${host}`
+      : `network: ${socketStory(cause)} ${host}`
+  }
   if (cause.name === 'HTTPParserError') return `protocol: the answer is not HTTP${parserReason(cause)}`
   // undici asserts what no server may answer, such as a status under 100.
   if (code === 'ERR_ASSERTION') return 'protocol: the answer is not HTTP'

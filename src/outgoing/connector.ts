@@ -58,6 +58,7 @@ export function createConnector(deadlines: Deadlines, options: ConnectionOptions
     // that is rejected.
     const socket = open(to, (...result) => {
       cancelDeadline()
+      if (result[1]) keepAlert(result[1])
       callback(...result)
     }) as unknown as Socket | undefined
     if (socket === undefined) return
@@ -106,8 +107,28 @@ function opener(options: ConnectionOptions, lookup: LookupFunction): buildConnec
   } as buildConnector.BuildOptions)
   const servername = tls?.servername
   // undici asks for the name in the Host header, whatever the connector was built with.
-  const named: buildConnector.connector = servername ? (to, done) => open({ ...to, servername }, done) : open
+  const named: buildConnector.connector = (to, done) => {
+    const name = servername ?? withoutTrailingDot(to.servername ?? to.hostname)
+    return open(name === undefined ? to : { ...to, servername: name }, done)
+  }
   return proxy ? throughProxy(proxy, named, { lookup, isGuarded: isGuarded(options) }) : named
+}
+
+/** Removes the trailing dot of a host name, which DNS knows and SNI does not allow; undefined where the name has no dot at its end. */
+function withoutTrailingDot(hostname: string): string | undefined {
+  return hostname.endsWith('.') ? hostname.slice(0, -1) : undefined
+}
+
+/**
+ * Makes a TLS alert the cause of the error that follows. With TLS 1.3 the server rejects a client certificate after the
+ * handshake: the socket emits the alert and then ends, and undici reports only the end, as "other side closed".
+ */
+function keepAlert(socket: Socket): void {
+  let alert: Error | undefined
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code?.includes('ALERT')) alert = error
+    else if (alert !== undefined) error.cause ??= alert
+  })
 }
 
 function tlsOptions({ ca, cert, key, insecure }: TlsOptions) {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, LookupFunction } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { createHttpExchanges, type ExchangeOptions } from '../../src/targets/http-exchange.ts'
@@ -144,6 +145,42 @@ t.test('a connection is used again while it is young', async (t) => {
   const send = exchanges(t, origin)
   for (let i = 0; i < 50; i++) t.match(await send(), answered)
   t.equal(connections, 1)
+})
+
+t.test('the trailing dot of a host is for DNS and the request, not for TLS', async (t) => {
+  const seen: unknown[] = []
+  const server = createTlsServer(SELF_SIGNED_CRM, (request, response) => {
+    seen.push([(request.socket as TLSSocket).servername, request.headers.host])
+    response.end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const asked: string[] = []
+  const lookup: LookupFunction = (host, options, callback) => {
+    asked.push(host)
+    if (options.all) callback(null, [{ address: '127.0.0.1', family: 4 }])
+    else callback(null, '127.0.0.1', 4)
+  }
+  const proxy = await connectProxy(t, { upstream: port })
+  const tls = { ca: new Secret(SELF_SIGNED_CRM.cert), cert: null, key: null, servername: null, insecure: false }
+  const url = `https://crm.internal.:${port}/`
+  t.match(await exchanges(t, url, { tls, lookup })(), answered)
+  t.match(await exchanges(t, url, { tls, proxy: new Secret(proxy.origin) })(), answered)
+  const other = { ...tls, insecure: true, servername: 'hr.internal' }
+  t.match(await exchanges(t, url, { tls: other, lookup })(), answered)
+  const host = `crm.internal.:${port}`
+  t.same(seen, [
+    ['crm.internal', host],
+    ['crm.internal', host],
+    ['hr.internal', host],
+  ])
+  t.same(asked, ['crm.internal.', 'crm.internal.'])
+  t.equal(proxy.asked[0]!.authority, host)
 })
 
 t.test('tunnels through a proxy and TLS connections are retired too', async (t) => {

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { createHttpExchanges } from '../../src/targets/http-exchange.ts'
 import { listening, tcpServer } from '../local-server.ts'
+import { connectProxy } from './connect-proxy.ts'
 import { running } from './sample-delivery.ts'
 import { SELF_SIGNED } from './self-signed.ts'
 import { EXPIRED, FOR_CLIENTS_ONLY, NOT_YET_VALID, SOUND, TRIAL_AUTHORITY, TRIAL_KEY } from './trial-certificates.ts'
@@ -56,6 +57,28 @@ t.test('what is wrong with a server’s TLS is told, and nothing is sent to it',
     const told = code === '' ? /^(tls|network): / : new RegExp(`^tls: ${code} localhost:${port}$`)
     t.match(result, { kind: 'failed', error: told }, what)
     t.equal(requests(), 0, what)
+  }
+})
+
+t.test('the alert of a server that wants a client certificate is the error, whatever the version of TLS', async (t) => {
+  for (const [maxVersion, code] of [
+    ['TLSv1.2', 'ALERT_HANDSHAKE_FAILURE'],
+    ['TLSv1.3', 'ALERT_CERTIFICATE_REQUIRED'],
+  ] as const) {
+    const { port, requests } = await tlsServer(t, { requestCert: true, rejectUnauthorized: true, maxVersion })
+    const proxy = await connectProxy(t, { upstream: port })
+    const error = new RegExp(`^tls: ERR_SSL_\\S*${code} localhost:${port}$`)
+    t.match(await post(t, `https://localhost:${port}`, {}), { kind: 'failed', error })
+    const way = {
+      url: new URL(`https://localhost:${port}`),
+      method: 'POST',
+      timeoutMs: TIMEOUT_MS,
+      concurrency: 1,
+    } as const
+    const proxied = createHttpExchanges({ ...way, tls: TRUSTED, proxy: new Secret(proxy.origin) })
+    t.teardown(() => proxied.close())
+    t.match(await proxied.send([], Buffer.from('{}'), running), { kind: 'failed', error }, 'through a proxy')
+    t.equal(requests(), 0)
   }
 })
 
