@@ -1,10 +1,12 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { Readings } from './admin/gauges.ts'
+import type { CertificateReadings, Readings } from './admin/gauges.ts'
 import { AdminListener } from './admin/listener.ts'
 import type { Metrics } from './admin/metrics.ts'
 import type { AdminConfig, Config } from './config/config.ts'
 import { sameConfig } from './config/difference.ts'
+import { clientCertificates } from './config/server-tls.ts'
+import type { ServedCertificate } from './documents/certificate.ts'
 import { listedTargets } from './documents/targets.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, RelayError } from './domain/errors.ts'
@@ -18,6 +20,8 @@ export interface AdminSideOptions {
   readonly write: () => Promise<void>
   /** Why there is no room for events; null where there is. */
   readonly lackOfSpace: () => string | null
+  /** What the public listener serves. */
+  readonly certificate: () => ServedCertificate
   readonly newRequestId: () => string
   readonly clock: Clock
   readonly logger: Logger
@@ -85,14 +89,18 @@ export class AdminSide {
   async #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
     // Loaded where there is an `admin` section: with what checks requests by their schemas, it is a tenth of the relay.
     const { createAdminApp } = await import('./admin/app.ts')
-    const { metrics, write, lackOfSpace, newRequestId, clock, logger } = this.#options
+    const { metrics, write, lackOfSpace, certificate, newRequestId, clock, logger } = this.#options
     return createAdminApp({
       access: { host: 'host' in listen ? listen.host : null, hosts, token },
       config,
       operator,
       readiness: { isStopping: () => this.#isStopping, write, lackOfSpace },
       metrics,
-      read: () => read(config, operator, clock),
+      certificate,
+      read: async () => ({
+        ...(await read(config, operator, clock)),
+        certificates: certificatesOf(config, certificate()),
+      }),
       newRequestId,
       clock,
       stopwatch: systemStopwatch,
@@ -134,6 +142,10 @@ async function read(config: Config, operator: Pick<ThreadedOperator, 'listTarget
     freeBytesAt(dirname(path)),
   ])
   return { at, targets: summaries && listedTargets(config, summaries), bytes, walBytes, freeBytes: free, reserveBytes }
+}
+
+function certificatesOf(config: Config, { served, problem }: ServedCertificate): CertificateReadings {
+  return { served, reloadFailed: problem !== null, clients: clientCertificates(config) }
 }
 
 /** 0 for a file that is not there. */

@@ -36,6 +36,10 @@ export function countedRequests(log: AppLog, counts: Counts): AppLog {
       const { relayReceipt, relaySource } = request
       if (relayReceipt?.kind === 'refused') counts.refused(relaySource?.name ?? null, relayReceipt.code)
     },
+    handshakeFailed(failure) {
+      log.handshakeFailed(failure)
+      counts.handshakeFailed(failure.reason)
+    },
     unreadable(request) {
       log.unreadable(request)
       if (request.asked) counts.refused(null, 'request_invalid')

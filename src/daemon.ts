@@ -147,6 +147,8 @@ class Relay implements Daemon {
   readonly #entry: Entry
   #config: Config
   #route: Entry['route']
+  /** Why the files of the listener's certificate cannot be used; null where what they hold is served. */
+  #certificateProblem: string | null = null
   #endWatches: () => Promise<void> = async () => {}
   #stopped: Promise<void> | undefined
   /** One after the other. */
@@ -164,7 +166,8 @@ class Relay implements Daemon {
     const lackOfSpace = () => this.#reserve.problem
     this.#told = new ToldState({ outbox, clock, logger })
     const write = () => this.#told.rewrite()
-    this.#admin = new AdminSide({ metrics, write, lackOfSpace, newRequestId, clock, logger })
+    const certificate = () => ({ served: this.#listener.served, problem: this.#certificateProblem })
+    this.#admin = new AdminSide({ metrics, write, lackOfSpace, certificate, newRequestId, clock, logger })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#requestLog = appLog(logger)
@@ -370,6 +373,9 @@ class Relay implements Daemon {
       outbox: this.#outbox,
       silence: this.#silence,
       listener: this.#listener,
+      onCertificateFiles: (problem) => {
+        this.#certificateProblem = problem
+      },
       reserve: this.#reserve,
       alerts: this.#alerts,
       counts: this.#metrics.counts,

@@ -24,6 +24,8 @@ export type { Logger }
 /** The most lines of one kind that clients can cause at `warn` or above in a period. */
 const MOST_LINES = 30
 const LINES_PERIOD_MS = 60_000
+/** Of failed handshakes for one reason: port scanners cause them all day, and they look alike. */
+const MOST_HANDSHAKE_LINES = 3
 
 /**
  * Lines that any client can cause. Of each kind only the first ones of a period are written as they are; the others are at `debug`,
@@ -32,11 +34,13 @@ const LINES_PERIOD_MS = 60_000
 class BoundedLines {
   readonly #logger: Logger
   readonly #periodMs: number
+  readonly #most: number
   readonly #written = new Map<string, number>()
 
-  constructor(logger: Logger, periodMs: number) {
+  constructor(logger: Logger, periodMs: number, most = MOST_LINES) {
     this.#logger = logger
     this.#periodMs = periodMs
+    this.#most = most
   }
 
   /** `kind`: of a small fixed set, nothing that clients choose. */
@@ -45,12 +49,12 @@ class BoundedLines {
     const written = (this.#written.get(key) ?? 0) + 1
     this.#written.set(key, written)
     if (written === 1) setTimeout(() => this.#end(level, key, kind, message), this.#periodMs).unref()
-    const atLevel = written > MOST_LINES ? 'debug' : level
+    const atLevel = written > this.#most ? 'debug' : level
     this.#logger[atLevel](fields, message)
   }
 
   #end(level: 'warn' | 'error', key: string, kind: Readonly<Record<string, string>>, line: string): void {
-    const suppressed = this.#written.get(key)! - MOST_LINES
+    const suppressed = this.#written.get(key)! - this.#most
     this.#written.delete(key)
     if (suppressed <= 0) return
     this.#logger[level]({ ...kind, line, suppressed, periodMs: this.#periodMs }, 'log lines suppressed')
@@ -60,6 +64,7 @@ class BoundedLines {
 /** One line per request, those of rejected ones bounded. Bodies, headers and query strings are not in it: they hold other people's data. */
 export function appLog(logger: Logger, periodMs = LINES_PERIOD_MS): AppLog {
   const lines = new BoundedLines(logger, periodMs)
+  const handshakes = new BoundedLines(logger, periodMs, MOST_HANDSHAKE_LINES)
   return {
     answered(request: FastifyRequest, reply: FastifyReply) {
       const receipt = request.relayReceipt
@@ -87,6 +92,12 @@ export function appLog(logger: Logger, periodMs = LINES_PERIOD_MS): AppLog {
       const fields = { ...request, reason: 'request_invalid', problem }
       if (asked) lines.write('warn', {}, fields, 'request unreadable')
       else logger.debug(fields, 'request unreadable')
+    },
+    handshakeFailed({ reason, problem, peer, hint }) {
+      const fields = { reason, problem, peer, ...(hint !== null && { hint }) }
+      // Health checks and port scanners break off, or wait.
+      if (reason === 'disconnected' || reason === 'timeout') logger.debug(fields, 'tls handshake failed')
+      else handshakes.write('warn', { reason }, fields, 'tls handshake failed')
     },
   }
 }
@@ -350,8 +361,10 @@ export function tracingLog(logger: Logger): TracingLog {
 
 export function certificateLog(logger: Logger): CertificateLog {
   return {
-    renewed() {
-      logger.info('certificate renewed')
+    renewed({ subject, names, notAfter }, warnings) {
+      const fields = { subject, names, notAfter: new Date(notAfter).toISOString() }
+      if (warnings.length === 0) logger.info(fields, 'certificate renewed')
+      else logger.warn({ ...fields, warnings }, 'certificate renewed, clients may reject it')
     },
     unusable(problem) {
       logger.error({ problem }, 'renewed certificate cannot be used, the one before is shown further')

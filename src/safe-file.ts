@@ -119,6 +119,12 @@ export interface SmallFile {
  * (a user's symbolic link to a file that is not theirs). A byte order mark is left out. No message quotes the file.
  */
 export function readSmallFile(path: string, maxBytes = LARGEST_SMALL_FILE): SmallFile {
+  const { bytes, stats } = readSmallBytes(path, maxBytes)
+  return { text: utf8(bytes), stats }
+}
+
+/** As `readSmallFile`, for a file that may not be text. */
+export function readSmallBytes(path: string, maxBytes = LARGEST_SMALL_FILE): { bytes: Buffer; stats: Stats } {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   try {
     const stats = fstatSync(fd)
@@ -126,7 +132,7 @@ export function readSmallFile(path: string, maxBytes = LARGEST_SMALL_FILE): Smal
     if (!stats.isFile()) throw fault('ENOTREG')
     if (isRoot()) assertOwnLink(path, stats)
     if (stats.size > maxBytes) throw fault('EFBIG')
-    return { text: utf8(readUpTo(fd, maxBytes)), stats }
+    return { bytes: readUpTo(fd, maxBytes), stats }
   } finally {
     closeSync(fd)
   }

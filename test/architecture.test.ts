@@ -114,7 +114,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'provider-side.ts',
     'certificate-watch.ts',
   ],
-  'certificate-watch.ts': ['config', 'alerts'],
+  'certificate-watch.ts': ['domain', 'config', 'alerts'],
   'provider-side.ts': [
     'domain',
     'config',

@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Attempt, Delivery } from '../domain/delivery.ts'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
+import { HANDSHAKE_FAILURES, type HandshakeFailureReason } from '../domain/handshake-failure.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
 
 /** The source of refused requests that were for none. */
@@ -31,6 +32,7 @@ export class Counts {
   readonly #commitCalls: Histogram
   readonly #attempts: Counter
   readonly #latency: Histogram
+  readonly #handshakes: Counter
   readonly #runs: Counter
   readonly #gaps: Counter
   readonly #unreadable: Gauge
@@ -62,6 +64,12 @@ export class Counts {
       [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400, 259_200],
       'target',
     )
+    this.#handshakes = counter(
+      'tls_handshakes_failed_total',
+      'TLS handshakes with the public listener that failed, by reason.',
+      'reason',
+    )
+    for (const reason of HANDSHAKE_FAILURES) this.#handshakes.inc({ reason }, 0)
     this.#runs = counter(
       'reconcile_runs_total',
       'Looks at what the provider has, by how they ended.',
@@ -113,6 +121,10 @@ export class Counts {
 
   refused(source: string | null, reason: RefusalCode): void {
     this.#refused.inc({ source: source ?? NO_SOURCE, reason })
+  }
+
+  handshakeFailed(reason: HandshakeFailureReason): void {
+    this.#handshakes.inc({ reason })
   }
 
   committed(calls: number, ms: number): void {

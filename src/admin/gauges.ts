@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client'
 import type { ListedTarget } from '../documents/targets.ts'
+import type { CertificateFacts } from '../domain/certificate.ts'
 import { VERSION } from '../version.ts'
 
 /** How things are at one moment. */
@@ -11,6 +12,16 @@ export interface Readings {
   readonly walBytes: number
   readonly freeBytes: number
   readonly reserveBytes: number
+  /** Absent where nothing speaks TLS. */
+  readonly certificates?: CertificateReadings
+}
+
+export interface CertificateReadings {
+  /** What the public listener shows to new connections; null without TLS. */
+  readonly served: CertificateFacts | null
+  readonly reloadFailed: boolean
+  /** What targets are shown. */
+  readonly clients: readonly { readonly target: string; readonly facts: CertificateFacts }[]
 }
 
 type Count = 'pending' | 'due' | 'retrying' | 'dead'
@@ -48,7 +59,51 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
   const free = gauge('disk_free_bytes', 'What may still be written where the outbox is.')
   const reserve = gauge('disk_reserve_bytes', 'What is to be left of that (outbox.reserve).')
 
+  const certificate = {
+    notBefore: gauge(
+      'certificate_not_before_timestamp_seconds',
+      'From when the certificate that the public listener serves is valid.',
+    ),
+    notAfter: gauge(
+      'certificate_not_after_timestamp_seconds',
+      'Until when the certificate that the public listener serves is valid.',
+    ),
+    reloadFailed: gauge(
+      'certificate_reload_failed',
+      '1 where the certificate files hold something that cannot be used, and the previous certificate is served.',
+    ),
+    clientNotBefore: gauge(
+      'client_certificate_not_before_timestamp_seconds',
+      'From when the client certificate of a target is valid.',
+      'target',
+    ),
+    clientNotAfter: gauge(
+      'client_certificate_not_after_timestamp_seconds',
+      'Until when the client certificate of a target is valid.',
+      'target',
+    ),
+  }
+
+  function showCertificates({
+    served = null,
+    reloadFailed = false,
+    clients = [],
+  }: Partial<CertificateReadings> = {}): void {
+    for (const each of Object.values(certificate)) each.reset()
+    for (const each of [certificate.notBefore, certificate.notAfter, certificate.reloadFailed]) each.remove()
+    if (served !== null) {
+      certificate.notBefore.set(served.notBefore / 1_000)
+      certificate.notAfter.set(served.notAfter / 1_000)
+      certificate.reloadFailed.set(reloadFailed ? 1 : 0)
+    }
+    for (const { target, facts } of clients) {
+      certificate.clientNotBefore.set({ target }, facts.notBefore / 1_000)
+      certificate.clientNotAfter.set({ target }, facts.notAfter / 1_000)
+    }
+  }
+
   return (readings) => {
+    showCertificates(readings.certificates)
     bytes.set(readings.bytes)
     walBytes.set(readings.walBytes)
     free.set(readings.freeBytes)

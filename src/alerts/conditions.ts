@@ -18,6 +18,11 @@ const PAIRS: Readonly<Record<string, { problems: readonly RelayEventName[]; reco
   space: { problems: ['relay.outbox.low_space'], recovery: 'relay.outbox.space_recovered' },
   size: { problems: ['relay.outbox.full'], recovery: 'relay.outbox.size_recovered' },
   wal: { problems: ['relay.outbox.wal_pinned'], recovery: 'relay.outbox.wal_released' },
+  certificate: {
+    problems: ['relay.certificate.expiring', 'relay.certificate.expired'],
+    recovery: 'relay.certificate.renewed',
+  },
+  certificate_files: { problems: ['relay.certificate.reload_failed'], recovery: 'relay.certificate.reloaded' },
   reconcile: { problems: ['relay.reconcile.failing'], recovery: 'relay.reconcile.recovered' },
   reading: { problems: ['relay.reconcile.unreadable'], recovery: 'relay.reconcile.readable' },
   webhook: {
@@ -49,7 +54,11 @@ export const STATE_EVENTS: readonly string[] = [...TOPICS.keys()]
 export function statementOf(event: string, facts: Readonly<Record<string, unknown>>): Statement | null {
   const known = TOPICS.get(event)
   if (known === undefined) return null
-  const subject = text(facts.target, 'name') ?? text(facts.source, 'name') ?? text(facts.webhook, 'source')
+  const subject =
+    text(facts.target, 'name') ??
+    text(facts.source, 'name') ??
+    text(facts.webhook, 'source') ??
+    text(facts.certificate, 'place')
   return {
     condition: `${known.topic} ${subject ?? text(facts.reconcile, 'source') ?? ''}`,
     recovers: known.recovers,

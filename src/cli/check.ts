@@ -1,7 +1,8 @@
 import { Command } from 'commander'
+import { formatProblem } from '../config/problem.ts'
 import { exitStatus } from '../domain/errors.ts'
 import { configFile, configOption, loadOrProblems, loadTold } from './config-file.ts'
-import { writeJson, writeOut } from './output.ts'
+import { writeError, writeJson, writeOut } from './output.ts'
 import { examples, jsonOption } from './printing.ts'
 
 /** Loads everything and starts nothing: 0 valid, 2 not. */
@@ -14,7 +15,8 @@ export function checkCommand(): Command {
     .action((options: { config?: string; json?: boolean }) => {
       const file = configFile(options.config)
       if (options.json === true) return printVerdict(file)
-      const { config } = loadTold(file)
+      const { config, notes } = loadTold(file)
+      for (const note of notes) writeError(`note: ${formatProblem(note)}\n`)
       const counts = [
         count(Object.keys(config.sources).length, 'source'),
         count(Object.keys(config.targets).length, 'target'),
@@ -28,8 +30,8 @@ export function checkCommand(): Command {
 function printVerdict(file: string): void {
   const loaded = loadOrProblems(file)
   const problems = 'problems' in loaded ? loaded.problems : []
-  const warnings = 'problems' in loaded ? [] : loaded.warnings
-  writeJson({ file, valid: problems.length === 0, problems, warnings }, 2)
+  const { warnings, notes } = 'problems' in loaded ? { warnings: [], notes: [] } : loaded
+  writeJson({ file, valid: problems.length === 0, problems, warnings, notes }, 2)
   if (problems.length > 0) process.exitCode = exitStatus('config_invalid')
 }
 

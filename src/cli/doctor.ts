@@ -62,7 +62,7 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
     [
       ...fileChecks(config, file),
       daemonCheck(config, facts, file, TIMEOUT_MS),
-      ...certificateChecks(config, now),
+      ...certificateChecks(config, facts, now),
       ...(clock === undefined ? [] : [clockCheck(config, clock, TIMEOUT_MS)]),
       ...targetChecks(config, now, TIMEOUT_MS),
       ...providerChecks(config, TIMEOUT_MS),

@@ -1,8 +1,10 @@
 import type { Config } from '../config/config.ts'
 import { rotationProgress, type UnfinishedRotation } from '../config/rotation-state.ts'
+import type { ServedCertificate } from '../documents/certificate.ts'
 import { CONFIRM_COMMAND, holdText } from '../documents/clock.ts'
 import { type Daemon, type ListedSource, listedSources, type Status } from '../documents/status.ts'
 import { type ListedTarget, listedTargets } from '../documents/targets.ts'
+import { lifetimeOf } from '../domain/certificate.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
 import { MUCH_LOG_BYTES } from '../outbox/maintenance.ts'
 import type { OutboxStatus } from '../outbox/operator.ts'
@@ -15,9 +17,10 @@ import { providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 
-export function statusText({ now, config, outbox, daemon, provider, rotations, hold }: Status): string {
+export function statusText({ now, config, outbox, daemon, provider, rotations, hold, certificate }: Status): string {
   return [
     daemonLines(daemon, now),
+    certificateLines(certificate, now),
     outboxLine(config, outbox),
     hold === null ? '' : fact('', styled('yellow', `retention is held: ${holdText(hold)}; ${CONFIRM_COMMAND}`)),
     ...providerLines(provider, now).map((line, index) => fact(index === 0 ? 'provider' : '', line)),
@@ -56,6 +59,17 @@ function daemonLines(daemon: Daemon, now: number): string {
     lines.push(fact('', `reloaded ${ago(reloadedAt, now)}${reloads > 1 ? `, ${reloads} times in all` : ''}`))
   }
   return lines.join('')
+}
+
+function certificateLines({ served, problem }: ServedCertificate, now: number): string {
+  const told = problem === null ? '' : fact('', styled('red', oneLine(problem)))
+  if (served === null) return problem === null ? '' : fact('tls', styled('red', oneLine(problem)))
+  const { subject, notAfter } = served
+  const [lifetime, end] = [lifetimeOf(served, now), iso(notAfter)]
+  const line = `serves the certificate of ${oneLine(subject)}, ${
+    lifetime === 'expired' ? `expired since ${end}` : `valid until ${end} (in ${duration(notAfter - now)})`
+  }`
+  return fact('tls', lifetime === 'valid' ? line : styled(lifetime === 'expiring' ? 'yellow' : 'red', line)) + told
 }
 
 function outboxLine(config: Config, { events, storage }: OutboxStatus): string {

@@ -8,6 +8,7 @@ import { withOutbox } from './open-outbox.ts'
 import { writeJson, writeScreen } from './output.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
+import { servedCertificate } from './served-certificate.ts'
 import { statusText } from './status-report.ts'
 import { styled } from './style.ts'
 
@@ -35,7 +36,8 @@ export function statusCommand(): Command {
     .action(async (options: Options) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
-        const look = () => statusOf(config, operator, readMachineClock(systemClock))
+        const served = (daemon: Status['daemon']) => servedCertificate(config, daemon)
+        const look = () => statusOf(config, operator, readMachineClock(systemClock), served)
         if (options.watch !== true) {
           const status = await look()
           return print(options.json, statusDocument(status), statusText(status))

@@ -198,6 +198,8 @@ export interface TlsConfig {
   key: Secret | null
   servername: string | null
   insecure: boolean
+  /** The files that these were read from, absolute; none where they stand in the configuration itself. */
+  files?: readonly string[]
 }
 
 export interface SignConfig {

@@ -45,6 +45,8 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv
   /** Of the configuration file. */
   readonly directory: string
+  /** Epoch milliseconds. */
+  readonly now: number
   /** What is at a path as it stands in the file, references unresolved: the only form in which it may be shown. */
   readonly written: (path: Path) => unknown
 }

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { systemClock } from '../domain/clock.ts'
 import { readSmallFile } from '../safe-file.ts'
 import { crossChecks, machineChecks } from './checks.ts'
 import { draftOf } from './draft.ts'
@@ -23,6 +24,8 @@ export interface Examined {
   readonly secretsFiles: SecretsFiles['secrets']
   readonly errors: readonly Finding[]
   readonly warnings: readonly Finding[]
+  /** Facts worth knowing that need no action. */
+  readonly notes: readonly Finding[]
   /** References and files that cannot be had and are not needed for the purpose. */
   readonly missing: readonly Finding[]
 }
@@ -35,7 +38,12 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
   const missing = purpose === 'daemon' ? [] : unresolved.filter(({ path }) => isForDaemonOnly(path))
   const missingPaths = missing.map(({ path }) => path)
   const { content, findings } = validateWithout(references.value, missingPaths)
-  const draft = draftOf(references.value, { env, directory, written: (path) => valueAt(raw, path) })
+  const draft = draftOf(references.value, {
+    env,
+    directory,
+    now: systemClock.now(),
+    written: (path) => valueAt(raw, path),
+  })
   const secretsFiles = readSecretsFiles(draft)
 
   // A value that could not be had is missing to the schema too; that is said already, and better.
@@ -61,6 +69,7 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
     secretsFiles: secretsFiles.secrets,
     errors: [...unresolved.filter(isNeeded), ...invalid, ...checks.filter(({ level }) => level === undefined)],
     warnings: [...references.findings, ...checks].filter(({ level }) => level === 'warning'),
+    notes: checks.filter(({ level }) => level === 'note'),
     missing:
       purpose === 'daemon' ? [] : [...missing, ...secretsFiles.findings.filter(({ level }) => level === undefined)],
   }

@@ -6,8 +6,8 @@ export interface Finding {
   readonly path: Path
   /** What is wrong, and what to write instead; follows "path: ". */
   readonly message: string
-  /** Absent: an error. A warning does not keep the relay from starting. */
-  readonly level?: 'warning'
+  /** Absent: an error. Warnings and notes do not keep the relay from starting; only `check` shows a note. */
+  readonly level?: 'warning' | 'note'
   /** Absent: at the value. `key`: at its key. A number: that many characters into the value's text. */
   readonly at?: 'key' | number
 }

@@ -17,6 +17,8 @@ export interface LoadedConfig {
   config: Config
   /** What the relay starts in spite of. */
   warnings: Problem[]
+  /** Facts worth knowing that need no action. */
+  notes: Problem[]
   /** References and files that cannot be had here and do not matter for the purpose. What they stand for is missing or a default. */
   missing: Problem[]
   /** The file as it is understood: references resolved, defaults filled in, secrets masked. */
@@ -44,13 +46,19 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpos
   }
 
   const absolute = resolve(file)
-  const { resolved, content, secretsFiles, errors, warnings, missing } = examine(yaml.value, absolute, env, purpose)
+  const { resolved, content, secretsFiles, errors, warnings, notes, missing } = examine(
+    yaml.value,
+    absolute,
+    env,
+    purpose,
+  )
   const placed = (finding: Finding): Fault => ({ ...finding, offset: offsetOf(finding, yaml) })
   const problems = told([...yaml.faults, ...errors.map(placed)])
   if (problems.length > 0 || content === undefined) throw new ConfigError(problems)
   return {
     config: resolveConfig(content, absolute, env, secretsFiles),
     warnings: told(warnings.map(placed)),
+    notes: told(notes.map(placed)),
     missing: told(missing.map(placed)),
     shown: () => shownContent(yaml.value, resolved),
   }

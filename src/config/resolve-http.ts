@@ -1,8 +1,9 @@
 import { resolve } from 'node:path'
 import { Secret } from '../domain/secret.ts'
 import type { HttpTargetConfig, Pacing, TlsConfig } from './config.ts'
-import { readPem } from './pem.ts'
+import { isPem, readPem } from './pem.ts'
 import type { RelayFile } from './schema.ts'
+import { wholeChain } from './server-tls.ts'
 import { parseUnixUrl } from './unix-url.ts'
 
 /** A target of one kind as it stands in a valid file. */
@@ -36,6 +37,13 @@ export function tlsConfig(tls: NonNullable<FileTarget<'http'>['tls']>, directory
     const read = value === undefined ? undefined : readPem(value, directory)
     return read !== undefined && 'text' in read ? new Secret(read.text) : null
   }
+  const whole = (value: Secret | undefined) => {
+    const read = pem(value)
+    return read && wholeChain(read)
+  }
   const { ca, cert, key, servername, insecure } = tls
-  return { ca: pem(ca), cert: pem(cert), key: pem(key), servername: servername ?? null, insecure }
+  const files = [ca, cert, key].flatMap((value) =>
+    value === undefined || value.isMissing || isPem(value) ? [] : resolve(directory, value.reveal()),
+  )
+  return { ca: whole(ca), cert: whole(cert), key: pem(key), servername: servername ?? null, insecure, files }
 }

@@ -3,6 +3,7 @@ import { type UnfinishedRotation, unfinishedRotations } from '../config/rotation
 import type { ClockHold, ClockReading } from '../domain/clock-trust.ts'
 import type { OutboxOperator, OutboxStatus, ProviderReport, SourceActivity } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
+import { certificateDocument, type ServedCertificate } from './certificate.ts'
 import { holdDocument } from './clock.ts'
 import { iso, isoOrNull } from './instants.ts'
 import { providerDocument, reportsOf } from './provider.ts'
@@ -15,6 +16,7 @@ export interface Status {
   readonly daemon: Daemon
   readonly provider: readonly ProviderReport[]
   readonly rotations: readonly UnfinishedRotation[]
+  readonly certificate: ServedCertificate
   /** Why nothing is deleted for its age; null where it is. */
   readonly hold: ClockHold | null
 }
@@ -25,14 +27,21 @@ export interface ListedSource extends SourceActivity {
   readonly configured: boolean
 }
 
-/** How all is doing at one moment. */
-export async function statusOf(config: Config, operator: StatusReader, reading: ClockReading): Promise<Status> {
+/** How all is doing at one moment. `certificate` asks the listener of a daemon that runs. */
+export async function statusOf(
+  config: Config,
+  operator: StatusReader,
+  reading: ClockReading,
+  certificate: (daemon: Daemon) => Promise<ServedCertificate> | ServedCertificate,
+): Promise<Status> {
   const now = reading.wallMs
+  const daemon = await operator.daemon()
   return {
     now,
     config,
     outbox: await operator.status(now),
-    daemon: await operator.daemon(),
+    daemon,
+    certificate: await certificate(daemon),
     provider: reportsOf(config, await operator.provider()),
     rotations: unfinishedRotations(config),
     hold: (await operator.clock(reading)).hold,
@@ -46,11 +55,21 @@ function daemonDocument({ answeredReload, ...daemon }: NonNullable<Daemon>): obj
 export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider' | 'clock'>
 
 /** Everything, for scripts: instants in ISO. */
-export function statusDocument({ now, config, outbox, daemon, provider, rotations, hold }: Status): object {
+export function statusDocument({
+  now,
+  config,
+  outbox,
+  daemon,
+  provider,
+  rotations,
+  hold,
+  certificate,
+}: Status): object {
   return {
     at: iso(now),
     version: VERSION,
     daemon: daemon && daemonDocument(daemon),
+    certificate: certificateDocument(certificate, now),
     outbox: {
       path: config.outbox.path,
       events: outbox.events,

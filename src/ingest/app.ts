@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Clock } from '../domain/clock.ts'
 import { decodableUrl } from '../domain/decodable-url.ts'
 import { errorMessage, HTTP_STATUS, type RefusalCode, RelayError } from '../domain/errors.ts'
+import type { HandshakeFailure } from '../domain/handshake-failure.ts'
 import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Judge } from '../sources/scheme.ts'
@@ -71,6 +72,8 @@ export interface AppLog {
   failed(error: unknown, request: FastifyRequest): void
   /** A request that is not one. */
   unreadable(request: Unreadable): void
+  /** A TLS handshake failed, so no request came of it. */
+  handshakeFailed(failure: HandshakeFailure): void
 }
 
 /** What answers requests under one configuration: HTTP in front of the receiver. It has no socket of its own. */

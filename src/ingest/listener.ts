@@ -1,20 +1,23 @@
+import { X509Certificate } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type TLSSocket } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
+import { type CertificateFacts, factsOf } from '../domain/certificate.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
+import { handshakeFailure } from '../domain/handshake-failure.ts'
 import { hostPort } from '../domain/host-port.ts'
 import { listenProblem } from '../domain/listen-error.ts'
 import type { Secret } from '../domain/secret.ts'
-import { type AppOptions, createApp } from './app.ts'
+import { type AppLog, type AppOptions, createApp } from './app.ts'
 import { closeGently } from './closing.ts'
 import { mostConnections } from './connection-limit.ts'
 import { Connections } from './connections.ts'
 import { queueHandshakes } from './handshakes.ts'
-import { createProxyMatcher } from './peer.ts'
+import { createProxyMatcher, peerAt } from './peer.ts'
 import { RejectionWindows } from './rejection-limiter.ts'
 import { TrustedPeers } from './trusted-peers.ts'
 import { UploadBudget } from './upload-budget.ts'
@@ -59,6 +62,8 @@ export class Listener {
   readonly #close: () => Promise<void>
   readonly #secure: TlsServer | undefined
   #app: FastifyInstance | undefined
+  #log: AppLog | undefined
+  #served: CertificateFacts | null = null
   #isProxy: (address: string) => boolean = () => false
 
   /** `certificate`: null for plain HTTP. Throws `config_invalid` where it cannot be used. */
@@ -74,6 +79,7 @@ export class Listener {
       prove(certificate)
       const options = { ...TIMEOUTS, ...shown(certificate), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }
       this.#secure = createTlsServer(options, answer)
+      this.#served = leafOf(certificate)
     }
     this.server = this.#secure ?? createServer(TIMEOUTS, answer)
     // What Node itself cannot read is answered by Fastify, on the server that it believes to have.
@@ -86,6 +92,12 @@ export class Listener {
       isProxy: (address) => this.#isProxy(address),
       isTrusted: (address) => trusted.knows(address),
     })
+    this.#secure?.on('tlsClientError', (error, socket) => {
+      // Once its client is gone, the address is only known of the connection below.
+      const { _parent: below } = socket as TLSSocket & { readonly _parent?: Socket }
+      const peer = (below && connections.peerOf(below)) ?? peerAt(socket.remoteAddress ?? '')
+      this.#log?.handshakeFailed(handshakeFailure(error, peer?.address ?? null))
+    })
     if (this.#secure !== undefined) queueHandshakes(this.#secure, connections, HANDSHAKE_TIMEOUT_MS)
     this.#memory = { trusted, connections, crowded, uploads: new UploadBudget(), rejections: new RejectionWindows() }
     this.#close = closeGently(this.server, connections)
@@ -93,7 +105,14 @@ export class Listener {
 
   /** For connections to come; those that are open keep what they were shown. Throws where it cannot be used. */
   show(certificate: Certificate): void {
-    this.#secure?.setSecureContext(shown(certificate))
+    if (this.#secure === undefined) return
+    this.#secure.setSecureContext(shown(certificate))
+    this.#served = leafOf(certificate)
+  }
+
+  /** The certificate that new connections are shown; null without TLS. */
+  get served(): CertificateFacts | null {
+    return this.#served
   }
 
   /**
@@ -110,6 +129,7 @@ export class Listener {
       this.#memory.uploads.fit(options.bodyLimitBytes)
       this.server.keepAliveTimeout = options.keepAliveTimeoutMs
       this.#app = app
+      this.#log = options.log
     }
   }
 
@@ -165,6 +185,11 @@ function prove(certificate: Certificate): void {
   } catch (error) {
     throw new RelayError('config_invalid', `server.tls cannot be used: ${errorMessage(error)}`)
   }
+}
+
+/** X509Certificate parses the first certificate in the text, which is the one that OpenSSL serves. */
+function leafOf({ cert }: Certificate): CertificateFacts {
+  return factsOf(new X509Certificate(cert.reveal()))
 }
 
 function shown({ cert, key, minVersion }: Certificate) {

@@ -75,6 +75,32 @@ t.test('no name that the configuration does not have becomes a label', async (t)
   t.equal(value('ultravox_relay_deliveries_orphaned'), 5, 'orphans are counted together')
 })
 
+t.test('certificates are shown with their ends, and of one that is gone nothing more', async (t) => {
+  const { read } = metrics()
+  const facts = {
+    subject: '',
+    issuer: '',
+    names: [],
+    notBefore: 1_000,
+    notAfter: 2_000,
+    fingerprint: '',
+    selfSigned: false,
+  }
+  const certificates = {
+    served: facts,
+    reloadFailed: true,
+    clients: [{ target: 'crm', facts: { ...facts, notAfter: 3_000 } }],
+  }
+  const { value } = await read({ certificates })
+  t.equal(value('ultravox_relay_certificate_not_before_timestamp_seconds'), 1)
+  t.equal(value('ultravox_relay_certificate_not_after_timestamp_seconds'), 2)
+  t.equal(value('ultravox_relay_certificate_reload_failed'), 1)
+  t.equal(value('ultravox_relay_client_certificate_not_after_timestamp_seconds', { target: 'crm' }), 3)
+  const plain = await read({ certificates: { served: null, reloadFailed: false, clients: [] } })
+  const left = plain.samples.filter(({ name }) => name.includes('certificate_'))
+  t.same(left, [], 'an alert rule must not see the year 1970')
+})
+
 t.test('how things are is told in base units, and of what is gone nothing more', async (t) => {
   const { read } = metrics()
   const { value } = await read()

@@ -1,4 +1,10 @@
 import t from 'tap'
+import {
+  certificateReloaded,
+  certificateReloadFailed,
+  certificateRenewed,
+  lifetimeAlerts,
+} from '../../src/alerts/certificate-events.ts'
 import { logHeld, outboxFull, outboxSizeRecovered, walReleased } from '../../src/alerts/outbox-events.ts'
 import {
   reconcileFailing,
@@ -25,6 +31,8 @@ import {
 } from '../../src/alerts/relay-event.ts'
 import type { Attempt, Delivery } from '../../src/domain/delivery.ts'
 import { RELAY_EVENTS } from '../../src/domain/relay-events.ts'
+
+const DAY = 86_400_000
 
 const noon = Date.UTC(2026, 0, 15, 12)
 const delivery: Delivery = {
@@ -220,9 +228,25 @@ t.test('there is an alert for each of the names that a route may have', async (t
     ...kinds.map((kind) => webhookTrouble('ultravox', url, { kind, message: 'Something is wrong.' })),
     webhookRestored('ultravox', url),
   ]
+  const facts = {
+    subject: 'a',
+    issuer: 'b',
+    names: ['a'],
+    notBefore: 0,
+    notAfter: 90 * DAY,
+    fingerprint: '',
+    selfSigned: false,
+  }
+  const certificate = [
+    ...lifetimeAlerts('server.tls', facts, 80 * DAY),
+    ...lifetimeAlerts('server.tls', facts, 90 * DAY),
+    certificateRenewed('server.tls', facts),
+    certificateReloadFailed('server.tls', 'key: permission denied', facts),
+    certificateReloaded('server.tls', facts),
+  ]
   const outbox = [outboxFull(1, 1), logHeld(1, '/relay.db'), outboxSizeRecovered(), walReleased()]
   t.strictSame(
-    [...Object.values(alerts), ...provider, ...outbox].map(({ event }) => event).sort(),
+    [...Object.values(alerts), ...provider, ...certificate, ...outbox].map(({ event }) => event).sort(),
     [...RELAY_EVENTS].sort(),
   )
 })

@@ -3,12 +3,15 @@ import { chmodSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import t from 'tap'
+import { targetChecks } from '../../src/cli/doctor/targets.ts'
+import { loadConfig } from '../../src/config/load.ts'
 import { createDaemonStateStore } from '../../src/outbox/sqlite/daemon-state.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { VERSION } from '../../src/version.ts'
 import { httpServer, listening } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
+import { EXPIRED, TRIAL_KEY } from '../targets/trial-certificates.ts'
 import { commandsIn, fill, type Row, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { runCommand } from './run-command.ts'
@@ -165,8 +168,23 @@ t.test('doctor tells of a certificate that ends soon', async (t) => {
   const crm = { type: 'http', url: `https://${host}/`, tls: { ca: './cert.pem', servername: 'localhost' } }
   configured(directory, { ...toCrm, targets: { crm } })
   t.match(await examined(directory), { code: 0, problems: 0 })
-  const told = { level: 'warning', message: /^the certificate of 127\.0\.0\.1:\d+ ends at .*Z, in 4 days$/ }
-  t.match((await examined(directory)).about('target crm'), [told])
+  // It is renewed every few days, so being good for four is no more than usual. With a fifth left it was not.
+  const good = { level: 'ok', message: /whose certificate is good for 4 days$/ }
+  t.match((await examined(directory)).about('target crm'), [good])
+  const { config } = loadConfig(join(directory, 'relay.yaml'), {})
+  const [check] = targetChecks(config, Date.now() + 4.5 * 24 * HOUR, 5_000)
+  const told = { level: 'warning', message: /^the certificate of 127\.0\.0\.1:\d+ ends at .*Z, in 1[12]h/ }
+  t.match(await check!.run(), [told])
+
+  writeFileSync(join(directory, 'client.pem'), EXPIRED)
+  writeFileSync(join(directory, 'client.key'), TRIAL_KEY, { mode: 0o600 })
+  const shown = { cert: './client.pem', key: './client.key' }
+  configured(directory, { ...toCrm, targets: { crm: { ...crm, tls: { ...crm.tls, ...shown } } } })
+  const expired = { level: 'problem', message: /^its client certificate expired at / }
+  const { code, about } = await examined(directory)
+  t.equal(code, 1)
+  t.match(about('target crm'), [expired, good])
+  t.match(about('configuration'), [{ level: 'warning', message: /targets\.crm\.tls\.cert: expired at/ }])
 })
 
 t.test('doctor tells what waits, and what was refused', async (t) => {

@@ -43,9 +43,14 @@ export function writeConfig(directory: string, config: Record<string, unknown>):
   return file
 }
 
-/** Starts the daemon and waits until it listens; throws with its output if it ends before. */
-export async function startRelay(t: Test, config: string, env: NodeJS.ProcessEnv = {}): Promise<RelayProcess> {
-  const child = spawnRelay(['serve', '--config', config], env, dirname(config))
+/** Starts the daemon and waits until it listens; throws with its output if it ends before. `uid`: the user it runs as. */
+export async function startRelay(
+  t: Test,
+  config: string,
+  env: NodeJS.ProcessEnv = {},
+  uid?: number,
+): Promise<RelayProcess> {
+  const child = spawnRelay(['serve', '--config', config], env, dirname(config), uid)
   t.teardown(() => child.kill('SIGKILL'))
   const log: LogLine[] = []
   let stdout = ''
@@ -94,11 +99,12 @@ export async function runRelay(args: string[], cwd: string, env: NodeJS.ProcessE
 }
 
 /** Starts the real binary, and does not wait for anything. */
-export function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string): ChildProcess {
+export function spawnRelay(args: string[], env: NodeJS.ProcessEnv, cwd: string, uid?: number): ChildProcess {
   // Not what the test runner puts into the environment: the relay is to run as it would for a user. The runner adds its
   // hooks to every process that it sees started, so it is `env` that starts this one, in its own place.
   const own = { PATH: process.env.PATH, HOME: process.env.HOME, ...env }
   const variables = Object.entries(own).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))
   const node = [process.execPath, MAIN, ...args]
-  return spawn('/usr/bin/env', ['-i', ...variables, ...node], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const user = uid === undefined ? {} : { uid, gid: uid }
+  return spawn('/usr/bin/env', ['-i', ...variables, ...node], { cwd, stdio: ['ignore', 'pipe', 'pipe'], ...user })
 }

@@ -153,6 +153,7 @@ export class TrialListener {
           this.answered.push({ status: statusCode, path: url, receipt: relayReceipt, peer: relayPeer.address }),
         failed: (error) => this.failures.push(error),
         unreadable: (request) => this.unreadable.push(request),
+        handshakeFailed() {},
       },
       ...options,
     })

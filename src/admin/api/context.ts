@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.ts'
+import type { ServedCertificate } from '../../documents/certificate.ts'
 import type { Clock } from '../../domain/clock.ts'
 import { RelayError } from '../../domain/errors.ts'
 import type { OutboxOperator } from '../../outbox/operator.ts'
@@ -9,6 +10,8 @@ export interface ApiContext {
   readonly config: Config
   readonly operator: AdminOperator
   readonly clock: Clock
+  /** What the public listener serves. */
+  readonly certificate: () => ServedCertificate
 }
 
 /** What the API needs of an operator: nothing that gives all there is at once, but for rejections, which are bounded. */

@@ -128,6 +128,21 @@ export const SHAPES = {
     at: instant,
     version: text,
     daemon: nullable({ type: 'object' }),
+    certificate: nullable({
+      type: 'object',
+      description: 'What the public listener serves, and why its files are not loaded.',
+      properties: {
+        subject: text,
+        issuer: text,
+        names: listOf(text),
+        notBefore: instant,
+        notAfter: instant,
+        fingerprint: text,
+        selfSigned: flag,
+        lifetime: { type: 'string', enum: ['not_yet_valid', 'valid', 'expiring', 'expired'] },
+        problem: nullable(text),
+      },
+    }),
     outbox: object({
       path: text,
       events: count,

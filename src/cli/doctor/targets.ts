@@ -1,8 +1,9 @@
 import { accessSync, constants } from 'node:fs'
 import type { Config, ExecTargetConfig, TargetConfig } from '../../config/config.ts'
 import { findExecutable } from '../../config/executable.ts'
-import { iso } from '../instant.ts'
-import { daysLeft, endsSoon } from './certificate.ts'
+import { lifetimeOf } from '../../domain/certificate.ts'
+import { duration, iso } from '../instant.ts'
+import { goodFor } from './certificate.ts'
 import { type Check, type CheckResult, ok, problem, warning } from './check.ts'
 
 /** Whether each target can be reached: connected to, or started. Nothing is sent to it. */
@@ -26,13 +27,15 @@ async function reach(
   const { connectTo } = await import('../../target-connection.ts')
   const connection = await connectTo(target, options, timeoutMs)
   if ('problem' in connection) return problem(name, connection.problem, advice(connection.problem))
-  const { peer, certificateEndsAt: end } = connection
-  if (end === null) return ok(name, `can be connected to at ${peer}`)
-  const left = daysLeft(end, now)
-  if (endsSoon(end, now)) {
-    return warning(name, `the certificate of ${peer} ends at ${iso(end)}, in ${left} days`, 'have it renewed')
+  const { peer, certificate } = connection
+  if (certificate === null) return ok(name, `can be connected to at ${peer}`)
+  const { notAfter } = certificate
+  const left = notAfter - now
+  if (lifetimeOf(certificate, now) !== 'valid') {
+    const when = left > 0 ? `ends at ${iso(notAfter)}, in ${duration(left)}` : `ended at ${iso(notAfter)}`
+    return warning(name, `the certificate of ${peer} ${when}`, 'have it renewed')
   }
-  return ok(name, `can be connected to at ${peer}, whose certificate is good for ${left} days`)
+  return ok(name, `can be connected to at ${peer}, whose certificate is good for ${goodFor(left)}`)
 }
 
 function program(name: string, { command }: ExecTargetConfig, directory: string): CheckResult {
@@ -56,6 +59,7 @@ function advice(error: string): string {
 const ADVICE: Readonly<Record<string, string>> = {
   'dns:': "check the host in its url, and this machine's name servers",
   'connect:': 'is it running, and does every firewall let this machine through?',
+  'tls: ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED': 'it wants a client certificate: write tls.cert and tls.key',
   'tls:': 'check its certificate; tls.ca takes an authority of your own, tls.servername another name',
   'proxy:': 'check the proxy, its credentials, and that it lets this machine through to the target',
 }

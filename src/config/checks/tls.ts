@@ -1,6 +1,8 @@
+import { type ChainUse, chainRemarks, keyIn, openSslProblem, pairProblem } from '../certificate-chain.ts'
 import type { Draft, SoundTarget } from '../draft.ts'
 import type { Finding } from '../finding.ts'
-import { certificatesIn, keyProblem, readPem } from '../pem.ts'
+import { certificateProblem, certificatesIn, keyProblem, pemOf, readPem } from '../pem.ts'
+import { httpsHosts } from '../server-tls.ts'
 
 type Tls = NonNullable<Extract<SoundTarget, { tls?: unknown }>['tls']>
 
@@ -9,17 +11,20 @@ export function checkTls(draft: Draft): Iterable<Finding> {
   return findingsOf(draft, contradictions)
 }
 
-/** Certificates and keys that cannot be used are told now, and not by a handshake in the night. */
+/** Certificates and keys that cannot be used, or that peers will reject. */
 export function* checkCertificates(draft: Draft): Iterable<Finding> {
-  const { directory } = draft.surroundings
-  yield* findingsOf(draft, (tls) => unusable(tls, directory))
+  const { directory, now } = draft.surroundings
+  yield* findingsOf(draft, (tls) => judge(tls, directory, { role: 'client', hosts: [], now }))
   for (const { tls, path } of draft.ultravox) {
     if (tls === undefined) continue
-    for (const finding of unusable(tls, directory)) yield { ...finding, path: [...path, 'tls', ...finding.path] }
+    const use = { role: 'client', hosts: [], now } as const
+    for (const finding of judge(tls, directory, use)) yield { ...finding, path: [...path, 'tls', ...finding.path] }
   }
   const { tls } = draft.server
   if (tls === undefined) return
-  for (const finding of unusable(tls, directory)) yield { ...finding, path: ['server', 'tls', ...finding.path] }
+  const hosts = httpsHosts(draft.ultravox.flatMap(({ webhook }) => webhook?.url ?? []))
+  const use = { role: 'server', hosts, now } as const
+  for (const finding of judge(tls, directory, use)) yield { ...finding, path: ['server', 'tls', ...finding.path] }
 }
 
 function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>): Iterable<Finding> {
@@ -29,22 +34,39 @@ function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>):
   }
 }
 
-function* unusable({ ca, cert, key }: Partial<Pick<Tls, 'ca' | 'cert' | 'key'>>, directory: string): Iterable<Finding> {
-  const read = { ca: ca && readPem(ca, directory), cert: cert && readPem(cert, directory) }
-  for (const [name, pem] of Object.entries(read)) {
-    if (pem === undefined) continue
-    if ('problem' in pem) yield { path: [name], message: pem.problem }
-    else if (certificatesIn(pem.text) === undefined) yield { path: [name], message: NO_CERTIFICATE }
+function* judge(
+  { ca, cert, key }: Partial<Pick<Tls, 'ca' | 'cert' | 'key'>>,
+  directory: string,
+  use: ChainUse,
+): Iterable<Finding> {
+  if (ca !== undefined) yield* judgeAuthorities(readPem(ca, directory), use.now)
+  const pem = cert && readPem(cert, directory)
+  const chain = pem !== undefined && 'text' in pem ? certificatesIn(pem.text) : undefined
+  if (pem !== undefined && 'problem' in pem) yield { path: ['cert'], message: pem.problem }
+  else if (pem !== undefined && chain === undefined) yield { path: ['cert'], message: certificateProblem(pem.text) }
+  const keyPem = key && readPem(key, directory)
+  const unsound = keyPem && ('problem' in keyPem ? keyPem.problem : keyProblem(keyPem.text))
+  if (unsound !== undefined) yield { path: ['key'], message: unsound }
+  if (chain === undefined) return
+  if (keyPem !== undefined && 'text' in keyPem && unsound === undefined) {
+    const pair = pairProblem(chain, keyIn(keyPem.text)!)
+    // What else there is to say is about the wrong certificate.
+    if (pair !== undefined) return yield { path: [pair.at], message: pair.message }
+    const rejected = openSslProblem(pemOf(chain), keyPem.text)
+    if (rejected !== undefined) return yield { path: ['cert'], message: rejected }
   }
-  if (key !== undefined) {
-    const pem = readPem(key, directory)
-    const certificate = read.cert !== undefined && 'text' in read.cert ? certificatesIn(read.cert.text)?.[0] : undefined
-    const problem = 'problem' in pem ? pem.problem : keyProblem(pem.text, certificate)
-    if (problem !== undefined) yield { path: ['key'], message: problem }
-  }
+  for (const remark of chainRemarks(chain, use)) yield { path: ['cert'], ...remark }
 }
 
-const NO_CERTIFICATE = 'holds no sound certificate in PEM form, which starts with -----BEGIN CERTIFICATE-----'
+function* judgeAuthorities(pem: ReturnType<typeof readPem>, now: number): Iterable<Finding> {
+  const chain = 'text' in pem ? certificatesIn(pem.text) : undefined
+  if ('problem' in pem) yield { path: ['ca'], message: pem.problem }
+  else if (chain === undefined) yield { path: ['ca'], message: certificateProblem(pem.text) }
+  else if (chain.every(({ validTo }) => Date.parse(validTo) <= now)) {
+    const message = 'has only authorities that have expired, so every server is rejected: write their successors'
+    yield { path: ['ca'], message, level: 'warning' }
+  }
+}
 
 function* contradictions({ ca, cert, key, insecure }: Tls): Iterable<Finding> {
   if (cert !== undefined && key === undefined) {
