@@ -4,7 +4,7 @@ import type { TracingConfig } from './config/config.ts'
 import { type Stopwatch, systemStopwatch } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import { sampledShare, spanIdOf, traceIdOf } from './domain/trace-context.ts'
-import { guardedLookup } from './outgoing/guard.ts'
+import { OutgoingAgent } from './outgoing/agent.ts'
 import { VERSION } from './version.ts'
 
 /** Something the relay has done, as part of a trace that is sampled. */
@@ -70,12 +70,16 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
   ])
   const { url, serviceName, sampleRatio } = config
   const headers = Object.fromEntries(Object.entries(config.headers).map(([name, value]) => [name, value.reveal()]))
+  let agent: OutgoingAgent | undefined
   const exporter = new OTLPTraceExporter({
     url,
     headers,
     timeoutMillis: EXPORT_TIMEOUT_MS,
     // A batch a second at most is worth a connection of its own, which follows a collector whose name moves.
-    httpAgentOptions: { keepAlive: false, lookup: guardedLookup },
+    httpAgentOptions: (protocol) => {
+      agent = new OutgoingAgent(protocol, EXPORT_TIMEOUT_MS)
+      return agent
+    },
   })
   // The ids are made long before the span is: the target has been told them.
   const ids = { traceId: '', spanId: '' }
@@ -129,6 +133,7 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
       })
       await Promise.race([flushed, late])
       clearTimeout(limit)
+      agent?.destroy()
       told.close()
     },
   }

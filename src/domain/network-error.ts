@@ -1,3 +1,5 @@
+import { hostPort } from './host-port.ts'
+
 interface NetworkError {
   readonly name?: unknown
   readonly code?: unknown
@@ -6,12 +8,37 @@ interface NetworkError {
   readonly hostname?: unknown
   readonly address?: unknown
   readonly port?: unknown
+  /** For how long there was no answer, in milliseconds. */
+  readonly waitedMs?: unknown
   readonly errors?: readonly NetworkError[]
   readonly cause?: NetworkError
 }
 
 /** A failure in words of our own, with nothing in them that must not be shown. */
-export class ToldError extends Error {}
+export class ToldError extends Error {
+  /** Whether a name could not be resolved for a reason that lies with the resolver. */
+  readonly isResolverFailure: boolean
+
+  constructor(message: string, { isResolverFailure = false } = {}) {
+    super(message)
+    this.isResolverFailure = isResolverFailure
+  }
+}
+
+/** Characters of the text about several addresses; those that do not fit are counted. */
+const ADDRESSES_LIMIT = 1_000
+
+/** Whether a failure says nothing about the host, because the resolver failed or did not answer in time. */
+export function isResolverFailure(error: unknown): boolean {
+  if (error instanceof ToldError) return error.isResolverFailure
+  const { syscall, code } = error as NetworkError
+  return syscall === 'getaddrinfo' && !isNoSuchName(code)
+}
+
+/** Whether the code is the resolver's answer that a name does not exist or has no address, and not a failure of the resolver. */
+export function isNoSuchName(code: unknown): boolean {
+  return code === 'ENOTFOUND' || code === 'ENODATA'
+}
 
 /** The codes of OpenSSL's verification errors have no common prefix; these words are in all of them. */
 const TLS_CODE = /TLS|SSL|CERT|CRL|SIGNATURE|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|EPROTO/
@@ -27,12 +54,12 @@ const UNDICI_ERRORS: Readonly<Record<string, string>> = {
  */
 export function describeNetworkError(error: unknown, host: string): string {
   if (error instanceof ToldError) return error.message
-  // Several addresses were tried: the first one's failure stands for all.
-  const { errors } = error as NetworkError
-  const cause = Array.isArray(errors) && errors.length > 0 ? errors[0] : (error as NetworkError)
+  const cause = error as NetworkError
+  if (Array.isArray(cause.errors) && cause.errors.length > 0) return `connect: ${listOfAddresses(cause.errors, host)}`
   const code = typeof cause.code === 'string' ? cause.code : 'unknown error'
   if (cause.syscall === 'getaddrinfo') return `dns: ${code} ${host}`
-  if (cause.syscall === 'connect') return `connect: ${code} ${peerOf(cause) ?? host}`
+  if (cause.syscall === 'connect') return `connect: ${code} ${peerOf(cause) ?? host}${waited(cause)}`
+  if (cause.syscall === 'handshake') return `tls: ${code} ${peerOf(cause) ?? host}${waited(cause)}`
   if (code === 'UND_ERR_SOCKET') {
     return typeof cause.cause?.code === 'string' && TLS_CODE.test(cause.cause.code)
       ? `tls: ${cause.cause.code} ${host}`
@@ -48,11 +75,39 @@ export function describeNetworkError(error: unknown, host: string): string {
   return `${TLS_CODE.test(code) ? 'tls' : 'network'}: ${code} ${host}`
 }
 
+/** `10.0.0.1:443 ECONNREFUSED, [::1]:443 no answer within 10s`, as far as it fits. */
+function listOfAddresses(errors: readonly NetworkError[], host: string): string {
+  const parts = errors.map((error) => reasonOf(error, peerOf(error) ?? host))
+  let length = 0
+  const fitting = parts.filter((part, n) => {
+    length += part.length + 2
+    return n === 0 || length <= ADDRESSES_LIMIT
+  })
+  const left = parts.length - fitting.length
+  return `${fitting.join(', ')}${left > 0 ? ` and ${left} more` : ''}`
+}
+
+function reasonOf(error: NetworkError, peer: string): string {
+  const { syscall, code, waitedMs } = error
+  if (typeof waitedMs === 'number')
+    return `${peer} no ${syscall === 'connect' ? '' : 'TLS '}answer within ${seconds(waitedMs)}`
+  return syscall === 'connect' && typeof code === 'string' ? `${peer} ${code}` : describeNetworkError(error, peer)
+}
+
+function waited({ waitedMs }: NetworkError): string {
+  return typeof waitedMs === 'number' ? `, no answer within ${seconds(waitedMs)}` : ''
+}
+
+/** Milliseconds as seconds, such as `0.25s` or `10s`. */
+function seconds(ms: number): string {
+  return `${Math.round(ms / 10) / 100}s`
+}
+
 function peerOf({ address, port }: NetworkError): string | undefined {
   if (typeof address !== 'string') return undefined
   // A unix socket has a path and no port.
   if (typeof port !== 'number') return address.startsWith('/') ? address : undefined
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  return hostPort(address, port)
 }
 
 /** What the parser of undici stumbled over, which only stands in its message: one of a few dozen fixed texts. */

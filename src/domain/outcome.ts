@@ -18,7 +18,10 @@ export type Outcome =
       readonly note?: string
       /** How long the target asked us to wait, in milliseconds. */
       readonly retryAfterMs?: number
-      /** Ended before the target was asked: it counts as an attempt, and says nothing about the target. */
+      /**
+       * Counts as an attempt and says nothing about the target: it was not asked, or its name took too long to be
+       * resolved.
+       */
       readonly unsent?: true
     }
   | {

@@ -1,5 +1,7 @@
 /** Deadlines that all lie the same time ahead. */
 export interface Deadlines {
+  /** How far ahead, in milliseconds. */
+  readonly timeoutMs: number
   /** Calls `expire` once the time is over, unless the returned function was called before. */
   start(expire: () => void): () => void
 }
@@ -42,6 +44,7 @@ export function createDeadlines(timeoutMs: number): Deadlines {
   }
 
   return {
+    timeoutMs,
     start(expire) {
       const deadline = { dueAt: performance.now() + timeoutMs, expire }
       running.add(deadline)

@@ -6,16 +6,11 @@ const MOST_NAMES = 1_000
 /** How soon a name server that works has answered. */
 const PROMPT_MS = 1_000
 
-/** How many look-ups the system works on at once: libuv keeps half of its threads for other work, and has 4 by default. */
-export function lookupsAtOnce(threads: string | undefined): number {
-  const size = Number(threads)
-  return Math.floor(((Number.isInteger(size) && size > 0 ? size : 4) + 1) / 2)
-}
-
 /**
- * Look-ups of names that were answered promptly last time start at once; one of those that the system works on at a time
- * is left to them. All other names share the rest, new ones before those that were slow. For the system takes ten seconds or more
- * over each name of a silent name server, and two of them were enough to hold up every new connection of every target.
+ * Bounds the look-ups under way. Names that were answered promptly last time are asked for at once; one of the look-ups
+ * that the system works on at a time is left to them. All other names share the rest, new ones before those that were
+ * slow. The system takes ten seconds or more over each name of a silent name server, and names with one must not hold up
+ * the others.
  */
 export function inTurns(lookup: LookupFunction, atOnce: number, now: () => number): LookupFunction {
   const most = Math.max(1, atOnce - 1)

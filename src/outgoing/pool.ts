@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { type buildConnector, Client, type Dispatcher, Pool } from 'undici'
-import { type ConnectionOptions, createConnector } from './connector.ts'
+import { type ConnectionOptions, type Connector, createConnector } from './connector.ts'
 import type { Deadlines } from './deadlines.ts'
 
 /**
@@ -27,7 +27,7 @@ export interface PoolOptions extends ConnectionOptions {
   readonly maxConnectionAgeMs?: number
 }
 
-export interface OutgoingPool {
+export interface OutgoingPool extends Pick<Connector, 'pendingError' | 'nameWaitMs'> {
   readonly dispatcher: Pool
   /** Ends every request and connection. */
   destroy(): Promise<void>
@@ -56,6 +56,8 @@ export function createPool(origin: string, options: PoolOptions): OutgoingPool {
   })
   return {
     dispatcher,
+    pendingError: connector.pendingError,
+    nameWaitMs: connector.nameWaitMs,
     async destroy() {
       const destroyed = dispatcher.destroy()
       connector.destroyAll()

@@ -1,15 +1,20 @@
 import { request } from 'node:http'
-import type { LookupFunction, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
-import { describeNetworkError, ToldError } from '../domain/network-error.ts'
+import { describeNetworkError, isResolverFailure, ToldError } from '../domain/network-error.ts'
 import type { Secret } from '../domain/secret.ts'
-import { rejectionOfHost } from './guard.ts'
+import type { Connected } from './happy-eyeballs.ts'
 
-/** How the proxy itself is connected to. */
-export interface ProxyHop {
-  readonly lookup: LookupFunction
-  /** Whether a proxy at a link-local or metadata address is rejected; `lookup` does the same for its name. */
-  readonly isGuarded: boolean
+/** The way through a proxy. */
+export interface Tunnel {
+  /** The proxy itself, as what to connect to. */
+  readonly proxy: buildConnector.Options
+  /** Begins a connection to the proxy, and returns its socket. */
+  readonly open: (to: buildConnector.Options, done: Connected) => Socket
+  /** Makes a connection to a target out of one to the proxy. */
+  readonly establish: (socket: Socket, to: buildConnector.Options, done: Connected) => void
+  /** The error of the target's connection for one on the way to the proxy. */
+  readonly failure: (error: Error) => ToldError
 }
 
 /**
@@ -17,23 +22,17 @@ export interface ProxyHop {
  * proxy sees neither the request's headers nor, with https, anything else. The name is resolved by the proxy.
  * `secure` makes a connection to an https URL out of the tunnel's.
  */
-export function throughProxy(
-  proxy: Secret,
-  secure: buildConnector.connector,
-  { lookup, isGuarded }: ProxyHop,
-): buildConnector.connector {
+export function createTunnel(proxy: Secret, secure: buildConnector.connector): Tunnel {
   const url = proxyUrl(proxy)
-  const hop = { hostname: hostOfProxy(proxy), host: url.host, protocol: 'http:', port: url.port }
   const credentials = credentialsOf(url)
-  const toProxy = buildConnector({ timeout: 0, lookup } as buildConnector.BuildOptions)
-  const failure = (error: Error) => new ToldError(`proxy: ${describeNetworkError(error, url.host)}`)
+  const failure = (error: Error) =>
+    new ToldError(`proxy: ${describeNetworkError(error, url.host)}`, { isResolverFailure: isResolverFailure(error) })
 
-  return (options, callback) => {
-    const rejected = isGuarded ? rejectionOfHost(hop.hostname, '') : null
-    if (rejected !== null) return queueMicrotask(() => callback(failure(rejected), null))
-    // Destroying the socket to the proxy ends everything that is built upon it, so that one is returned.
-    return toProxy(hop, (error, socket) => {
-      if (error !== null) return callback(failure(error), null)
+  return {
+    proxy: { hostname: hostOfProxy(proxy), host: url.host, protocol: 'http:', port: url.port },
+    open: buildConnector({ timeout: 0 } as buildConnector.BuildOptions) as unknown as Tunnel['open'],
+    failure,
+    establish(socket, options, callback) {
       const authority = authorityOf(options)
       const connect = request({
         method: 'CONNECT',
@@ -47,16 +46,17 @@ export function throughProxy(
           socket.destroy()
           return callback(new ToldError(`proxy: http ${statusCode} ${url.host}`), null)
         }
-        if (options.protocol === 'https:') secure({ ...options, httpSocket: socket }, callback)
+        if (options.protocol === 'https:')
+          secure({ ...options, httpSocket: socket }, callback as buildConnector.Callback)
         else callback(null, socket)
       })
       connect.end()
-    }) as unknown as Socket
+    },
   }
 }
 
 /** A proxy's host name or address, IPv6 without brackets. */
-export function hostOfProxy(proxy: Secret): string {
+function hostOfProxy(proxy: Secret): string {
   return proxyUrl(proxy).hostname.replace(/^\[|\]$/g, '')
 }
 

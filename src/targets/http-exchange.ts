@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { describeNetworkError } from '../domain/network-error.ts'
+import { describeNetworkError, isResolverFailure } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
 import { createDeadlines } from '../outgoing/deadlines.ts'
@@ -12,6 +12,8 @@ import { textOfHead } from './utf8.ts'
 const KEPT_BYTES = 8 * 1024
 /** Bytes of an answer's body that are read; one that goes on is cut off, and its status still counts. */
 const READ_BYTES = 1024 * 1024
+/** The share of the timeout from which on its end is put down to the resolver that used it up. */
+const NAME_SHARE = 0.25
 /** Answers that end with their headers, whatever those say of a body. */
 const BODILESS = [204, 304]
 
@@ -61,6 +63,17 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
   return {
     send(headers, body, signal) {
       if (signal.aborted) return Promise.resolve({ kind: 'interrupted' })
+      const startedAt = performance.now()
+      const late = (isWaiting: boolean): Late => {
+        const error = isWaiting ? pool.pendingError() : null
+        if (error !== null && isResolverFailure(error))
+          return { error: describeNetworkError(error, peer), unsent: true }
+        const story =
+          error === null ? `no complete answer within ${timeoutMs / 1000}s` : describeNetworkError(error, peer)
+        const nameMs = pool.nameWaitMs(startedAt)
+        if (nameMs < timeoutMs * NAME_SHARE) return { error: `timeout: ${story}`, unsent: false }
+        return { error: `timeout: ${story}; resolving the name took ${(nameMs / 1000).toFixed(1)}s`, unsent: true }
+      }
       return new Promise((resolve) => {
         const exchange = new Exchange(peer, (result) => {
           cancelDeadline()
@@ -68,13 +81,20 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
           resolve(result)
         })
         const interrupt = () => exchange.cut({ kind: 'interrupted' })
-        const cancelDeadline = deadlines.start(() => exchange.cutAtDeadline(timeoutMs))
+        const cancelDeadline = deadlines.start(() => exchange.cutAtDeadline(late))
         signal.addEventListener('abort', interrupt)
         pool.dispatcher.dispatch({ path, method, headers, body }, exchange)
       })
     },
     close: () => pool.destroy(),
   }
+}
+
+/** Why there is no answer in time. */
+interface Late {
+  readonly error: string
+  /** Whether that says nothing about the target. */
+  readonly unsent: boolean
 }
 
 /** One request and its answer, as undici tells them. Settles once; whatever undici says afterwards changes nothing. */
@@ -99,8 +119,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#controller?.abort(new Error('cut'))
   }
 
-  cutAtDeadline(timeoutMs: number): void {
-    this.cut(this.#failed(`timeout: no complete answer within ${timeoutMs / 1000}s`))
+  /** `late` says why, knowing whether the request still waits for a connection. */
+  cutAtDeadline(late: (isWaiting: boolean) => Late): void {
+    const { error, unsent } = late(this.#controller === undefined)
+    this.cut(this.#failed(error, unsent))
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -131,7 +153,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     if (this.#done) return
     if (this.#status !== undefined && BODILESS.includes(this.#status)) this.#settle(this.#answer())
-    else this.#settle(this.#failed(describeNetworkError(error, this.#host)))
+    else this.#settle(this.#failed(describeNetworkError(error, this.#host), isResolverFailure(error)))
   }
 
   #settle(result: ExchangeResult): void {
@@ -144,11 +166,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     return { kind: 'answered', status: this.#status!, retryAfter: this.#retryAfter, response: this.#text() }
   }
 
-  #failed(error: string): ExchangeResult {
+  #failed(error: string, unsent: boolean): ExchangeResult {
     const response = this.#text()
     return {
       kind: 'failed',
       error,
+      ...(unsent && { unsent }),
       ...(this.#status !== undefined && { status: this.#status }),
       ...(response !== undefined && { response }),
     }

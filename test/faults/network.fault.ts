@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { startRelay, writeConfig } from '../daemon/relay-process.ts'
 import { bodyOf, SECRET, send } from '../daemon/ultravox-sender.ts'
 import { eventually } from '../eventually.ts'
@@ -83,30 +83,45 @@ async function mayUnshare(): Promise<boolean> {
   )
 }
 
-t.test(
-  'name servers that are silent hold up nobody else',
-  { timeout: 240_000, skip: !(await mayUnshare()) && 'not root' },
-  async (t) => {
-    const resolv = join(scratch(t), 'resolv.conf')
-    writeFileSync(resolv, 'nameserver 127.0.0.1\n')
-    const program = fileURLToPath(new URL('./dns-run.js', import.meta.url))
-    const inside = `mount --bind "$0" /etc/resolv.conf && ip link set lo up && exec "$@"`
-    const measure = async (silent: number) => {
-      const command = ['-n', '-m', 'sh', '-c', inside, resolv, process.execPath, program, String(silent), '60']
-      // Without the runner's hooks: see `spawnRelay`.
-      const own = ['-i', `PATH=${process.env.PATH}`, `HOME=${process.env.HOME}`, 'unshare', ...command]
-      const { stdout } = await promisify(execFile)('/usr/bin/env', own)
-      return JSON.parse(stdout) as Record<string, number & string[]>
-    }
-    const [without, beside] = [await measure(0), await measure(SILENT_NAMES)]
-    for (const [what, { p50, longest }] of Object.entries({
-      alone: without,
-      [`beside ${SILENT_NAMES} silent names`]: beside,
-    })) {
-      t.comment(`a target with a good name, ${what}: p50 ${p50!.toFixed(1)} ms, longest ${longest!.toFixed(1)} ms`)
-    }
-    t.same(beside.silent, ['timeout: no complete answer within 2s'])
-    t.match(beside.nowhere, [/^dns: ENOTFOUND nowhere\.test/])
-    t.ok(beside.longest! < 5_000, 'no event waited for a look-up of another')
-  },
-)
+/** Runs a program in a network of its own, with these name servers, and returns what it prints. */
+async function runWithNameServers(t: Test, servers: string[], name: string, args: number[]) {
+  const resolv = join(scratch(t), 'resolv.conf')
+  writeFileSync(resolv, servers.map((server) => `nameserver ${server}\n`).join(''))
+  const program = fileURLToPath(new URL(`./${name}.js`, import.meta.url))
+  const inside = `mount --bind "$0" /etc/resolv.conf && ip link set lo up && exec "$@"`
+  const command = ['-n', '-m', 'sh', '-c', inside, resolv, process.execPath, program, ...args.map(String)]
+  // Without the runner's hooks: see `spawnRelay`.
+  const own = ['-i', `PATH=${process.env.PATH}`, `HOME=${process.env.HOME}`, 'unshare', ...command]
+  const { stdout } = await promisify(execFile)('/usr/bin/env', own)
+  return JSON.parse(stdout) as Record<string, number & string[]>
+}
+
+const skip = !(await mayUnshare()) && 'not root'
+
+t.test('name servers that are silent hold up nobody else, and not the end', { timeout: 240_000, skip }, async (t) => {
+  const measure = (silent: number) => runWithNameServers(t, ['127.0.0.1'], 'dns-run', [silent, 60])
+  const [without, beside] = [await measure(0), await measure(SILENT_NAMES)]
+  for (const [what, { p50, longest }] of Object.entries({
+    alone: without,
+    [`beside ${SILENT_NAMES} silent names`]: beside,
+  })) {
+    t.comment(`a target with a good name, ${what}: p50 ${p50!.toFixed(1)} ms, longest ${longest!.toFixed(1)} ms`)
+  }
+  const expected = Array.from({ length: SILENT_NAMES }, (_, n) => `dns: no answer within 1.5s for silent-${n}.test`)
+  t.same(beside.silent!.sort(), expected.sort())
+  t.match(beside.nowhere, [/^dns: ENOTFOUND nowhere\.test/])
+  t.ok(beside.longest! < 5_000, 'no event waited for a look-up of another')
+  t.ok(beside.endMs! < 6_000, `it ended in ${Math.round(beside.endMs!)} ms`)
+})
+
+t.test('a silent first name server makes no attempt fail', { timeout: 240_000, skip }, async (t) => {
+  const run = await runWithNameServers(t, ['127.0.0.1', '127.0.0.2'], 'slow-dns-run', [10, 5, 3_000])
+  t.comment(`${run.attempts} attempts, the longest ${run.longestAttemptMs} ms, ${run.questions} questions`)
+  t.match(run, { attempts: 50, failed: 0, errors: [], opened: 0 })
+})
+
+t.test('a name server that drops questions for IPv6 makes no attempt fail', { timeout: 240_000, skip }, async (t) => {
+  const run = await runWithNameServers(t, ['127.0.0.2'], 'slow-dns-run', [15, 2, 1_000, 1])
+  t.comment(`${run.attempts} attempts, the longest ${run.longestAttemptMs} ms`)
+  t.match(run, { attempts: 30, failed: 0, errors: [], opened: 0 })
+})

@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import t from 'tap'
-import { inTurns, lookupsAtOnce } from '../../src/outgoing/lookup-turns.ts'
+import { inTurns } from '../../src/outgoing/lookup-turns.ts'
 
 /** A system that answers when it is told to, a few questions at a time. */
 function trial(atOnce: number) {
@@ -23,12 +23,6 @@ function trial(atOnce: number) {
     },
   }
 }
-
-t.test('half of the threads resolve names', async (t) => {
-  t.equal(lookupsAtOnce(undefined), 2)
-  t.equal(lookupsAtOnce('16'), 8)
-  t.equal(lookupsAtOnce('many'), 2)
-})
 
 t.test('a name that was answered promptly never waits for those that are not', async (t) => {
   const { ask, answer, asked, answered } = trial(2)
