@@ -12,6 +12,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   not_found: 404,
   config_invalid: 422,
   outbox_unavailable: 503,
+  outbox_unusable: 503,
   overloaded: 503,
   daemon_unreachable: 503,
 }

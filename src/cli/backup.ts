@@ -1,6 +1,7 @@
 import { realpathSync, statSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
+import type { BackupReport } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { Interrupted, interruptible } from './interruption.ts'
@@ -40,8 +41,7 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
           )
           bar.end()
           const size = statSync(file).size
-          const content = `${counted(report.events, 'event')}, ${counted(report.deliveries, 'delivery')}`
-          print(json, { file, bytes: size, ...report }, `${file}: ${bytes(size)}, ${content}\n`)
+          print(json, { file, bytes: size, ...report }, `${file}: ${bytes(size)}, ${contentOf(report)}\n`)
         } catch (error) {
           bar.end()
           if (!(error instanceof Interrupted)) throw error
@@ -50,6 +50,11 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
         }
       })
     })
+}
+
+function contentOf({ events, deliveries }: BackupReport): string {
+  if (events === null || deliveries === null) return 'written by a newer version of the relay'
+  return `${counted(events, 'event')}, ${counted(deliveries, 'delivery')}`
 }
 
 /** Also through a link of either kind. */

@@ -45,10 +45,10 @@ export interface BackupOptions {
   readonly signal: AbortSignal
 }
 
-/** What is in a backup. */
+/** What is in a backup: null where it has the schema of a newer version, which this program cannot count in. */
 export interface BackupReport {
-  readonly events: number
-  readonly deliveries: number
+  readonly events: number | null
+  readonly deliveries: number | null
 }
 
 /** Which events may go: those whose deliveries have all ended, and that hold nothing back. */
@@ -84,6 +84,8 @@ export interface Space {
 export interface Diagnosis {
   readonly engine: string
   readonly schemaVersion: number
+  /** The schema that this program writes; that of the storage may be older. */
+  readonly programSchema: number
   /** Empty where it is sound. */
   readonly damage: readonly string[]
   /** What is committed but not yet in its final place. */

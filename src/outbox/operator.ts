@@ -242,4 +242,7 @@ export interface StorageStatus {
   readonly walBytes: number
   /** What may still be written on this file system. */
   readonly freeBytes: number
+  readonly schemaVersion: number
+  /** The schema that this program writes; that of the storage may be older. */
+  readonly programSchema: number
 }

@@ -34,11 +34,12 @@ export async function examineOutbox(
     const message = `there is none at ${path} yet`
     return { ...unknown, results: [warning('outbox', message, 'the relay makes it when it is first started')] }
   }
+  let running = false
   try {
-    const { diagnosis, running } = await withMaintenance(path, async (outbox) => ({
-      diagnosis: await outbox.diagnose(deep),
-      running: await outbox.isRunning(),
-    }))
+    const diagnosis = await withMaintenance(path, async (outbox) => {
+      running = await outbox.isRunning()
+      return outbox.diagnose(deep)
+    })
     const facts = await withOutbox(path, async (outbox) => ({
       daemon: await outbox.daemon(),
       targets: await outbox.listTargets(now),
@@ -50,16 +51,27 @@ export async function examineOutbox(
       running,
       results: [
         ...storage(path, diagnosis, deep),
+        ...schema(diagnosis, running),
         ...size(diagnosis, maxSizeBytes),
         ...rejections(diagnosis),
         ...heldRetention(facts.clock),
       ],
     }
   } catch (error) {
-    // One so broken that it cannot even be opened: SQLite's own word for it.
-    const advice = error instanceof RelayError ? 'see what it says' : 'restore a backup (see the README)'
-    return { ...unknown, results: [problem('outbox', `${path}: ${errorMessage(error)}`, advice)] }
+    return { ...unknown, running, results: [unreadable(path, error)] }
   }
+}
+
+function unreadable(path: string, error: unknown): CheckResult {
+  if (error instanceof RelayError) return problem('outbox', error.message, 'see what it says')
+  // One so broken that it cannot even be opened: SQLite's own word for it.
+  return problem('outbox', `${path}: ${errorMessage(error)}`, 'restore a backup (see the README)')
+}
+
+function schema({ schemaVersion, programSchema }: Diagnosis, running: boolean): CheckResult[] {
+  if (schemaVersion === programSchema) return []
+  const advice = `${running ? 'restart' : 'start'} the relay, which migrates it; until then, commands change nothing`
+  return [warning('outbox', `has schema ${schemaVersion}, and this program writes ${programSchema}`, advice)]
 }
 
 function storage(path: string, diagnosis: Diagnosis, deep: boolean): CheckResult[] {

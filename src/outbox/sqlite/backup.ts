@@ -3,6 +3,7 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { BackupOptions, BackupReport } from '../maintenance.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
+import { SCHEMA, schemaOf } from './migrate.ts'
 
 /** So many pages a step, a few milliseconds of copying, after which it can be told how far it has come, or be ended. */
 const STEP_PAGES = 1_000
@@ -54,6 +55,7 @@ function checkedCopy(path: string): BackupReport {
         `the copy is not sound (${verdict}): run doctor --deep on the outbox itself`,
       )
     }
+    if (schemaOf(copy) > SCHEMA) return { events: null, deliveries: null }
     return copy
       .prepare(`
       select

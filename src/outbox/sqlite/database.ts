@@ -6,9 +6,9 @@ import { fileProblem } from '../../safe-file.ts'
 import { openDatabase } from './driver.ts'
 import { classify } from './faults.ts'
 import { watchFiles } from './in-place.ts'
-import { type Instance, takeOver } from './instance.ts'
+import { awaitPredecessor, type Instance, takeOver } from './instance.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
-import { migrate } from './migrate.ts'
+import { migrate, SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath } from './remains.ts'
 import { logBytes } from './space.ts'
@@ -64,7 +64,7 @@ export function openOutboxFile(configured: string): OutboxFile {
     database.pragma(`journal_size_limit = ${LOG_LIMIT_BYTES}`)
     // Room for what one batch changes. The driver's own 16 MB were not measured to be faster; the kernel keeps the file as well.
     database.pragma(`cache_size = -${CACHE_KB}`)
-    migrate(database)
+    upgrade(database, path)
     if (state === 'distrusted') assertSound(database)
     if (hasLog) takeOverLog(database)
     keepOutboxState(lock, 'trusted')
@@ -94,6 +94,15 @@ export function openOutboxFile(configured: string): OutboxFile {
     lock.close()
     throw explained(error, path)
   }
+}
+
+/**
+ * Brings the outbox to this program's schema. A daemon that still runs without its lock file would go on with the schema of
+ * before, so its end is awaited first.
+ */
+function upgrade(database: Database.Database, path: string): void {
+  if (schemaOf(database) < SCHEMA) awaitPredecessor(database, path)
+  migrate(database)
 }
 
 /**

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Diagnosis } from '../maintenance.ts'
+import { SCHEMA, schemaOf } from './migrate.ts'
 import { logBytes } from './space.ts'
 import { createSpaceKeeper } from './space-keeper.ts'
 
@@ -10,7 +11,8 @@ export function diagnose(database: Database.Database, path: string, deep: boolea
   const damage = verdicts.flatMap((row) => Object.values(row)).filter((verdict) => verdict !== 'ok')
   return {
     engine: `SQLite ${database.prepare('select sqlite_version()').pluck().get()}`,
-    schemaVersion: database.pragma('user_version', { simple: true }) as number,
+    schemaVersion: schemaOf(database),
+    programSchema: SCHEMA,
     damage,
     logBytes: logBytes(path),
     usedBytes: space.usedBytes(),

@@ -4,30 +4,30 @@ import { RelayError } from '../../domain/errors.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { isLocked } from './lock.ts'
-import { migrate } from './migrate.ts'
+import { SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
 
 const BUSY_TIMEOUT_MS = 10_000
 
+/** An outbox that a command has opened, whatever its schema is. */
+export interface ExistingOutbox {
+  readonly database: Database.Database
+  /** Throws `outbox_unusable` for the schema of a newer version. What is missing in an older one, a query reports the same way. */
+  assertReadable(): void
+  /** Throws `outbox_unusable` unless the schema is this program's. To be called in each transaction that writes. */
+  assertWritable(): void
+  close(): void
+}
+
 /**
- * Opens an outbox for a command, beside the daemon. Throws `outbox_unusable` where there is none at `path` (it makes
- * none), or a newer version's.
+ * Opens an outbox for a command, beside the daemon. It neither creates nor migrates one: a daemon that runs has the schema of its
+ * own version in use. Throws `outbox_unusable` where there is none at `path`.
  */
-export function openExisting(path: string): Database.Database {
-  if (!existsSync(path)) {
-    throw new RelayError(
-      'outbox_unusable',
-      `there is no outbox at ${path}; the relay makes it when it is first started`,
-    )
-  }
-  if (isEmpty(path)) {
-    throw new RelayError(
-      'outbox_unusable',
-      `there is no outbox in ${path}: the file is empty; start the relay to see why`,
-    )
-  }
+export function openExisting(path: string): ExistingOutbox {
+  if (!existsSync(path)) throw unusable(`there is no outbox at ${path}; the relay makes it when it is first started`)
+  if (isEmpty(path)) throw unusable(`there is no outbox in ${path}: the file is empty; start the relay to see why`)
   assertTrustedPath(path)
   assertFirstName(realpathSync(path))
   assertNotPlanted(realpathSync(path))
@@ -35,12 +35,59 @@ export function openExisting(path: string): Database.Database {
   if (logBytes(path) > 0 && !isLocked(path)) assertOwnLog(realpathSync(path))
   const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
   try {
+    const schema = schemaOf(database)
+    if (schema === 0) {
+      throw unusable(`there is no outbox in ${path}: its first start was interrupted; start the relay to complete it`)
+    }
     database.pragma('synchronous = full')
     database.pragma('secure_delete = on')
-    migrate(database)
-    return database
+    explainMissing(database, path)
+    return {
+      database,
+      assertReadable() {
+        const schema = schemaOf(database)
+        if (schema > SCHEMA) throw otherSchema(path, schema)
+      },
+      assertWritable() {
+        const schema = schemaOf(database)
+        if (schema !== SCHEMA) throw otherSchema(path, schema)
+      },
+      close: () => void database.close(),
+    }
   } catch (error) {
     database.close()
     throw fromFault(toFault(error))
   }
+}
+
+/** Makes a query that the schema cannot answer throw an `outbox_unusable` that says what to do. */
+function explainMissing(database: Database.Database, path: string): void {
+  const prepare = database.prepare.bind(database)
+  database.prepare = ((sql: string) => {
+    try {
+      return prepare(sql)
+    } catch (error) {
+      // Busy, out of memory and the like are not the schema's doing.
+      if ((error as { code?: string }).code !== 'SQLITE_ERROR') throw error
+      const schema = schemaOf(database)
+      throw schema === SCHEMA ? error : otherSchema(path, schema)
+    }
+  }) as typeof database.prepare
+}
+
+function otherSchema(path: string, schema: number): RelayError {
+  if (schema > SCHEMA) {
+    return unusable(
+      `the outbox ${path} was written by a newer version of the relay (schema ${schema}, this program knows ${SCHEMA}): ` +
+        'use the ultravox-relay of that version; only backup works with this one',
+    )
+  }
+  return unusable(
+    `the outbox ${path} has schema ${schema}, and this program needs ${SCHEMA}: ${isLocked(path) ? 'restart' : 'start'} ` +
+      'the relay first (only `ultravox-relay serve` migrates an outbox, when it starts)',
+  )
+}
+
+function unusable(message: string): RelayError {
+  return new RelayError('outbox_unusable', message)
 }

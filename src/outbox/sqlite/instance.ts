@@ -76,6 +76,24 @@ export function takeOver(database: Database.Database, path: string): Instance {
   }
 }
 
+/**
+ * Waits up to `PATIENCE_MS` for a daemon that may still run on the outbox without its lock file. It does not take the outbox over,
+ * so it works with any schema that knows of instances. Throws as `takeOver`.
+ */
+export function awaitPredecessor(database: Database.Database, path: string): void {
+  if (database.prepare("select 1 from sqlite_schema where name = 'daemon_instance'").get() === undefined) return
+  const own = { process: ownProcess(), lockFile: fileId(`${path}.lock`), databaseFile: fileId(path) }
+  const select = database.prepare(`
+    select process, lock_file as lockFile, database_file as databaseFile, ended
+    from daemon_instance`)
+  const wait = new Int32Array(new SharedArrayBuffer(4))
+  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += POLL_MS) {
+    const before = select.get() as InstanceRow | undefined
+    if (before === undefined || !mayRun(before, own, path)) return
+    Atomics.wait(wait, 0, 0, POLL_MS)
+  }
+}
+
 /** Whether the daemon that had this very file before may still run, though its lock could be taken. */
 function mayRun(before: InstanceRow, own: Omit<InstanceRow, 'ended'>, path: string): boolean {
   const isSameFile = before.databaseFile === own.databaseFile

@@ -7,32 +7,50 @@ const FOLDER = new URL('./migrations/', import.meta.url)
 /** Marks a database as an outbox of this relay ("UVRL"), so that no other one is taken for it. */
 const APPLICATION_ID = 0x5556524c
 
+/** Read once: a running relay must not take the migrations of an installed upgrade for its own. */
+const MIGRATIONS = readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.sql'))
+  .sort()
+
+/** The schema that this program reads and writes: the number of its last migration. */
+export const SCHEMA = MIGRATIONS.length
+
 /**
- * Brings a database to this version's schema: forward only, all that is missing in one transaction. `user_version` is
- * the number of the last migration applied. Throws `outbox_unusable` for a database that is not ours or that a newer version wrote.
+ * Returns the number of the last migration applied to a database, which is its `user_version`; 0 for one that is empty. Throws
+ * `outbox_unusable` for a database of another program.
+ */
+export function schemaOf(database: Database.Database): number {
+  const version = database.pragma('user_version', { simple: true }) as number
+  if (version === 0 && holdsTables(database)) throw unusable(database, 'holds tables of some other program')
+  if (version > 0 && database.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
+    throw unusable(database, 'belongs to some other program')
+  }
+  return version
+}
+
+/**
+ * Brings a database to this program's schema: forward only, all that is missing in one transaction. Only a daemon that has locked
+ * the outbox may call it: another one that runs on it would go on with the schema of before. Throws `outbox_unusable` for a
+ * database that is not ours or that a newer version wrote.
  */
 export function migrate(database: Database.Database): void {
-  const migrations = readdirSync(FOLDER)
-    .filter((name) => name.endsWith('.sql'))
-    .sort()
   database.exec('begin immediate')
   try {
-    const version = database.pragma('user_version', { simple: true }) as number
-    if (version > migrations.length) {
-      throw unusable(database, `was written by a newer version of the relay (schema ${version}); upgrade the relay`)
+    const version = schemaOf(database)
+    if (version > SCHEMA) {
+      throw unusable(
+        database,
+        `was written by a newer version of the relay (schema ${version}, this program knows ${SCHEMA}); upgrade the relay`,
+      )
     }
-    if (version === 0 && holdsTables(database)) throw unusable(database, 'holds tables of some other program')
-    if (version > 0 && database.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
-      throw unusable(database, 'belongs to some other program')
-    }
-    if (version === migrations.length) {
-      // Nothing is written: a look into the outbox is to cost no fsync, and is no change to the daemon.
+    if (version === SCHEMA) {
+      // Nothing is written: an ordinary start needs no fsync here.
       database.exec('rollback')
       return
     }
-    for (const name of migrations.slice(version)) database.exec(readFileSync(new URL(name, FOLDER), 'utf8'))
+    for (const name of MIGRATIONS.slice(version)) database.exec(readFileSync(new URL(name, FOLDER), 'utf8'))
     database.pragma(`application_id = ${APPLICATION_ID}`)
-    database.pragma(`user_version = ${migrations.length}`)
+    database.pragma(`user_version = ${SCHEMA}`)
     database.exec('commit')
   } catch (error) {
     if (database.inTransaction) database.exec('rollback')

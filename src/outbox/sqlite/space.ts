@@ -17,11 +17,14 @@ export function spaceOf(database: Database.Database): Space {
 
 /**
  * Rewrites the database without its free pages. All writers would have to wait for it, so it takes the daemon's place for
- * that time. Throws `outbox_locked` where one is running.
+ * that time. Throws `outbox_locked` where one is running, and what `assertWritable` throws.
  */
-export function vacuum(database: Database.Database, path: string): void {
+export function vacuum(database: Database.Database, path: string, assertWritable: () => void): void {
+  assertWritable()
   const lock = lockOutbox(realpathSync(path))
   try {
+    // Again: a daemon may have migrated it meanwhile, and none can under the lock.
+    assertWritable()
     // For a file from a time when it was not made so.
     database.pragma('auto_vacuum = incremental')
     database.exec('vacuum')

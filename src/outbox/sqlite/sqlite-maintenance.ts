@@ -12,32 +12,30 @@ import type {
 } from '../maintenance.ts'
 import { copyDatabase } from './backup.ts'
 import { diagnose } from './diagnosis.ts'
-import { createErasure, type Erasure, emptyLog, eraseInSteps } from './erasure.ts'
-import { openExisting } from './existing.ts'
+import { createErasure, emptyLog, eraseInSteps } from './erasure.ts'
+import { type ExistingOutbox, openExisting } from './existing.ts'
 import { isLocked } from './lock.ts'
-import { createPruning, type Pruning } from './pruning.ts'
+import { createPruning } from './pruning.ts'
 import { spaceOf, vacuum } from './space.ts'
 import { PacedWriter, type PacedWriterOptions } from './transaction.ts'
 
 /** The upkeep of a SQLite outbox, over a connection of its own. */
 export class SqliteMaintenance implements OutboxMaintenance {
   readonly #path: string
+  readonly #outbox: ExistingOutbox
   readonly #database: Database.Database
   readonly #writer: PacedWriter
-  readonly #pruning: Pruning
-  readonly #erasure: Erasure
 
-  /** Throws as `openExisting`. */
+  /** Throws as `openExisting`. On an outbox of another schema, `backup` works, and what only reads does if the schema is older. */
   static open(path: string, pacing: PacedWriterOptions = {}): SqliteMaintenance {
     return new SqliteMaintenance(path, openExisting(path), pacing)
   }
 
-  private constructor(path: string, database: Database.Database, pacing: PacedWriterOptions) {
+  private constructor(path: string, outbox: ExistingOutbox, pacing: PacedWriterOptions) {
     this.#path = path
-    this.#database = database
-    this.#writer = new PacedWriter(database, pacing)
-    this.#pruning = createPruning(database)
-    this.#erasure = createErasure(database)
+    this.#outbox = outbox
+    this.#database = outbox.database
+    this.#writer = new PacedWriter(outbox.database, { ...pacing, assertWritable: outbox.assertWritable })
   }
 
   async backup(to: string, options: BackupOptions): Promise<BackupReport> {
@@ -45,16 +43,17 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async countPrunable(filter: PruneFilter): Promise<Prunable> {
-    return this.#pruning.count(filter)
+    return createPruning(this.#readable()).count(filter)
   }
 
   async pruneEvents(filter: PruneFilter, after: number, limit: number, now: number): Promise<PruneStep | null> {
-    const found = this.#pruning.find(filter, after, limit)
+    const pruning = createPruning(this.#readable())
+    const found = pruning.find(filter, after, limit)
     const last = found.at(-1)
     if (last === undefined) return null
     const removed = { events: 0, deliveries: 0 }
     await this.#writer.each(found, (eventSeq) => {
-      const { events, deliveries } = this.#pruning.remove(filter, eventSeq, now)
+      const { events, deliveries } = pruning.remove(filter, eventSeq, now)
       removed.events += events
       removed.deliveries += deliveries
     })
@@ -62,20 +61,23 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async pruneRejections(before: number, limit: number): Promise<number> {
+    const pruning = createPruning(this.#readable())
     let removed = 0
-    await this.#writer.each(this.#pruning.findRejections(before, limit), (rejectionId) => {
-      removed += this.#pruning.removeRejection(rejectionId, before)
+    await this.#writer.each(pruning.findRejections(before, limit), (rejectionId) => {
+      removed += pruning.removeRejection(rejectionId, before)
     })
     return removed
   }
 
   async findErasable(callId: string): Promise<Erasable> {
-    return this.#database.transaction(() => this.#erasure.find(callId)).deferred()
+    const erasure = createErasure(this.#readable())
+    return this.#database.transaction(() => erasure.find(callId)).deferred()
   }
 
   async erase(callId: string, cancel: boolean, now: number): Promise<Erasable & { logEmptied: boolean }> {
+    this.#outbox.assertWritable()
     const found = await this.findErasable(callId)
-    await eraseInSteps(this.#erasure, this.#writer, { callId, cancel, now })
+    await eraseInSteps(createErasure(this.#database), this.#writer, { callId, cancel, now })
     return { ...found, logEmptied: await emptyLog(this.#database) }
   }
 
@@ -84,7 +86,7 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async vacuum(): Promise<void> {
-    vacuum(this.#database, this.#path)
+    vacuum(this.#database, this.#path, this.#outbox.assertWritable)
   }
 
   async isRunning(): Promise<boolean> {
@@ -92,10 +94,15 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async diagnose(deep: boolean): Promise<Diagnosis> {
-    return diagnose(this.#database, this.#path, deep)
+    return diagnose(this.#readable(), this.#path, deep)
   }
 
   async close(): Promise<void> {
-    this.#database.close()
+    this.#outbox.close()
+  }
+
+  #readable(): Database.Database {
+    this.#outbox.assertReadable()
+    return this.#database
   }
 }

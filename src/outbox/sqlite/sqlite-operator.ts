@@ -33,14 +33,14 @@ import { createCallOrder } from './call-order.ts'
 import { createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
 import { createEventStore } from './events.ts'
-import { openExisting } from './existing.ts'
+import { type ExistingOutbox, openExisting } from './existing.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
-import { createHistoryReader, type HistoryReader } from './histories.ts'
+import { createHistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
 import { createReconciliationReader, createReconciliationStore } from './reconciliation.ts'
-import { createRedelivery, type Redelivery } from './redelivery.ts'
-import { createRejectionDesk, type RejectionDesk } from './rejection-desk.ts'
+import { createRedelivery } from './redelivery.ts'
+import { createRejectionDesk } from './rejection-desk.ts'
 import { createSecretUseStore } from './secret-uses.ts'
 import { outboxStatus } from './status.ts'
 import { EVENT, FINISHED, UNFINISHED } from './summaries.ts'
@@ -54,26 +54,34 @@ const LOOKED_UP = 20
 /** An operator's hands on a SQLite outbox: a connection of its own, beside the daemon's. */
 export class SqliteOperator implements OutboxOperator {
   readonly #path: string
+  readonly #outbox: ExistingOutbox
   readonly #database: Database.Database
   readonly #writer: PacedWriter
-  readonly #redelivery: Redelivery
-  readonly #histories: HistoryReader
-  readonly #rejections: RejectionDesk
-  readonly #reconciliation: ReturnType<typeof createReconciliationStore>
+  readonly #redelivery = lazily(() => createRedelivery(this.#database, createCallOrder(this.#database)))
+  readonly #histories = lazily(() => createHistoryReader(this.#database))
+  readonly #rejections = lazily(() => createRejectionDesk(this.#database))
+  readonly #reconciliation = lazily(() => createReconciliationStore(this.#database))
 
-  /** Throws `outbox_unusable` where there is no outbox at `path` (it makes none), or a newer version's. */
+  /**
+   * Throws `outbox_unusable` where there is no outbox at `path` (it creates none), or a newer version's. On an older one, what
+   * writes rejects with that code, and so does what reads more than there is.
+   */
   static open(path: string, pacing: PacedWriterOptions = {}): SqliteOperator {
-    return new SqliteOperator(path, openExisting(path), pacing)
+    const outbox = openExisting(path)
+    try {
+      outbox.assertReadable()
+      return new SqliteOperator(path, outbox, pacing)
+    } catch (error) {
+      outbox.close()
+      throw error
+    }
   }
 
-  private constructor(path: string, database: Database.Database, pacing: PacedWriterOptions) {
+  private constructor(path: string, outbox: ExistingOutbox, pacing: PacedWriterOptions) {
     this.#path = path
-    this.#database = database
-    this.#writer = new PacedWriter(database, pacing)
-    this.#redelivery = createRedelivery(database, createCallOrder(database))
-    this.#histories = createHistoryReader(database)
-    this.#rejections = createRejectionDesk(database)
-    this.#reconciliation = createReconciliationStore(database)
+    this.#outbox = outbox
+    this.#database = outbox.database
+    this.#writer = new PacedWriter(outbox.database, { ...pacing, assertWritable: outbox.assertWritable })
   }
 
   async findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]> {
@@ -90,15 +98,15 @@ export class SqliteOperator implements OutboxOperator {
   async showDelivery(deliveryId: number): Promise<(DeliverySummary & { history: Attempt[] }) | null> {
     const [summary] = await this.listDeliveries({ deliveryIds: [deliveryId] }, 1)
     if (summary === undefined) return null
-    return { ...summary, history: this.#histories.attempts(deliveryId) }
+    return { ...summary, history: this.#histories().attempts(deliveryId) }
   }
 
   async retryDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
-    return this.#change({ ...filter, hasBody: true }, (deliveryId) => this.#redelivery.retry(deliveryId, now))
+    return this.#change({ ...filter, hasBody: true }, (deliveryId) => this.#redelivery().retry(deliveryId, now))
   }
 
   async cancelDeliveries(filter: DeliveryFilter, now: number): Promise<number> {
-    return this.#change(filter, (deliveryId) => this.#redelivery.cancel(deliveryId, now))
+    return this.#change(filter, (deliveryId) => this.#redelivery().cancel(deliveryId, now))
   }
 
   async countEvents(filter: EventFilter): Promise<number> {
@@ -114,15 +122,15 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async showEvent(eventId: string): Promise<(EventHistory & { body: Uint8Array | null }) | null> {
-    return this.#snapshot(() => this.#histories.event(eventId))
+    return this.#snapshot(() => this.#histories().event(eventId))
   }
 
   async showCall(callId: string): Promise<EventHistory[]> {
-    return this.#snapshot(() => this.#histories.call(callId))
+    return this.#snapshot(() => this.#histories().call(callId))
   }
 
   async findCalls(prefix: string, limit: number): Promise<string[]> {
-    return this.#histories.callIds(prefix, limit)
+    return this.#histories().callIds(prefix, limit)
   }
 
   async readEvents(filter: EventFilter, after: number, limit: number): Promise<StoredEvent[]> {
@@ -142,33 +150,33 @@ export class SqliteOperator implements OutboxOperator {
     const deliveries = replays.flatMap((replay) => replay.deliveries.map((delivery) => ({ ...replay, delivery })))
     let replayed = 0
     await this.#writer.each(deliveries, ({ eventSeq, delivery }) => {
-      if (this.#redelivery.deliver(eventSeq, delivery, now)) replayed += 1
+      if (this.#redelivery().deliver(eventSeq, delivery, now)) replayed += 1
     })
     return replayed
   }
 
   async findRejections(filter: RejectionFilter): Promise<number[]> {
-    return this.#rejections.find(filter)
+    return this.#rejections().find(filter)
   }
 
   async listRejections(filter: RejectionFilter, limit: number): Promise<RejectionSummary[]> {
-    return this.#rejections.list(filter, limit)
+    return this.#rejections().list(filter, limit)
   }
 
   async readRejections(rejectionIds: readonly number[]): Promise<StoredRejection[]> {
-    return this.#rejections.read(rejectionIds)
+    return this.#rejections().read(rejectionIds)
   }
 
   async admit(admissions: readonly Admission[], now: number): Promise<Admitted[]> {
     const admitted: Admitted[] = []
-    await this.#writer.each(admissions, (admission) => admitted.push(...this.#rejections.admit([admission], now)))
+    await this.#writer.each(admissions, (admission) => admitted.push(...this.#rejections().admit([admission], now)))
     return admitted
   }
 
   async clearRejections(filter: RejectionFilter): Promise<number> {
     let cleared = 0
-    await this.#writer.each(this.#rejections.find(filter), (rejectionId) => {
-      cleared += this.#rejections.clear({ ...filter, rejectionIds: [rejectionId] })
+    await this.#writer.each(this.#rejections().find(filter), (rejectionId) => {
+      cleared += this.#rejections().clear({ ...filter, rejectionIds: [rejectionId] })
     })
     return cleared
   }
@@ -181,19 +189,19 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async missingEvents(account: string, events: readonly ExpectedEvent[]): Promise<ExpectedEvent[]> {
-    return this.#snapshot(() => this.#reconciliation.missingEvents(account, events))
+    return this.#snapshot(() => this.#reconciliation().missingEvents(account, events))
   }
 
   async sweep(name: string): Promise<Sweep | null> {
-    return this.#reconciliation.sweep(name)
+    return this.#reconciliation().sweep(name)
   }
 
   async saveSweep(name: string, sweep: Sweep, now: number): Promise<void> {
-    await this.#writer.write(() => this.#reconciliation.saveSweep(name, sweep, now))
+    await this.#writer.write(() => this.#reconciliation().saveSweep(name, sweep, now))
   }
 
   async saveGaps(source: string, events: readonly ExpectedEvent[], now: number): Promise<void> {
-    await this.#writer.write(() => this.#reconciliation.saveGaps(source, events, now))
+    await this.#writer.write(() => this.#reconciliation().saveGaps(source, events, now))
   }
 
   async provider(): Promise<ProviderReport[]> {
@@ -246,7 +254,7 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   async close(): Promise<void> {
-    this.#database.close()
+    this.#outbox.close()
   }
 
   /** In steps, each of which checks the whole filter again: the daemon works on meanwhile. Returns to how many it was done. */
@@ -284,5 +292,14 @@ export class SqliteOperator implements OutboxOperator {
   /** For what takes several reads: all of them see the same moment. */
   #snapshot<T>(read: () => T): T {
     return this.#database.transaction(read).deferred()
+  }
+}
+
+/** Made when it is first used: an older schema may lack what its queries need, and still answer others. */
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
   }
 }

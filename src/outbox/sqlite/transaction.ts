@@ -40,6 +40,8 @@ const LONGEST_PAUSE_MS = 1_000
 export interface PacedWriterOptions {
   readonly stopwatch?: Stopwatch
   readonly pause?: (ms: number) => Promise<unknown>
+  /** Throws where nothing may be written. Called before each transaction, and in it. */
+  readonly assertWritable?: () => void
 }
 
 /**
@@ -51,16 +53,18 @@ export class PacedWriter {
   readonly #database: Database.Database
   readonly #stopwatch: Stopwatch
   readonly #pause: (ms: number) => Promise<unknown>
+  readonly #assertWritable: () => void
   #last: Promise<unknown> = Promise.resolve()
   #notBefore = Number.NEGATIVE_INFINITY
 
   constructor(
     database: Database.Database,
-    { stopwatch = systemStopwatch, pause = (ms) => sleep(ms) }: PacedWriterOptions = {},
+    { stopwatch = systemStopwatch, pause = (ms) => sleep(ms), assertWritable = () => {} }: PacedWriterOptions = {},
   ) {
     this.#database = database
     this.#stopwatch = stopwatch
     this.#pause = pause
+    this.#assertWritable = assertWritable
   }
 
   /**
@@ -92,9 +96,11 @@ export class PacedWriter {
     // Waiting for the lock is not work.
     let startedAt = this.#stopwatch()
     try {
+      this.#assertWritable()
       return this.#database
         .transaction(() => {
           startedAt = this.#stopwatch()
+          this.#assertWritable()
           return work(() => this.#stopwatch() - startedAt >= STEP_MS)
         })
         .immediate()
