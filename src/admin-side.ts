@@ -22,6 +22,8 @@ export interface AdminSideOptions {
   readonly lackOfSpace: () => string | null
   /** What the public listener serves. */
   readonly certificate: () => ServedCertificate
+  /** Since when the outbox exists, in epoch milliseconds. */
+  readonly createdAt: number
   readonly newRequestId: () => string
   readonly clock: Clock
   readonly logger: Logger
@@ -89,7 +91,7 @@ export class AdminSide {
   async #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
     // Loaded where there is an `admin` section: with what checks requests by their schemas, it is a tenth of the relay.
     const { createAdminApp } = await import('./admin/app.ts')
-    const { metrics, write, lackOfSpace, certificate, newRequestId, clock, logger } = this.#options
+    const { metrics, write, lackOfSpace, certificate, createdAt, newRequestId, clock, logger } = this.#options
     return createAdminApp({
       access: { host: 'host' in listen ? listen.host : null, hosts, token },
       config,
@@ -98,7 +100,7 @@ export class AdminSide {
       metrics,
       certificate,
       read: async () => ({
-        ...(await read(config, operator, clock)),
+        ...(await read(config, operator, createdAt, clock)),
         certificates: certificatesOf(config, certificate()),
       }),
       newRequestId,
@@ -132,7 +134,12 @@ function expectedOf({ sources, targets, ultravox }: Config) {
   }
 }
 
-async function read(config: Config, operator: Pick<ThreadedOperator, 'listTargets'>, clock: Clock): Promise<Readings> {
+async function read(
+  config: Config,
+  operator: Pick<ThreadedOperator, 'listTargets'>,
+  createdAt: number,
+  clock: Clock,
+): Promise<Readings> {
   const { path, reserveBytes } = config.outbox
   const at = clock.now()
   const [summaries, bytes, walBytes, free] = await Promise.all([
@@ -141,7 +148,8 @@ async function read(config: Config, operator: Pick<ThreadedOperator, 'listTarget
     sizeOf(`${path}-wal`),
     freeBytesAt(dirname(path)),
   ])
-  return { at, targets: summaries && listedTargets(config, summaries), bytes, walBytes, freeBytes: free, reserveBytes }
+  const targets = summaries && listedTargets(config, summaries)
+  return { at, targets, createdAt, bytes, walBytes, freeBytes: free, reserveBytes }
 }
 
 function certificatesOf(config: Config, { served, problem }: ServedCertificate): CertificateReadings {

@@ -30,6 +30,7 @@ import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { lanesOf } from './lane-factory.ts'
 import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upkeepLog } from './logging.ts'
+import { unmountedAbove } from './mounts.ts'
 import { EVICTION_GRACE_MS } from './outbox/sqlite/instance.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
 import { newRequestId } from './request-id.ts'
@@ -81,6 +82,8 @@ export interface DaemonOptions {
   readonly onReloadRequest?: (request: number) => void
   /** A socket that somebody holds for the relay, to listen on in place of one of its own. */
   readonly inheritedFd?: number | undefined
+  /** Creates the outbox where there is none, whatever the configuration says. */
+  readonly create?: boolean
   readonly clock?: Clock
   /** Log lines that could not be written since the start, for the metrics. */
   readonly droppedLogLines?: () => number
@@ -95,12 +98,15 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   const { onFailure, onReloadRequest } = options
   const relay: { current?: Relay } = {}
   const metrics = new Metrics(options.droppedLogLines)
-  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, {
+  const observer = {
     onChange: () => void relay.current?.refresh(),
-    onBatch: (calls, ms) => metrics.counts.committed(calls, ms),
+    onBatch: (calls: number, ms: number) => metrics.counts.committed(calls, ms),
     ...(onReloadRequest && { onReloadRequest }),
-    onEvicted: (error) => void endEvicted(relay.current, error, options),
-  })
+    onEvicted: (error: RelayError) => void endEvicted(relay.current, error, options),
+  }
+  const creation = options.create === true ? 'always' : config.outbox.createIfMissing ? 'if mounted' : 'never'
+  const outbox = await SqliteOutbox.open(config.outbox.path, onFailure, observer, { creation })
+  logOrigin(config.outbox.path, outbox, options.logger)
   try {
     const tracing = await openTracing(config.tracing, tracingLog(options.logger))
     relay.current = new Relay(config, outbox, metrics, tracing, options)
@@ -110,6 +116,13 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
     await (relay.current ?? { end: () => outbox.close() }).end(0)
     throw error
   }
+}
+
+/** Both are signs of a volume that is not mounted: what is acknowledged is hidden once it is. */
+function logOrigin(path: string, { origin }: SqliteOutbox, logger: Logger): void {
+  if (origin?.isNew) logger.warn({ outbox: path }, 'created a new outbox')
+  const [mountPoint] = unmountedAbove(path)
+  if (mountPoint !== undefined) logger.warn({ outbox: path, mountPoint }, 'volume of the outbox not mounted')
 }
 
 /**
@@ -167,7 +180,17 @@ class Relay implements Daemon {
     this.#told = new ToldState({ outbox, clock, logger })
     const write = () => this.#told.rewrite()
     const certificate = () => ({ served: this.#listener.served, problem: this.#certificateProblem })
-    this.#admin = new AdminSide({ metrics, write, lackOfSpace, certificate, newRequestId, clock, logger })
+    const createdAt = outbox.origin?.createdAt ?? clock.now()
+    this.#admin = new AdminSide({
+      metrics,
+      write,
+      lackOfSpace,
+      certificate,
+      createdAt,
+      newRequestId,
+      clock,
+      logger,
+    })
     this.#steady = createSteadyClock(clock, systemStopwatch)
     this.#listener = new Listener(config.server.tls)
     this.#requestLog = appLog(logger)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
+  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -239,4 +240,22 @@ t.test('recordings are swept in no directory but their own', asRoot, async (t) =
   files.close()
   t.match(problems, [/symbolic link/])
   t.same(readdirSync(join(root, 'ours')), ['kept'])
+})
+
+t.test('a recording does not bring back the directory of an outbox that is gone', async (t) => {
+  const outbox = join(scratch(t), 'volume')
+  const directory = join(outbox, 'relay.db-recordings')
+  const files = new RecordingFiles({ directory, needed: async () => [], notRemoved: (error) => t.fail(error) })
+  t.teardown(() => files.close())
+  async function* audio() {
+    yield Buffer.from('RIFF')
+  }
+  await t.rejects(
+    files.receive('evt_1', audio(), 100, async () => {}),
+    { code: 'ENOENT' },
+  )
+  t.notOk(existsSync(outbox))
+  mkdirSync(outbox)
+  await files.receive('evt_1', audio(), 100, async () => {})
+  t.same(readdirSync(directory), ['evt_1'])
 })

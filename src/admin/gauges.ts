@@ -8,6 +8,8 @@ export interface Readings {
   readonly at: number
   /** Null where the outbox could not be asked. */
   readonly targets: readonly ListedTarget[] | null
+  /** Since when the outbox exists, in epoch milliseconds. */
+  readonly createdAt: number
   readonly bytes: number
   readonly walBytes: number
   readonly freeBytes: number
@@ -54,6 +56,7 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
   const paused = gauge('target_paused', '1 where an operator has paused the target.', 'target')
   const orphaned = gauge('deliveries_orphaned', 'Unfinished deliveries to targets that are not configured.')
   const up = gauge('outbox_up', '1 where the outbox could be asked about all this.')
+  const created = gauge('outbox_created_timestamp_seconds', 'Since when the outbox exists.')
   const bytes = gauge('outbox_bytes', 'Size of the database.')
   const walBytes = gauge('outbox_wal_bytes', 'Size of its write-ahead log.')
   const free = gauge('disk_free_bytes', 'What may still be written where the outbox is.')
@@ -104,6 +107,7 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
 
   return (readings) => {
     showCertificates(readings.certificates)
+    created.set(readings.createdAt / 1_000)
     bytes.set(readings.bytes)
     walBytes.set(readings.walBytes)
     free.set(readings.freeBytes)

@@ -1,6 +1,7 @@
 import { realpathSync, statSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
+import { unmountedAbove } from '../mounts.ts'
 import type { BackupReport } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
@@ -34,6 +35,7 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
       await withMaintenance(config.outbox.path, async (outbox) => {
         refuseOutboxItself(asked, config.outbox.path)
         const file = newFilePath(asked, force)
+        assertMounted(file)
         const bar = createProgressBar('copying')
         try {
           const report = await interruptible((signal) =>
@@ -50,6 +52,13 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
         }
       })
     })
+}
+
+/** A backup on the wrong disk is hidden once the right one is mounted. */
+function assertMounted(file: string): void {
+  const [unmounted] = unmountedAbove(file)
+  if (unmounted === undefined) return
+  throw new RelayError('file_unwritable', `cannot write ${file}: ${unmounted} is in /etc/fstab but not mounted`)
 }
 
 function contentOf({ events, deliveries }: BackupReport): string {

@@ -27,8 +27,9 @@ export function serveCommand(): Command {
         .choices(['auto', 'json', 'pretty'])
         .default('auto'),
     )
+    .option('--create', 'create the outbox where there is none, whatever outbox.createIfMissing says')
     .addHelpText('after', examples('serve', 'serve --config /etc/ultravox-relay/relay.yaml'))
-    .action(async (options: { config?: string; logFormat: 'auto' | 'json' | 'pretty' }) => {
+    .action(async (options: { config?: string; create?: boolean; logFormat: 'auto' | 'json' | 'pretty' }) => {
       const hasInit = startUnderInit()
       const file = configFile(options.config)
       // The log is written to the descriptor, and counts what it cannot write. Ending on an error is for the other commands.
@@ -53,6 +54,7 @@ export function serveCommand(): Command {
       void stop.then(() => endAtLast(shutdownTimeoutMs() + END_WITHIN_MS, logger, flush))
       const daemon = await startDaemon(config, {
         logger,
+        create: options.create === true,
         droppedLogLines: dropped,
         inheritedFd: inheritedSocket(process.env, process.pid),
         onReloadRequest: (request) => reloads.ask(request),

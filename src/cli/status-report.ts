@@ -22,7 +22,7 @@ export function statusText({ now, config, outbox, daemon, provider, rotations, h
     daemonLines(daemon, now),
     certificateLines(certificate, now),
     outboxLine(config, outbox),
-    ...schemaLines(outbox),
+    ...originLines(outbox, now),
     hold === null ? '' : fact('', styled('yellow', `retention is held: ${holdText(hold)}; ${CONFIRM_COMMAND}`)),
     ...providerLines(provider, now).map((line, index) => fact(index === 0 ? 'provider' : '', line)),
     ...rotations.map((rotation) => fact('rotation', styled('yellow', rotationLine(rotation, now)))),
@@ -90,8 +90,9 @@ function outboxLine(config: Config, { events, storage }: OutboxStatus): string {
   return fact('outbox', `${path}: ${parts.join(', ')}`)
 }
 
-function* schemaLines({ storage }: OutboxStatus): Iterable<string> {
-  const { schemaVersion, programSchema } = storage
+function* originLines({ storage }: OutboxStatus, now: number): Iterable<string> {
+  const { createdAt, schemaVersion, programSchema } = storage
+  if (createdAt !== null) yield fact('', `exists since ${iso(createdAt)} (${ago(createdAt, now)})`)
   if (schemaVersion === programSchema) return
   const problem = `schema ${schemaVersion}, and this program writes ${programSchema}: restart the relay before you change anything`
   yield fact('', styled('yellow', problem))

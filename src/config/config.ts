@@ -44,6 +44,7 @@ export interface AdminConfig {
 export interface OutboxConfig {
   /** Absolute. */
   path: string
+  createIfMissing: boolean
   reserveBytes: number
   retention: RetentionConfig
   /** Null: as large as it gets. */

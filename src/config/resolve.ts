@@ -81,10 +81,14 @@ function tracingConfig({ otlp, ...rest }: NonNullable<RelayFile['tracing']>): Tr
   return { url: otlp.replace(/(\/v1\/traces)?\/*$/, '/v1/traces'), ...rest }
 }
 
-function outboxConfig({ path, reserve, retention, maxSize }: RelayFile['outbox'], directory: string): OutboxConfig {
+function outboxConfig(
+  { path, createIfMissing, reserve, retention, maxSize }: RelayFile['outbox'],
+  directory: string,
+): OutboxConfig {
   const { delivered, dead, rejections, keys } = retention
   return {
     path: resolve(directory, path),
+    createIfMissing,
     reserveBytes: reserve,
     retention: { deliveredMs: delivered, deadMs: dead, rejectionsMs: rejections, keysMs: keys },
     maxSizeBytes: maxSize ?? null,

@@ -1,6 +1,7 @@
 import { RelayError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
+import { unmountedAbove } from '../mounts.ts'
 import { fileProblem, readSmallFile, replaceFile, type SmallFile } from '../safe-file.ts'
 
 /** What Ultravox takes, in characters. */
@@ -39,10 +40,15 @@ export function readSecretsFile(path: string): SecretsFile | null {
 
 /**
  * Adds a secret at the end of a file, which is made, readable by its owner only, where there is none. What else is in it
- * stays as it is. `like`: a file whose owner a new one gets, where that may be given. Throws `file_unwritable`.
+ * stays as it is. `like`: a file whose owner a new one gets, where that may be given. Throws `file_unwritable`, also where a new
+ * file would be hidden once what is in /etc/fstab is mounted.
  */
 export function addToSecretsFile(path: string, secret: Secret, like: string): void {
   const text = read(path)?.text ?? null
+  const [unmounted] = text === null ? unmountedAbove(path) : []
+  if (unmounted !== undefined) {
+    throw new RelayError('file_unwritable', `cannot create ${path}: ${unmounted} is in /etc/fstab but not mounted`)
+  }
   const before = text === null || text === '' || text.endsWith('\n') ? (text ?? '') : `${text}\n`
   replaceFile(path, `${before}${secret.reveal()}\n`, { mode: 0o600, like })
 }

@@ -74,6 +74,7 @@ export function statusDocument({
       path: config.outbox.path,
       events: outbox.events,
       ...outbox.storage,
+      createdAt: isoOrNull(outbox.storage.createdAt),
       reserveBytes: config.outbox.reserveBytes,
       maxSizeBytes: config.outbox.maxSizeBytes,
       retentionHeld: holdDocument(hold),

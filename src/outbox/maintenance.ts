@@ -86,6 +86,8 @@ export interface Diagnosis {
   readonly schemaVersion: number
   /** The schema that this program writes; that of the storage may be older. */
   readonly programSchema: number
+  /** See `StorageStatus`. */
+  readonly createdAt: number | null
   /** Empty where it is sound. */
   readonly damage: readonly string[]
   /** What is committed but not yet in its final place. */

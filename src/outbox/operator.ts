@@ -242,6 +242,8 @@ export interface StorageStatus {
   readonly walBytes: number
   /** What may still be written on this file system. */
   readonly freeBytes: number
+  /** Since when the outbox exists; null where its schema is older than this record. */
+  readonly createdAt: number | null
   readonly schemaVersion: number
   /** The schema that this program writes; that of the storage may be older. */
   readonly programSchema: number

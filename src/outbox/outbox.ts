@@ -6,6 +6,20 @@ import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from 
 import type { RetentionStore } from './retention.ts'
 
 /**
+ * When a daemon may create an outbox that is missing: `if mounted` unless /etc/fstab names a mount point above it that is not
+ * mounted, `always`, or `never`.
+ */
+export type Creation = 'if mounted' | 'always' | 'never'
+
+/** Where an opened outbox comes from. */
+export interface OutboxOrigin {
+  /** Whether this start has created it. */
+  readonly isNew: boolean
+  /** In epoch milliseconds. Of an outbox from before this was recorded: the earliest instant in it. */
+  readonly createdAt: number
+}
+
+/**
  * The durable store of events and deliveries. Every method is one transaction, and what it reports as done is on disk.
  * All instants are epoch milliseconds and are passed in.
  *

@@ -44,7 +44,7 @@ export class RecordingFiles {
   ): Promise<void> {
     const part = ownName(eventId, 'part')
     await this.#using([part, eventId], async () => {
-      await mkdir(this.#options.directory, { recursive: true, mode: 0o700 })
+      await makeDirectory(this.#options.directory)
       const held = HeldDirectory.open(this.#options.directory)
       try {
         // Flushed: after a power cut a file may not be there, but not be there and empty.
@@ -151,4 +151,13 @@ async function* upTo(maxBytes: number, chunks: AsyncIterable<Uint8Array>) {
 /** `wav` for `audio/wav`: programs go by it. */
 function extensionFor(contentType: string): string {
   return /^audio\/(?:x-)?([a-z0-9]{1,10})\b/i.exec(contentType)?.[1]?.toLowerCase() ?? 'bin'
+}
+
+/** Not the directories above: where they are gone, so is the outbox. */
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }

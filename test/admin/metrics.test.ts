@@ -20,7 +20,15 @@ const target: ListedTarget = {
   deliveredPerMinute: 0,
   lastError: null,
 }
-const readings: Readings = { at: 10_000, targets: [target], bytes: 1, walBytes: 2, freeBytes: 3, reserveBytes: 4 }
+const readings: Readings = {
+  at: 10_000,
+  targets: [target],
+  createdAt: 1_500,
+  bytes: 1,
+  walBytes: 2,
+  freeBytes: 3,
+  reserveBytes: 4,
+}
 const expected = { sources: ['ultravox'], targets: ['crm'], reconciled: ['ultravox'] }
 const delivery = { target: 'crm', round: 1, event: { receivedAt: 1_000 } } as Delivery
 const attempt: Attempt = {

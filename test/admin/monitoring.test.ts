@@ -9,7 +9,7 @@ import { parseExposition } from './exposition.ts'
 /** The tests run from `build/test/admin`. */
 const CONFIG = fileURLToPath(new URL('../../../config/', import.meta.url))
 const RULES = `${CONFIG}prometheus-rules.yaml`
-const readings = { at: 0, targets: [], bytes: 0, walBytes: 0, freeBytes: 0, reserveBytes: 0 }
+const readings = { at: 0, targets: [], createdAt: 0, bytes: 0, walBytes: 0, freeBytes: 0, reserveBytes: 0 }
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0
 
 interface Rules {

@@ -34,6 +34,7 @@ t.test('a short file gets good defaults for all else', async (t) => {
     path: join(config.directory, 'data/relay.db'),
     reserveBytes: 256 * 1024 ** 2,
     retention: { deliveredMs: 30 * DAY, deadMs: 90 * DAY, rejectionsMs: 7 * DAY, keysMs: 400 * DAY },
+    createIfMissing: true,
     maxSizeBytes: null,
   })
   t.strictSame(config.delivery, { alertAfterMs: 900_000 })

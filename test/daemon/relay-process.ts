@@ -49,8 +49,9 @@ export async function startRelay(
   config: string,
   env: NodeJS.ProcessEnv = {},
   uid?: number,
+  options: readonly string[] = [],
 ): Promise<RelayProcess> {
-  const child = spawnRelay(['serve', '--config', config], env, dirname(config), uid)
+  const child = spawnRelay(['serve', '--config', config, ...options], env, dirname(config), uid)
   t.teardown(() => child.kill('SIGKILL'))
   const log: LogLine[] = []
   let stdout = ''

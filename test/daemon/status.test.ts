@@ -105,7 +105,7 @@ t.test('it is shown again and again: on a terminal in place, in a pipe one after
   t.equal(await terminal.interrupt(), 0)
   t.equal(await text.interrupt(), 0)
   t.equal(await json.interrupt(), 0)
-  t.match(terminal.output(), '… 3 more lines\u001b[K\r\n\u001b[?7h\u001b[J', 'of nine lines, seven fit')
+  t.match(terminal.output(), '… 4 more lines\u001b[K\r\n\u001b[?7h\u001b[J', 'of ten lines, six fit')
   t.notMatch(text.output(), '\u001b')
   for (const line of json.output().trimEnd().split('\n')) t.match(JSON.parse(line), { targets: [{ due: 1 }] })
   t.match(await run('status --watch --interval 0'), { code: 2, stderr: /a number of seconds from 0\.1/ })

@@ -244,7 +244,7 @@ t.test('a delivery whose event was deleted by hand ends dead and holds nothing u
 
 t.test('the worker ends when the outbox is closed', async (t) => {
   const worker = new Worker(new URL('../../src/outbox/sqlite/worker.js', import.meta.url), {
-    workerData: join(scratch(t), 'relay.db'),
+    workerData: { path: join(scratch(t), 'relay.db'), creation: 'if mounted' },
   })
   await once(worker, 'message')
   worker.postMessage('close')
@@ -256,7 +256,7 @@ t.test('an outbox whose thread has ended has failed: what is asked of it is told
   const failures: string[] = []
   const program = new URL('./mortal-outbox.js', import.meta.url)
   const failed = ({ code, message }: RelayError) => failures.push(`${code}: ${message}`)
-  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), failed, {}, program)
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), failed, {}, { program })
   const asked = [outbox.targetStates(), outbox.targetStates()]
   for (const each of asked) await t.rejects(each, { code: 'outbox_failed' })
   await t.rejects(outbox.targetStates(), { code: 'outbox_failed' })

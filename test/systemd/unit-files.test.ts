@@ -61,3 +61,10 @@ t.test('the time to stop is longer than the relay takes by default', async (t) =
   t.ok(stopSeconds >= Number(shutdownSeconds) + 10, `${stopSeconds} s and ${shutdownSeconds} s`)
   t.match(unit, /^Type=notify-reload$/m)
 })
+
+t.test('the unit waits for a volume under the outbox that the README puts there', async (t) => {
+  const unit = readFileSync('systemd/ultravox-relay.service', 'utf8')
+  const [, state] = /^StateDirectory=(\S+)$/m.exec(unit)!
+  const [, needed] = /^RequiresMountsFor=(.+)$/m.exec(unit)!
+  t.same(needed!.split(' '), [`/var/lib/${state}`, `/var/lib/private/${state}`])
+})

@@ -5,6 +5,7 @@ import { systemClock } from '../../domain/clock.ts'
 import type { ClockTrust } from '../../domain/clock-trust.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { readMachineClock } from '../../machine-clock.ts'
+import { unmountedAbove } from '../../mounts.ts'
 import { type Diagnosis, MUCH_LOG_BYTES } from '../../outbox/maintenance.ts'
 import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
 import { bytes } from '../bytes.ts'
@@ -25,15 +26,14 @@ export interface OutboxFacts {
 
 /** Looks into the outbox; one that is not there yet, or cannot be used, is told of and leaves the rest unknown. */
 export async function examineOutbox(
-  { outbox: { path, maxSizeBytes } }: Config,
+  { outbox: { path, maxSizeBytes, createIfMissing } }: Config,
   deep: boolean,
   now: number,
 ): Promise<OutboxFacts> {
   const unknown = { daemon: null, running: false, targets: null, provider: [] }
-  if (!existsSync(path)) {
-    const message = `there is none at ${path} yet`
-    return { ...unknown, results: [warning('outbox', message, 'the relay makes it when it is first started')] }
-  }
+  const [unmounted] = unmountedAbove(path)
+  const mounts = unmounted === undefined ? [] : [notMounted(path, unmounted)]
+  if (!existsSync(path)) return { ...unknown, results: [...mounts, missing(path, createIfMissing)] }
   let running = false
   try {
     const diagnosis = await withMaintenance(path, async (outbox) => {
@@ -50,6 +50,7 @@ export async function examineOutbox(
       ...facts,
       running,
       results: [
+        ...mounts,
         ...storage(path, diagnosis, deep),
         ...schema(diagnosis, running),
         ...size(diagnosis, maxSizeBytes),
@@ -58,7 +59,7 @@ export async function examineOutbox(
       ],
     }
   } catch (error) {
-    return { ...unknown, running, results: [unreadable(path, error)] }
+    return { ...unknown, running, results: [...mounts, unreadable(path, error)] }
   }
 }
 
@@ -68,6 +69,18 @@ function unreadable(path: string, error: unknown): CheckResult {
   return problem('outbox', `${path}: ${errorMessage(error)}`, 'restore a backup (see the README)')
 }
 
+function missing(path: string, createIfMissing: boolean): CheckResult {
+  const message = `there is none at ${path} yet`
+  if (createIfMissing) return warning('outbox', message, 'the relay creates it when it is first started')
+  const advice = 'mount its volume, or restore a backup; to begin with an empty outbox: serve --create'
+  return problem('outbox', `${message}, and outbox.createIfMissing is false: the relay does not start`, advice)
+}
+
+function notMounted(path: string, mountPoint: string): CheckResult {
+  const advice = `mount ${mountPoint} and restart the relay; what the outbox holds now stays under the mount point`
+  return problem('outbox', `${path} is below ${mountPoint}, which is in /etc/fstab but not mounted`, advice)
+}
+
 function schema({ schemaVersion, programSchema }: Diagnosis, running: boolean): CheckResult[] {
   if (schemaVersion === programSchema) return []
   const advice = `${running ? 'restart' : 'start'} the relay, which migrates it; until then, commands change nothing`
@@ -75,8 +88,9 @@ function schema({ schemaVersion, programSchema }: Diagnosis, running: boolean): 
 }
 
 function storage(path: string, diagnosis: Diagnosis, deep: boolean): CheckResult[] {
-  const { engine, schemaVersion, damage, logBytes } = diagnosis
-  const checked = `${path}: ${engine}, schema ${schemaVersion}, ${deep ? 'sound in every detail' : 'sound'}`
+  const { engine, schemaVersion, damage, logBytes, createdAt } = diagnosis
+  const since = createdAt === null ? '' : `, exists since ${iso(createdAt)}`
+  const checked = `${path}: ${engine}, schema ${schemaVersion}, ${deep ? 'sound in every detail' : 'sound'}${since}`
   const advice = 'stop the relay, keep a copy of all its files, and restore a backup (see the README)'
   return [
     damage.length === 0 ? ok('outbox', checked) : problem('outbox', `${path} is damaged: ${damage.join('; ')}`, advice),

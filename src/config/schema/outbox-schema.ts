@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { pathProblem } from '../home-path.ts'
-import { duration, size, text } from './scalars.ts'
+import { duration, flag, size, text } from './scalars.ts'
 
 const retentionSchema = z.strictObject({
   delivered: duration('1s', '36500d').prefault('30d').meta({
@@ -22,6 +22,10 @@ const retentionSchema = z.strictObject({
 export const outboxSchema = z.strictObject({
   path: text({ problemWith: pathProblem }).prefault('./data/relay.db').meta({
     description: 'The SQLite database that events and deliveries are kept in. Relative to the configuration file.',
+  }),
+  createIfMissing: flag().prefault(true).meta({
+    description:
+      'Whether the relay creates the outbox where it finds none. Set it to false after the first start: then a relay whose volume is not mounted does not start. `serve --create` overrides it once.',
   }),
   reserve: size('0b', '100000gb').prefault('256mb').meta({
     description:

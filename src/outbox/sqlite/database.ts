@@ -3,6 +3,8 @@ import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { fileProblem } from '../../safe-file.ts'
+import type { Creation, OutboxOrigin } from '../outbox.ts'
+import { assertMayBegin, assertMayCreate } from './creation.ts'
 import { openDatabase } from './driver.ts'
 import { classify } from './faults.ts'
 import { watchFiles } from './in-place.ts'
@@ -10,7 +12,8 @@ import { awaitPredecessor, type Instance, takeOver } from './instance.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { migrate, SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
-import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath } from './remains.ts'
+import { createdAt } from './origin.ts'
+import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
 import { BUSY_SLICE_MS } from './transaction.ts'
 
@@ -27,6 +30,7 @@ const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | con
 export interface OutboxFile {
   readonly database: Database.Database
   readonly instance: Instance
+  readonly origin: OutboxOrigin
   /** See `FilesInPlace.assert`. */
   assertInPlace(): void
   /** Has the next start look at all of it before it takes anything, as far as that can still be put down. */
@@ -35,14 +39,15 @@ export interface OutboxFile {
 }
 
 /**
- * Opens the outbox at `configured` for the daemon, and creates it where there is none: alone (see lock.ts), durable, migrated.
- * It holds phone calls' data, so what is created is readable by the owner only.
+ * Opens the outbox at `configured` for the daemon, and creates it where there is none and `creation` allows it: alone (see
+ * lock.ts), durable, migrated. It holds phone calls' data, so what is created is readable by the owner only.
  * Throws `outbox_locked` or `outbox_unusable`.
  */
-export function openOutboxFile(configured: string): OutboxFile {
+export function openOutboxFile(configured: string, creation: Creation = 'if mounted'): OutboxFile {
   assertTrustedPath(configured)
   // Before it has a lock file.
   if (existsSync(configured)) assertFirstName(realpathSync(configured))
+  assertMayBegin(configured, creation)
   createPrivately(configured)
   // Through a link, the same outbox would have a second lock.
   const path = realpathSync(configured)
@@ -51,6 +56,7 @@ export function openOutboxFile(configured: string): OutboxFile {
   try {
     const state = outboxState(lock)
     if (state !== 'never made' || logBytes(path) > 0) assertNotGone(path)
+    if (isEmpty(path)) assertMayCreate(path, creation)
     assertOwnLog(path)
     const hasLog = logBytes(path) > 0
     const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
@@ -64,7 +70,7 @@ export function openOutboxFile(configured: string): OutboxFile {
     database.pragma(`journal_size_limit = ${LOG_LIMIT_BYTES}`)
     // Room for what one batch changes. The driver's own 16 MB were not measured to be faster; the kernel keeps the file as well.
     database.pragma(`cache_size = -${CACHE_KB}`)
-    upgrade(database, path)
+    const isNew = upgrade(database, path, creation)
     if (state === 'distrusted') assertSound(database)
     if (hasLog) takeOverLog(database)
     keepOutboxState(lock, 'trusted')
@@ -75,6 +81,7 @@ export function openOutboxFile(configured: string): OutboxFile {
     return {
       database,
       instance,
+      origin: { isNew, createdAt: createdAt(database)! },
       assertInPlace: files.assert,
       distrust() {
         try {
@@ -97,12 +104,15 @@ export function openOutboxFile(configured: string): OutboxFile {
 }
 
 /**
- * Brings the outbox to this program's schema. A daemon that still runs without its lock file would go on with the schema of
- * before, so its end is awaited first.
+ * Brings the outbox to this program's schema, and returns whether there was none. A daemon that still runs without its lock file
+ * would go on with the schema of before, so its end is awaited first.
  */
-function upgrade(database: Database.Database, path: string): void {
-  if (schemaOf(database) < SCHEMA) awaitPredecessor(database, path)
+function upgrade(database: Database.Database, path: string, creation: Creation): boolean {
+  const schema = schemaOf(database)
+  if (schema === 0) assertMayCreate(path, creation)
+  else if (schema < SCHEMA) awaitPredecessor(database, path)
   migrate(database)
+  return schema === 0
 }
 
 /**

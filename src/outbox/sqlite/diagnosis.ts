@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Diagnosis } from '../maintenance.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
+import { createdAt } from './origin.ts'
 import { logBytes } from './space.ts'
 import { createSpaceKeeper } from './space-keeper.ts'
 
@@ -13,6 +14,7 @@ export function diagnose(database: Database.Database, path: string, deep: boolea
     engine: `SQLite ${database.prepare('select sqlite_version()').pluck().get()}`,
     schemaVersion: schemaOf(database),
     programSchema: SCHEMA,
+    createdAt: createdAt(database),
     damage,
     logBytes: logBytes(path),
     usedBytes: space.usedBytes(),

@@ -8,10 +8,12 @@ import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type {
   Claim,
+  Creation,
   DaemonState,
   NewestEvent,
   OpenBreaker,
   Outbox,
+  OutboxOrigin,
   Recorded,
   Rejection,
   Tally,
@@ -30,7 +32,7 @@ import type { Pruned, RetentionPolicy } from '../retention.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import { pack, type ToWorker } from './packing.ts'
-import type { FromWorker } from './worker.ts'
+import type { FromWorker, WorkerInput } from './worker.ts'
 
 interface Waiting {
   readonly call: Call
@@ -57,6 +59,11 @@ export interface OutboxObserver {
   readonly onEvicted?: (error: RelayError) => void
 }
 
+export interface OpenOptions {
+  readonly creation?: Creation
+  readonly program?: URL
+}
+
 /** So many calls are sent without waiting for more: the thread has something to do while the event loop reads on. */
 const CHUNK = 16
 /** What the thread makes is soon done with: with more, it only keeps memory that it had in use once. */
@@ -69,6 +76,8 @@ const GATHERED_FOR_MS = 1
  * larger the batches and the fewer the fsyncs per call.
  */
 export class SqliteOutbox implements Outbox {
+  /** Null where the thread was not opened by `open`. */
+  readonly origin: OutboxOrigin | null
   readonly #thread: OutboxThread
   readonly #onFailure: (error: RelayError) => void
   readonly #observer: OutboxObserver
@@ -86,20 +95,21 @@ export class SqliteOutbox implements Outbox {
   #isClosed = false
 
   /**
-   * Opens the outbox file at `path`, creating it where there is none. `onFailure` is called once if, later on, the
-   * storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `program` is the thread's; a
-   * test gives another one.
+   * Opens the outbox file at `path`, creating it where there is none and `creation` allows it. `onFailure` is called once if,
+   * later on, the storage can no longer be trusted; from then on every call rejects with `outbox_failed`. `program` is the
+   * thread's; a test gives another one.
    */
   static async open(
     path: string,
     onFailure: (error: RelayError) => void,
     observer: OutboxObserver = {},
-    program = new URL('./worker.js', import.meta.url),
+    { creation = 'if mounted', program = new URL('./worker.js', import.meta.url) }: OpenOptions = {},
   ): Promise<SqliteOutbox> {
     // execArgv: flags of the process, such as a test runner's hooks, would only make the thread start slowly.
-    const options = { workerData: path, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
+    const workerData: WorkerInput = { path, creation }
+    const options = { workerData, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
     const worker = new Worker(program, options)
-    await new Promise<void>((resolve, reject) => {
+    const origin = await new Promise<OutboxOrigin | null>((resolve, reject) => {
       const ended = () => reject(new RelayError('outbox_unusable', 'outbox: its thread ended while it was opened'))
       worker.once('error', reject)
       worker.once('exit', ended)
@@ -107,10 +117,10 @@ export class SqliteOutbox implements Outbox {
         worker.off('error', reject)
         worker.off('exit', ended)
         if (message.kind === 'failed') reject(fromFault(message.fault))
-        else resolve()
+        else resolve(message.kind === 'open' ? message.origin : null)
       })
     })
-    const outbox = new SqliteOutbox(worker, onFailure, observer)
+    const outbox = new SqliteOutbox(worker, onFailure, observer, origin)
     worker.once('exit', () => {
       if (!outbox.#isClosed) outbox.#fail(new RelayError('outbox_failed', 'outbox: its thread has ended'))
     })
@@ -118,7 +128,13 @@ export class SqliteOutbox implements Outbox {
   }
 
   /** Over a thread that has its database open; see `open`. */
-  constructor(thread: OutboxThread, onFailure: (error: RelayError) => void, observer: OutboxObserver = {}) {
+  constructor(
+    thread: OutboxThread,
+    onFailure: (error: RelayError) => void,
+    observer: OutboxObserver = {},
+    origin: OutboxOrigin | null = null,
+  ) {
+    this.origin = origin
     this.#thread = thread
     this.#onFailure = onFailure
     this.#observer = observer

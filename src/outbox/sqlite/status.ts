@@ -2,6 +2,7 @@ import { statfsSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { OutboxStatus, SourceActivity, StorageStatus } from '../operator.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
+import { createdAt } from './origin.ts'
 import { logBytes } from './space.ts'
 import { createSpaceKeeper } from './space-keeper.ts'
 import { targetSummaries } from './target-summaries.ts'
@@ -63,6 +64,7 @@ function storageStatus(database: Database.Database, path: string): StorageStatus
     usedBytes: createSpaceKeeper(database).usedBytes(),
     walBytes: logBytes(path),
     freeBytes: bavail * bsize,
+    createdAt: createdAt(database),
     schemaVersion: schemaOf(database),
     programSchema: SCHEMA,
   }

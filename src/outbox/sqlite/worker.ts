@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
+import type { Creation, OutboxOrigin } from '../outbox.ts'
 import { createBatchRunner, type Reply } from './batch.ts'
 import { openOutboxFile } from './database.ts'
 import { classify, type Fault, toFault } from './faults.ts'
@@ -9,7 +10,7 @@ import { beginWrite } from './transaction.ts'
 
 /** What the worker answers. After `failed` it takes nothing more. */
 export type FromWorker =
-  | { readonly kind: 'open' }
+  | { readonly kind: 'open'; readonly origin: OutboxOrigin }
   | { readonly kind: 'replies'; readonly replies: readonly Reply[] }
   /** Another process (the CLI, an operator's sqlite3) has written. */
   | { readonly kind: 'changed' }
@@ -20,6 +21,12 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly fault: Fault }
   | { readonly kind: 'closed' }
 
+/** What the worker is started with. */
+export interface WorkerInput {
+  readonly path: string
+  readonly creation: Creation
+}
+
 /** How often to check whether another process has written, the files are in their places, and the outbox is still ours. */
 const CHANGE_CHECK_MS = 1_000
 /** How often a request to reload is looked for: a command waits for it. Takes microseconds where nothing was written. */
@@ -29,10 +36,10 @@ const REQUEST_CHECK_MS = 200
  * The thread that owns the database. The event loop of the daemon never waits for a disk; this one does nothing else.
  * When an answer is posted, what it reports is on disk.
  */
-function main(port: NonNullable<typeof parentPort>, path: string): void {
+function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerInput): void {
   const post = (message: FromWorker) => port.postMessage(message)
   try {
-    const file = openOutboxFile(path)
+    const file = openOutboxFile(path, creation)
     const { instance } = file
     const store = createStore(file.database)
     beginWrite(file.database)
@@ -109,7 +116,7 @@ function main(port: NonNullable<typeof parentPort>, path: string): void {
         fail(error)
       }
     })
-    post({ kind: 'open' })
+    post({ kind: 'open', origin: file.origin })
     // One that was made before changes were watched for.
     lookForRequest()
   } catch (error) {
@@ -129,4 +136,4 @@ function whenChanged(database: Database.Database, tell: () => void): () => void 
   }
 }
 
-if (parentPort !== null) main(parentPort, workerData as string)
+if (parentPort !== null) main(parentPort, workerData as WorkerInput)

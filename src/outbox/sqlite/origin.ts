@@ -1,0 +1,8 @@
+import type Database from 'better-sqlite3'
+
+/** Returns since when an outbox exists, in epoch milliseconds; null where its schema is older than this record. */
+export function createdAt(database: Database.Database): number | null {
+  const hasRecord = database.prepare("select 1 from sqlite_schema where name = 'outbox_origin'").get() !== undefined
+  if (!hasRecord) return null
+  return (database.prepare('select created_at from outbox_origin').pluck().get() as number | undefined) ?? null
+}
