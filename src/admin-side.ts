@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { AdminLog } from './admin/app.ts'
 import type { CertificateReadings, Readings } from './admin/gauges.ts'
 import { AdminListener } from './admin/listener.ts'
 import type { Metrics } from './admin/metrics.ts'
@@ -59,14 +60,17 @@ export class AdminSide {
     this.#operator ??= await openOperatorThread(config.outbox.path, {
       onEnd: (problem) => logger.error({ problem }, 'thread of the admin API ended, it is started again'),
     })
-    const app = await this.#app(config, admin, this.#operator)
+    const log = adminLog(logger)
+    const app = await this.#app(config, admin, this.#operator, log)
     const stays = before !== undefined && sameConfig(before.listen, admin.listen)
-    const listener = stays ? before : await openBeside(before, admin.listen, app)
+    const listener = stays
+      ? before
+      : await openBeside(before, admin.listen, app, this.#options.newRequestId, (request) => log.unreadable(request))
     return () => {
       expect()
       metrics.watchProcess()
       try {
-        listener.use(app, admin.socketMode)
+        listener.use(app, admin.socketMode, config.server.maxHeaderSizeBytes)
       } catch (error) {
         // The rest of the configuration is in place already.
         logger.error({ problem: errorMessage(error) }, 'mode of the admin socket not set')
@@ -88,10 +92,10 @@ export class AdminSide {
     await this.#operator?.close()
   }
 
-  async #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator) {
+  async #app(config: Config, { listen, hosts, token }: AdminConfig, operator: ThreadedOperator, log: AdminLog) {
     // Loaded where there is an `admin` section: with what checks requests by their schemas, it is a tenth of the relay.
     const { createAdminApp } = await import('./admin/app.ts')
-    const { metrics, write, lackOfSpace, certificate, createdAt, newRequestId, clock, logger } = this.#options
+    const { metrics, write, lackOfSpace, certificate, createdAt, newRequestId, clock } = this.#options
     return createAdminApp({
       access: { host: 'host' in listen ? listen.host : null, hosts, token },
       config,
@@ -106,7 +110,7 @@ export class AdminSide {
       newRequestId,
       clock,
       stopwatch: systemStopwatch,
-      log: adminLog(logger),
+      log,
     })
   }
 }
@@ -114,11 +118,12 @@ export class AdminSide {
 /** Both sockets are open for a moment, so that a reload that fails has changed nothing. */
 async function openBeside(
   before: AdminListener | undefined,
-  ...[listen, app]: Parameters<typeof AdminListener.open>
+  ...args: Parameters<typeof AdminListener.open>
 ): Promise<AdminListener> {
   try {
-    return await AdminListener.open(listen, app)
+    return await AdminListener.open(...args)
   } catch (error) {
+    const [listen] = args
     if (!('port' in listen) || before?.address.endsWith(`:${listen.port}`) !== true) throw error
     const message = `${errorMessage(error)}; the relay itself has this port: take another one, or restart it`
     throw new RelayError('listen_failed', message, { cause: error })

@@ -42,7 +42,7 @@ export function countedRequests(log: AppLog, counts: Counts): AppLog {
     },
     unreadable(request) {
       log.unreadable(request)
-      if (request.asked) counts.refused(null, 'request_invalid')
+      if (request.asked) counts.refused(null, request.reason)
     },
   }
 }

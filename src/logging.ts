@@ -87,9 +87,10 @@ export function appLog(logger: Logger, periodMs = LINES_PERIOD_MS): AppLog {
       const fields = { source: request.relaySource?.name, ...requestFields(request, request.relaySource !== null) }
       lines.write('error', {}, { ...fields, err: error }, 'request failed')
     },
-    unreadable({ asked, problem, ...request }) {
+    unreadable({ asked, ...request }) {
       // What asks for nothing is a health check of a load balancer, or somebody who looks which ports are open.
-      const fields = { ...request, reason: 'request_invalid', problem }
+      const setting = request.reason === 'headers_too_large' ? 'server.maxHeaderSize' : undefined
+      const fields = { ...request, setting }
       if (asked) lines.write('warn', {}, fields, 'request unreadable')
       else logger.debug(fields, 'request unreadable')
     },
@@ -137,6 +138,10 @@ export function adminLog(logger: Logger, periodMs = LINES_PERIOD_MS): AdminLog {
     },
     failed(error, request) {
       lines.write('error', {}, { ...requestFields(request, !request.is404), err: error }, 'admin request failed')
+    },
+    unreadable(request) {
+      const setting = request.status === 431 ? 'server.maxHeaderSize' : undefined
+      lines.write('warn', {}, { ...request, setting }, 'admin request unreadable')
     },
   }
 }

@@ -38,7 +38,14 @@ t.test(
     const { log, lines } = logger()
     const requests = appLog(log, PERIOD_MS)
     const admin = adminLog(log, PERIOD_MS)
-    const garbage = { requestId: 'r', status: 400, problem: 'HPE', peer: null, asked: true } as const
+    const garbage = {
+      requestId: 'r',
+      status: 400,
+      reason: 'request_invalid',
+      problem: 'HPE',
+      peer: null,
+      asked: true,
+    } as const
     for (let n = 0; n < 100; n += 1) {
       requests.answered(rejected('signature_mismatch', 'ultravox'), REPLY)
       requests.answered(rejected('not_found', null), REPLY)
@@ -68,3 +75,15 @@ t.test(
     t.match(lines.at(-1), { level: WARN, msg: 'request unreadable' }, 'a new period')
   },
 )
+
+t.test('headers that are too large are logged with the setting that bounds them', async (t) => {
+  const { log, lines } = logger()
+  const request = { requestId: 'r', status: 431, problem: 'HPE_HEADER_OVERFLOW' } as const
+  appLog(log).unreadable({ ...request, reason: 'headers_too_large', peer: '203.0.113.7', asked: true })
+  adminLog(log).unreadable(request)
+  const expected = { level: WARN, status: 431, setting: 'server.maxHeaderSize' }
+  t.match(lines, [
+    { ...expected, msg: 'request unreadable', reason: 'headers_too_large' },
+    { ...expected, msg: 'admin request unreadable' },
+  ])
+})

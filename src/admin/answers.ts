@@ -10,6 +10,7 @@ export interface ErrorAnswer {
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   usage: 400,
   not_found: 404,
+  encoding_unsupported: 415,
   config_invalid: 422,
   outbox_unavailable: 503,
   outbox_unusable: 503,

@@ -11,6 +11,7 @@ import { relayApi } from './api/relay.ts'
 import { targetsApi } from './api/targets.ts'
 import { takeInputExactly } from './exact-input.ts'
 import { type HealthOptions, health, OPEN_PATHS } from './health.ts'
+import type { UnreadableRequest } from './listener.ts'
 import { describe } from './openapi.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
@@ -26,6 +27,8 @@ export interface AdminLog {
   answered(request: FastifyRequest, reply: FastifyReply): void
   /** A fault of ours; whoever asked was told 500. */
   failed(error: unknown, request: FastifyRequest): void
+  /** A request that is not HTTP, or has headers that are too large. */
+  unreadable(request: UnreadableRequest): void
 }
 
 /** What answers operators under one configuration: health, metrics and the API. It has no socket of its own. */

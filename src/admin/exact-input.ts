@@ -14,6 +14,13 @@ interface ObjectSchema {
  * action without one, a repeated key.
  */
 export function takeInputExactly(app: FastifyInstance): void {
+  // After access was granted, and before the body is read, which would be found not to be JSON.
+  app.addHook('preParsing', async ({ headers, routeOptions }) => {
+    const encoding = headers['content-encoding']
+    if (encoding === undefined || !routeOptions.url?.startsWith('/api/') || /^[\s,]*(identity[\s,]*)*$/i.test(encoding))
+      return
+    throw new RelayError('encoding_unsupported', 'send the body uncompressed, without the header content-encoding')
+  })
   app.addHook('preValidation', async (request) => {
     const { url: route, schema } = request.routeOptions
     // Probes and scrapers send queries of their own. The route decides: the same one is also found for a URL with an origin

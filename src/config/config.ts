@@ -106,6 +106,7 @@ export interface ServerConfig {
   /** IP addresses and CIDRs. */
   trustProxy: string[]
   bodyLimitBytes: number
+  maxHeaderSizeBytes: number
   rateLimit: { maxRefused: number; perMs: number }
   /** Null: plain HTTP. */
   tls: ServerTlsConfig | null

@@ -125,13 +125,23 @@ function reconcileConfig(
 }
 
 function serverConfig(
-  { listen, trustProxy, bodyLimit, rateLimit, tls, keepAliveTimeout, shutdownTimeout }: RelayFile['server'],
+  {
+    listen,
+    trustProxy,
+    bodyLimit,
+    maxHeaderSize,
+    rateLimit,
+    tls,
+    keepAliveTimeout,
+    shutdownTimeout,
+  }: RelayFile['server'],
   directory: string,
 ): ServerConfig {
   return {
     listen,
     trustProxy,
     bodyLimitBytes: bodyLimit,
+    maxHeaderSizeBytes: maxHeaderSize,
     rateLimit: { maxRefused: rateLimit.maxRefused, perMs: rateLimit.per },
     tls: tls === undefined ? null : serverTls(tls, directory),
     keepAliveTimeoutMs: keepAliveTimeout,

@@ -20,6 +20,10 @@ export const REJECTION_CAUSES: Readonly<Record<RefusalCode, string>> = {
   not_found: 'Nothing listens on its path: compare the path of the source with the URL that the webhook is sent to.',
   method_not_allowed: 'It was no POST: a browser, a health check or a scanner called the path of a source.',
   body_too_large: 'Its body is over server.bodyLimit: raise that if calls carry so much.',
+  encoding_unsupported:
+    'Its body is compressed, and the signature is of the uncompressed bytes: a proxy in between compresses requests, which has to be switched off there.',
+  headers_too_large:
+    'Its request line and headers are over server.maxHeaderSize, or there are more than 1000 headers: a proxy in between adds them, such as certificates of clients.',
   rate_limited:
     'Its address had too many requests refused; behind a proxy that server.trustProxy does not name, all senders share one address.',
   outbox_unavailable: 'It could not be stored at that moment: look at the disk of the outbox and at the log.',

@@ -33,6 +33,8 @@ export type RefusalCode =
   | 'not_found'
   | 'method_not_allowed'
   | 'body_too_large'
+  | 'encoding_unsupported'
+  | 'headers_too_large'
   | 'rate_limited'
   | 'outbox_unavailable'
   | 'overloaded'
@@ -68,6 +70,8 @@ export const HTTP_STATUS: Readonly<Record<RefusalCode, number>> = {
   not_found: 404,
   method_not_allowed: 405,
   body_too_large: 413,
+  encoding_unsupported: 415,
+  headers_too_large: 431,
   rate_limited: 429,
   outbox_unavailable: 503,
   overloaded: 503,

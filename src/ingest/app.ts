@@ -8,6 +8,7 @@ import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Judge } from '../sources/scheme.ts'
 import { type Connections, stopReading } from './connections.ts'
+import { explainedByEncoding } from './encoding.ts'
 import { clientOf, type Peer, peerAt } from './peer.ts'
 import { readBody } from './read-body.ts'
 import type { Receipt, Receiver } from './receiver.ts'
@@ -21,6 +22,8 @@ import type { UploadBudget } from './upload-budget.ts'
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
 const RETRY_AFTER_S = 10
+/** Headers of a request. Ultravox sends about ten, and proxies add some; each takes memory of its own. */
+export const MOST_HEADERS = 1_000
 const NO_BODY = new Uint8Array()
 /** No route has a schema. Fastify would load what compiles them all the same, which is a tenth of what a relay loads. */
 const NO_SCHEMAS = { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } }
@@ -102,6 +105,11 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
     }
     const path = request.url.split('?', 1)[0]!
     const source = sources.get(path)
+    if (request.raw.rawHeaders.length > 2 * MOST_HEADERS) {
+      request.relaySource = source ?? null
+      reply.header('connection', 'close')
+      return refuse(request, reply, refusal('headers_too_large', `more than ${MOST_HEADERS} headers`))
+    }
     // Health is never limited: behind a proxy that is not trusted, all clients share its address.
     if (path !== HEALTH_PATH && (source === undefined || !isTrusted(trusted, request.relayPeer, source, clock.now()))) {
       const limitedSeconds = await limiter.limitedSeconds(request)
@@ -115,8 +123,11 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
       request.headers['content-type'] = undefined
       // Refused when it is to be read. What its headers alone condemn is not worth reading either.
       if ((declaredLength(request) ?? 0) > options.bodyLimitBytes) return
-      const opened = source.scheme.open(incoming(request, null))
-      if (typeof opened !== 'function') return refuse(request, reply, { kind: 'refused', ...opened })
+      const headers = incoming(request, null)
+      const opened = source.scheme.open(headers)
+      if (typeof opened !== 'function') {
+        return refuse(request, reply, explainedByEncoding(headers, { kind: 'refused', ...opened }))
+      }
       request.relayJudge = opened
     } else if (path !== HEALTH_PATH) {
       return refuse(request, reply, unknownPath())
@@ -159,6 +170,7 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
   /** Answers a refusal, counts it against its address and puts it on record: all but what is our own trouble. */
   async function refuse(request: FastifyRequest, reply: FastifyReply, refused: Refusal) {
     const status = HTTP_STATUS[refused.code]
+    if (status === 415) reply.header('accept-encoding', 'identity')
     if (status >= 500) {
       reply.header('retry-after', RETRY_AFTER_S)
     } else if (!refused.signed) {

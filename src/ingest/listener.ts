@@ -12,7 +12,7 @@ import { handshakeFailure } from '../domain/handshake-failure.ts'
 import { hostPort } from '../domain/host-port.ts'
 import { listenProblem } from '../domain/listen-error.ts'
 import type { Secret } from '../domain/secret.ts'
-import { type AppLog, type AppOptions, createApp } from './app.ts'
+import { type AppLog, type AppOptions, createApp, MOST_HEADERS } from './app.ts'
 import { closeGently } from './closing.ts'
 import { mostConnections } from './connection-limit.ts'
 import { Connections } from './connections.ts'
@@ -45,6 +45,8 @@ export interface ListenerOptions extends Omit<AppOptions, 'isProxy'> {
   readonly trustProxy: readonly string[]
   /** How long an idle connection stays open after an answer. */
   readonly keepAliveTimeoutMs: number
+  /** Bytes of the request line and the headers of a request. Holds for connections to come. */
+  readonly maxHeaderSizeBytes: number
 }
 
 interface Address {
@@ -82,6 +84,8 @@ export class Listener {
       this.#served = leafOf(certificate)
     }
     this.server = this.#secure ?? createServer(TIMEOUTS, answer)
+    // One more than are taken: Node drops what is beyond without a word, perhaps the signature.
+    this.server.maxHeadersCount = MOST_HEADERS + 1
     // What Node itself cannot read is answered by Fastify, on the server that it believes to have.
     this.server.on('clientError', (error, socket) => this.#app!.server.emit('clientError', error, socket as Socket))
     // Whatever a sender expects beside 100 Continue: whether its event is genuine does not hang on that.
@@ -128,6 +132,8 @@ export class Listener {
       this.#isProxy = isProxy
       this.#memory.uploads.fit(options.bodyLimitBytes)
       this.server.keepAliveTimeout = options.keepAliveTimeoutMs
+      // Not documented, but it is what Node keeps of the option of `createServer` and reads with each connection.
+      Object.assign(this.server, { maxHeaderSize: options.maxHeaderSizeBytes })
       this.#app = app
       this.#log = options.log
     }

@@ -3,6 +3,7 @@ import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type NewEvent, type Payload } from '../domain/event.ts'
 import { readPayload } from '../expressions/bounded.ts'
 import type { Outbox, Recorded } from '../outbox/outbox.ts'
+import { explainedByEncoding } from './encoding.ts'
 import { type Refusal, refusal, rejectionOf } from './refusal.ts'
 import type { IncomingRequest, Source } from './source.ts'
 
@@ -55,9 +56,11 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
     const receivedAt = clock.now()
     const verdict = request.judge(request.body, receivedAt)
-    if (!verdict.genuine) return { kind: 'refused', ...verdict }
+    if (!verdict.genuine) return explainedByEncoding(request, { kind: 'refused', ...verdict })
     const parsed = await readPayload(request.body)
-    if ('problem' in parsed) return { ...refusal('payload_invalid', parsed.problem), signed: true }
+    if ('problem' in parsed) {
+      return explainedByEncoding(request, { ...refusal('payload_invalid', parsed.problem), signed: true })
+    }
     const { payload } = parsed
     const trace = traceOf(request.header('traceparent'), request.header('tracestate'))
     const event: NewEvent = {

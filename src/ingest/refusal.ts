@@ -21,6 +21,8 @@ export function refusal(code: RefusalCode, message: string, detail?: string): Re
 /** Longest piece of a header that is kept, in characters. */
 const HEADER_LIMIT = 500
 
+const ENCODING_HEADERS = ['content-encoding', 'transfer-encoding']
+
 /** A request as far as it has been read. */
 export interface RefusedRequest extends Omit<IncomingRequest, 'body' | 'judge'> {
   readonly body: Uint8Array | null
@@ -38,7 +40,8 @@ export function rejectionOf(
     const value = request.header(name)
     return value === undefined ? undefined : source.conceal(value).slice(0, HEADER_LIMIT)
   }
-  const headers = source.scheme.evidence.map((name) => [name, kept(name)] as const)
+  const names = [...source.scheme.evidence, ...(code === 'encoding_unsupported' ? ENCODING_HEADERS : [])]
+  const headers = names.map((name) => [name, kept(name)] as const)
   return {
     source: source.name,
     receivedAt,

@@ -1,11 +1,13 @@
 import type { Socket } from 'node:net'
-import { REQUEST_ID_HEADER } from '../domain/request-id-header.ts'
+import type { RefusalCode } from '../domain/errors.ts'
+import { HEADERS_TOO_LARGE, type RawAnswer, rawAnswer } from '../domain/raw-answer.ts'
 import { type Peer, peerAt } from './peer.ts'
 
 /** A request that cannot be read as HTTP, or does not come in time. Nothing that knows of sources ever sees it. */
 export interface Unreadable {
   readonly requestId: string
   readonly status: 400 | 408 | 431
+  readonly reason: RefusalCode
   /** Node's code for what is wrong, such as `HPE_INVALID_METHOD`. */
   readonly problem: string
   readonly peer: string | null
@@ -14,13 +16,12 @@ export interface Unreadable {
 }
 
 const TOO_LATE = 'ERR_HTTP_REQUEST_TIMEOUT'
-const HEADERS_TOO_LARGE = 'HPE_HEADER_OVERFLOW'
 
-const MESSAGES = {
-  400: 'this is not HTTP',
-  408: 'the request did not come in time',
-  431: 'the headers are too large',
-} as const
+const ANSWERS: Readonly<Record<Unreadable['status'], RawAnswer & { readonly error: RefusalCode }>> = {
+  400: { status: 400, error: 'request_invalid', message: 'this is not HTTP' },
+  408: { status: 408, error: 'request_invalid', message: 'the request did not come in time' },
+  431: { status: 431, error: 'headers_too_large', message: 'the request line and the headers are too large' },
+}
 
 /**
  * Answers such a request as far as its connection still takes an answer, closes that, and says what it was. `connected`: the peer of
@@ -38,25 +39,11 @@ export function answerUnreadable(
   const gone = problem === 'ECONNRESET' || problem === 'EPIPE' || socket.destroyed
   const asked = !gone && !isHandshake(problem) && socket.bytesRead > 0
   const peer = (connected ?? peerAt(socket.remoteAddress ?? ''))?.address ?? null
-  if (!gone && socket.writable && !isHandshake(problem)) socket.write(answerOf(status, requestId))
+  if (!gone && socket.writable && !isHandshake(problem)) socket.write(rawAnswer(ANSWERS[status], requestId))
   socket.destroy()
-  return { requestId, status, problem, peer, asked }
+  return { requestId, status, reason: ANSWERS[status].error, problem, peer, asked }
 }
 
 function isHandshake(problem: string): boolean {
   return problem.startsWith('ERR_SSL_') || problem.startsWith('ERR_TLS_')
-}
-
-function answerOf(status: keyof typeof MESSAGES, requestId: string): string {
-  const body = JSON.stringify({ error: 'request_invalid', message: MESSAGES[status] })
-  const reasons = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' } as const
-  return [
-    `HTTP/1.1 ${status} ${reasons[status]}`,
-    `${REQUEST_ID_HEADER}: ${requestId}`,
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${body.length}`,
-    'connection: close',
-    '',
-    body,
-  ].join('\r\n')
 }

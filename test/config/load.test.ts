@@ -25,6 +25,7 @@ t.test('a short file gets good defaults for all else', async (t) => {
     listen: { host: '127.0.0.1', port: 8080 },
     trustProxy: [],
     bodyLimitBytes: 5 * 1024 * 1024,
+    maxHeaderSizeBytes: 32 * 1024,
     rateLimit: { maxRefused: 120, perMs: 60_000 },
     tls: null,
     keepAliveTimeoutMs: 960_000,

@@ -3,7 +3,7 @@ import { type ErrorCode, errorMessage, exitStatus, HTTP_STATUS, RelayError } fro
 
 t.test('every refusal has a status that makes the provider send again, never a 2xx or 3xx', async (t) => {
   // That none is missing is the compiler's business: the table is a Record over RefusalCode.
-  t.equal(Object.keys(HTTP_STATUS).length, 15)
+  t.equal(Object.keys(HTTP_STATUS).length, 17)
   for (const [code, status] of Object.entries(HTTP_STATUS)) t.ok(status >= 400 && status <= 599, `${code}: ${status}`)
 })
 
@@ -21,6 +21,8 @@ t.test('the statuses are those of the ingest contract', async (t) => {
     not_found: 404,
     method_not_allowed: 405,
     body_too_large: 413,
+    encoding_unsupported: 415,
+    headers_too_large: 431,
     rate_limited: 429,
     outbox_unavailable: 503,
     overloaded: 503,

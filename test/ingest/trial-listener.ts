@@ -71,7 +71,10 @@ export class OutboxStandIn {
 
 interface TrialOptions
   extends Partial<
-    Pick<ListenerOptions, 'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive' | 'keepAliveTimeoutMs'>
+    Pick<
+      ListenerOptions,
+      'trustProxy' | 'bodyLimitBytes' | 'rateLimit' | 'receive' | 'keepAliveTimeoutMs' | 'maxHeaderSizeBytes'
+    >
   > {
   readonly route?: ReceiverOptions['route']
   readonly admission?: AdmissionLimits
@@ -147,6 +150,7 @@ export class TrialListener {
       trustProxy: [],
       bodyLimitBytes: 1_000_000,
       keepAliveTimeoutMs: 10_000,
+      maxHeaderSizeBytes: 16 * 1024,
       rateLimit: { maxRefused: 1_000, perMs: 60_000 },
       log: {
         answered: ({ url, relayReceipt, relayPeer }, { statusCode }) =>

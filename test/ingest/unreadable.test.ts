@@ -61,6 +61,37 @@ t.test('headers that are too large are answered 431, whichever they are', async 
   }
 })
 
+t.test(
+  'the size of headers that are accepted is configured; a reload changes it for connections to come',
+  async (t) => {
+    const trial = await TrialListener.start(t, { maxHeaderSizeBytes: 32 * 1024 })
+    const certificate = 'c'.repeat(17_000)
+    const event = (name: string) => trial.genuine(`{"event":"${name}"}`, { headers: { 'X-Client-Cert': certificate } })
+    t.equal((await event('a')).status, 204)
+    await trial.configure({ maxHeaderSizeBytes: 8 * 1024 })
+    const refused = await event('b')
+    t.equal(refused.status, 431)
+    t.match(JSON.parse(refused.body), { error: 'headers_too_large', message: /request line and the headers/ })
+    t.match(trial.unreadable, [{ status: 431, reason: 'headers_too_large' }])
+    await trial.configure({ maxHeaderSizeBytes: 32 * 1024 })
+    t.equal((await event('c')).status, 204)
+  },
+)
+
+t.test('more headers than are counted are answered 431: the signature may be the one that is dropped', async (t) => {
+  const trial = await TrialListener.start(t)
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`x-${n}`, '']))
+  const send = (count: number) =>
+    trial.send({ body: SAMPLE, headers: { ...many(count), ...trial.signed(SAMPLE), 'Content-Length': '46' } })
+  // With Host, the two of the signature and the length.
+  t.equal((await send(996)).status, 204)
+  const refused = await send(997)
+  t.equal(refused.status, 431)
+  t.match(JSON.parse(refused.body), { error: 'headers_too_large', message: 'more than 1000 headers' })
+  t.match(trial.outbox.rejections, [{ source: 'ultravox', reason: 'headers_too_large', kept: null }])
+  t.equal((await send(1_500)).status, 431)
+})
+
 t.test('a connection on which nothing is asked, and one that breaks off, ask for nothing', async (t) => {
   const trial = await TrialListener.start(t)
   trial.listener.server.headersTimeout = 100

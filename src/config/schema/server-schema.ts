@@ -49,6 +49,10 @@ export const serverSchema = z.strictObject({
   bodyLimit: size('1b', '100mb').prefault('5mb').meta({
     description: 'Largest request body taken; a larger one is answered 413. Units b, kb, mb, gb; 1kb is 1024 bytes.',
   }),
+  maxHeaderSize: size('4kb', '256kb').prefault('32kb').meta({
+    description:
+      'Largest request line and headers taken, here and by the admin listener; larger ones are answered 431. Proxies that add certificates of clients need more.',
+  }),
   rateLimit: z
     .strictObject({
       maxRefused: integer(1, 1_000_000).prefault(120).meta({
