@@ -1,3 +1,5 @@
+import { isDeeperThan } from '../domain/json-bytes.ts'
+
 const TOKEN = /"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/g
 
 /** Levels that are still read by anybody; to indent thousands takes more memory than there is. */
@@ -9,7 +11,7 @@ const MOST_LEVELS = 200
  * parsing and writing it anew would round large numbers and drop keys that are there twice.
  */
 export function indentedJson(text: string): string | null {
-  if (!isJson(text)) return null
+  if (isDeeperThan(MOST_LEVELS, Buffer.from(text)) || !isJson(text)) return null
   const tokens = text.match(TOKEN) ?? []
   let depth = 0
   let result = ''
@@ -24,7 +26,6 @@ export function indentedJson(text: string): string | null {
     if (isEmpty) result += newLine()
     result += token
     if (token === '{' || token === '[') depth += 1
-    if (depth > MOST_LEVELS) return null
     if (token === ',') result += newLine()
     if (token === ':') result += ' '
   }

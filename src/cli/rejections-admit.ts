@@ -7,6 +7,8 @@ import {
   admissionDocument,
   admitRejections,
   meantRejections,
+  type NamedEvent,
+  namedEvent,
   type Refused,
   refuseUnknownRejections,
   refuseUnproven,
@@ -25,23 +27,35 @@ const TOLD = 20
 
 const NOTHING_NAMED = 'name rejections by their ids or by a filter, such as: rejections admit --since 8h'
 
+interface AdmitOptions extends BulkOptions {
+  readonly event?: string
+  readonly call?: string
+}
+
 export function admitCommand(): Command {
   return bulkCommand('admit')
     .description('take kept requests in as if they had come in time: record their events and deliver them')
+    .option(
+      '--event <name>',
+      'record a body that holds no event, such as one that is not JSON, as an event of this name',
+    )
+    .option('--call <id>', 'with --event: the id of the call that it belongs to')
     .addHelpText(
       'after',
       `\nOnly what was validly signed is kept and can be admitted. It goes through the routes as they are today, and is no
-rejection any more. Without ids it takes at least one filter, and means timestamp_stale where no --reason is given.
-${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'rejections admit --source ultravox --since 8h --yes')}`,
+rejection any more. A body that holds no event stays unless --event names one: targets then get the body as it is, and those
+with templates or redaction refuse it. Without ids it takes at least one filter, and means timestamp_stale where no --reason is given.
+${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'rejections admit --source ultravox --since 8h --yes', 'rejections admit 18 --event call.ended')}`,
     )
-    .action(async (ids: number[] | undefined, options: BulkOptions) => {
+    .action(async (ids: number[] | undefined, options: AdmitOptions) => {
+      const event = namedEvent(options.event, options.call)
       const { config } = loadWithoutSecrets(configFile(options.config))
       const filter = meantRejections(ids ?? [], rejectionFilter(options))
       if (filter === undefined) throw new RelayError('usage', NOTHING_NAMED)
       await withOutbox(config.outbox.path, async (operator) => {
         await refuseUnknownRejections(operator, ids ?? [])
         await refuseUnproven(operator, ids ?? [])
-        await admit(operator, config, await operator.findRejections(filter), options)
+        await admit(operator, config, await operator.findRejections(filter), event, options)
       })
     })
 }
@@ -50,13 +64,14 @@ async function admit(
   operator: OutboxOperator,
   config: Config,
   rejectionIds: readonly number[],
-  options: BulkOptions,
+  event: NamedEvent | null,
+  options: AdmitOptions,
 ): Promise<void> {
   const { yes, dryRun = false } = options
   const what = counted(rejectionIds.length, 'rejection')
   if (!dryRun && rejectionIds.length > 0 && !(await confirm(`${what} would be admitted`, yes))) return
   const tally = await withProgress(rejectionIds.length, (advance) =>
-    admitRejections(operator, config, rejectionIds, { dryRun, clock: systemClock, warn: note, advance }),
+    admitRejections(operator, config, rejectionIds, { dryRun, named: event, clock: systemClock, warn: note, advance }),
   )
   report(tally, rejectionIds.length, dryRun, options.json)
 }
@@ -88,5 +103,7 @@ function tellOfRefused(refused: readonly Refused[]): void {
     note(`rejection ${rejectionId} cannot be admitted: ${problem}`)
   }
   if (refused.length > TOLD) note(`and ${refused.length - TOLD} more cannot (--json names them)`)
-  if (refused.length > 0) process.exitCode = 1
+  if (refused.length === 0) return
+  note('a body that holds no event is recorded as it is with --event NAME')
+  process.exitCode = 1
 }

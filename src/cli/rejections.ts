@@ -122,7 +122,7 @@ function shown({ rejectionId, headers, body, ...rejection }: StoredRejection): s
   const parsed = parsePayload(body)
   const advice =
     'problem' in parsed
-      ? `it cannot be admitted: ${parsed.problem}`
+      ? `it holds no event: ${parsed.problem}\nto take it in as it is: ultravox-relay rejections admit ${rejectionId} --event NAME`
       : `to take it in: ultravox-relay rejections admit ${rejectionId}`
   return `${facts}\n${shownPayload(body)}\n${advice}\n`
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { parseJson } from './json-bytes.ts'
 
 /** How an event came in: from the provider, or made by the relay about itself. */
 export type Origin = 'webhook' | 'reconcile' | 'relay'
@@ -70,11 +71,11 @@ export function isAbridged(payload: Payload): boolean {
 
 const abridged = new WeakSet<Payload>()
 
-/** Reads a body as an event's payload, or says what is wrong with it. Never throws. */
+/** Reads a body as an event's payload, as `parseJson` does, or says what is wrong with it. Never throws. */
 export function parsePayload(body: Uint8Array): { readonly payload: Payload } | { readonly problem: string } {
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
+    value = parseJson(body)
   } catch {
     return { problem: 'the body is not JSON' }
   }

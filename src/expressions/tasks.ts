@@ -4,6 +4,7 @@ import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
 import { compile, compileCondition, compileTemplate, evaluationProblem, expressionsIn } from '../domain/expression.ts'
 import { type Cost, costOf, sumOf } from '../domain/expression-cost.ts'
 import { ANY_KEY, type FieldPath } from '../domain/field-path.ts'
+import { asUtf8, parseJson } from '../domain/json-bytes.ts'
 import { createRedaction } from '../domain/redaction.ts'
 import { defaultMessage } from '../targets/slack-message.ts'
 import { compileBody } from './body-template.ts'
@@ -40,7 +41,7 @@ export interface ContentTemplate {
 
 export interface FilledContent {
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** Absent where the body is the one received; null where a template comes to nothing. */
+  /** Absent where the body is the one received; null where a template comes to nothing. Bytes are JSON in UTF-8. */
   readonly body?: string | Uint8Array | null
   /** Whether each of the redacted paths has matched. */
   readonly matched: readonly boolean[]
@@ -120,11 +121,13 @@ function compiledContent({ redact, headers, body, isPlain }: ContentTemplate): C
   return {
     cost: sumOf([costIn([headers, body]), costOfRedaction(redact)]),
     async evaluate({ body: received, payload, event }) {
-      const { json, matched } = redaction(received)
-      const context = contextOf(event!, json === received ? payload : parsed(json))
+      const sent = asUtf8(received)
+      const { json, matched } = redaction(sent)
+      // Without the fields that are redacted it may have no `event` any more.
+      const context = contextOf(event!, json === sent ? payload : (parseJson(json) as object))
       const filled: (readonly [string, string])[] = []
       for (const [name, fill] of fills) filled.push([name, await fill(context)])
-      if (fillBody === null) return { headers: filled, matched, ...(json !== received && { body: json }) }
+      if (fillBody === null) return { headers: filled, matched, ...(json !== sent && { body: json }) }
       const value = await fillBody(context)
       const text = isPlain && typeof value === 'string' ? value : (JSON.stringify(value) ?? null)
       return { headers: filled, matched, body: text }
@@ -144,11 +147,6 @@ function contextOf(
   payload: { call?: unknown; attached?: unknown },
 ): object {
   return { event: { id, name, source, receivedAt }, call: payload.call, attached: payload.attached, payload }
-}
-
-/** Without the fields that are redacted it may have no `event` any more. */
-function parsed(json: Uint8Array): object {
-  return JSON.parse(new TextDecoder().decode(json)) as object
 }
 
 function compiledMessage(text: string | null, blocks: readonly unknown[] | null): CompiledTask<Values['message']> {

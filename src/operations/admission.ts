@@ -1,9 +1,10 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import { callIdOf, type NewEvent, parsePayload } from '../domain/event.ts'
+import { abridgedPayload, callIdOf, EVENT_NAME_LIMIT, isCallId, type NewEvent } from '../domain/event.ts'
 import { sampledShare } from '../domain/trace-context.ts'
 import { newEventId } from '../event-id.ts'
+import { readPayload } from '../expressions/bounded.ts'
 import type { Admission, Admitted, OutboxOperator, RejectionFilter, StoredRejection } from '../outbox/operator.ts'
 import { newTraceparent } from '../trace-ids.ts'
 import { countEach } from './counts.ts'
@@ -30,8 +31,17 @@ export interface AdmissionTally {
   readonly targets: Map<string, number>
 }
 
+/** What an operator says a body is that holds no event, so that it can be recorded as it is. */
+export interface NamedEvent {
+  readonly event: string
+  /** Null: the body's hash identifies the event. */
+  readonly callId: string | null
+}
+
 export interface AdmissionOptions {
   readonly dryRun: boolean
+  /** Absent: a body that holds no event stays a rejection. */
+  readonly named?: NamedEvent | null
   readonly clock: Clock
   /** Is told what an operator should look at. */
   readonly warn: (text: string) => void
@@ -63,19 +73,31 @@ export async function refuseUnproven(
   throw new RelayError(reason, `rejection ${rejectionId} (${reason}) cannot be admitted: nothing proves who sent it`)
 }
 
+/** Null where no event is named. Throws `usage` for a name or a call id that no event can have. */
+export function namedEvent(event: string | undefined, callId: string | undefined): NamedEvent | null {
+  if (event === undefined && callId === undefined) return null
+  if (event === undefined)
+    throw new RelayError('usage', 'a call id alone names no event: give the name of the event too')
+  if (event === '' || event.length > EVENT_NAME_LIMIT || !event.isWellFormed()) {
+    throw new RelayError('usage', `the name of an event has 1 to ${EVENT_NAME_LIMIT} characters`)
+  }
+  if (callId !== undefined && !isCallId(callId)) throw new RelayError('usage', 'this cannot be the id of a call')
+  return { event, callId: callId ?? null }
+}
+
 /** Takes kept rejections in, or in a dry run only says what would come of it. */
 export async function admitRejections(
   operator: Pick<OutboxOperator, 'readRejections' | 'admit'>,
   config: Config,
   rejectionIds: readonly number[],
-  { dryRun, clock, warn, advance = () => {} }: AdmissionOptions,
+  { dryRun, named = null, clock, warn, advance = () => {} }: AdmissionOptions,
 ): Promise<AdmissionTally> {
   const route = todaysRoutes(config, warn)
   const tally: AdmissionTally = { admitted: [], refused: [], targets: new Map() }
   await inSteps(rejectionIds, STEP, advance, async (step) => {
     const admissions: Admission[] = []
     for (const rejection of await operator.readRejections(step)) {
-      const read = await admissionOf(rejection, config, route)
+      const read = await admissionOf(rejection, config, route, named)
       if ('problem' in read) tally.refused.push(read)
       else admissions.push(read)
     }
@@ -128,11 +150,13 @@ async function admissionOf(
   { rejectionId, source, receivedAt, contentType, body }: StoredRejection,
   config: Config,
   route: Router,
+  named: NamedEvent | null,
 ): Promise<Admission | Refused> {
   if (body === null) return { rejectionId, problem: 'its body was not kept' }
-  const parsed = parsePayload(body)
-  if ('problem' in parsed) return { rejectionId, problem: parsed.problem }
-  const { payload } = parsed
+  const parsed = await readPayload(body)
+  if ('problem' in parsed && named === null) return { rejectionId, problem: parsed.problem }
+  // The body is routed and delivered as it is; what reads it as JSON (conditions, templates) fails.
+  const payload = 'payload' in parsed ? parsed.payload : abridgedPayload(named!.event, named!.callId, body)
   const event: NewEvent = {
     eventId: newEventId(),
     source,

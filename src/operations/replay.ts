@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { NewDelivery } from '../domain/delivery.ts'
-import { parsePayload } from '../domain/event.ts'
+import { abridgedPayload } from '../domain/event.ts'
+import { readPayload } from '../expressions/bounded.ts'
 import type { EventFilter, OutboxOperator, StoredEvent } from '../outbox/operator.ts'
 import { countEach } from './counts.ts'
 import { isEmpty } from './filters.ts'
@@ -85,10 +86,10 @@ async function* pages(operator: Replayer, filter: EventFilter, count: number): A
 
 function routerOf(config: Config, warn: ReplayOptions['warn']): (event: StoredEvent) => Promise<readonly string[]> {
   const route = todaysRoutes(config, warn)
-  return async ({ eventId, source, body }) => {
-    const parsed = parsePayload(body)
-    if ('payload' in parsed) return route(parsed.payload, source, `event ${eventId}`)
-    warn(`warning: event ${eventId} goes nowhere: ${parsed.problem}`)
-    return []
+  return async ({ eventId, event, callId, source, body }) => {
+    const parsed = await readPayload(body)
+    // An operator has accepted a body that holds no event, and said which event it is.
+    const payload = 'payload' in parsed ? parsed.payload : abridgedPayload(event, callId, body)
+    return route(payload, source, `event ${eventId}`)
   }
 }

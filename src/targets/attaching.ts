@@ -1,6 +1,7 @@
 import type { Attached, Attachments, WantedAttachments } from '../domain/attachments.ts'
 import { concealer } from '../domain/concealer.ts'
 import type { Delivery } from '../domain/delivery.ts'
+import { asUtf8 } from '../domain/json-bytes.ts'
 import { withAttached } from './attached-payload.ts'
 import { concealed } from './concealing.ts'
 import type { Target } from './target.ts'
@@ -33,7 +34,11 @@ function withAttachments(delivery: Delivery, attached: Attached): Delivery {
   const { recording } = attached
   return {
     ...delivery,
-    event: { ...event, body: withAttached(event.body, attached) },
+    event: {
+      ...event,
+      body: withAttached(event.body, attached),
+      contentType: asUtf8(event.body) === event.body ? event.contentType : 'application/json',
+    },
     ...(recording && 'path' in recording && { recording }),
   }
 }

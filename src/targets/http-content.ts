@@ -1,5 +1,6 @@
 import type { Delivery } from '../domain/delivery.ts'
 import { parseFieldPath } from '../domain/field-path.ts'
+import { asUtf8 } from '../domain/json-bytes.ts'
 import type { Secret } from '../domain/secret.ts'
 import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
 import { headerValue } from './header-value.ts'
@@ -63,10 +64,11 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
         if (isCut) cut.push(header)
       }
       if (filled.body === null) return refused('template: the body comes to nothing')
+      const isReencoded = filled.body !== undefined && asUtf8(event.body) !== event.body
       return {
         kind: 'content',
         body: filled.body === undefined ? event.body : Buffer.from(filled.body as Uint8Array),
-        contentType: hasBody ? 'application/json' : event.contentType,
+        contentType: hasBody || isReencoded ? 'application/json' : event.contentType,
         headers: sent,
         cut,
       }

@@ -9,7 +9,7 @@ import {
   type DeletedCallFields,
   MESSAGE,
   parseAnswer,
-  parseJson,
+  parseJsonAnswer,
   readCall,
   readDeletedCall,
   unexpected,
@@ -93,7 +93,7 @@ export function createUltravoxClient(options: RequestsOptions): UltravoxClient {
     })
     if (answer === null) return { items: [], unreadable: [], next: null, total: 0 }
     const { name, body } = answer
-    const { value, problems } = readCall(parseJson(body, `GET ${name}`))
+    const { value, problems } = readCall(parseJsonAnswer(body, `GET ${name}`))
     const unreadable = problems.map((each) => {
       const place = each.field === '' ? 'the whole' : each.field
       return { ...each, index: 0, problem: `GET ${name}: ${place}: ${each.message}` }

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { Clock } from '../domain/clock.ts'
+import { asUtf8 } from '../domain/json-bytes.ts'
 import { describeNetworkError } from '../domain/network-error.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -25,7 +26,7 @@ export interface ApiRequest {
 export interface ApiAnswer {
   readonly status: number
   readonly headers: Dispatcher.ResponseData['headers']
-  /** Empty where only the head was wanted. */
+  /** In UTF-8, so that pieces of it can be cut out. Empty where only the head was wanted. */
   readonly body: Buffer
 }
 
@@ -80,7 +81,8 @@ async function send(way: ExchangeWay, request: ApiRequest, signal: AbortSignal):
     body.on('error', () => {}).destroy()
     return { status: statusCode, headers, body: Buffer.alloc(0) }
   }
-  return { status: statusCode, headers, body: Buffer.from(await body.arrayBuffer()) }
+  const text = asUtf8(await body.bytes())
+  return { status: statusCode, headers, body: Buffer.from(text.buffer, text.byteOffset, text.byteLength) }
 }
 
 async function withDeadline<T>(

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isCallId } from '../domain/event.ts'
+import { parseJson } from '../domain/json-bytes.ts'
 import { Secret } from '../domain/secret.ts'
 import { parseTimestamp } from '../domain/timestamp.ts'
 import { ProviderError } from './provider-error.ts'
@@ -185,7 +186,7 @@ export const PAGE = z.object({ next: z.unknown().optional(), results: z.array(z.
  * may be a secret or a caller's data.
  */
 export function parseAnswer<T>(shape: z.ZodType<T>, body: Uint8Array, request: string): T {
-  const read = shape.safeParse(parseJson(body, request))
+  const read = shape.safeParse(parseJsonAnswer(body, request))
   if (read.success) return read.data
   const { field, message } = problemOf(read.error)
   throw unexpected(request, `${field === '' ? 'the whole' : field}: ${message}`)
@@ -197,11 +198,12 @@ function problemOf(error: z.ZodError): { readonly field: string; readonly messag
 }
 
 /** Throws `ProviderError`. */
-export function parseJson(body: Uint8Array, request: string): unknown {
+export function parseJsonAnswer(body: Uint8Array, request: string): unknown {
   try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
+    return parseJson(body)
   } catch {
-    throw unexpected(request, 'no JSON')
+    const isGzip = body[0] === 0x1f && body[1] === 0x8b
+    throw unexpected(request, isGzip ? 'compressed, which was not asked for: no JSON' : 'no JSON')
   }
 }
 

@@ -9,7 +9,7 @@ import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, send } from './ultravox-sender.ts'
 
 /** Fills an outbox that no relay runs on; those with a body are kept. */
-async function reject(directory: string, rejections: readonly { reason?: RefusalCode; body?: string }[]) {
+async function reject(directory: string, rejections: readonly { reason?: RefusalCode; body?: string | Buffer }[]) {
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => {
     throw error
   })
@@ -132,14 +132,57 @@ t.test('what cannot be admitted stays, and the reason is told', async (t) => {
   t.equal(((await json('events list')).events as Row[]).length, 0, 'nothing was done')
 
   const odd = await run('rejections show 2')
-  t.match(odd.stdout, /\n\{"event":7\} \[31m\n\nit cannot be admitted: the body is not JSON\n$/)
+  t.match(
+    odd.stdout,
+    /\n\{"event":7\} \[31m\n\nit holds no event: the body is not JSON\nto take it in as it is: .* admit 2 --event NAME\n$/,
+  )
   t.match((await run('rejections show 1')).stdout, /\nits body was not kept: nothing proves who sent it\n$/)
   t.match(await run('rejections admit --kept --yes'), {
     code: 1,
     stdout: /1 event recorded, 1 delivery to crm\n$/,
-    stderr: /^2 rejections would be admitted\nrejection \d+ cannot be admitted: the body is not a JSON object\n$/,
+    stderr:
+      /^2 rejections would be admitted\nrejection \d+ cannot be admitted: the body is not a JSON object\na body .* --event NAME\n$/,
   })
   t.match(await json('rejections list --kept'), { rejections: [{ reason: 'timestamp_stale' }, { rejectionId: 2 }] })
+
+  const usage = [
+    ['rejections admit 2 --call call-9 --yes', /give the name of the event too/],
+    ['rejections admit 2 --event= --yes', /has 1 to 256 characters/],
+  ] as const
+  for (const [line, stderr] of usage) t.match(await run(line), { code: 2, stderr }, line)
+  const named = '--event call.ended --call call-9 --yes'
+  t.match(await json(`rejections admit 2 ${named}`), { admitted: 1, targets: { crm: 1 }, refused: [] })
+  t.match(await json(`rejections admit --kept ${named}`), { admitted: 0, duplicates: 1, refused: [] })
+  const { events } = await json('events list --call call-9')
+  t.match(
+    events,
+    [{ event: 'call.ended', callId: 'call-9', duplicates: 1 }],
+    'the same call: the second is a duplicate',
+  )
+})
+
+t.test('a signed body that holds no event is accepted as it is, and reaches what takes it byte for byte', async (t) => {
+  const directory = scratch(t)
+  const { run, json, deliveries } = commandsIn(directory)
+  const crm = await service(t, true)
+  const raw = Buffer.from([0x1f, 0x8b, 0x08, 0x00, 0xff, 0xfe, 0x80])
+  const config = writeConfig(directory, {
+    sources,
+    targets: { crm: crm.target, filled: { ...crm.target, body: { id: '{{ call.callId }}' } } },
+    routes: [
+      { events: ['call.*'], when: '$count(**) > 3', to: ['crm'] },
+      { events: ['*'], to: ['filled'] },
+    ],
+  })
+  await reject(directory, [{ reason: 'payload_invalid', body: raw }])
+  const admitted = await run('rejections admit 1 --event call.ended --yes')
+  t.match(admitted.stderr, /routes\[0\]\.when fails, taken as true/, 'the condition cannot be evaluated')
+  await startRelay(t, config)
+  await eventually(async () => (await deliveries('--state delivered')).length === 1, 'it has arrived')
+  t.same(crm.received[0]!.body, raw)
+  await eventually(async () => (await deliveries('--state dead')).length === 1, 'a template cannot be filled in')
+  t.match(await deliveries('--target filled'), [{ lastError: 'payload: the body is not JSON' }])
+  t.match(await json('events replay --event call.* --yes'), { targets: { crm: 1, filled: 1 } })
 })
 
 t.test('kept ones are deleted only by their ids or with --kept', async (t) => {

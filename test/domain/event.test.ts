@@ -20,16 +20,7 @@ t.test('a JSON object with a string event is a payload, whatever else is in it',
 })
 
 t.test('a body that is no JSON is told so', async (t) => {
-  for (const text of [
-    '',
-    ' ',
-    '{',
-    '{"event":"x"}x',
-    "{'event':'x'}",
-    '{"event":"x",}',
-    'event=x',
-    '\ufeff{"event":"x"}',
-  ]) {
+  for (const text of ['', ' ', '{', '{"event":"x"}x', "{'event':'x'}", '{"event":"x",}', 'event=x']) {
     t.equal(problemOf(text), 'the body is not JSON', JSON.stringify(text))
   }
   t.equal(problemOf(Buffer.from([0x1f, 0x8b, 0x08, 0x00])), 'the body is not JSON')

@@ -192,3 +192,21 @@ t.test('redacting any key of many values leaves turns to others', async (t) => {
   t.ok((await turnsDuring(filled)) > 0)
   t.notMatch(Buffer.from((await filled).body as Uint8Array).toString(), '"t"')
 })
+
+t.test('a body nested a million deep is read, and every template and condition is evaluated on it', async (t) => {
+  const lists = `${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}`
+  const body = Buffer.from(`{"event":"call.ended","call":{"callId":"c","metadata":${lists}}}`)
+  const read = await readPayload(body)
+  if ('problem' in read) return t.fail(read.problem)
+  t.equal(callIdOf(read.payload), 'c')
+  for (const condition of ['$count(**) > 3', 'call.callId = "c"', '$exists(call.metadata)']) {
+    t.equal(await boundedCondition(condition)(read.payload), true, condition)
+  }
+  for (const template of ['{{ call.callId }}', '{{ payload }}', '{{ $string(payload) }}', '{{ payload.** }}']) {
+    const fill = boundedTemplate({
+      kind: 'content',
+      content: { redact: [['call', 'secret']], headers: [], body: { template }, isPlain: false },
+    })
+    t.type((await fill(body, view)).body, 'string', template)
+  }
+})

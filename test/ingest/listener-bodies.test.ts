@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { eventually } from '../eventually.ts'
 import { headOf } from './raw-http.ts'
-import { SAMPLE, TrialListener } from './trial-listener.ts'
+import { OPEN_PATH, SAMPLE, TrialListener } from './trial-listener.ts'
 
 const CONTENT_TYPES = [
   'application/json',
@@ -70,10 +70,88 @@ t.test('a compressed body is kept as the bytes that came, whatever Content-Encod
   const trial = await TrialListener.start(t)
   const body = gzipSync(SAMPLE)
   const answer = await trial.genuine(body, { headers: { 'Content-Encoding': 'gzip' } })
-  t.equal(JSON.parse(answer.body).error, 'payload_invalid')
+  t.match(answer, { status: 415, headers: { 'accept-encoding': 'identity' } })
+  t.equal(JSON.parse(answer.body).error, 'encoding_unsupported')
   t.same(trial.outbox.rejections[0]?.kept?.body, body)
   t.equal((await trial.genuine(SAMPLE, { headers: { 'Content-Encoding': 'gzip' } })).status, 204, 'and plain ones too')
 })
+
+t.test(
+  'a body that was compressed after it was signed is answered 415 with its encoding and what to change',
+  async (t) => {
+    const trial = await TrialListener.start(t)
+    const body = gzipSync(SAMPLE)
+    for (const [header, value, named] of [
+      ['Content-Encoding', 'gzip', 'Content-Encoding: gzip'],
+      ['content-encoding', 'X-GZIP', 'Content-Encoding: x-gzip'],
+      ['Content-Encoding', 'br', 'Content-Encoding: br'],
+      ['Content-Encoding', ' zstd ', 'Content-Encoding: zstd'],
+      ['Content-Encoding', 'identity, deflate', 'Content-Encoding: deflate'],
+      ['Content-Encoding', 'identity\r\nContent-Encoding: gzip', 'Content-Encoding: gzip'],
+      ['Content-Encoding', '<script>', 'Content-Encoding: unknown'],
+      ['Transfer-Encoding', 'gzip, chunked', 'Transfer-Encoding: gzip'],
+    ] as const) {
+      const answer = await trial.send({
+        headers: { ...trial.signed(SAMPLE), [header]: value },
+        body: header === 'Transfer-Encoding' ? '0\r\n\r\n' : body,
+      })
+      t.equal(answer.status, 415, value)
+      t.match(JSON.parse(answer.body), { error: 'encoding_unsupported', message: named }, value)
+      t.match(JSON.parse(answer.body).message, /switch off the compression of requests/)
+      const { reason, headers, kept } = trial.outbox.rejections.pop()!
+      t.match({ reason, kept }, { reason: 'encoding_unsupported', kept: null })
+      t.match(JSON.parse(headers)[header.toLowerCase()], value.split('\r')[0]!.trim(), 'on record')
+    }
+    for (const value of ['identity', 'IDENTITY', '', 'identity, identity']) {
+      const answer = await trial.genuine(`{"event":"${value}!"}`, { headers: { 'Content-Encoding': value } })
+      t.equal(answer.status, 204, value)
+    }
+    t.match(await trial.unsigned({ path: OPEN_PATH, body, headers: { 'Content-Encoding': 'gzip' } }), { status: 415 })
+  },
+)
+
+t.test(
+  'a signed body with a byte order mark, or in UTF-16 or UTF-32, is an event of the bytes that came',
+  async (t) => {
+    const trial = await TrialListener.start(t)
+    const text = '{"event":"call.ended","call":{"callId":"c-ü🔑"}}'
+    const utf16 = Buffer.from(text, 'utf16le')
+    const utf32 = Buffer.alloc([...text].length * 4)
+    for (const [index, character] of [...text].entries()) utf32.writeUInt32LE(character.codePointAt(0)!, index * 4)
+    const swapped = { utf16: Buffer.from(utf16).swap16(), utf32: Buffer.from(utf32).swap32() }
+    const bodies = [
+      Buffer.from(`\ufeff${text}`),
+      Buffer.from(`\ufeff\ufeff${text}`),
+      utf16,
+      Buffer.from(`\ufeff${text}`, 'utf16le'),
+      swapped.utf16,
+      Buffer.concat([Buffer.from([0xfe, 0xff]), swapped.utf16]),
+      utf32,
+      Buffer.concat([Buffer.from([0xff, 0xfe, 0, 0]), utf32]),
+      swapped.utf32,
+      Buffer.concat([Buffer.from([0, 0, 0xfe, 0xff]), swapped.utf32]),
+    ]
+    for (const body of bodies) {
+      const answer = await trial.genuine(body, { headers: { 'Content-Type': 'application/json; charset=utf-16' } })
+      t.equal(answer.status, 204, body.subarray(0, 6).toString('hex'))
+    }
+    t.equal(trial.outbox.recorded.length, 1, 'the same call in whatever encoding is one event')
+    t.match(trial.outbox.recorded[0]?.event, { event: 'call.ended', callId: 'c-ü🔑', body: bodies[0] })
+    t.same(
+      trial.outbox.duplicates.map(({ body }) => body),
+      bodies.slice(1),
+    )
+    for (const broken of [
+      utf16.subarray(1),
+      utf32.subarray(2),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from([0xef, 0xbb, 0xbf]),
+    ]) {
+      t.equal((await trial.genuine(broken)).status, 400)
+      t.same(trial.outbox.rejections.at(-1)?.kept?.body, broken, 'kept, for an operator to accept')
+    }
+  },
+)
 
 t.test('a request without any body is verified like any other', async (t) => {
   const trial = await TrialListener.start(t)

@@ -194,6 +194,26 @@ t.test('a body that is no JSON cannot be redacted or filled in, and is refused',
   }
 })
 
+t.test('a body in another encoding than UTF-8 is sent as it came, or redacted and in UTF-8', async (t) => {
+  const json = '{"event":"call.ended","call":{"callId":"c-ü","joinUrl":"wss://x"}}'
+  const contentType = 'application/json; charset=utf-16'
+  for (const body of [
+    Buffer.from(`\ufeff${json}`, 'utf16le'),
+    Buffer.from(json, 'utf16le'),
+    Buffer.from(`\ufeff${json}`),
+  ]) {
+    const delivery = sampleDelivery({ body, contentType })
+    const plain = await sent(t, {}, delivery)
+    t.match(plain, { text: body.toString(), headers: { 'content-type': contentType } })
+    const redacted = await sent(t, { redact: ['call.joinUrl'] }, delivery)
+    t.equal(redacted.text, json.replace(',"joinUrl":"wss://x"', ''))
+    t.equal(redacted.headers!['content-type'], 'application/json')
+    t.equal((await sent(t, { body: { id: '{{call.callId}}' } }, delivery)).text, '{"id":"c-ü"}')
+    const untouched = await sent(t, { redact: ['call.absent'] }, delivery)
+    t.match(untouched, { text: body.toString(), headers: { 'content-type': contentType } })
+  }
+})
+
 t.test('a payload without a call fills in what there is', async (t) => {
   const { text } = await sent(
     t,

@@ -119,6 +119,9 @@ t.test('what is no answer of the API is an error with a path in it and no value'
     const message = `GET /api/calls/${callId}: the answer is not as expected: ${problem}`
     await t.rejects(client.getCall(callId), { code: 'provider_failed', message })
   }
+  api.misbehave({ kind: 'answer', status: 200, body: '\ufeff{"results":[{"callId":"marked"}],"next":null,"total":1}' })
+  const marked = await client.listCalls().next()
+  t.match(marked.value, { items: [{ callId: 'marked', raw: Buffer.from('{"callId":"marked"}') }] }, 'a byte order mark')
   api.misbehave({ kind: 'answer', status: 200, body: '{"results":[{"callId":null}]}' })
   const { value } = await client.listCalls().next()
   t.match(value, { items: [], unreadable: [{ problem: /^GET \/api\/calls: results\.0\.callId: Invalid input/ }] })

@@ -7,6 +7,7 @@ import {
   admissionDocument,
   admitRejections,
   meantRejections,
+  namedEvent,
   refuseUnknownRejections,
   refuseUnproven,
 } from '../../operations/admission.ts'
@@ -14,7 +15,7 @@ import { type AskedRejections, rejectionFilter } from '../../operations/filters.
 import { readPage } from '../../operations/pages.ts'
 import { type Action, type AskedAs, actionBody, asked, listQuery, named, rejectionKeys } from './asked.ts'
 import { type ApiContext, answers, page, refuseTooMany, warnings } from './context.ts'
-import { count, flag, id, listOf, object, shape, text } from './shapes.ts'
+import { count, flag, id, listOf, object, shape, text, word } from './shapes.ts'
 
 const tags = ['rejections']
 
@@ -73,7 +74,16 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
     refused: listOf(object({ rejectionId: { type: 'integer' }, problem: text })),
     warnings,
   })
-  app.post<{ Body: AskedAs<AskedRejections> & Action<number> }>(
+  const body = actionBody(id, {
+    ...rejectionKeys,
+    asEvent: {
+      ...object({ event: word, callId: word }),
+      required: ['event'],
+      additionalProperties: false,
+      description: 'Which event a body is recorded as that holds none, such as one that is not JSON.',
+    },
+  })
+  app.post<{ Body: AskedAs<AskedRejections> & Action<number> & { asEvent?: { event: string; callId?: string } } }>(
     '/api/rejections/admit',
     {
       schema: {
@@ -81,11 +91,12 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
         operationId: 'admitRejections',
         summary:
           'Take kept requests in as if they had come in time; those with a stale timestamp unless said otherwise',
-        body: actionBody(id, rejectionKeys),
+        body,
         response: answers(result, 400, 404, 409),
       },
     },
-    async ({ body: { ids = [], dryRun, ...rest } }) => {
+    async ({ body: { ids = [], dryRun, asEvent, ...rest } }) => {
+      const event = namedEvent(asEvent?.event, asEvent?.callId)
       const filter = named(meantRejections(ids, rejectionFilter(asked<AskedRejections>(rest, clock.now()))))
       await refuseUnknownRejections(operator, ids)
       await refuseUnproven(operator, ids)
@@ -93,7 +104,7 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
       refuseTooMany(found.length, 'rejections')
       const told: string[] = []
       const warn = (warning: string) => void told.push(warning)
-      const tally = await admitRejections(operator, config, found, { dryRun, clock, warn })
+      const tally = await admitRejections(operator, config, found, { dryRun, named: event, clock, warn })
       return { ...admissionDocument(tally, found.length, dryRun), warnings: told }
     },
   )

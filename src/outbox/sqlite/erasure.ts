@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { callIdOf, parsePayload } from '../../domain/event.ts'
+import { asUtf8 } from '../../domain/json-bytes.ts'
 import { RELAY_SOURCE } from '../../domain/relay-events.ts'
 import type { Erasable } from '../maintenance.ts'
 import { createCallOrder } from './call-order.ts'
@@ -77,10 +78,12 @@ export function createErasure(database: Database.Database): Erasure {
     where e.event_seq > @after and e.source = '${RELAY_SOURCE}'
       and instr(b.body, cast(@callId as blob)) > 0
       and json_extract(cast(b.body as text), '$.delivery.callId') = @callId`)
+  // Beside those with the id in them, those in UTF-16 and UTF-32: their text is searched once it is decoded.
   const selectRejections = database.prepare(`
     select rejection_id as rejectionId, body
     from rejections
-    where body is not null and rejection_id > @after and instr(body, cast(@callId as blob)) > 0`)
+    where body is not null and rejection_id > @after 
+      and (instr(body, cast(@callId as blob)) > 0 or instr(substr(body, 1, 4), x'00') > 0)`)
   const selectEnd = database.prepare(`
     select
       (select coalesce(max(event_seq), 0) from events) as eventSeq,
@@ -172,7 +175,9 @@ export function createErasure(database: Database.Database): Erasure {
 /** Whether a refused request holds this call's event. One that is no event at all counts where it has the id in it. */
 function isAbout(callId: string, body: Uint8Array): boolean {
   const parsed = parsePayload(body)
-  return 'problem' in parsed ? hasWord(Buffer.from(body).toString(), callId) : callIdOf(parsed.payload) === callId
+  return 'problem' in parsed
+    ? hasWord(Buffer.from(asUtf8(body)).toString(), callId)
+    : callIdOf(parsed.payload) === callId
 }
 
 /** Whether the word is in the text by itself, and not only as a part of a longer one. */
