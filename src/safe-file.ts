@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import {
   chmodSync,
   closeSync,
@@ -32,6 +33,7 @@ import { RelayError } from './domain/errors.ts'
 /** Bytes of a file with a secret, a key or a certificate chain. */
 export const LARGEST_SMALL_FILE = 1024 * 1024
 
+const LINE_FEED = 0x0a
 const MOST_LINKS = 40
 const ROOT = 0
 const GROUP_WRITE = 0o020
@@ -120,7 +122,7 @@ export interface SmallFile {
  */
 export function readSmallFile(path: string, maxBytes = LARGEST_SMALL_FILE): SmallFile {
   const { bytes, stats } = readSmallBytes(path, maxBytes)
-  return { text: utf8(bytes), stats }
+  return { text: utf8Text(bytes), stats }
 }
 
 /** As `readSmallFile`, for a file that may not be text. */
@@ -151,12 +153,23 @@ function readUpTo(fd: number, maxBytes: number): Buffer {
   }
 }
 
-function utf8(bytes: Buffer): string {
+/** Decodes UTF-8 and leaves out a byte order mark. Throws an error with the code `EILSEQ` and the `line` that is not UTF-8, from 1. */
+export function utf8Text(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
-    throw fault('EILSEQ')
+    throw Object.assign(fault('EILSEQ'), { line: firstOtherLine(bytes) })
   }
+}
+
+function firstOtherLine(bytes: Uint8Array): number {
+  let [line, start] = [1, 0]
+  for (let end = bytes.indexOf(LINE_FEED); end !== -1; end = bytes.indexOf(LINE_FEED, start)) {
+    if (!isUtf8(bytes.subarray(start, end))) break
+    line += 1
+    start = end + 1
+  }
+  return line
 }
 
 /** Root may read everything, so a user's link must not make it read a file that the user could not. */
@@ -352,9 +365,12 @@ export function fileProblem(code: unknown): string {
   return PROBLEMS[String(code)] ?? String(code ?? 'unknown error')
 }
 
-/** What keeps a file from being read, by the code of the error. */
-export function readingProblem(code: unknown): string {
-  return code === 'ENOENT' ? 'there is none' : fileProblem(code)
+/** What keeps a file from being read, by the error of `readSmallFile`. */
+export function readingProblem(error: unknown): string {
+  const { code, line } = (error ?? {}) as { code?: unknown; line?: number }
+  if (code === 'ENOENT') return 'there is none'
+  if (code !== 'EILSEQ' || line === undefined) return fileProblem(code)
+  return `it is not UTF-8 text, first in line ${line}; iconv -f LATIN1 -t UTF-8 makes it of Latin-1`
 }
 
 const PROBLEMS: Readonly<Record<string, string>> = {

@@ -3,6 +3,7 @@ import { formatProblem } from '../config/problem.ts'
 import { judgeSecret, trimmed } from '../config/secret-text.ts'
 import { RelayError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
+import { readingProblem, utf8Text } from '../safe-file.ts'
 import { chosenSource } from './chosen-source.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { readInput } from './input-file.ts'
@@ -62,12 +63,20 @@ const USUAL_TOLERANCE_MS = 60_000
 
 /** Blanks and line breaks around the secret are left out, as in the configuration. */
 function secretIn(file: string): Secret {
-  const written = readInput(file)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
+  const written = secretText(file).replace(/\r?\n$/, '')
   const text = trimmed(written)
   if (text !== written) note(`warning: blanks or line breaks around the secret in ${file} are left out`)
   for (const { message } of judgeSecret(text, false)) note(`warning: the secret in ${file} ${message}`)
   if (text === '') throw new RelayError('usage', `${file} is empty: write the secret into it`)
   return new Secret(text)
+}
+
+/** Ultravox signs with the UTF-8 bytes of a secret, so what is not UTF-8 is none of its secrets. Throws `usage`. */
+function secretText(file: string): string {
+  const bytes = readInput(file)
+  try {
+    return utf8Text(bytes)
+  } catch (error) {
+    throw new RelayError('usage', `the secret in ${file} cannot be read: ${readingProblem(error)}`)
+  }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { fileProblem, readSmallFile } from '../safe-file.ts'
+import { fileProblem, readSmallFile, utf8Text } from '../safe-file.ts'
 import type { Config } from './config.ts'
 import { examine, type Purpose } from './examine.ts'
 import { type Finding, formatPath } from './finding.ts'
@@ -73,9 +73,10 @@ function readConfig(file: string): string {
   let text: string
   try {
     // An open pipe, as of `--config <(...)`, can be read; a FIFO opened by name could block a reload indefinitely.
-    text = DESCRIPTOR.test(file) ? readFileSync(file, 'utf8') : readSmallFile(file, LARGEST_BYTES).text
+    text = DESCRIPTOR.test(file) ? utf8Text(readFileSync(file)) : readSmallFile(file, LARGEST_BYTES).text
   } catch (error) {
-    throw new ConfigError([wholeFile(file, unreadable((error as { code?: unknown }).code, file))])
+    const { code, line } = error as { code?: unknown; line?: number }
+    throw new ConfigError([{ ...wholeFile(file, unreadable(code, file)), ...(line !== undefined && { line }) }])
   }
   if (text.includes('\0')) throw new ConfigError([wholeFile(file, unreadable('EILSEQ', file))])
   return text
@@ -86,7 +87,8 @@ function unreadable(code: unknown, file: string): string {
   if (code === 'ENOENT') return `there is no such file: ${HOW_TO_START}, or name another with --config FILE`
   if (code === 'EISDIR') return 'is a directory: name a file in it with --config FILE'
   if (code === 'EACCES') return 'cannot be read (permission denied): let the user the relay runs as read it'
-  if (code === 'EILSEQ') return 'is not UTF-8 text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8 makes it of UTF-16)'
+  if (code === 'EILSEQ')
+    return 'is not UTF-8 text: save it as UTF-8 (iconv -f LATIN1 -t UTF-8 makes it of Latin-1, with -f UTF-16 of UTF-16)'
   return `cannot be read (${fileProblem(code)})`
 }
 

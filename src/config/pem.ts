@@ -22,7 +22,7 @@ export function readPem(value: Secret, directory: string): Pem {
       code === 'EACCES' || code === 'EPERM'
         ? 'let the user that the relay runs as read it'
         : 'check the path, which is relative to the configuration file'
-    return { problem: `the file cannot be read (${readingProblem(code)}): ${advice}` }
+    return { problem: `the file cannot be read (${readingProblem(error)}): ${advice}` }
   }
 }
 

@@ -84,7 +84,6 @@ class Resolver {
       // Its findings count only where it is needed.
       if (!value) return this.text(reference.fallback)
       this.#noteUnused(reference.fallback)
-      return this.#cleaned(value, reference)
     }
     const found = this.#found(reference)
     if (found === undefined) return undefined
@@ -137,6 +136,10 @@ function fromVariable(name: string, env: NodeJS.ProcessEnv): Found {
   if (text === undefined) {
     return { problem: `this environment variable is not set: set it, or give a default as in \${${name}:-value}` }
   }
+  // Node has replaced what is not UTF-8, and nothing tells what it was.
+  if (text.includes('\ufffd')) {
+    return { problem: 'this environment variable is not UTF-8 text: write it in UTF-8 where it is set' }
+  }
   if (text !== '') return { text }
   return {
     problem: `this environment variable is set, but empty: set it, or write \${${name}:-} where it may be empty`,
@@ -150,7 +153,7 @@ function fromFile(path: string, { directory, readFile }: ReferenceSources): Foun
     const text = readFile(isAbsolute(path) ? path : resolve(directory, path)).replace(/\r?\n$/, '')
     return text.trim() === '' ? { problem: 'the file is empty' } : { text }
   } catch (error) {
-    return { problem: `the file cannot be read (${reason(error)}): check the path and its permissions` }
+    return { problem: `the file cannot be read (${readingProblem(error)}): check the path and its permissions` }
   }
 }
 
@@ -168,12 +171,7 @@ function fromCredential(name: string, sources: ReferenceSources): Found {
     const text = sources.readFile(resolve(directory, name)).replace(/\r?\n$/, '')
     return text.trim() === '' ? { problem: 'the credential is empty' } : { text }
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'ENOENT') return { problem: `cannot be read (${reason(error)})` }
+    if ((error as { code?: unknown }).code !== 'ENOENT') return { problem: `cannot be read (${readingProblem(error)})` }
     return { problem: `$CREDENTIALS_DIRECTORY has no such file: add LoadCredential=${name}:/path to the systemd unit` }
   }
-}
-
-function reason(error: unknown): string {
-  const code = (error as { code?: unknown } | null)?.code
-  return readingProblem(code)
 }

@@ -63,7 +63,9 @@ export function judgeText(path: Path, text: string): Judgement[] {
       text,
       CHOSEN.some((pattern) => matches(path, pattern)),
     )
-  return isIn(path, CARRIERS) || isIn(path, ENVIRONMENTS) ? unresolved(text) : []
+  if (!isIn(path, CARRIERS) && !isIn(path, ENVIRONMENTS)) return []
+  const damage = damageOf(text)
+  return damage === undefined ? unresolved(text) : [{ message: damage }]
 }
 
 /**
@@ -77,7 +79,16 @@ export function judgeSecret(text: string, isChosen: boolean): Judgement[] {
   return [...unresolved(text), ...oddities(text)]
 }
 
+/** U+FFFD is what programs make of bytes that are not UTF-8: the text that was meant is lost. */
+function damageOf(text: string): string | undefined {
+  const at = text.indexOf('\ufffd')
+  if (at === -1) return undefined
+  return `has U+FFFD after ${at} characters, which stands for bytes that were not UTF-8: write it again, in UTF-8`
+}
+
 function secretError(text: string, isChosen: boolean): string | undefined {
+  const damage = damageOf(text)
+  if (damage !== undefined) return damage
   if (trimmed(text) !== text) return 'has blanks or line breaks at its start or end: remove them'
   const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|[^\S ]/u.exec(text)
   if (hidden !== null) {

@@ -2,7 +2,7 @@ import { RelayError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
 import { unmountedAbove } from '../mounts.ts'
-import { fileProblem, readSmallFile, replaceFile, type SmallFile } from '../safe-file.ts'
+import { readingProblem, readSmallFile, replaceFile, type SmallFile } from '../safe-file.ts'
 
 /** What Ultravox takes, in characters. */
 export const LONGEST_SECRET = 120
@@ -72,8 +72,7 @@ function read(path: string): SmallFile | null {
   try {
     return readSmallFile(path)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return null
-    throw new RelayError('config_invalid', `${path} cannot be read: ${fileProblem(code)}`)
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw new RelayError('config_invalid', `${path} cannot be read: ${readingProblem(error)}`)
   }
 }

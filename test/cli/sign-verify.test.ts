@@ -129,6 +129,7 @@ t.test(
 
 t.test('what cannot be signed with or verified is told with what to do', async (t) => {
   const directory = t.testdir({ body: '{}', empty: '' })
+  writeFileSync(join(directory, 'latin1'), Buffer.from('a-s\xe9cret-of-enough-length', 'latin1'))
   writeConfig(directory, {
     sources: { ultravox: { scheme: 'ultravox', secrets: ['${GONE}'] }, open: { scheme: 'none' } },
     ...rest,
@@ -140,6 +141,8 @@ t.test('what cannot be signed with or verified is told with what to do', async (
     ['sign body --source nope', 2, /there is no source nope; there is: ultravox, open/],
     ['sign none.json --secret-file body', 3, /there is no file none\.json/],
     ['sign . --secret-file body', 2, /it is a directory/],
+    ['sign body --secret-file latin1', 2, /the secret in latin1 cannot be read: it is not UTF-8 text/],
+    ['verify body --headers body --secret-file latin1', 2, /it is not UTF-8 text, first in line 1/],
     ['verify body', 2, /--timestamp and --signature, or --headers/],
     ['verify body --headers body --signature x', 2, /cannot be used with/],
   ]

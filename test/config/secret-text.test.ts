@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
+import type { ConfigError } from '../../src/config/problem.ts'
 import { completed, load, problemsOf } from './relay-yaml.ts'
 
 const GOOD = 'a-secret-that-is-long-enough'
@@ -150,6 +151,57 @@ t.test('a file reference to what is no small text file is rejected, without wait
     writeFileSync(file, completed(IN_FILE.replace('./s', `./${name}`)))
     t.throws(() => loadConfig(file, {}), { message: words }, `secretsFile ${name}`)
   }
+})
+
+t.test('what is not UTF-8 is rejected with its place, wherever it comes from, and never replaced', async (t) => {
+  const latin1 = Buffer.from('a-s\xe9cret-of-enough-length', 'latin1')
+  const directory = t.testdir({})
+  writeFileSync(join(directory, 'file'), latin1)
+  writeFileSync(join(directory, 'list'), Buffer.concat([Buffer.from(`# ours\n${GOOD}\n`), latin1]))
+  const file = join(directory, 'relay.yaml')
+  const problems = (yaml: string, env: NodeJS.ProcessEnv = {}) => {
+    writeFileSync(file, completed(yaml))
+    try {
+      loadConfig(file, env)
+    } catch (error) {
+      t.notMatch((error as Error).message, /cret-of/)
+      return (error as ConfigError).problems
+    }
+    return t.fail('accepted')
+  }
+  const path = 'sources.a.secrets[0]'
+  t.match(problems(SOURCE.replace('${S}', '${file:./file}')), [
+    { path, message: /file:.*not UTF-8 text, first in line 1;/ },
+  ])
+  const credential = problems(SOURCE.replace('${S}', '${credential:file}'), { CREDENTIALS_DIRECTORY: directory })
+  t.match(credential, [{ path, message: /credential:file.*not UTF-8 text/ }])
+  t.match(problems(IN_FILE.replace('./s', './list')), [
+    { path: 'sources.a.secretsFile', message: /not UTF-8 text, first in line 3;/ },
+  ])
+  // What Node makes of such a variable.
+  const env = { S: latin1.toString('utf8') }
+  const variable = /^\$\{S.*\}: this environment variable is not UTF-8 text: write it in UTF-8/
+  t.match(problems(SOURCE, env), [{ path, message: variable }])
+  t.match(problems(SOURCE.replace('${S}', '${S:-none}'), env), [{ path, message: variable }])
+  t.match(problems(SOURCE.replace('${S}', 'a-s\ufffdcret-of-enough-length')), [
+    { path, message: /U\+FFFD after 3 characters/ },
+  ])
+  const targets = {
+    'crm.headers.Authorization':
+      '{ type: http, url: "https://x/", headers: { Authorization: "Bearer \ufffdcret-of" } }',
+    'crm.webhookUrl': '{ type: slack, webhookUrl: "https://x/\ufffdcret-of" }',
+    'crm.proxy': '{ type: http, url: "https://x/", proxy: "http://u:\ufffdcret-of@p:3128" }',
+    'crm.env.KEY': '{ type: exec, command: [/bin/cat], env: { KEY: "\ufffdcret-of" } }',
+  }
+  for (const [place, target] of Object.entries(targets)) {
+    const found = problems(`targets:\n  crm: ${target}\n`)
+    t.match(found, [{ path: `targets.${place}`, message: /U\+FFFD|outside of ASCII/ }], place)
+  }
+  t.match(problems('admin: { listen: "127.0.0.1:0", token: "${S}" }\n', env), [
+    { path: 'admin.token', message: variable },
+  ])
+  writeFileSync(file, Buffer.concat([Buffer.from('server: {}\n# '), latin1]))
+  t.throws(() => loadConfig(file, {}), { message: /relay\.yaml:2:1: is not UTF-8 text: .*LATIN1/ })
 })
 
 t.test('commands that only need the outbox are not kept from it by a bad secret', async (t) => {
