@@ -4,6 +4,7 @@ import { buildConnector } from 'undici'
 import { describeNetworkError, isResolverFailure, ToldError } from '../domain/network-error.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { Connected } from './happy-eyeballs.ts'
+import { proxyRejection } from './proxy-rejection.ts'
 
 /** The way through a proxy. */
 export interface Tunnel {
@@ -41,10 +42,16 @@ export function createTunnel(proxy: Secret, secure: buildConnector.connector): T
         createConnection: () => socket,
       })
       connect.once('error', (error) => callback(failure(error), null))
-      connect.once('connect', ({ statusCode }, _, head) => {
-        if (statusCode === undefined || statusCode < 200 || statusCode > 299 || head.length > 0) {
+      connect.once('connect', async (answer, _, head) => {
+        const { statusCode = 0 } = answer
+        if (statusCode < 200 || statusCode > 299) {
+          const asked = { host: url.host, authority, ...decoded(url) }
+          return callback(new ToldError(await proxyRejection(answer, socket, head, asked)), null)
+        }
+        if (head.length > 0) {
           socket.destroy()
-          return callback(new ToldError(`proxy: http ${statusCode} ${url.host}`), null)
+          const told = `proxy: http ${statusCode} ${url.host}: it sent data before it was asked for any`
+          return callback(new ToldError(told), null)
         }
         if (options.protocol === 'https:')
           secure({ ...options, httpSocket: socket }, callback as buildConnector.Callback)
@@ -72,8 +79,12 @@ function authorityOf({ hostname, port, protocol }: buildConnector.Options): stri
   return `${host}:${port || (protocol === 'https:' ? 443 : 80)}`
 }
 
-function credentialsOf({ username, password }: URL): Record<string, string> {
-  if (username === '' && password === '') return {}
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-  return { 'proxy-authorization': `Basic ${Buffer.from(pair).toString('base64')}` }
+function credentialsOf(url: URL): Record<string, string> {
+  const { user, password } = decoded(url)
+  if (user === '' && password === '') return {}
+  return { 'proxy-authorization': `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
+}
+
+function decoded({ username, password }: URL) {
+  return { user: decodeURIComponent(username), password: decodeURIComponent(password) }
 }

@@ -248,8 +248,59 @@ t.test('a proxy that refuses is a failure with its status, whatever that is', as
   for (const status of [302, 403, 407, 502]) {
     const proxy = await connectProxy(t, { status })
     const result = await post(t, 'https://crm.internal/', { proxy: new Secret(`http://me:sesame@${proxy.host}`) })
-    t.same(result, { kind: 'failed', error: `proxy: http ${status} ${proxy.host}` })
+    t.match(result, { kind: 'failed', error: `proxy: http ${status} ${proxy.host}: ` })
   }
+})
+
+t.test('what a proxy says of its rejection is shown, with what to check and without the credentials', async (t) => {
+  const squid = `<!DOCTYPE html><html><head><title>ERROR: Access Denied</title><style>${'a{}'.repeat(700)}</style></head><body><h1>No</h1></body></html>`
+  const page = (status: string, headers: string, body: string) =>
+    `HTTP/1.1 ${status}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  const chunked = 'HTTP/1.1 407 No\r\nTransfer-Encoding: chunked\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n'
+  const cases: [answer: string, credentials: string, error: RegExp][] = [
+    [
+      page('403 Forbidden', 'X-Squid-Error: ERR_ACCESS_DENIED 0\r\nContent-Type: text/html\r\n', squid),
+      'me:sesame@',
+      /: its rules do not allow a connection to crm\.internal:443 \(ERR_ACCESS_DENIED 0: ERROR: Access Denied No\)$/,
+    ],
+    [
+      page('407 Nope', 'Proxy-Authenticate: Basic realm="r"\r\n', ''),
+      '',
+      /: it asks for a user and a password: write them into the URL of "proxy", .* \(Nope\)$/,
+    ],
+    [
+      page('407 Proxy Authentication Required', '', 'bad me:sesame, bWU6c2VzYW1l, %3Cmore\u001b[31m'),
+      'me:sesame@',
+      /: it does not accept the user and password in the URL of "proxy" \(bad \S+, \S+, %3Cmore \[31m\)$/,
+    ],
+    [
+      page('407 Proxy Authentication Required', 'Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n', ''),
+      'me:sesame@',
+      /: it asks for Negotiate or NTLM, and the relay can only do Basic$/,
+    ],
+    [page('401 Unauthorized', '', ''), '', /: it asks for a user and a password: /],
+    [`${chunked}4\r\nlock\r\n3\r\ned \r\n0\r\n\r\n`, 'me:x@', /"proxy" \(locked\)$/],
+    [
+      page('502 Bad Gateway', 'Proxy-Status: proxy; error=dns_error\r\n', ''),
+      '',
+      /: it cannot connect to crm\.internal:443 \(proxy; error=dns_error\)$/,
+    ],
+    [page('405 Method Not Allowed', '', ''), '', /: it does not support CONNECT$/],
+    ['HTTP/1.0 418 Teapot\r\n\r\nshort and stout', '', /http 418 \S+: short and stout$/],
+    [`HTTP/1.1 418 x\r\n\r\n${'y'.repeat(100_000)}`, '', /: y{200}$/],
+    ['HTTP/1.1 200 OK\r\n\r\nearly', '', /it sent data before it was asked for any$/],
+  ]
+  for (const [answer, credentials, error] of cases) {
+    const proxy = await tcpServer(t, (socket) => socket.once('data', () => socket.end(answer)))
+    const result = await post(t, 'https://crm.internal/', { proxy: new Secret(`http://${credentials}${proxy.host}`) })
+    t.match(result, { kind: 'failed', error })
+    t.notMatch(JSON.stringify(result), /sesame|bWU6c2VzYW1l/)
+  }
+  const { host } = await tcpServer(t, (socket) =>
+    socket.once('data', () => socket.write('HTTP/1.1 403 No\r\n\r\nwait')),
+  )
+  const open = await post(t, 'https://crm.internal/', { proxy: new Secret(`http://${host}`) })
+  t.match(open, { kind: 'failed', error: /its rules do not allow .* \(wait\)$/ }, 'a connection that stays open')
 })
 
 t.test('a proxy that cannot be reached, hangs up or speaks no HTTP is a failure that names it', async (t) => {

@@ -64,7 +64,7 @@ t.test('the API is reached through a proxy, and its certificate is verified by t
 t.test('a proxy that rejects is named without its password, and a request that creates is sent again', async (t) => {
   const proxy = await connectProxy(t, { status: 407 })
   const { client } = trialClient(t, 'https://crm.internal', { proxy: new Secret(`http://me:sesame@${proxy.host}`) })
-  const message = `POST /api/webhooks: proxy: http 407 ${proxy.host}; tried 6 times`
+  const message = `POST /api/webhooks: proxy: http 407 ${proxy.host}: it does not accept the user and password in the URL of "proxy" (No); tried 6 times`
   await t.rejects(client.createWebhook({ url: 'https://relay.test/', events: [] }), { message })
   t.equal(proxy.asked.length, 6)
 })

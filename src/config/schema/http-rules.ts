@@ -1,14 +1,21 @@
 import { isUnixUrl, parseUnixUrl } from '../unix-url.ts'
 
+const CREDENTIALS_PROBLEM =
+  'must not have a user or password in it: put it into headers, as Authorization: "Basic ${...}"'
+
+/** A password with `/`, `?` or `#` in it: what stands before that is taken for the host, and its beginning for a port. */
+const UNPARSED_CREDENTIALS = /^https?:\/\/[^/\\?#@\s[\]:]*:(?!\d*[/\\?#])[^@]*[/\\?#][^@]*@/i
+
 /** What is wrong with the URL of a target. Credentials in it would end up in places where URLs are shown. */
 export function urlProblem(written: string): string | undefined {
   if (written.includes('{{')) return 'must not have "{{" in it: a template is not filled in here'
+  if (UNPARSED_CREDENTIALS.test(written)) return CREDENTIALS_PROBLEM
   if (/[\s\p{Cc}]/u.test(written)) return 'must not have blanks in it: write them as %20'
   if (!/^https?:\/\//i.test(written) || !URL.canParse(written)) {
     return 'must be a whole URL that starts with https:// or http://'
   }
   if (/^[^/]*\/\/[^/\\?#]*@/.test(written)) {
-    return 'must not have a user or password in it: put it into headers, as Authorization: "Basic ${...}"'
+    return CREDENTIALS_PROBLEM
   }
   if (written.includes('#')) return 'must not have a "#fragment": it is never sent, so remove it'
   return undefined
@@ -25,6 +32,8 @@ export function targetUrlProblem(written: string): string | undefined {
 
 /** What is wrong with the URL of a proxy. Here credentials have no other place. */
 export function proxyProblem(written: string): string | undefined {
+  const unencoded = credentialsProblem(written)
+  if (unencoded !== undefined) return unencoded
   if (!/^http:\/\//i.test(written) || /[\s\p{Cc}]/u.test(written) || !URL.canParse(written)) {
     return 'must be the http:// URL of a proxy, as in http://proxy.internal:3128 or http://user:${...}@proxy.internal:3128'
   }
@@ -34,8 +43,34 @@ export function proxyProblem(written: string): string | undefined {
     decodeURIComponent(username + password)
     return undefined
   } catch {
-    return 'has a "%" in its user or password that stands for nothing: write it as %25'
+    return 'has a code with "%" in its user or password that is not UTF-8: write é as %C3%A9, and "%" itself as %25'
   }
+}
+
+/** Characters that end the user and password of a URL, or that start a code, by how they are written in it. */
+const ENCODED: readonly (readonly [pattern: RegExp, shown: string, code: string])[] = [
+  [/%(?![0-9a-f]{2})/i, '"%"', '%25'],
+  [/#/, '"#"', '%23'],
+  [/\//, '"/"', '%2F'],
+  [/\?/, '"?"', '%3F'],
+  [/\\/, '"\\"', '%5C'],
+  [/ /, 'a blank', '%20'],
+]
+
+/**
+ * Which characters in the user or password of a proxy's URL have to be encoded; undefined where there is none. A proxy has no
+ * path, so whatever stands before the last `@` is user and password. Names the characters and nothing else of them.
+ */
+function credentialsProblem(written: string): string | undefined {
+  const [, credentials] = /^https?:\/\/(.*)@[^@]*$/is.exec(written) ?? []
+  const found = ENCODED.filter(([pattern]) => credentials !== undefined && pattern.test(credentials))
+  if (found.length === 0) return undefined
+  // Where one is encoded, all should be.
+  const all = credentials!.includes('@') ? [...found, [/@/, '"@"', '%40'] as const] : found
+  const [[, only, code] = []] = all
+  if (all.length === 1) return `has ${only} in its user or password, where it has another meaning: write it as ${code}`
+  const codes = all.map(([, shown, code]) => `${shown} as ${code}`).join(', ')
+  return `has characters in its user or password that have another meaning in a URL: write ${codes}`
 }
 
 /** Set by HTTP itself, or by the relay on each attempt. */

@@ -92,7 +92,7 @@ export const httpTargetSchema = z.strictObject({
     .meta({
       pattern: orReference('^http://'),
       description:
-        'The HTTP proxy to go through, by CONNECT, as in http://user:password@proxy.internal:3128. A secret.',
+        'The HTTP proxy to go through, by CONNECT, as in http://user:password@proxy.internal:3128. In the user and password, write # as %23, / as %2F, ? as %3F, @ as %40 and % as %25. A secret.',
     }),
   maxConnectionAge: duration('1s', '1d').prefault('1m').meta({
     description:

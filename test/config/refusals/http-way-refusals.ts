@@ -152,6 +152,41 @@ export const httpWayRefusals: Refusals = {
     path: 'targets.crm.proxy',
     words: /write it as %25/,
   },
+  'a proxy with characters in its password that end it': {
+    yaml: http('proxy: ▸"http://me:marked-secret#s?s/w%rd@proxy:3128"'),
+    path: 'targets.crm.proxy',
+    words: /another meaning in a URL: write "%" as %25, "#" as %23, "\/" as %2F, "\?" as %3F$/,
+  },
+  'a proxy with digits and a slash in its password, which could be a port and a path': {
+    yaml: http('proxy: ▸"http://me:12/marked-secret@proxy:3128"'),
+    path: 'targets.crm.proxy',
+    words: /has "\/" in its user or password, .*: write it as %2F$/,
+  },
+  'a proxy with an @ beside another such character': {
+    yaml: http('proxy: ▸"http://me@marked-secret:p#ss@proxy:3128"'),
+    path: 'targets.crm.proxy',
+    words: /write "#" as %23, "@" as %40$/,
+  },
+  'a proxy with a backslash and a blank in its user': {
+    yaml: http("proxy: ▸'http://DOMAIN\\marked-secret me:x@proxy:3128'"),
+    path: 'targets.crm.proxy',
+    words: /write "\\" as %5C, a blank as %20$/,
+  },
+  'a proxy with a code of Latin-1': {
+    yaml: http('proxy: ▸"http://me:marked-secret%E9@proxy:3128"'),
+    path: 'targets.crm.proxy',
+    words: /not UTF-8: write é as %C3%A9/,
+  },
+  'a target with a password that looks like a port and a path': {
+    yaml: to('▸"https://me:p#ss/marked-secret@crm.internal/x"'),
+    path: 'targets.crm.url',
+    words: /must not have a user or password in it/,
+  },
+  'an API with such a password': {
+    yaml: 'ultravox: { apiKey: key-of-enough-length, baseUrl: ▸"https://me:p?marked-secret@api.internal" }\n',
+    path: 'ultravox.baseUrl',
+    words: /must not have a user or password in it/,
+  },
   'allowLinkLocal with a proxy': {
     yaml: http('proxy: "http://proxy:3128", ▸allowLinkLocal: true'),
     path: 'targets.crm.allowLinkLocal',
