@@ -1,3 +1,4 @@
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import { Secret } from '../domain/secret.ts'
 import { type SignedRequest, verify } from '../sources/scheme.ts'
 import { createUltravoxScheme } from '../sources/ultravox.ts'
@@ -13,6 +14,9 @@ export interface Claim {
   /** By lower-case names. */
   readonly headers: ReadonlyMap<string, readonly string[]>
 }
+
+/** Bytes; `server.bodyLimit` can be no larger. */
+const MOST_DECOMPRESSED = 100 * 1024 * 1024
 
 const TIMESTAMP = 'x-ultravox-webhook-timestamp'
 
@@ -87,7 +91,19 @@ function bodiesNear(body: Buffer): Near<Buffer> {
     ['with Windows line breaks', text.replace(/\r?\n/g, '\r\n')],
     ...reformatted(text),
   ]
-  return texts.map(([what, near]) => [what, Buffer.from(near)] as const)
+  return [...texts.map(([what, near]) => [what, Buffer.from(near)] as const), ...decompressed(body)]
+}
+
+/** What a proxy that compresses requests was sent. */
+function decompressed(body: Buffer): Near<Buffer> {
+  const bound = { maxOutputLength: MOST_DECOMPRESSED }
+  return [gunzipSync, inflateSync, brotliDecompressSync].flatMap((decompress) => {
+    try {
+      return [['decompressed', decompress(body, bound)] as const]
+    } catch {
+      return []
+    }
+  })
 }
 
 function reformatted(text: string): Near<string> {

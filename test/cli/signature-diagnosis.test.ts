@@ -1,3 +1,4 @@
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { type Diagnosis, diagnose } from '../../src/cli/signature-diagnosis.ts'
 import { Secret } from '../../src/domain/secret.ts'
@@ -9,7 +10,7 @@ const BODY = '{"event":"call.ended","call":{"callId":"3c90c3cc-0d44-4b50-8888-8d
 
 interface Kept {
   readonly secrets?: readonly (string | undefined)[]
-  readonly body?: string
+  readonly body?: string | Buffer
   readonly timestamp?: string
   readonly signature?: string
 }
@@ -47,6 +48,8 @@ t.test('what would have matched is told as the likely cause', async (t) => {
     [{ body: 'a\nb' }, { body: 'a\r\nb' }, /with Windows line breaks/],
     [{ body: JSON.stringify(JSON.parse(BODY), null, 2) }, {}, /written compactly/],
     [{ body: compact }, { body: python }, /as Python does/],
+    [{ body: gzipSync(BODY) }, {}, /the body decompressed would match secret 1/],
+    [{ body: brotliCompressSync(BODY) }, {}, /the body decompressed/],
     [{ timestamp: `${TIMESTAMP}Z` }, {}, /the timestamp without the offset/],
     [{}, { timestamp: `${TIMESTAMP}Z` }, /the timestamp with Z at its end/],
     [{ secrets: ['x', `${SECRET} `] }, {}, /secret 2 without the blanks/],
