@@ -159,6 +159,18 @@ t.test('on one relay', async (t) => {
       t.ok([400, 415].includes(answer.status), `${path} ${text}: ${answer.text}`)
       t.match(answer.json(), { message })
     }
+    const compressed = await post('/api/deliveries/retry', { target: 'crm' }, { 'content-encoding': 'GZIP' })
+    t.match(compressed, { status: 415 })
+    t.match(compressed.json(), { error: 'encoding_unsupported', message: /send the body uncompressed/ })
+    for (const [asEvent, message] of [
+      [{ callId: 'c' }, /required property 'event'/],
+      [{ event: '' }, /fewer than 1|1 to 256 characters/],
+      [{ event: 'e', other: 1 }, /"other" is not known/],
+    ] as const) {
+      const answer = await post('/api/rejections/admit', { since: '1h', asEvent })
+      t.match(answer, { status: 400 }, JSON.stringify(asEvent))
+      t.match(answer.json(), { message })
+    }
     for (const path of [
       'deliveries?limit=',
       'deliveries?limit=0x10',
