@@ -22,7 +22,7 @@ export function parseJson(bytes: Uint8Array): unknown {
  */
 export function asUtf8(bytes: Uint8Array): Uint8Array {
   const [a, b, c, d] = bytes
-  if (a === 0xef && b === 0xbb && c === 0xbf) return asUtf8(bytes.subarray(3))
+  if (a === 0xef && b === 0xbb && c === 0xbf) return withoutMarks(bytes)
   if (a === 0xff && b === 0xfe) return c === 0 && d === 0 ? fromUtf32(bytes, 'little') : fromUtf16(bytes, 'little')
   if (a === 0xfe && b === 0xff) return fromUtf16(bytes, 'big')
   if (a === 0 && b === 0) return fromUtf32(bytes, 'big')
@@ -81,7 +81,7 @@ function fromUtf16(bytes: Uint8Array, order: ByteOrder): Uint8Array {
   if (bytes.length % 2 !== 0) return bytes
   const units = Buffer.from(bytes)
   if (order === 'big') units.swap16()
-  return withoutMark(units.toString('utf16le'))
+  return encoded(units.toString('utf16le'))
 }
 
 function fromUtf32(bytes: Uint8Array, order: ByteOrder): Uint8Array {
@@ -92,9 +92,16 @@ function fromUtf32(bytes: Uint8Array, order: ByteOrder): Uint8Array {
     const code = view.getUint32(at, order === 'little')
     pieces.push(code > 0x10ffff ? '\ufffd' : String.fromCodePoint(code))
   }
-  return withoutMark(pieces.join(''))
+  return encoded(pieces.join(''))
 }
 
-function withoutMark(text: string): Uint8Array {
-  return Buffer.from(text.replace(/^\ufeff+/, ''))
+/** Some senders put more than one byte order mark before a text. */
+function withoutMarks(bytes: Uint8Array): Uint8Array {
+  let at = 0
+  while (bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf) at += 3
+  return bytes.subarray(at)
+}
+
+function encoded(text: string): Uint8Array {
+  return withoutMarks(Buffer.from(text))
 }

@@ -86,10 +86,7 @@ function textOf(body: string, contentType: string): string {
 }
 
 function oneLine(text: string): string {
-  return text
-    .replace(/[\s\p{Cc}\p{Cf}\ufffd]+/gu, ' ')
-    .trim()
-    .slice(0, 4 * LONGEST_REASON)
+  return text.replace(/[\s\p{Cc}\p{Cf}\ufffd]+/gu, ' ').trim()
 }
 
 /** Some proxies show the headers that they were sent. */

@@ -12,6 +12,14 @@ t.test('a text that is UTF-8 without a byte order mark stays the same array', as
   }
 })
 
+t.test('byte order marks are left out, however many', async (t) => {
+  for (const count of [1, 2, 500_000]) {
+    const marks = '\ufeff'.repeat(count)
+    t.equal(Buffer.from(asUtf8(Buffer.from(`${marks}{}`))).toString(), '{}')
+    t.equal(Buffer.from(asUtf8(Buffer.from(`${marks}{}`, 'utf16le'))).toString(), '{}')
+  }
+})
+
 t.test('objects and lists below the lowest level are read as empty, whatever is in them', async (t) => {
   const inner = '"]}\\"", {"b": [1, "[[["]}, [], {}'
   for (const text of [

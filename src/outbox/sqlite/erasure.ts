@@ -82,7 +82,7 @@ export function createErasure(database: Database.Database): Erasure {
   const selectRejections = database.prepare(`
     select rejection_id as rejectionId, body
     from rejections
-    where body is not null and rejection_id > @after 
+    where body is not null and rejection_id > @after
       and (instr(body, cast(@callId as blob)) > 0 or instr(substr(body, 1, 4), x'00') > 0)`)
   const selectEnd = database.prepare(`
     select
