@@ -191,6 +191,8 @@ export interface HttpTargetConfig extends Pacing {
   allowLinkLocal: boolean
   /** The age at which a connection is replaced. */
   maxConnectionAgeMs: number
+  /** Bytes of an answer's status line and headers. */
+  maxHeadBytes: number
 }
 
 /** PEM, not paths. A certificate file may have its key in it, so all of them are kept from sight. */

@@ -11,7 +11,7 @@ export type FileTarget<Kind extends string> = Extract<RelayFile['targets'][strin
 
 /** What is particular to an http target. */
 export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<HttpTargetConfig, keyof Pacing> {
-  const { type, method, headers, redact, body, sign, retryOn, tls, proxy, allowLinkLocal, maxConnectionAge } = target
+  const { type, method, headers, redact, body, sign, retryOn, tls, proxy, allowLinkLocal } = target
   const unix = target.url.isMissing ? undefined : parseUnixUrl(target.url.reveal())
   const socketPath = target.socketPath === undefined ? null : resolve(directory, target.socketPath)
   return {
@@ -27,7 +27,8 @@ export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<
     socketPath: unix === undefined ? socketPath : unix.socketPath,
     proxy: proxy ?? null,
     allowLinkLocal,
-    maxConnectionAgeMs: maxConnectionAge,
+    maxConnectionAgeMs: target.maxConnectionAge,
+    maxHeadBytes: target.responseHeaderLimit,
   }
 }
 

@@ -4,6 +4,7 @@ import { buildConnector } from 'undici'
 import { describeNetworkError, isResolverFailure, ToldError } from '../domain/network-error.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { Connected } from './happy-eyeballs.ts'
+import { filterHeads } from './head-filter.ts'
 import { proxyRejection } from './proxy-rejection.ts'
 
 /** The way through a proxy. */
@@ -34,6 +35,7 @@ export function createTunnel(proxy: Secret, secure: buildConnector.connector): T
     open: buildConnector({ timeout: 0 } as buildConnector.BuildOptions) as unknown as Tunnel['open'],
     failure,
     establish(socket, options, callback) {
+      filterHeads(socket).expect()
       const authority = authorityOf(options)
       const connect = request({
         method: 'CONNECT',

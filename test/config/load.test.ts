@@ -83,6 +83,7 @@ routes: [{ events: ["*"], to: [crm, ops, run] }]
     proxy: null,
     allowLinkLocal: false,
     maxConnectionAgeMs: 60_000,
+    maxHeadBytes: 65_536,
     timeoutMs: 10_000,
     concurrency: 8,
     rateLimit: null,

@@ -236,6 +236,18 @@ t.test('an http target is reached through a tunnel too, without credentials wher
   t.notOk('proxy-authorization' in proxy.asked[0]!.headers)
 })
 
+t.test("interim responses before a proxy's answer are skipped", async (t) => {
+  const { port } = await rawHttpServer(t, (_, response) => response.end('x'))
+  const interim = 'HTTP/1.1 100 Continue\r\n\r\n'
+  for (const before of [interim, `${interim}HTTP/1.1 102 Processing\r\nx: y\r\n\r\n`]) {
+    const proxy = await connectProxy(t, { upstream: port, before })
+    t.match(await post(t, 'http://crm.internal/', { proxy: new Secret(proxy.origin) }), answered)
+  }
+  const proxy = await connectProxy(t, { status: 407, before: interim })
+  const result = await post(t, 'http://crm.internal/', { proxy: new Secret(proxy.origin) })
+  t.same(result, { kind: 'failed', error: `proxy: http 407 ${proxy.host}` })
+})
+
 t.test('a large body and answer pass through a tunnel whole', async (t) => {
   const { port } = await rawHttpServer(t, (request, response) => request.pipe(response))
   const proxy = await connectProxy(t, { upstream: port })

@@ -11,7 +11,7 @@ import {
   targetUrlProblem,
 } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
-import { duration, flag, integer, orReference, secret, text } from './scalars.ts'
+import { duration, flag, integer, orReference, secret, size, text } from './scalars.ts'
 import { tlsSchema } from './tls-schema.ts'
 
 const signSecrets = { error: requiredAs('secrets: ["${CRM_SECRET}"]') }
@@ -97,6 +97,9 @@ export const httpTargetSchema = z.strictObject({
   maxConnectionAge: duration('1s', '1d').prefault('1m').meta({
     description:
       'How old a connection may get before it is replaced, so that a host whose DNS record changes is followed.',
+  }),
+  responseHeaderLimit: size('1kb', '1mb').prefault('64kb').meta({
+    description: 'The largest head of an answer: status line and headers. A larger one fails the attempt.',
   }),
   allowLinkLocal: flag()
     .prefault(false)
