@@ -4,26 +4,30 @@ import type { Dispatcher } from 'undici'
 import { describeNetworkError, isResolverFailure } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
-import { createDeadlines } from '../outgoing/deadlines.ts'
+import { createDeadlines, type Deadlines } from '../outgoing/deadlines.ts'
+import type { HeadLimit } from '../outgoing/head-filter.ts'
 import { createPool } from '../outgoing/pool.ts'
 import { textOfHead } from './utf8.ts'
 
 /** Bytes of an answer's body that are kept. */
 const KEPT_BYTES = 8 * 1024
-/** Bytes of an answer's body that are read; one that goes on is cut off, and its status still counts. */
-const READ_BYTES = 1024 * 1024
+/** Bytes of an answer's body that are read. Up to here that costs less than the new connection that is needed otherwise. */
+const READ_BYTES = 256 * 1024
+/** How long the body of an answer may take whose head says it all. */
+const BODY_LIMIT_MS = 2_000
+const LATE_BODY = `it took longer than ${BODY_LIMIT_MS / 1000}s`
 /** The share of the timeout from which on its end is put down to the resolver that used it up. */
 const NAME_SHARE = 0.25
-/** Answers that end with their headers, whatever those say of a body. */
-const BODILESS = [204, 304]
 
-/** A complete answer. What it means is for the target to say. */
+/** An answer whose head is complete. What it means is for the target to say. */
 export interface Answer {
   readonly kind: 'answered'
   readonly status: number
   readonly retryAfter: string | undefined
   /** The start of the body as text; undefined where it was empty. */
   readonly response: string | undefined
+  /** Why the body was not read to its end, or did not end as it should have. */
+  readonly note?: string
 }
 
 export type ExchangeResult = Answer | Extract<Outcome, { kind: 'failed' | 'interrupted' }>
@@ -38,12 +42,17 @@ export interface HttpExchanges {
 }
 
 /** Where and how requests go out. */
-export interface ExchangeOptions extends ConnectionOptions {
+export interface ExchangeOptions extends ConnectionOptions, HeadLimit {
   readonly url: URL
   readonly method: 'POST' | 'PUT' | 'PATCH'
   /** From the connect to the last byte of the answer. */
   readonly timeoutMs: number
   readonly concurrency: number
+  /**
+   * Whether a 2xx counts only with a complete body. Otherwise the head of the answer decides, and what is wrong after it
+   * is a note. The head of any other status always does.
+   */
+  readonly needsBody?: boolean
   /** The age at which a connection is replaced. Default: a minute. */
   readonly maxConnectionAgeMs?: number
 }
@@ -53,8 +62,9 @@ export interface ExchangeOptions extends ConnectionOptions {
  * ten times as long), and it follows no redirect.
  */
 export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
-  const { url, method, timeoutMs, concurrency } = options
+  const { url, method, timeoutMs, concurrency, needsBody = false } = options
   const deadlines = createDeadlines(timeoutMs)
+  const bodyDeadlines = createDeadlines(BODY_LIMIT_MS)
   const pool = createPool(url.origin, { ...options, deadlines, connections: concurrency })
   const path = `${url.pathname}${url.search}`
   /** What errors name as the other side. */
@@ -75,12 +85,12 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
         return { error: `timeout: ${story}; resolving the name took ${(nameMs / 1000).toFixed(1)}s`, unsent: true }
       }
       return new Promise((resolve) => {
-        const exchange = new Exchange(peer, (result) => {
+        const exchange = new Exchange(peer, needsBody, bodyDeadlines, (result) => {
           cancelDeadline()
           signal.removeEventListener('abort', interrupt)
           resolve(result)
         })
-        const interrupt = () => exchange.cut({ kind: 'interrupted' })
+        const interrupt = () => exchange.cut({ kind: 'interrupted' }, 'the attempt was interrupted')
         const cancelDeadline = deadlines.start(() => exchange.cutAtDeadline(late))
         signal.addEventListener('abort', interrupt)
         pool.dispatcher.dispatch({ path, method, headers, body }, exchange)
@@ -97,32 +107,40 @@ interface Late {
   readonly unsent: boolean
 }
 
-/** One request and its answer, as undici tells them. Settles once; whatever undici says afterwards changes nothing. */
+/** One request and its answer, as undici reports them. Settles once; whatever undici reports afterwards changes nothing. */
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #host: string
+  readonly #needsBody: boolean
+  readonly #bodyDeadlines: Deadlines
   readonly #settled: (result: ExchangeResult) => void
   #done = false
   #controller: Dispatcher.DispatchController | undefined
+  #cancelBodyDeadline = () => {}
   #status: number | undefined
   #retryAfter: string | undefined
   #read = 0
   #kept: Buffer[] = []
 
-  constructor(host: string, settled: (result: ExchangeResult) => void) {
+  constructor(host: string, needsBody: boolean, bodyDeadlines: Deadlines, settled: (result: ExchangeResult) => void) {
     this.#host = host
+    this.#needsBody = needsBody
+    this.#bodyDeadlines = bodyDeadlines
     this.#settled = settled
   }
 
-  /** Ends the exchange and its connection, which cannot be used for anything else in the middle of an answer. */
-  cut(result: ExchangeResult): void {
-    this.#settle(result)
+  /**
+   * Ends the exchange and its connection, which cannot be used for anything else in the middle of an answer. `result`
+   * counts unless the head of the answer is there and decides; `why` then goes into the note.
+   */
+  cut(result: ExchangeResult, why: string): void {
+    this.#settle(this.#decided(why) ?? result)
     this.#controller?.abort(new Error('cut'))
   }
 
   /** `late` says why, knowing whether the request still waits for a connection. */
   cutAtDeadline(late: (isWaiting: boolean) => Late): void {
     const { error, unsent } = late(this.#controller === undefined)
-    this.cut(this.#failed(error, unsent))
+    this.cut(this.#failed(error, unsent), error)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -133,17 +151,24 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    // 1xx only announce the answer.
+    // Not a status; undici fails the exchange next.
     if (status < 200) return
     const retryAfter: string | string[] | undefined = headers['retry-after']
     this.#status = status
     this.#retryAfter = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter
+    if (!this.#headDecides()) return
+    // Most bodies come along with the head and need no timer.
+    queueMicrotask(() => {
+      if (!this.#done) this.#cancelBodyDeadline = this.#bodyDeadlines.start(() => this.cut(this.#answer(), LATE_BODY))
+    })
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#read < KEPT_BYTES) this.#kept.push(chunk.subarray(0, KEPT_BYTES - this.#read))
     this.#read += chunk.length
-    if (this.#read > READ_BYTES) this.cut(this.#answer())
+    if (this.#read <= READ_BYTES) return
+    const why = `it is longer than ${READ_BYTES / 1024} KiB`
+    this.cut(this.#answer(why), why)
   }
 
   onResponseEnd(): void {
@@ -152,18 +177,8 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     if (this.#done) return
-    if (this.#status !== undefined && BODILESS.includes(this.#status)) this.#settle(this.#answer())
-    else this.#settle(this.#failed(describeNetworkError(error, this.#host), isResolverFailure(error)))
-  }
-
-  #settle(result: ExchangeResult): void {
-    if (this.#done) return
-    this.#done = true
-    this.#settled(result)
-  }
-
-  #answer(): Answer {
-    return { kind: 'answered', status: this.#status!, retryAfter: this.#retryAfter, response: this.#text() }
+    const story = describeNetworkError(error, this.#host)
+    this.#settle(this.#decided(story) ?? this.#failed(story, isResolverFailure(error)))
   }
 
   #failed(error: string, unsent: boolean): ExchangeResult {
@@ -174,6 +189,33 @@ class Exchange implements Dispatcher.DispatchHandler {
       ...(unsent && { unsent }),
       ...(this.#status !== undefined && { status: this.#status }),
       ...(response !== undefined && { response }),
+    }
+  }
+
+  #settle(result: ExchangeResult): void {
+    if (this.#done) return
+    this.#done = true
+    this.#cancelBodyDeadline()
+    this.#settled(result)
+  }
+
+  #headDecides(): boolean {
+    return this.#status !== undefined && (!this.#needsBody || this.#status >= 300)
+  }
+
+  /** The answer as far as it is there; undefined where its head is missing or does not decide. */
+  #decided(why: string): Answer | undefined {
+    return this.#headDecides() ? this.#answer(why) : undefined
+  }
+
+  /** `why`: the body was not read to its end. */
+  #answer(why?: string): Answer {
+    return {
+      kind: 'answered',
+      status: this.#status!,
+      retryAfter: this.#retryAfter,
+      response: this.#text(),
+      ...(why !== undefined && { note: `the body of the answer was not read to its end: ${why}` }),
     }
   }
 

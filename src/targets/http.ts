@@ -28,6 +28,8 @@ export interface HttpTargetOptions extends ConnectionOptions {
   readonly concurrency: number
   /** The age at which a connection is replaced. Default: a minute. */
   readonly maxConnectionAgeMs?: number
+  /** Of an answer's status line and headers, in bytes. */
+  readonly maxHeadBytes?: number
   /** Statuses to try again that would otherwise be final. */
   readonly retryOn: readonly number[]
   /** Paths of fields to take out of the body, such as `call.systemPrompt`. */
@@ -45,7 +47,11 @@ const RETRIED_4XX = [408, 425, 429]
 
 /** Sends the event's body, byte for byte as it was received unless the options say otherwise, to a URL. */
 export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Target {
-  const exchanges = createHttpExchanges({ ...options, url: parseTargetUrl(options.name, options.url) })
+  const exchanges = createHttpExchanges({
+    ...options,
+    url: parseTargetUrl(options.name, options.url),
+    maxHeadKey: `targets.${options.name}.responseHeaderLimit`,
+  })
   const sign = options.sign === null ? () => [] : createSigner(options.sign)
   const own = ownHeaders(options.headers)
   const compose = createContentComposer({ ...options, headers: own.templates, contentType: own.contentType })
@@ -124,8 +130,12 @@ function traceHeaders({ traceparent, tracestate }: DeliveredEvent): string[] {
   return ['traceparent', traceparent, ...(tracestate == null ? [] : ['tracestate', tracestate])]
 }
 
-function outcomeOf({ status, retryAfter, response }: Answer, retried: ReadonlySet<number>, clock: Clock): Outcome {
-  const answer = { status, ...(response !== undefined && { response }) }
+function outcomeOf(
+  { status, retryAfter, response, note }: Answer,
+  retried: ReadonlySet<number>,
+  clock: Clock,
+): Outcome {
+  const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
   if (status < 300) return { kind: 'delivered', ...answer }
   if (status >= 500 || retried.has(status)) {
     const wait = retryAfterMs(retryAfter, clock.now())

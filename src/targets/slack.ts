@@ -27,7 +27,14 @@ const HEADERS = ['content-type', 'application/json; charset=utf-8', 'user-agent'
 export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Target {
   const { name, timeoutMs, concurrency } = options
   const url = parseTargetUrl(name, options.webhookUrl)
-  const exchanges = createHttpExchanges({ url, method: 'POST', timeoutMs, concurrency, allowLinkLocal: 'never' })
+  const exchanges = createHttpExchanges({
+    url,
+    method: 'POST',
+    timeoutMs,
+    concurrency,
+    allowLinkLocal: 'never',
+    needsBody: true,
+  })
   const compose = composer(options)
 
   return {
@@ -61,8 +68,8 @@ function composer({ text, blocks }: SlackTargetOptions): Composer {
 }
 
 /** Slack answers with a status and, as plain text, a code: `invalid_blocks`, `channel_is_archived`, `no_service`. */
-function outcomeOf({ status, retryAfter, response }: Answer, clock: Clock): Outcome {
-  const answer = { status, ...(response !== undefined && { response }) }
+function outcomeOf({ status, retryAfter, response, note }: Answer, clock: Clock): Outcome {
+  const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
   if (status < 300) return { kind: 'delivered', ...answer }
   const code = /^[a-z]+(_[a-z]+)+(?![\w<])/.exec(response ?? '')?.[0]
   const error = `slack: ${code ?? `http ${status}`}`

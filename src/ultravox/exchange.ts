@@ -81,7 +81,14 @@ async function send(way: ExchangeWay, request: ApiRequest, signal: AbortSignal):
     body.on('error', () => {}).destroy()
     return { status: statusCode, headers, body: Buffer.alloc(0) }
   }
-  const text = asUtf8(await body.bytes())
+  const chunks: Buffer[] = []
+  try {
+    for await (const chunk of body) chunks.push(chunk as Buffer)
+  } catch (error) {
+    // Without its body a success is of no use, but any other status is a reason that helps.
+    if (statusCode < 300) throw error
+  }
+  const text = asUtf8(Buffer.concat(chunks))
   return { status: statusCode, headers, body: Buffer.from(text.buffer, text.byteOffset, text.byteLength) }
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { eventually } from '../eventually.ts'
+import { tcpServer } from '../local-server.ts'
 import { commandsIn, fill, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, send } from './ultravox-sender.ts'
@@ -8,10 +9,16 @@ t.test('what died while a target was down is found, retried and delivered', asyn
   const directory = t.testdir()
   const { run, json, deliveries } = commandsIn(directory)
   const crm = await service(t, false)
+  const hasty = await tcpServer(t, (socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok')),
+  )
   const config = writeConfig(directory, {
     sources,
-    targets: { crm: crm.target },
-    routes: [{ events: ['*'], to: ['crm'] }],
+    targets: { crm: crm.target, hasty: { type: 'http', url: hasty.origin } },
+    routes: [
+      { events: ['call.ended'], to: ['crm'] },
+      { events: ['call.started'], to: ['hasty'] },
+    ],
   })
   const relay = await startRelay(t, config)
   const url = `${relay.origin}/webhooks/ultravox`
@@ -68,8 +75,17 @@ t.test('what died while a target was down is found, retried and delivered', asyn
   t.match(await json('deliveries retry --state delivered --call call-1 --yes'), { matched: 1, retried: 1 })
   t.match(await json('deliveries retry', id, '--yes'), { matched: 1, targets: { crm: 1 }, dryRun: false, retried: 1 })
   t.match(await deliveries('--state pending'), [{ callId: 'call-3' }, { callId: 'call-1' }], 'with no relay running')
-  await startRelay(t, config)
+  const again = await startRelay(t, config)
   await eventually(() => crm.received.length === 8, 'delivered once more')
+
+  await send(`${again.origin}/webhooks/ultravox`, bodyOf('call.started', 'call-4'))
+  const note = `the body of the answer was not read to its end: network: other side closed ${hasty.host}`
+  await eventually(() => again.log.some((line) => line.note === note), 'the log has the note of an answer cut off')
+  const [cutOff] = await deliveries('--target hasty')
+  t.match(await json('deliveries show', String(cutOff!.deliveryId)), {
+    state: 'delivered',
+    history: [{ outcome: 'delivered', status: 200, error: null, response: 'ok', note }],
+  })
 })
 
 t.test('thousands are changed in steps, and cancelled ones can be brought back', async (t) => {

@@ -18,6 +18,7 @@ t.test("an answer that repeats a target's secrets is kept without them", async (
       error: 'exit 1: cannot log in with token-1234567',
       status: 500,
       response: '{"authorization":"Bearer token-1234567","key":"signing-secret"}',
+      note: 'token-1234567 was printed',
     }),
     concealer(secrets),
   )
@@ -26,6 +27,7 @@ t.test("an answer that repeats a target's secrets is kept without them", async (
     error: 'exit 1: cannot log in with [secret]',
     status: 500,
     response: '{"authorization":"[secret]","key":"[secret]"}',
+    note: '[secret] was printed',
   })
 })
 

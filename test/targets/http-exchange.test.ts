@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { getEventListeners, once } from 'node:events'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
@@ -48,18 +49,45 @@ t.test('there are never more connections than the concurrency, and all exchanges
   t.ok(most <= 4, `${most} at most`)
 })
 
-t.test('informational responses before the answer are passed over', async (t) => {
-  const early = 'HTTP/1.1 103 Early Hints\r\nlink: </x>; rel=preload\r\nretry-after: 9\r\n\r\n'
-  const { origin } = await answering(t, `${early}${early}HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\nhi`)
-  const result = await exchanges(t, origin).send(headers, body, running)
-  t.same(result, { kind: 'answered', status: 201, retryAfter: undefined, response: 'hi' })
+t.test('interim responses before the answer are skipped, whatever they are and however they arrive', async (t) => {
+  const interims = {
+    '100 Continue': 'HTTP/1.1 100 Continue\r\n\r\n',
+    'several of them': 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(3),
+    'one that closes': 'HTTP/1.1 100 Continue\r\nconnection: close\r\ncontent-length: 0\r\n\r\n',
+    'one of HTTP/1.0': 'HTTP/1.0 100 Continue\r\n\r\n',
+    'one with bare line feeds': 'HTTP/1.1 100 Continue\n\n',
+    'hundreds of 102': 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(400),
+    '103 with 30 KiB of headers': `HTTP/1.1 103 Early Hints\r\nretry-after: 9\r\n${'link: </x>; rel=preload\r\n'.repeat(1_300)}\r\n`,
+    'one that nobody knows': 'HTTP/1.1 199 X\r\n\r\n',
+  }
+  const text = 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Error\r\n\r\n'
+  for (const [what, interim] of Object.entries(interims)) {
+    const bytes = `${interim}HTTP/1.1 201 Created\r\ncontent-length: ${text.length}\r\n\r\n${text}`
+    let connections = 0
+    const { origin } = await tcpServer(t, (socket) => {
+      connections++
+      socket.setNoDelay(true)
+      socket.on('data', () => {
+        // In three pieces, the second one the middle of a line.
+        const cuts = [0, interim.length - 3, interim.length + 5, bytes.length]
+        for (let piece = 1; piece < cuts.length; piece++) {
+          setTimeout(() => socket.write(bytes.slice(cuts[piece - 1], cuts[piece])), 5 * piece)
+        }
+      })
+    })
+    const { send } = exchanges(t, origin)
+    for (let i = 0; i < 2; i++) {
+      const result = await send(headers, body, running)
+      t.same(result, { kind: 'answered', status: 201, retryAfter: undefined, response: text }, what)
+    }
+    t.equal(connections, 1, 'the connection is used again')
+  }
 })
 
-t.test('an informational response is not yet an answer', async (t) => {
+t.test('an interim response is not an answer', async (t) => {
   const { origin } = await answering(t, 'HTTP/1.1 103 Early Hints\r\n\r\n', (socket) => socket.end())
   const result = await exchanges(t, origin).send(headers, body, running)
-  t.match(result, { kind: 'failed', error: /^network: / })
-  t.notOk('status' in result)
+  t.same(result, { kind: 'failed', error: 'network: the connection ended after http 103, before the answer' })
 })
 
 t.test('an answer that comes before the request was read counts, however large the request', async (t) => {
@@ -81,14 +109,136 @@ t.test('a server that never answers runs into the deadline, and its connection i
   await eventually(() => sockets[0]!.readableEnded, 'the connection is closed')
 })
 
-t.test('a body that drips for longer than the deadline is a timeout, whatever its status', async (t) => {
+t.test('a complete head is the answer, and what is wrong with the body is a note', async (t) => {
+  const chunked = 'transfer-encoding: chunked\r\n\r\n'
+  const bodies = {
+    'ends too early': ['content-length: 20\r\n\r\nok', 'end'],
+    'is reset': ['content-length: 20\r\n\r\nok', 'reset'],
+    'lacks its last chunk': [`${chunked}2\r\nok\r\n`, 'end'],
+    'has a malformed chunk': [`${chunked}2\r\nok\r\nzz\r\n`, 'stay'],
+    'has a length that is none': ['content-length: 2x\r\n\r\nok', 'stay'],
+    'has two lengths': ['content-length: 2\r\ncontent-length: 3\r\n\r\nok', 'stay'],
+    'does not end': ['content-length: 20\r\n\r\nok', 'stay'],
+  }
+  const server = (status: string, rest: string, then: string) =>
+    answering(t, `HTTP/1.1 ${status}\r\nretry-after: 7\r\n${rest}`, (socket) => {
+      if (then === 'end') socket.end()
+      // What was written must have arrived: a reset discards what has not been read.
+      if (then === 'reset') setTimeout(() => socket.resetAndDestroy(), 50)
+    })
+  await Promise.all(
+    Object.entries(bodies).flatMap(([what, [rest, then]]) =>
+      ['200 OK', '404 Not Found', '503 Busy'].map(async (status) => {
+        const { origin } = await server(status, rest!, then!)
+        const { send } = exchanges(t, origin)
+        const needy = exchanges(t, origin, { needsBody: true, timeoutMs: 500 })
+        for (let i = 0; i < 2; i++) {
+          t.match(
+            await send(headers, body, running),
+            {
+              kind: 'answered',
+              status: Number(status.slice(0, 3)),
+              retryAfter: '7',
+              note: /^the body of the answer was not read to its end: (it took|network|protocol)/,
+            },
+            `${status}, whose body ${what}`,
+          )
+        }
+        const needed = status === '200 OK' ? { kind: 'failed', status: 200, error: /./ } : { kind: 'answered' }
+        t.match(await needy.send(headers, body, running), needed, `${status}, and the body is needed`)
+      }),
+    ),
+  )
+})
+
+t.test('a body that drips for longer than the deadline fails only where the body is needed', async (t) => {
   const { origin } = await rawHttpServer(t, (_, response) => {
     response.write('slow')
     const drip = setInterval(() => response.write('.'), 10)
     response.on('close', () => clearInterval(drip))
   })
+  const needy = await exchanges(t, origin, { timeoutMs: 500, needsBody: true }).send(headers, body, running)
+  t.match(needy, { kind: 'failed', status: 200, error: /^timeout/, response: /^slow\.*$/ })
   const result = await exchanges(t, origin, { timeoutMs: 500 }).send(headers, body, running)
-  t.match(result, { kind: 'failed', status: 200, error: /^timeout/, response: /^slow\.*$/ })
+  t.match(result, { kind: 'answered', status: 200, response: /^slow\.*$/, note: /: no complete answer within 0.5s$/ })
+})
+
+t.test('an attempt that is called off after the head of the answer counts by its status', async (t) => {
+  const { origin } = await answering(t, 'HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok')
+  const abort = new AbortController()
+  const callOff = () => void setImmediate(() => abort.abort())
+  subscribe('undici:request:headers', callOff)
+  t.teardown(() => unsubscribe('undici:request:headers', callOff))
+  const result = await exchanges(t, origin).send(headers, body, abort.signal)
+  t.match(result, { kind: 'answered', status: 200, note: /: the attempt was interrupted$/ })
+})
+
+t.test('a connection on which more may come than the answer is not used again', async (t) => {
+  const answers = {
+    '204 with chunks': ['HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n', '0\r\n\r\n'],
+    '204 with a length': ['HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n', 'hello'],
+    '304 with a length': ['HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n', 'hello'],
+    '205 without a length': ['HTTP/1.1 205 Reset Content\r\n\r\n', '0\r\n\r\n'],
+    'chunks and a length': [
+      'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+      'HTTP/1.1 500 Error\r\n\r\n',
+    ],
+    'a close that is not done': [
+      'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n',
+      'HTTP/1.1 500 Error\r\n\r\n',
+    ],
+    'more than its length': ['HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nmore', 'HTTP/1.1 500 Error\r\n\r\n'],
+  }
+  for (const [what, [now, late]] of Object.entries(answers)) {
+    let requests = 0
+    const { origin } = await tcpServer(t, (socket) =>
+      socket.on('data', () => {
+        requests++
+        socket.write(now!)
+        setImmediate(() => socket.write(late!))
+      }),
+    )
+    const { send } = exchanges(t, origin, { concurrency: 4 })
+    const results = await Promise.all(Array.from({ length: 60 }, () => send(headers, body, running)))
+    t.same(
+      results.filter((result) => result.kind !== 'answered' || result.status >= 400),
+      [],
+      what,
+    )
+    t.equal(requests, 60, `${what}: each request was sent once`)
+  }
+})
+
+t.test('after stray bytes a server gets a connection for each request', async (t) => {
+  let connections = 0
+  const { origin } = await tcpServer(t, (socket) => {
+    connections++
+    socket.on('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
+      setTimeout(() => socket.write('stray'), 1)
+    })
+  })
+  const { send } = exchanges(t, origin)
+  const failures: unknown[] = []
+  for (let i = 0; i < 40; i++) {
+    const result = await send(headers, body, running)
+    if (result.kind !== 'answered') failures.push(result)
+  }
+  t.ok(failures.length <= 1, JSON.stringify(failures))
+  t.ok(connections >= 30, `${connections} connections`)
+})
+
+t.test('the limit of the headers is a setting, and the error names it', async (t) => {
+  const { origin } = await answering(t, `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(20_000)}content-length: 0\r\n\r\n`)
+  const [small, large] = [64 * 1024, 256 * 1024].map((maxHeadBytes) =>
+    exchanges(t, origin, { maxHeadBytes, maxHeadKey: 'targets.crm.responseHeaderLimit' }),
+  )
+  t.same(await small!.send(headers, body, running), {
+    kind: 'failed',
+    error:
+      'protocol: the headers of the answer are too large, over 64 KiB; targets.crm.responseHeaderLimit sets the limit',
+  })
+  for (let i = 0; i < 2; i++) t.match(await large!.send(headers, body, running), { kind: 'answered', status: 200 })
 })
 
 t.test('a handshake that never ends runs into the deadline, and gives its place to the next', async (t) => {
@@ -144,7 +294,7 @@ t.test('8 KiB of an answer are kept, cut between characters', async (t) => {
   t.same(result, { kind: 'answered', status: 200, retryAfter: undefined, response: `x${'é'.repeat(4095)}` })
 })
 
-t.test('an answer without an end is cut off after 1 MiB, and its status counts', async (t) => {
+t.test('an answer without an end is cut off, and its status counts', async (t) => {
   let sent = 0
   const { origin } = await rawHttpServer(t, (_, response) => {
     const chunk = Buffer.alloc(64 * 1024, 'x')
@@ -172,10 +322,7 @@ t.test('connections that break, at whatever stage, are failures', async (t) => {
     'within the request': tcpServer(t, (socket) => socket.once('data', () => socket.resetAndDestroy())),
     'closed without an answer': tcpServer(t, (socket) => socket.once('data', () => socket.end())),
     'within the headers': answering(t, 'HTTP/1.1 200 OK\r\ncontent-le', (socket) => socket.end()),
-    'within the body': answering(t, 'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf', (socket) => socket.end()),
-    'within a chunk': answering(t, 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nha', (socket) =>
-      socket.end(),
-    ),
+    'after another answer': answering(t, 'HTTP/1.1 100 Continue\r\n\r\n', (socket) => socket.resetAndDestroy()),
   }
   for (const [stage, server] of Object.entries(stages)) {
     const { origin } = await server
@@ -188,8 +335,7 @@ t.test('connections that break, at whatever stage, are failures', async (t) => {
 t.test('what is no HTTP is a failure', async (t) => {
   const garbage = {
     'another protocol': answering(t, 'SSH-2.0-OpenSSH_9.2\r\n'),
-    'headers without an end': answering(t, `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(200_000)}`),
-    '100 Continue': answering(t, 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n'),
+    'headers without an end': answering(t, `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(400_000)}`),
     'an upgrade nobody asked for': answering(t, 'HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
   }
   for (const [what, server] of Object.entries(garbage)) {
@@ -252,7 +398,7 @@ t.test('after every kind of trouble the same pool still works', async (t) => {
   const { origin } = await rawHttpServer(t, (_, response) => {
     const trouble = requests++ % 4
     if (trouble === 0) response.destroy()
-    else if (trouble === 1) response.write('never ends')
+    else if (trouble === 1) response.socket!.write('HTTP/1.1 200 never ends')
     else if (trouble === 2) response.socket!.end('garbage\r\n\r\n')
     else response.end()
   })

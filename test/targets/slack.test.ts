@@ -124,6 +124,22 @@ t.test('5xx and a broken connection are tried again', async (t) => {
   })
 })
 
+t.test('a message counts as posted with the whole answer, and any other status with its head', async (t) => {
+  const answers = {
+    '200 OK': { kind: 'failed', status: 200, error: /^network: other side closed/ },
+    '404 Not Found': { kind: 'refused', status: 404, error: 'slack: no_service' },
+    '429 Too Many Requests\r\nretry-after: 30': { kind: 'failed', error: 'slack: no_service', retryAfterMs: 30_000 },
+  }
+  for (const [head, outcome] of Object.entries(answers)) {
+    const { origin } = await tcpServer(t, (socket) =>
+      socket.once('data', () =>
+        socket.end(`HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 ${head}\r\ncontent-length: 20\r\n\r\nno_service`),
+      ),
+    )
+    t.match(await target(t, origin).send(ended, running), outcome)
+  }
+})
+
 t.test('an attempt that is called off is interrupted', async (t) => {
   t.same(await target(t, 'http://127.0.0.1:1').send(ended, AbortSignal.abort()), { kind: 'interrupted' })
 })

@@ -4,6 +4,7 @@ import { Secret } from '../../src/domain/secret.ts'
 import { createUltravoxClient } from '../../src/ultravox/client.ts'
 import { RequestGates } from '../../src/ultravox/request-gate.ts'
 import { eventually } from '../eventually.ts'
+import { tcpServer } from '../local-server.ts'
 import { API_KEY, createFakeApi } from './fake-api.ts'
 import { HandClock } from './hand-clock.ts'
 import { pagesOf, trialClient } from './trial-client.ts'
@@ -135,6 +136,20 @@ t.test('a client that is closed ends what is under way and begins nothing', asyn
   await client.close()
   await rejected
   await t.rejects(client.getCall('a'), { code: 'provider_failed', message: 'the client was closed' })
+})
+
+t.test('interim responses are skipped, and a status whose body breaks off is still the reason', async (t) => {
+  const answers = [
+    'HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 50\r\n\r\n{"detail":',
+    'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-length: 50\r\n\r\n{',
+  ]
+  let requests = 0
+  const { origin } = await tcpServer(t, (socket) => socket.once('data', () => socket.end(answers[requests++]!)))
+  const pauses: number[] = []
+  const { client } = trialClient(t, origin, { pause: async (ms) => void pauses.push(ms) })
+  t.equal(await client.getCall('a'), null)
+  t.ok(pauses.includes(7_000), 'the pause that the provider asked for')
+  t.equal(requests, 2)
 })
 
 t.test('every request brings the key and our name', async (t) => {
