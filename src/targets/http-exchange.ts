@@ -134,6 +134,10 @@ class Exchange implements Dispatcher.DispatchHandler {
    */
   cut(result: ExchangeResult, why: string): void {
     this.#settle(this.#decided(why) ?? result)
+    this.#abort()
+  }
+
+  #abort(): void {
     this.#controller?.abort(new Error('cut'))
   }
 
@@ -167,8 +171,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#read < KEPT_BYTES) this.#kept.push(chunk.subarray(0, KEPT_BYTES - this.#read))
     this.#read += chunk.length
     if (this.#read <= READ_BYTES) return
-    const why = `it is longer than ${READ_BYTES / 1024} KiB`
-    this.cut(this.#answer(why), why)
+    // Nothing is wrong with a long body, so that there is nothing to note.
+    this.#settle(this.#answer())
+    this.#abort()
   }
 
   onResponseEnd(): void {
