@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   closeSync,
@@ -20,6 +21,8 @@ import {
 } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { RelayError } from './domain/errors.ts'
+import { isOutOfInodes, onFileSystem } from './file-system.ts'
+import { type Leftover, partialName, removeLeftovers } from './partial-file.ts'
 
 /*
  * Files that a command reads and writes, perhaps as root, perhaps in a directory that another user can change. A path
@@ -39,8 +42,14 @@ const ROOT = 0
 const GROUP_WRITE = 0o020
 const OTHERS_WRITE = 0o002
 const STICKY = 0o1000
+const OTHERS = 0o007
 /** Linux only, and missing in `fs.constants`. Opens the name itself: no permission, no device, no FIFO is involved. */
 const O_PATH = 0o10000000
+
+/** What a file system answers that has no such operation, or none for directories. Others, such as `EIO`, are failures. */
+const CANNOT_SYNC: ReadonlySet<string> = new Set([
+  ...['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EBADF', 'EACCES', 'EPERM', 'EISDIR'],
+])
 
 export interface Owner {
   readonly uid: number
@@ -89,9 +98,31 @@ export class HeldDirectory {
     throw new RelayError('file_unwritable', `the directory ${this.#real} was replaced meanwhile`)
   }
 
-  /** Names are on disk only with their directory. */
+  /** Whether there is anything of this name, a link included. */
+  has(name: string): boolean {
+    return lstatSync(this.path(name), { throwIfNoEntry: false }) !== undefined
+  }
+
+  /** The directory's own path, free of symbolic links, as it is now. */
+  get realPath(): string {
+    return this.#isStable ? readlinkSync(`/proc/self/fd/${this.#fd}`) : this.#real
+  }
+
+  /**
+   * Names are on disk only with their directory. Some file systems (CIFS, vboxsf, FUSE) cannot flush a directory and say so: there,
+   * nothing more can be done. Throws errors of `node:fs` where the device fails.
+   */
   sync(): void {
-    fsyncSync(this.#fd)
+    try {
+      fsyncSync(this.#fd)
+    } catch (error) {
+      if (!CANNOT_SYNC.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+  }
+
+  /** See `removeLeftovers`. */
+  removeLeftovers(): Leftover[] {
+    return removeLeftovers(this.realPath, (name) => this.path(name))
   }
 
   close(): void {
@@ -174,8 +205,13 @@ function firstOtherLine(bytes: Uint8Array): number {
 
 /** Root may read everything, so a user's link must not make it read a file that the user could not. */
 function assertOwnLink(path: string, target: Stats): void {
-  const link = lstatSync(path)
-  if (link.isSymbolicLink() && link.uid !== ROOT && link.uid !== target.uid) throw fault('EUNTRUSTED')
+  let at = path
+  for (let links = 0; links <= MOST_LINKS; links += 1) {
+    const link = lstatSync(at, { throwIfNoEntry: false })
+    if (link?.isSymbolicLink() !== true) return
+    if (link.uid !== ROOT && link.uid !== target.uid) throw fault('EUNTRUSTED')
+    at = resolve(realpathSync(dirname(at)), readlinkSync(at))
+  }
 }
 
 function fault(code: string): NodeJS.ErrnoException {
@@ -190,47 +226,139 @@ export interface Replacement {
 }
 
 /**
- * Puts a text in the place of a file, or makes the file: a reader sees the old or the new text, whole. The file keeps its
- * owner. Throws `file_unwritable`, also where the file is a symbolic link or not a regular file, and as root where
- * another user could choose who owns the new file.
+ * Puts a text in the place of a file, or makes the file: a reader sees the old or the new text, whole. Symbolic links are
+ * followed, and stay: what they lead to is replaced, in its own directory. The file keeps its owner, its extended attributes where
+ * `cp` can copy them, and its permissions unless other users have any. Throws `file_unwritable`, also for what is not a regular file
+ * or cannot be replaced without a trace: a file with several names, a mounted one, one that Kubernetes manages. As root also
+ * where another user could choose what is replaced, or who owns the new file.
  */
 export function replaceFile(path: string, text: string, { mode, like = path }: Replacement): void {
-  explained(path, () =>
-    inDirectoryOf(path, (directory, name) => {
+  explained(path, () => {
+    const file = linkTarget(path)
+    inDirectoryOf(file, (directory, name) => {
       const before = lstatSync(directory.path(name), { throwIfNoEntry: false })
-      if (before?.isSymbolicLink()) throw unwritable(path, 'it is a symbolic link: name the file that it leads to')
-      if (before !== undefined && !before.isFile()) throw unwritable(path, 'it is not a regular file')
-      const owner = isRoot() ? ownerOfNew(path, directory.stats, before, like) : undefined
-      const partial = directory.path(`.${name}.${process.pid}.new`)
-      // Left by a process of the same number that crashed.
-      rmSync(partial, { force: true })
+      if (before !== undefined) assertReplaceable(named(path, file), before)
+      assertLedTo(path, before)
+      const owner = isRoot() ? ownerOfNew(file, directory.stats, before, like) : undefined
+      directory.removeLeftovers()
+      const partial = directory.path(partialName())
       try {
-        writeNew(partial, text, mode, owner)
+        writeNew(partial, text, {
+          mode: modeOfNew(mode, before ?? modelOf(path, like)),
+          owner,
+          like: before && directory.path(name),
+        })
         directory.assertSame()
         renameSync(partial, directory.path(name))
-        directory.sync()
       } catch (error) {
         rmSync(partial, { force: true })
         throw error
       }
-    }),
+      directory.sync()
+    })
+  })
+}
+
+/** Of the file that is replaced, or else of `like`, unless others have any: a file with a secret is not for them. */
+function modeOfNew(asked: number, model: Stats | undefined): number {
+  return model === undefined || (model.mode & OTHERS) !== 0 ? asked : model.mode & 0o777
+}
+
+/** `like`, unless it is the file itself, is not there, or is led to by links that root does not follow. */
+function modelOf(path: string, like: string): Stats | undefined {
+  if (like === path) return undefined
+  try {
+    const model = lstatSync(linkTarget(like))
+    return model.isFile() ? model : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function assertReplaceable(name: string, stats: Stats): void {
+  // Put there since the links were followed.
+  if (stats.isSymbolicLink()) throw unwritable(name, 'its directory was changed meanwhile: try again')
+  if (!stats.isFile()) throw unwritable(name, 'it is not a regular file')
+  if (stats.nlink === 1) return
+  throw unwritable(
+    name,
+    `the file has ${stats.nlink} names (hard links), and the others would keep the old text: remove them, or make them symbolic ` +
+      `links (find DIRECTORY -samefile ${name.split(' ', 1)[0]} lists them)`,
   )
+}
+
+/**
+ * Where the symbolic links at `path` lead, perhaps to a name that is not there yet; else `path` itself, made absolute. As root,
+ * the link of another user must lead into a directory of the same user. Throws `file_unwritable`, or errors of `node:fs`.
+ */
+export function linkTarget(path: string): string {
+  let at = resolve(path)
+  /** The user who can choose where the links lead. */
+  let linkedBy: number | undefined
+  for (let links = 0; links <= MOST_LINKS; links += 1) {
+    const step = inDirectoryOfLinked(path, at, (directory, name) => {
+      const link = lstatSync(directory.path(name), { throwIfNoEntry: false })
+      if (link?.isSymbolicLink() !== true) return { owner: directory.stats.uid }
+      const to = readlinkSync(directory.path(name))
+      return {
+        to,
+        next: resolve(directory.realPath, to),
+        link,
+        isOurs: link.uid === ROOT && !isReplaceable(directory.stats),
+      }
+    })
+    if (step.to === undefined) {
+      if (isRoot() && linkedBy !== undefined && (linkedBy === ROOT || linkedBy !== step.owner)) {
+        const owners = `a symbolic link of user ${linkedBy} leads to a directory of user ${step.owner}`
+        throw unwritable(named(path, at), owners)
+      }
+      return at
+    }
+    if (step.to.split('/').includes('..data')) {
+      throw unwritable(named(path, step.next), 'Kubernetes manages it (..data): change the Secret or ConfigMap instead')
+    }
+    if (!step.isOurs) linkedBy ??= step.link.uid
+    at = step.next
+  }
+  throw fault('ELOOP')
+}
+
+/** As `inDirectoryOf`, with errors that name both paths where links have led from one to the other. */
+function inDirectoryOfLinked<T>(path: string, at: string, use: (directory: HeldDirectory, name: string) => T): T {
+  try {
+    return inDirectoryOf(at, use)
+  } catch (error) {
+    if (error instanceof RelayError || at === resolve(path)) throw error
+    throw unwritable(named(path, at), problemAt(at, (error as NodeJS.ErrnoException).code), error)
+  }
+}
+
+/** What the kernel finds at `path` must be what is replaced: `x/../y` leads elsewhere where `x` is a link. */
+function assertLedTo(path: string, file: Stats | undefined): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.ino === file?.ino && found?.dev === file?.dev) return
+  throw unwritable(path, 'its symbolic links could not be followed: name the file that they lead to')
+}
+
+/** A path for people, with the one that its links lead to. */
+function named(path: string, file: string): string {
+  return resolve(path) === file ? path : `${path} (a symbolic link to ${file})`
 }
 
 /** Makes a file and writes it to disk. Throws `file_exists` where the name is taken, else `file_unwritable`. */
 export function createFile(path: string, text: string, mode: number): void {
   explained(path, () =>
     inDirectoryOf(path, (directory, name) => {
-      writeNew(directory.path(name), text, mode, undefined)
+      writeNew(directory.path(name), text, { mode, owner: undefined, like: undefined })
       directory.sync()
     }),
   )
 }
 
-/** Removes a file if it is there. Throws `file_unwritable`. */
+/** Removes a file if it is there, or the one that symbolic links lead to. Throws `file_unwritable`. */
 export function removeFile(path: string): void {
   explained(path, () =>
-    inDirectoryOf(path, (directory, name) => {
+    inDirectoryOf(linkTarget(path), (directory, name) => {
       directory.assertSame()
       rmSync(directory.path(name), { force: true })
       directory.sync()
@@ -248,17 +376,60 @@ export function isReplaceable({ uid, gid, mode }: Stats): boolean {
   return !isSticky && ((mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && gid !== ROOT))
 }
 
-function writeNew(path: string, text: string, mode: number, owner: Owner | undefined): void {
+interface NewFile {
+  readonly mode: number
+  readonly owner: Owner | undefined
+  /** A path of the file whose attributes it gets. */
+  readonly like: string | undefined
+}
+
+function writeNew(path: string, text: string, { mode, owner, like }: NewFile): void {
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
   try {
     const bytes = Buffer.from(text)
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+    if (like !== undefined) copyAttributes(like, fd)
     // The mode last: changing the owner may clear bits of it.
-    if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid)
-    fchmodSync(fd, mode)
+    if (owner !== undefined) changeOwner(fd, owner)
+    changeMode(fd, mode)
     fsyncSync(fd)
   } finally {
     closeSync(fd)
+  }
+}
+
+/**
+ * Copies access lists, SELinux labels and other extended attributes, which Node has no calls for. GNU `cp` has; with any other,
+ * the new file gets the defaults of its directory. Both files are named by open descriptors, so no link can be put in their place.
+ */
+function copyAttributes(from: string, to: number): void {
+  if (!hasProc) return
+  let fd: number | undefined
+  try {
+    fd = openSync(from, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+    const [source, target] = [fd, to].map((each) => `/proc/${process.pid}/fd/${each}`) as [string, string]
+    const which = ['--attributes-only', '--preserve=all', '--no-preserve=timestamps,ownership,links']
+    execFileSync('cp', [...which, source, target], { stdio: 'ignore', timeout: 5_000 })
+  } catch {
+    // Owner and mode are set in any case.
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+/** A file system without owners, such as FAT, gives all files the same, and refuses every change. */
+function changeOwner(fd: number, { uid, gid }: Owner): void {
+  const now = fstatSync(fd)
+  if (now.uid !== uid || now.gid !== gid) fchownSync(fd, uid, gid)
+}
+
+/** A file system without permissions refuses a change too. That is no harm where the file is no more open than it should be. */
+function changeMode(fd: number, mode: number): void {
+  try {
+    fchmodSync(fd, mode)
+  } catch (error) {
+    const now = fstatSync(fd).mode & 0o777
+    if ((now & 0o077 & ~mode) !== 0) throw Object.assign(fault('EMODE'), { cause: error })
   }
 }
 
@@ -267,8 +438,7 @@ function writeNew(path: string, text: string, mode: number, owner: Owner | undef
  * user may have put the old file there to be given the new one.
  */
 function ownerOfNew(path: string, directory: Stats, before: Stats | undefined, like: string): Owner {
-  const model = like === path ? undefined : lstatSync(like, { throwIfNoEntry: false })
-  const wanted = model?.isFile() ? model : undefined
+  const wanted = modelOf(path, like)
   const { uid, gid, mode } = directory
   const owner = before ?? wanted ?? (uid === ROOT ? { uid: ROOT, gid: ROOT } : directory)
   if (uid === ROOT && (mode & (GROUP_WRITE | OTHERS_WRITE)) === 0) return owner
@@ -352,9 +522,21 @@ function explained(path: string, work: () => void): void {
     if (error instanceof RelayError) throw error
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') throw new RelayError('file_exists', `${path} exists already`, { cause: error })
-    throw unwritable(path, fileProblem(code), error)
+    throw unwritable(path, problemAt(path, code), error)
   }
 }
+
+/** As `fileProblem`, with the file system that `path` is on where it may be the reason. */
+export function problemAt(path: string, code: unknown): string {
+  const problem = code === 'ENOSPC' && isOutOfInodes(path) ? 'no inodes left on the disk (df -i)' : fileProblem(code)
+  return OF_FILE_SYSTEM.has(codeName(code)) ? `${problem}${onFileSystem(path)}` : problem
+}
+
+/** Codes that say something of a file system rather than of one file. */
+const OF_FILE_SYSTEM: ReadonlySet<string> = new Set([
+  ...['EIO', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENAMETOOLONG', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENODEV'],
+  ...['EMODE', 'ESTALE', 'ENOTCONN', 'ETIMEDOUT', 'EHOSTDOWN', 'EUCLEAN', 'EREMOTEIO'],
+])
 
 function unwritable(path: string, reason: string, cause?: unknown): RelayError {
   return new RelayError('file_unwritable', `${path} cannot be written: ${reason}`, { cause })
@@ -362,7 +544,21 @@ function unwritable(path: string, reason: string, cause?: unknown): RelayError {
 
 /** What an error code of a file means, to follow "cannot be read: ". */
 export function fileProblem(code: unknown): string {
-  return PROBLEMS[String(code)] ?? String(code ?? 'unknown error')
+  return PROBLEMS[codeName(code)] ?? codeName(code ?? 'unknown error')
+}
+
+/** Some errors of Linux have no name in Node: their code is `Unknown system error -122`. */
+function codeName(code: unknown): string {
+  const number = /^Unknown system error -(\d+)$/.exec(String(code))?.[1]
+  return (process.platform === 'linux' && number !== undefined && UNNAMED[number]) || String(code)
+}
+
+const UNNAMED: Readonly<Record<string, string>> = {
+  37: 'ENOLCK',
+  116: 'ESTALE',
+  117: 'EUCLEAN',
+  121: 'EREMOTEIO',
+  122: 'EDQUOT',
 }
 
 /** What keeps a file from being read, by the error of `readSmallFile`. */
@@ -388,5 +584,15 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   ENOTREG: 'it is not a regular file',
   EFBIG: 'it is too large',
   EILSEQ: 'it is not UTF-8 text',
+  EBUSY: 'it is mounted as a single file, as Docker does for a file or secret: mount its directory instead',
+  EINVAL: 'the file system does not support this',
+  ENOTSUP: 'the file system does not support this',
+  EOPNOTSUPP: 'the file system does not support this',
+  ENOSYS: 'the file system does not support this',
+  EMODE: 'the file system keeps no permissions, and other users could read it: mount it with umask=077, or use another',
+  EUCLEAN: 'the file system is damaged: check it (fsck)',
+  ENOLCK: 'the file system does not support locks',
+  ESTALE: 'the server of the file system has lost it (stale handle): mount it again',
+  ENOTCONN: 'the program that serves the file system has ended: mount it again',
   EUNTRUSTED: 'it is a symbolic link of a user to a file of another, which root does not follow',
 }

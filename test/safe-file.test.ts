@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -7,13 +7,16 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { newFilePath, writeWhole } from '../src/cli/new-file.ts'
@@ -28,6 +31,12 @@ import { scratch } from './scratch.ts'
 
 const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
 const asOther = asOtherUser(process.execPath)
+
+/** Why no link can lead to another file system here. */
+function hasOtherFileSystem(): string | false {
+  const there = statSync('/dev/shm', { throwIfNoEntry: false })
+  return there !== undefined && there.dev !== statSync(tmpdir()).dev ? false : 'needs two file systems'
+}
 
 /** A directory of another user's in one that only root can change. */
 function foreign(t: Test): { root: string; theirs: string } {
@@ -54,13 +63,116 @@ t.test('a file is replaced whole, with the mode asked for, and nothing is left b
   t.throws(() => removeFile(join(directory, 'no', 'file')), { code: 'file_unwritable' })
 })
 
-t.test('neither a link nor anything but a regular file is replaced', async (t) => {
-  const directory = t.testdir({ file: 'old', link: t.fixture('symlink', 'file'), directory: {} })
-  for (const name of ['link', 'directory']) {
-    t.throws(() => replaceFile(join(directory, name), 'new', { mode: 0o600 }), { code: 'file_unwritable' }, name)
+t.test('a symbolic link stays, and what it leads to is replaced in its own directory', async (t) => {
+  const directory = t.testdir({
+    real: { file: 'old' },
+    near: t.fixture('symlink', 'real/file'),
+    chain: t.fixture('symlink', 'near'),
+    folder: t.fixture('symlink', 'real'),
+    dangling: t.fixture('symlink', 'real/new'),
+  })
+  const real = join(directory, 'real', 'file')
+  chmodSync(real, 0o600)
+  for (const name of ['near', 'chain', 'folder/file']) {
+    replaceFile(join(directory, name), `by ${name}`, { mode: 0o600 })
+    t.equal(readFileSync(real, 'utf8'), `by ${name}`)
   }
+  replaceFile(join(directory, 'dangling'), 'made', { mode: 0o600 })
+  t.equal(readFileSync(join(directory, 'real', 'new'), 'utf8'), 'made')
+  for (const name of ['near', 'chain', 'folder', 'dangling']) {
+    t.ok(lstatSync(join(directory, name)).isSymbolicLink(), name)
+  }
+  t.same(readdirSync(join(directory, 'real')).sort(), ['file', 'new'])
+  removeFile(join(directory, 'dangling'))
+  t.same(readdirSync(join(directory, 'real')), ['file'])
+  t.ok(lstatSync(join(directory, 'dangling')).isSymbolicLink(), 'so that the next write finds its way')
+  const copy = newFilePath(join(directory, 'dangling'), false)
+  await writeWhole(copy, false, new AbortController().signal, async (path) => writeFileSync(path, 'copy'))
+  t.equal(readFileSync(join(directory, 'real', 'new'), 'utf8'), 'copy')
+})
+
+t.test('a link across file systems is followed', { skip: hasOtherFileSystem() }, async (t) => {
+  const [here, there] = [scratch(t), mkdtempSync('/dev/shm/relay-test-')]
+  t.teardown(() => rmSync(there, { recursive: true, force: true }))
+  symlinkSync(join(there, 'file'), join(here, 'link'))
+  replaceFile(join(here, 'link'), 'first', { mode: 0o600 })
+  replaceFile(join(here, 'link'), 'second', { mode: 0o600 })
+  t.equal(readFileSync(join(there, 'file'), 'utf8'), 'second')
+})
+
+t.test('what cannot be replaced without a trace is refused, with both paths', async (t) => {
+  const directory = t.testdir({
+    file: 'old',
+    directory: {},
+    '..2026': { secrets: 'old' },
+    '..data': t.fixture('symlink', '..2026'),
+    secrets: t.fixture('symlink', '..data/secrets'),
+    loop: t.fixture('symlink', 'loop'),
+    lost: t.fixture('symlink', 'no/such'),
+    up: t.fixture('symlink', 'directory'),
+    turn: t.fixture('symlink', 'up/../file'),
+  })
+  const refused: [string, RegExp][] = [
+    ['directory', /not a regular file/],
+    ['secrets', /secrets \(a symbolic link to .*\.\.data\/secrets\).*Kubernetes/],
+    ['loop', /symbolic links lead in a circle/],
+    ['lost', /lost \(a symbolic link to .*no\/such\).*no such directory/],
+  ]
+  for (const [name, message] of refused) {
+    const write = () => replaceFile(join(directory, name), 'new', { mode: 0o600 })
+    t.throws(write, { code: 'file_unwritable', message }, name)
+  }
+  linkSync(join(directory, 'file'), join(directory, 'second'))
+  symlinkSync('file', join(directory, 'link'))
+  t.throws(() => replaceFile(join(directory, 'link'), 'new', { mode: 0o600 }), {
+    code: 'file_unwritable',
+    message: /link \(a symbolic link to .*file\).*2 names \(hard links\)/,
+  })
   t.equal(readFileSync(join(directory, 'file'), 'utf8'), 'old')
-  t.ok(lstatSync(join(directory, 'link')).isSymbolicLink())
+  t.equal(readFileSync(join(directory, '..2026', 'secrets'), 'utf8'), 'old')
+})
+
+t.test(
+  'a file mounted by itself is not replaced, and the directory is named as the thing to mount',
+  asRoot,
+  async (t) => {
+    const directory = scratch(t)
+    const [file, source] = [join(directory, 'file'), join(directory, 'source')]
+    for (const path of [file, source]) writeFileSync(path, 'old')
+    const script = `mount --bind source file && exec "$0" --input-type=module -e "$1"`
+    const code = `
+    import { replaceFile } from ${JSON.stringify(new URL('../src/safe-file.js', import.meta.url))}
+    try { replaceFile('file', 'new', { mode: 0o600 }) } catch (error) { console.log(error.code, error.message) }`
+    const { status, stdout } = spawnSync('unshare', ['-m', 'sh', '-c', script, process.execPath, code], {
+      cwd: directory,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH },
+    })
+    if (status !== 0) return t.plan(0, 'needs mounts of its own')
+    t.match(stdout, /^file_unwritable file cannot be written: .*mounted as a single file.*mount its directory/)
+    t.same(readdirSync(directory).sort(), ['file', 'source'])
+  },
+)
+
+t.test('a file keeps permissions that are not for everybody, and its extended attributes', async (t) => {
+  const file = join(scratch(t), 'file')
+  writeFileSync(file, 'old')
+  for (const [before, after] of [
+    [0o640, 0o640],
+    [0o400, 0o400],
+    [0o644, 0o600],
+  ] as const) {
+    chmodSync(file, before)
+    replaceFile(file, 'new', { mode: 0o600 })
+    t.equal(statSync(file).mode & 0o777, after)
+  }
+  const attribute = (code: string) =>
+    spawnSync('python3', ['-c', `import os, sys; ${code}`, file], { encoding: 'utf8', env: { PATH: process.env.PATH } })
+  if (attribute("os.setxattr(sys.argv[1], 'user.relay', b'kept')").status !== 0) return
+  replaceFile(file, 'newer', { mode: 0o600 })
+  const read = attribute("print(os.getxattr(sys.argv[1], 'user.relay').decode())")
+  t.match(read.stdout, /^(kept)?$/m)
+  t.equal(readFileSync(file, 'utf8'), 'newer')
 })
 
 t.test('what is not a small regular file of text is refused by name, without waiting', async (t) => {
@@ -126,6 +238,39 @@ t.test('root gives no file away to a user who swaps links into the directory', a
   t.comment(`${failed} of 300 writes failed`)
   t.match(statSync(victim), { uid: 0, gid: 0, size: 'of root'.length })
   t.equal(statSync(victim).mode & 0o777, 0o600)
+})
+
+t.test('root writes where the link of a user leads only if that is the same user’s', asRoot, async (t) => {
+  const { root, theirs } = foreign(t)
+  mkdirSync(join(root, 'ours'))
+  mkdirSync(join(theirs, 'more'))
+  chownSync(join(theirs, 'more'), OTHER, OTHER)
+  for (const path of [join(root, 'ours', 'f'), join(theirs, 'more', 'f')]) writeFileSync(path, 'old', { mode: 0o600 })
+  chownSync(join(theirs, 'more', 'f'), OTHER, OTHER)
+  const link = (name: string, to: string) => {
+    symlinkSync(to, name)
+    execFileSync('chown', ['-h', `${OTHER}:${OTHER}`, name])
+  }
+  link(join(theirs, 'away'), join(root, 'ours', 'f'))
+  link(join(theirs, 'near'), join('more', 'f'))
+  // A link of root leads on to one of theirs.
+  symlinkSync(join(theirs, 'away'), join(root, 'on'))
+  symlinkSync(join(theirs, 'more', 'f'), join(root, 'rightly'))
+  for (const path of [join(theirs, 'away'), join(root, 'on')]) {
+    t.throws(() => replaceFile(path, 'new', { mode: 0o600 }), {
+      code: 'file_unwritable',
+      message: /symbolic link of user 65534 leads to a directory of user 0/,
+    })
+    t.throws(() => removeFile(path), { code: 'file_unwritable' })
+    t.throws(() => newFilePath(path, true), { code: 'file_unwritable' })
+    t.throws(() => readSmallFile(path), { code: 'EUNTRUSTED' })
+  }
+  t.equal(readFileSync(join(root, 'ours', 'f'), 'utf8'), 'old')
+  for (const path of [join(theirs, 'near'), join(root, 'rightly')]) {
+    replaceFile(path, path, { mode: 0o600 })
+    t.equal(readFileSync(join(theirs, 'more', 'f'), 'utf8'), path)
+    t.match(statSync(join(theirs, 'more', 'f')), { uid: OTHER, gid: OTHER })
+  }
 })
 
 t.test('root follows a link of a user only to what is that user’s', asRoot, async (t) => {

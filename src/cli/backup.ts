@@ -1,8 +1,10 @@
 import { realpathSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { Command, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import { unmountedAbove } from '../mounts.ts'
 import type { BackupReport } from '../outbox/maintenance.ts'
+import { type LeftoverFile, notePartial, removeLeftoversIn, removeNoted } from '../leftovers.ts'
 import { bytes } from './bytes.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { Interrupted, interruptible } from './interruption.ts'
@@ -36,10 +38,17 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
         refuseOutboxItself(asked, config.outbox.path)
         const file = newFilePath(asked, force)
         assertMounted(file)
+        for (const each of [...removeLeftoversIn(dirname(file)), ...removeNoted(dirname(config.outbox.path))]) {
+          note(leftoverText(each))
+        }
         const bar = createProgressBar('copying')
+        let endNote = () => {}
         try {
           const report = await interruptible((signal) =>
-            writeWhole(file, force, signal, (path) => outbox.backup(path, { onProgress: bar.show, signal })),
+            writeWhole(file, force, signal, (path) => {
+              endNote = notePartial(config.outbox.path, path)
+              return outbox.backup(path, { onProgress: bar.show, signal })
+            }),
           )
           bar.end()
           const size = statSync(file).size
@@ -49,6 +58,8 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
           if (!(error instanceof Interrupted)) throw error
           note('interrupted: there is no backup, and nothing was left behind')
           process.exitCode = 1
+        } finally {
+          endNote()
         }
       })
     })
@@ -64,6 +75,12 @@ function assertMounted(file: string): void {
 function contentOf({ events, deliveries }: BackupReport): string {
   if (events === null || deliveries === null) return 'written by a newer version of the relay'
   return `${counted(events, 'event')}, ${counted(deliveries, 'delivery')}`
+}
+
+function leftoverText({ path, problem }: LeftoverFile): string {
+  return problem === null
+    ? `removed ${path}, the part of a backup that was killed`
+    : `cannot remove ${path}, the part of a backup that was killed: ${problem}; it holds call data, remove it`
 }
 
 /** Also through a link of either kind. */

@@ -6,7 +6,6 @@ import {
   fsyncSync,
   lstatSync,
   openSync,
-  realpathSync,
   renameSync,
   rmSync,
   type Stats,
@@ -15,7 +14,8 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import { HOME_PROBLEM, isHomePath } from '../config/home-path.ts'
 import { RelayError } from '../domain/errors.ts'
-import { fileProblem, HeldDirectory, isReplaceable } from '../safe-file.ts'
+import { partialName } from '../partial-file.ts'
+import { HeldDirectory, isReplaceable, linkTarget, problemAt } from '../safe-file.ts'
 
 /** What a file being written may leave beside it while SQLite works on it. */
 const SIDE_FILES = ['', '-journal', '-wal', '-shm']
@@ -24,7 +24,7 @@ const SIDE_FILES = ['', '-journal', '-wal', '-shm']
 export function newFilePath(asked: string, force: boolean): string {
   if (asked === '') throw new RelayError('usage', 'the name of the file is empty')
   if (isHomePath(asked)) throw new RelayError('usage', `${asked} ${HOME_PROBLEM}`)
-  const file = existsSync(asked) ? realpathSync(asked) : resolve(asked)
+  const file = targetOf(asked)
   const there = statSync(file, { throwIfNoEntry: false })
   if (there?.isDirectory()) throw new RelayError('usage', `${asked} is a directory: name a file in it`)
   if (there !== undefined && !there.isFile()) throw new RelayError('usage', `${asked} is no regular file`)
@@ -32,9 +32,22 @@ export function newFilePath(asked: string, force: boolean): string {
   return file
 }
 
+/** Where symbolic links lead, also to a file that is not there yet. */
+function targetOf(asked: string): string {
+  try {
+    return linkTarget(asked)
+  } catch (error) {
+    if (error instanceof RelayError) throw error
+    // The directory is missing; opening it says so.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return resolve(asked)
+    throw cannotWrite(asked, asked, error)
+  }
+}
+
 /**
  * Writes a file, readable by its owner only, that is there whole or not at all: `write` fills an empty one beside it, which
- * takes its place once it is on disk. When something fails, or `signal` ends it, nothing is left behind.
+ * takes its place once it is on disk. When something fails, or `signal` ends it, nothing is left behind. Throws `file_unwritable`
+ * where the disk fails after the file has got its name.
  */
 export async function writeWhole<T>(
   file: string,
@@ -44,21 +57,21 @@ export async function writeWhole<T>(
 ): Promise<T> {
   const directory = open(dirname(file))
   const name = basename(file)
-  const partial = `.${name}.${process.pid}.partial`
+  const partial = partialName()
   try {
     refuseReplaceable(dirname(file), directory)
     const fd = createEmpty(directory.path(partial), dirname(file))
     try {
       // SQLite opens it by its path. The descriptor proves afterwards that it was this file.
       const written = await write(join(dirname(file), partial))
-      fsyncSync(fd)
+      synced(file, () => fsyncSync(fd))
       assertSame(fstatSync(fd), lstatSync(directory.path(partial)), file)
       signal.throwIfAborted()
       // Checked again: another process may have created it meanwhile.
       if (!force && existsSync(directory.path(name))) refuseExisting(file)
       directory.assertSame()
-      renameSync(directory.path(partial), directory.path(name))
-      directory.sync()
+      renamed(directory, partial, file)
+      synced(file, () => directory.sync())
       return written
     } finally {
       closeSync(fd)
@@ -66,6 +79,23 @@ export async function writeWhole<T>(
     }
   } finally {
     directory.close()
+  }
+}
+
+function renamed(directory: HeldDirectory, partial: string, file: string): void {
+  try {
+    renameSync(directory.path(partial), directory.path(basename(file)))
+  } catch (error) {
+    throw cannotWrite(file, file, error)
+  }
+}
+
+function synced(file: string, sync: () => void): void {
+  try {
+    sync()
+  } catch (error) {
+    const problem = problemAt(file, (error as NodeJS.ErrnoException).code)
+    throw new RelayError('file_unwritable', `${file} may not survive a power cut: ${problem}`, { cause: error })
   }
 }
 
@@ -92,7 +122,7 @@ function open(path: string): HeldDirectory {
   try {
     return HeldDirectory.open(path)
   } catch (error) {
-    throw error instanceof RelayError ? error : cannotWrite(path, error)
+    throw error instanceof RelayError ? error : cannotWrite(`into ${path}`, path, error)
   }
 }
 
@@ -100,11 +130,11 @@ function createEmpty(path: string, directory: string): number {
   try {
     return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
   } catch (error) {
-    throw cannotWrite(directory, error)
+    throw cannotWrite(`into ${directory}`, directory, error)
   }
 }
 
-function cannotWrite(directory: string, error: unknown): RelayError {
-  const why = fileProblem((error as NodeJS.ErrnoException).code)
-  return new RelayError('usage', `cannot write into ${directory}: ${why}`, { cause: error })
+function cannotWrite(what: string, path: string, error: unknown): RelayError {
+  const why = problemAt(path, (error as NodeJS.ErrnoException).code)
+  return new RelayError('usage', `cannot write ${what}: ${why}`, { cause: error })
 }

@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/problem.ts'
 import type { Daemon } from '../daemon.ts'
 import { errorMessage, exitStatus } from '../domain/errors.ts'
+import { removeLeftovers } from '../leftovers.ts'
 import type { Logger } from '../logging.ts'
 import { inheritedSocket } from '../systemd/listen-fds.ts'
 import { createService, type Service } from '../systemd/service.ts'
@@ -49,6 +50,10 @@ export function serveCommand(): Command {
       })
       if (!areHidden) logger.warn('secrets in the environment cannot be hidden from programs of the same user')
       if (!hasInit && Object.values(config.targets).some(({ type }) => type === 'exec')) logger.warn(NO_INIT)
+      for (const { path, problem } of removeLeftovers(config)) {
+        if (problem === null) logger.warn({ file: path }, 'partial file of a killed process removed')
+        else logger.warn({ file: path, problem }, 'partial file of a killed process not removed')
+      }
       const service = serviceOf(logger)
       let shutdownTimeoutMs = () => config.server.shutdownTimeoutMs
       void stop.then(() => endAtLast(shutdownTimeoutMs() + END_WITHIN_MS, logger, flush))

@@ -3,6 +3,7 @@ import { checkAttachments } from './checks/attachments.ts'
 import { checkConnections } from './checks/connections.ts'
 import { checkPrograms, checkVariables } from './checks/exec.ts'
 import { checkExpressions } from './checks/expressions.ts'
+import { checkFileSystem } from './checks/file-system.ts'
 import { checkHeaders } from './checks/headers.ts'
 import { checkPacing } from './checks/pacing.ts'
 import { checkReach } from './checks/reach.ts'
@@ -41,4 +42,5 @@ export function* machineChecks(draft: Draft): Iterable<Finding> {
   yield* checkCertificates(draft)
   yield* checkRunAs(draft)
   yield* checkTracing(draft)
+  yield* checkFileSystem(draft)
 }

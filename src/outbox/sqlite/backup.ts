@@ -1,9 +1,11 @@
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
+import { onFileSystem } from '../../file-system.ts'
 import type { BackupOptions, BackupReport } from '../maintenance.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
+import { whyStorageFails } from './storage-probe.ts'
 
 /** So many pages a step, a few milliseconds of copying, after which it can be told how far it has come, or be ended. */
 const STEP_PAGES = 1_000
@@ -32,20 +34,32 @@ export async function copyDatabase(
       },
     })
   } catch (error) {
-    if (signal.aborted) throw error
-    const message = `cannot write the backup: ${errorMessage(error)}`
-    throw fromFault({ code: toFault(error).code, message })
+    throw signal.aborted ? error : cannotWrite(to, error)
   } finally {
     // Some errors have rolled back already.
     if (database.inTransaction) database.exec('rollback')
   }
   signal.throwIfAborted()
-  return checkedCopy(to)
+  try {
+    return checkedCopy(to)
+  } catch (error) {
+    throw error instanceof RelayError ? error : cannotWrite(to, error)
+  }
+}
+
+/** Names the disk that the backup is written to, so that nobody suspects the outbox. */
+function cannotWrite(to: string, error: unknown): RelayError {
+  const why = whyStorageFails(to, 'write it to a local directory and copy it from there')?.message
+  const place = why === undefined ? onFileSystem(to) : `; ${why}`
+  const message = `cannot write the backup: ${errorMessage(error)}${place}`
+  return fromFault({ code: toFault(error).code, message })
 }
 
 function checkedCopy(path: string): BackupReport {
   const copy = openDatabase(path)
   try {
+    // Without the shared memory of a WAL, which a share for backups may not have.
+    copy.pragma('locking_mode = exclusive')
     // One file without side files, that can be read from a place where nothing can be written; the daemon turns it back.
     copy.pragma('journal_mode = delete')
     const verdict = copy.pragma('quick_check(1)', { simple: true }) as string

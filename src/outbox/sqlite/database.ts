@@ -2,11 +2,12 @@ import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync } f
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
-import { fileProblem } from '../../safe-file.ts'
 import type { Creation, OutboxOrigin } from '../outbox.ts'
 import { assertMayBegin, assertMayCreate } from './creation.ts'
+import { onFileSystem } from '../../file-system.ts'
+import { problemAt } from '../../safe-file.ts'
 import { openDatabase } from './driver.ts'
-import { classify } from './faults.ts'
+import { classify, DISK_FAILS } from './faults.ts'
 import { watchFiles } from './in-place.ts'
 import { awaitPredecessor, type Instance, takeOver } from './instance.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
@@ -15,6 +16,7 @@ import { assertFirstName } from './names.ts'
 import { createdAt } from './origin.ts'
 import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
+import { explainedByStorage } from './storage-probe.ts'
 import { BUSY_SLICE_MS } from './transaction.ts'
 
 /** How long opening the outbox waits for another process (an operator's sqlite3, a command). */
@@ -147,11 +149,12 @@ function endInstance(instance: Instance): void {
 }
 
 /** SQLite says what is wrong, but not with which file, nor what to do about it. */
-function explained(error: unknown, path: string): unknown {
+function explained(cause: unknown, path: string): unknown {
+  const error = explainedByStorage(cause, path)
   const code = (error as { code?: string }).code ?? ''
   const advice = Object.entries(ADVICE).find(([prefix]) => code.startsWith(prefix))?.[1]
   if (advice === undefined) return error
-  const message = `cannot open the outbox ${path}: ${errorMessage(error)} (${code}); ${advice}`
+  const message = `cannot open the outbox ${path}${onFileSystem(path)}: ${errorMessage(error)} (${code}); ${advice}`
   return new RelayError('outbox_unusable', message, { cause: error })
 }
 
@@ -164,6 +167,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   SQLITE_BUSY: 'another program holds a lock on it: end that one',
   SQLITE_CANTOPEN: 'let the user that the relay runs as read and write it and its directory',
   SQLITE_IOERR_LOCK: NO_LOCKS,
+  SQLITE_IOERR: DISK_FAILS,
+  SQLITE_FULL: 'make room on the disk of the outbox',
   SQLITE_PROTOCOL: NO_LOCKS,
   SQLITE_NOLFS: NO_LOCKS,
   SQLITE_READONLY: 'let the user that the relay runs as read and write it and its directory',
@@ -177,7 +182,7 @@ function createPrivately(path: string): void {
     closeSync(openSync(`${realpathSync(path)}.lock`, APPEND | constants.O_NOFOLLOW, 0o600))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    const message = `cannot open the outbox ${path} for writing: ${fileProblem(code)}`
+    const message = `cannot open the outbox ${path} for writing: ${problemAt(path, code)}`
     const user = process.geteuid?.()
     const advice =
       code === 'EACCES' ? `; let user ${user} write ${dirname(path)}, as with chown -R ${user} ${dirname(path)}` : ''

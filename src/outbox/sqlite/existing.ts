@@ -8,6 +8,7 @@ import { SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
+import { explainedByStorage } from './storage-probe.ts'
 
 const BUSY_TIMEOUT_MS = 10_000
 
@@ -56,7 +57,7 @@ export function openExisting(path: string): ExistingOutbox {
     }
   } catch (error) {
     database.close()
-    throw fromFault(toFault(error))
+    throw fromFault(toFault(explainedByStorage(error, path)))
   }
 }
 

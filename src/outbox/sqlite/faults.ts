@@ -41,6 +41,7 @@ export const DISK_FAILS = 'the disk or its file system fails: the log of the ker
 const ADVICE: Readonly<Record<string, string>> = {
   SQLITE_CORRUPT: DAMAGED,
   SQLITE_NOTADB: DAMAGED,
+  SQLITE_IOERR_SHM: 'its file system cannot share memory between processes: move the outbox to a local file system',
   SQLITE_IOERR: DISK_FAILS,
   SQLITE_FULL: 'make room on the disk of the outbox',
 }

@@ -2,6 +2,7 @@ import { existsSync, realpathSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { openDatabase } from './driver.ts'
+import { cannotOpen, whyStorageFails } from './storage-probe.ts'
 
 /** A daemon that starts waits so long for a command that looks whether one runs, which takes far less. */
 const LOOK_MS = 200
@@ -19,6 +20,8 @@ export function lockOutbox(path: string): Database.Database {
   } catch (error) {
     lock.close()
     if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    const problem = whyStorageFails(path)
+    if (problem?.need === 'lock') throw cannotOpen(path, problem, error)
     throw new RelayError(
       'outbox_locked',
       `another relay is running on the outbox ${path}; stop it first, or give this one an outbox.path of its own`,

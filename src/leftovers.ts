@@ -1,0 +1,119 @@
+import { closeSync, constants, fchownSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import type { Config } from './config/config.ts'
+import { errorMessage } from './domain/errors.ts'
+import { abandonedIn, isPartialName, partialName } from './partial-file.ts'
+import { fileProblem, HeldDirectory, inDirectoryOf, linkTarget, readSmallFile } from './safe-file.ts'
+
+/*
+ * A backup that is killed leaves a part of the outbox, with call data, where it was being written. The next backup into that
+ * directory finds it; a note beside the outbox lets the relay find it too.
+ */
+
+/** A partial file of a process that has ended. */
+export interface LeftoverFile {
+  readonly path: string
+  /** Why it could not be removed; null where it was. */
+  readonly problem: string | null
+}
+
+/** What SQLite may have beside a file that it writes. */
+const SIDE_FILES = ['', '-journal', '-wal', '-shm']
+
+/**
+ * Notes beside the outbox that this process writes the partial file `path`. Returns what removes the note. Where none can be
+ * written, the file is written all the same.
+ */
+export function notePartial(outboxPath: string, path: string): () => void {
+  try {
+    const directory = HeldDirectory.open(dirname(outboxPath))
+    const name = directory.path(partialName('writing'))
+    const fd = openSync(name, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
+    try {
+      writeSync(fd, path)
+      // The relay is to read what root has noted.
+      if (process.geteuid?.() === 0) fchownSync(fd, directory.stats.uid, directory.stats.gid)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    return () => {
+      rmSync(name, { force: true })
+      directory.close()
+    }
+  } catch {
+    return () => {}
+  }
+}
+
+/** Removes what killed processes have left beside the outbox and the secrets files, and where backups were written. */
+export function removeLeftovers({ outbox, sources }: Pick<Config, 'outbox' | 'sources'>): LeftoverFile[] {
+  const secrets = Object.values(sources).flatMap((source) =>
+    source.scheme === 'ultravox' && source.secretsFile !== null ? [source.secretsFile] : [],
+  )
+  const directories = new Set([outbox.path, ...secrets].flatMap((file) => directoryOf(file)))
+  return [...[...directories].flatMap(removeLeftoversIn), ...removeNoted(dirname(outbox.path))]
+}
+
+/** Removes what killed processes have left in one directory; nothing where it cannot be read. */
+export function removeLeftoversIn(directory: string): LeftoverFile[] {
+  return held(directory, (open) =>
+    open.removeLeftovers().map(({ name, problem }) => ({ path: join(directory, name), problem: problemOf(problem) })),
+  )
+}
+
+/** Removes the backups that killed processes have noted beside the outbox. */
+export function removeNoted(directory: string): LeftoverFile[] {
+  return held(directory, (open) =>
+    abandonedIn(open.realPath, (name) => open.path(name), 'writing').flatMap((name) => {
+      const note = open.path(name)
+      try {
+        const { text } = readSmallFile(note)
+        // Whoever can write here must not have any other file removed.
+        const isOwn = isPartialName(basename(text)) && basename(text).split('-', 6).join() === name.split('-', 6).join()
+        const removed = isOwn ? removeWithSideFiles(text) : []
+        if (removed.every(({ problem }) => problem === null)) rmSync(note, { force: true })
+        return removed
+      } catch {
+        return []
+      }
+    }),
+  )
+}
+
+function removeWithSideFiles(path: string): LeftoverFile[] {
+  return inDirectoryOf(path, (directory, name) => {
+    try {
+      const found = SIDE_FILES.filter((suffix) => directory.has(`${name}${suffix}`))
+      for (const suffix of found) rmSync(directory.path(`${name}${suffix}`), { force: true })
+      return found.includes('') ? [{ path, problem: null }] : []
+    } catch (error) {
+      return [{ path, problem: problemOf((error as NodeJS.ErrnoException).code ?? errorMessage(error)) }]
+    }
+  })
+}
+
+function problemOf(code: string | null): string | null {
+  return code && fileProblem(code)
+}
+
+function directoryOf(file: string): string[] {
+  try {
+    return [dirname(linkTarget(file))]
+  } catch {
+    return []
+  }
+}
+
+function held(directory: string, use: (open: HeldDirectory) => LeftoverFile[]): LeftoverFile[] {
+  try {
+    const open = HeldDirectory.open(directory)
+    try {
+      return use(open)
+    } finally {
+      open.close()
+    }
+  } catch {
+    return []
+  }
+}
