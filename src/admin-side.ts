@@ -8,6 +8,8 @@ import type { AdminConfig, Config } from './config/config.ts'
 import { sameConfig } from './config/difference.ts'
 import { clientCertificates } from './config/server-tls.ts'
 import type { ServedCertificate } from './documents/certificate.ts'
+import type { ConfigReader } from './config/reader.ts'
+import type { UnfinishedRotation } from './config/rotation-state.ts'
 import { listedTargets } from './documents/targets.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, RelayError } from './domain/errors.ts'
@@ -26,6 +28,7 @@ export interface AdminSideOptions {
   /** Since when the outbox exists, in epoch milliseconds. */
   readonly createdAt: number
   readonly newRequestId: () => string
+  readonly reader: ConfigReader
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -103,6 +106,7 @@ export class AdminSide {
       readiness: { isStopping: () => this.#isStopping, write, lackOfSpace },
       metrics,
       certificate,
+      rotations: (of) => rotationsOf(of, this.#options.reader),
       read: async () => ({
         ...(await read(config, operator, createdAt, clock)),
         certificates: certificatesOf(config, certificate()),
@@ -127,6 +131,15 @@ async function openBeside(
     if (!('port' in listen) || before?.address.endsWith(`:${listen.port}`) !== true) throw error
     const message = `${errorMessage(error)}; the relay itself has this port: take another one, or restart it`
     throw new RelayError('listen_failed', message, { cause: error })
+  }
+}
+
+/** What cannot be read is part of the answer. */
+async function rotationsOf({ ultravox, sources }: Config, reader: ConfigReader): Promise<UnfinishedRotation[]> {
+  try {
+    return await reader.ask('rotations', { ultravox, sources })
+  } catch (error) {
+    return [{ which: '', problem: errorMessage(error) }]
   }
 }
 

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import {
   type CertificatePlace,
   certificateReloaded,
@@ -10,15 +9,17 @@ import type { Alert } from './alerts/relay-event.ts'
 import type { Watch } from './alerts/watches.ts'
 import type { ServerTlsConfig } from './config/config.ts'
 import { sameConfig } from './config/difference.ts'
-import { certificateOf, renewed, servingWarnings } from './config/server-tls.ts'
+import type { Answers, ConfigReader } from './config/reader.ts'
+import { certificateOf, servingWarnings } from './config/server-tls.ts'
 import type { CertificateFacts } from './domain/certificate.ts'
 import type { Clock } from './domain/clock.ts'
-import { errorMessage } from './domain/errors.ts'
+import { errorMessage, RelayError } from './domain/errors.ts'
 
 /** See `Alerts.report`. */
 export type Report = (problems: readonly Alert[], recovery: Alert) => void
 
 export interface CertificateWatchOptions {
+  readonly reader: Pick<ConfigReader, 'ask'>
   /** Serves another certificate. Throws where OpenSSL rejects it, and then the previous one is still served. */
   readonly show: (certificate: ServerTlsConfig) => void
   /** Where clients are configured to reach the listener. */
@@ -49,7 +50,7 @@ const LOOKS_BEFORE_ALERT = 5
  */
 export function watchCertificate(
   tls: ServerTlsConfig,
-  { show, hosts, onLook, clock, report, log }: CertificateWatchOptions,
+  { reader, show, hosts, onLook, clock, report, log }: CertificateWatchOptions,
 ): Watch {
   let current = tls
   // It may have been renewed since the configuration was read, so the first look always reads the files.
@@ -57,8 +58,7 @@ export function watchCertificate(
   let problem: string | null = null
   let looks = 0
 
-  function look(): string | null {
-    const next = renewed(current, clock.now())
+  function serve(next: NonNullable<Answers['certificate']['next']>): string | null {
     if ('problem' in next) return next.problem
     if (sameConfig(next, current)) return null
     try {
@@ -74,12 +74,15 @@ export function watchCertificate(
   return {
     name: 'certificate',
     everyMs: EVERY_MS,
-    check() {
-      const state = stateOf(tls)
-      if (state === seen && problem === null) return
-      seen = state
+    async check() {
+      // Where they are as they were, they need not be read.
+      const state = problem === null ? seen : undefined
+      const found = await reader.ask('certificate', { tls: current, state, now: clock.now() }).catch(asProblem)
+      if (found === null) return
+      seen = found.state
+      if (found.next === null) return
       const before = problem
-      problem = look()
+      problem = serve(found.next)
       onLook(problem)
       const served = certificateOf(current.cert)!
       if (problem === null) {
@@ -114,16 +117,8 @@ export function watchLifetimes({ inUse, clock, report }: LifetimeWatchOptions): 
   }
 }
 
-/** Differs when a file is written, replaced, or gets another owner or mode. */
-function stateOf({ certFile, keyFile }: ServerTlsConfig): string {
-  return [certFile, keyFile].map((file) => (file === null ? '' : written(file))).join(' ')
-}
-
-function written(file: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
-    return [dev, ino, size, mtimeNs, ctimeNs].join(':')
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code)
-  }
+/** Files that do not answer are a problem like any other; null where the relay is shutting down. */
+function asProblem(error: unknown): Answers['certificate'] | null {
+  if (error instanceof RelayError && error.code === 'daemon_unreachable') return null
+  return { state: undefined, next: { problem: errorMessage(error) } }
 }

@@ -12,6 +12,7 @@ import { type CallAttachments, createCallAttachments } from './call-attachments.
 import type { Config } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { accountOfSource } from './config/provider-accounts.ts'
+import { ConfigReader } from './config/reader.ts'
 import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
@@ -154,6 +155,7 @@ class Relay implements Daemon {
   readonly #admin: AdminSide
   readonly #told: ToldState
   readonly #launcher = new Launcher()
+  readonly #reader = new ConfigReader()
   readonly #listener: Listener
   readonly #requestLog: AppLog
   readonly #receive: Receiver
@@ -183,6 +185,7 @@ class Relay implements Daemon {
     const createdAt = outbox.origin?.createdAt ?? clock.now()
     this.#admin = new AdminSide({
       metrics,
+      reader: this.#reader,
       write,
       lackOfSpace,
       certificate,
@@ -318,6 +321,8 @@ class Relay implements Daemon {
 
   /** Ends all that runs, attempts after `graceMs`; also what a failed start has left. Each part ends whatever the others do. */
   async end(graceMs: number): Promise<void> {
+    // A watch may wait for it.
+    this.#reader.close()
     await this.#attempt('monitors', () => this.#endWatches())
     await this.#attempt('listener', () => this.#listener.close())
     await this.#attempt('lanes', () => this.#lanes.stop(graceMs))
@@ -394,6 +399,7 @@ class Relay implements Daemon {
     this.#endWatches = startWatching(this.#config, {
       ...this.#entry,
       outbox: this.#outbox,
+      reader: this.#reader,
       silence: this.#silence,
       listener: this.#listener,
       onCertificateFiles: (problem) => {

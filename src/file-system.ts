@@ -48,8 +48,12 @@ export function kindOf({ type }: Pick<FileSystem, 'type'>): FileSystemKind {
  * The file system that `path` is on, or will be on when it has been created; undefined where the system does not say.
  * `mountinfo`: a table as in proc_pid_mountinfo(5).
  */
-export function fileSystemOf(path: string, mountinfo = readMountinfo()): FileSystem | undefined {
-  const place = realPlace(path)
+export function fileSystemOf(path: string, mountinfo?: string): FileSystem | undefined {
+  return mountAbove(realPlace(path), mountinfo)
+}
+
+/** The same for an absolute path without links, which is not looked up: nothing is asked of the file system itself. */
+export function mountAbove(place: string, mountinfo = readMountinfo()): FileSystem | undefined {
   const isAbove = ({ mountPoint }: FileSystem) =>
     mountPoint === '/' || place === mountPoint || place.startsWith(`${mountPoint}/`)
   let found: FileSystem | undefined

@@ -140,6 +140,18 @@ export function inDirectoryOf<T>(path: string, use: (directory: HeldDirectory, n
   }
 }
 
+let announce: (path: string) => void = () => {}
+
+/** Calls `listener` with each path that `readSmallFile` and `accessing` are given, before the file system is asked for it. */
+export function announceAccess(listener: (path: string) => void): void {
+  announce = listener
+}
+
+/** To be called before a path of the configuration is looked up by other means. */
+export function accessing(path: string): void {
+  announce(path)
+}
+
 /** The text of a file, and what `fstat` says of the file that was read. */
 export interface SmallFile {
   readonly text: string
@@ -158,6 +170,7 @@ export function readSmallFile(path: string, maxBytes = LARGEST_SMALL_FILE): Smal
 
 /** As `readSmallFile`, for a file that may not be text. */
 export function readSmallBytes(path: string, maxBytes = LARGEST_SMALL_FILE): { bytes: Buffer; stats: Stats } {
+  accessing(path)
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   try {
     const stats = fstatSync(fd)

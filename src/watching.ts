@@ -6,6 +6,7 @@ import { watchCertificate, watchLifetimes } from './certificate-watch.ts'
 import type { Config, ServerTlsConfig } from './config/config.ts'
 import { clientCertificates, httpsHosts } from './config/server-tls.ts'
 import type { CertificateFacts } from './domain/certificate.ts'
+import type { ConfigReader } from './config/reader.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
 import { alertsLog, certificateLog, upkeepLog } from './logging.ts'
 import { readMachineClock } from './machine-clock.ts'
@@ -18,6 +19,7 @@ import { watchRetention } from './upkeep/retention-watch.ts'
 
 export interface WatchingOptions extends Omit<ProviderSideOptions, 'store' | 'heardAt'> {
   readonly outbox: Outbox
+  readonly reader: ConfigReader
   readonly silence: SilentSources
   readonly listener: { show(certificate: ServerTlsConfig): void; readonly served: CertificateFacts | null }
   /** Called with why the files of the certificate cannot be used, or null. */
@@ -29,7 +31,7 @@ export interface WatchingOptions extends Omit<ProviderSideOptions, 'store' | 'he
 
 /** Starts all that looks from time to time how things are: here, and at the provider. What is returned ends it. */
 export function startWatching(config: Config, options: WatchingOptions): () => Promise<void> {
-  const { outbox, silence, listener, reserve, clock, steady, alerts, logger } = options
+  const { outbox, reader, silence, listener, reserve, clock, steady, alerts, logger } = options
   const { raise, recovered, report } = alerts
   const clients = clientCertificates(config)
   const { targets, alertAfterMs, outboxPath, reserveBytes, policy, expectWithinMs, tls } = watched(config)
@@ -56,6 +58,7 @@ export function startWatching(config: Config, options: WatchingOptions): () => P
       ? []
       : [
           watchCertificate(tls, {
+            reader,
             show: (next) => listener.show(next),
             hosts: httpsHosts(config.ultravox.flatMap(({ webhook }) => webhook?.url ?? [])),
             onLook: options.onCertificateFiles,

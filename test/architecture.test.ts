@@ -92,6 +92,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'systemd',
     'daemon.ts',
     'event-id.ts',
+    'file-system.ts',
     'leftovers.ts',
     'log-output.ts',
     'logging.ts',

@@ -3,18 +3,6 @@ import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 /** Wanted by programs, and by Node itself later on. */
 const KEPT: ReadonlySet<string> = new Set(['PATH', 'HOME', 'LANG', 'TZ'])
 
-/** A view of an environment that notes which variables are read. */
-export function watchedEnvironment(env: NodeJS.ProcessEnv): { env: NodeJS.ProcessEnv; read: ReadonlySet<string> } {
-  const read = new Set<string>()
-  const view = new Proxy(env, {
-    get(target, name) {
-      if (typeof name === 'string') read.add(name)
-      return Reflect.get(target, name)
-    },
-  })
-  return { env: view, read }
-}
-
 /**
  * Overwrites the values of these variables where the kernel shows them: `/proc/PID/environ` is the memory that the process was
  * started with, which every program of the same user can read and no change of `process.env` reaches. In `process.env`

@@ -1,7 +1,8 @@
 import { Command, Option } from 'commander'
 import type { Config } from '../config/config.ts'
-import { loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/problem.ts'
+import { ConfigReader } from '../config/reader.ts'
+import { watchedEnvironment } from '../config/watched-environment.ts'
 import type { Daemon } from '../daemon.ts'
 import { errorMessage, exitStatus } from '../domain/errors.ts'
 import { removeLeftovers } from '../leftovers.ts'
@@ -16,7 +17,7 @@ import { ownInit, startUnderInit } from './init-process.ts'
 import { logLine } from './log-line.ts'
 import { goOnWithoutReader, isTerminal, styledText, writeError } from './output.ts'
 import { examples } from './printing.ts'
-import { hideFromProc, watchedEnvironment } from './process-environment.ts'
+import { hideFromProc } from './process-environment.ts'
 
 /** Runs the daemon until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
@@ -75,12 +76,14 @@ export function serveCommand(): Command {
       )
       shutdownTimeoutMs = () => daemon.shutdownTimeoutMs
       service.ready(daemon)
-      const reloadFor = (request?: number) => reload(daemon, config.file, environment, logger, request)
+      const reader = new ConfigReader()
+      const reloadFor = (request?: number) => reload(daemon, config.file, environment, reader, logger, request)
       reloads.begin((request) => service.reloading(() => reloadFor(request)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
       logger.info({ signal: await stop }, 'relay stopping')
       reloads.end()
+      reader.close()
       await Promise.all([service.stopping(), daemon.stop()])
       logger.info('relay stopped')
       await flush()
@@ -125,11 +128,13 @@ async function reload(
   daemon: Daemon,
   file: string,
   environment: Environment,
+  reader: ConfigReader,
   logger: Logger,
   request?: number,
 ): Promise<boolean> {
   try {
-    const { config, warnings } = loadConfig(file, environment.env)
+    const { config, warnings, read } = await reader.ask('load', { file, env: { ...process.env } })
+    environment.noteRead(read)
     environment.hide(config)
     for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')
     const { changed, needsRestart } = await daemon.reload(config, request)
@@ -150,6 +155,10 @@ class Environment {
   readonly #watched = watchedEnvironment(process.env)
   readonly env = this.#watched.env
 
+  noteRead(names: readonly string[]): void {
+    for (const name of names) this.#watched.read.add(name)
+  }
+
   /** Hides what the configuration has read, and what it passes to some programs and not to others. False: not possible. */
   hide({ targets }: Config): boolean {
     const passed = Object.values(targets).flatMap((target) => (target.type === 'exec' ? target.passEnv : []))
@@ -159,11 +168,12 @@ class Environment {
 
 type Reload = (request?: number) => Promise<void>
 
-/** Signals and requests that ask for a reload; before there is anything to reload they are kept. */
+/** Signals and requests that ask for a reload. One is carried out at a time, and serves all that were asked for before it began. */
 class Reloads {
+  /** Undefined until there is something to reload. */
   #reload: Reload | undefined
-  /** Those that came too early. */
-  #asked: (number | undefined)[] = []
+  #asked: { readonly request: number | undefined } | undefined
+  #isRunning = false
 
   constructor() {
     process.on('SIGHUP', () => this.ask())
@@ -171,19 +181,32 @@ class Reloads {
 
   /** `request`: the number of a command's request; absent for a signal. */
   ask(request?: number): void {
-    if (this.#reload === undefined) this.#asked.push(request)
-    else void this.#reload(request)
+    this.#asked = { request: request ?? this.#asked?.request }
+    void this.#run()
   }
 
   begin(reload: Reload): void {
     this.#reload = reload
-    // One reload serves all of them.
-    if (this.#asked.length > 0) this.ask(this.#asked.findLast((request) => request !== undefined))
+    void this.#run()
   }
 
   /** A relay that stops has nothing to reload, and the signal must not end it in the middle of that. */
   end(): void {
-    this.#reload = async () => {}
+    this.#reload = undefined
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return
+    this.#isRunning = true
+    try {
+      while (this.#reload !== undefined && this.#asked !== undefined) {
+        const { request } = this.#asked
+        this.#asked = undefined
+        await this.#reload(request)
+      }
+    } finally {
+      this.#isRunning = false
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, resolve } from 'node:path'
+import { accessing } from '../safe-file.ts'
 
 /** Where a program is, or why it cannot be run. */
 export type Executable = { readonly path: string } | { readonly missing: 'file' | 'permission' | 'directory' }
@@ -13,6 +14,7 @@ export function findExecutable(program: string, directory: string, searchPath: s
 }
 
 function executableAt(path: string): Executable {
+  accessing(path)
   try {
     const stats = statSync(path)
     if (stats.isDirectory()) return { missing: 'directory' }

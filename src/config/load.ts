@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { fileProblem, readSmallFile, utf8Text } from '../safe-file.ts'
+import { accessing, fileProblem, readSmallFile, utf8Text } from '../safe-file.ts'
 import type { Config } from './config.ts'
 import { examine, type Purpose } from './examine.ts'
 import { type Finding, formatPath } from './finding.ts'
@@ -27,11 +27,16 @@ export interface LoadedConfig {
 
 /**
  * Reads and checks a configuration file. References are resolved from `env` and the disk; programs are looked for, where
- * it is for the daemon.
+ * it is for the daemon. `descriptorsOf`: the process that a path such as `/dev/stdin` means a descriptor of.
  * Throws `ConfigError` with everything that is wrong, in the order of the file.
  */
-export function loadConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpose = 'daemon'): LoadedConfig {
-  const yaml = parseYaml(readConfig(file))
+export function loadConfig(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  purpose: Purpose = 'daemon',
+  descriptorsOf?: number,
+): LoadedConfig {
+  const yaml = parseYaml(readConfig(file, descriptorsOf))
   const told = (faults: readonly Fault[]): Problem[] => {
     const problems = faults.map(({ offset, path, message }) => {
       const { line, col } = yaml.lines.linePos(offset)
@@ -65,21 +70,27 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, purpose: Purpos
 }
 
 const LARGEST_BYTES = 16 * 1024 * 1024
-const DESCRIPTOR = /^\/(dev\/(stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/
+const DESCRIPTOR = /^\/(?:dev\/(?:stdin|fd\/(\d+))|proc\/self\/fd\/(\d+))$/
 
 const HOW_TO_START = 'make one to start with by "ultravox-relay init"'
 
-function readConfig(file: string): string {
+function readConfig(file: string, descriptorsOf: number | undefined): string {
   let text: string
   try {
     // An open pipe, as of `--config <(...)`, can be read; a FIFO opened by name could block a reload indefinitely.
-    text = DESCRIPTOR.test(file) ? utf8Text(readFileSync(file)) : readSmallFile(file, LARGEST_BYTES).text
+    text = DESCRIPTOR.test(file) ? readDescriptor(file, descriptorsOf) : readSmallFile(file, LARGEST_BYTES).text
   } catch (error) {
     const { code, line } = error as { code?: unknown; line?: number }
     throw new ConfigError([{ ...wholeFile(file, unreadable(code, file)), ...(line !== undefined && { line }) }])
   }
   if (text.includes('\0')) throw new ConfigError([wholeFile(file, unreadable('EILSEQ', file))])
   return text
+}
+
+function readDescriptor(file: string, process: number | undefined): string {
+  accessing(file)
+  const [, ofDev, ofProc] = DESCRIPTOR.exec(file)!
+  return utf8Text(readFileSync(process === undefined ? file : `/proc/${process}/fd/${ofDev ?? ofProc ?? 0}`))
 }
 
 function unreadable(code: unknown, file: string): string {

@@ -51,7 +51,7 @@ export function readRotation(secretsFile: string): RotationState | null {
 export type UnfinishedRotation = { readonly which: string } & (RotationState | { readonly problem: string })
 
 /** The unfinished rotations of the configured webhooks' secrets, in the order of the accounts. */
-export function unfinishedRotations({ ultravox, sources }: Config): UnfinishedRotation[] {
+export function unfinishedRotations({ ultravox, sources }: Pick<Config, 'ultravox' | 'sources'>): UnfinishedRotation[] {
   return ultravox.flatMap(({ account, webhook }): UnfinishedRotation[] => {
     const source = webhook === null ? undefined : sources[webhook.source]
     if (source?.scheme !== 'ultravox' || source.secretsFile === null) return []

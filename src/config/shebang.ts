@@ -1,5 +1,6 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
 import { basename, delimiter, resolve } from 'node:path'
+import { accessing } from '../safe-file.ts'
 
 /** What Linux reads of a program to find its interpreter. */
 const READ_BYTES = 256
@@ -74,6 +75,7 @@ function problemOfEnv(argument: string, directory: string, searchPath: string | 
 
 /** As Latin-1, so that every byte is a character; undefined where it cannot be read. */
 function headOf(path: string): string | undefined {
+  accessing(path)
   try {
     const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
@@ -88,6 +90,7 @@ function headOf(path: string): string | undefined {
 }
 
 function isExecutable(path: string): boolean {
+  accessing(path)
   try {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()

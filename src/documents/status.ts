@@ -27,12 +27,16 @@ export interface ListedSource extends SourceActivity {
   readonly configured: boolean
 }
 
-/** How all is doing at one moment. `certificate` asks the listener of a daemon that runs. */
+/**
+ * How all is doing at one moment. `certificate` asks the listener of a daemon that runs; `rotations` reads them where the files may not
+ * answer.
+ */
 export async function statusOf(
   config: Config,
   operator: StatusReader,
   reading: ClockReading,
   certificate: (daemon: Daemon) => Promise<ServedCertificate> | ServedCertificate,
+  rotations: (config: Config) => Promise<readonly UnfinishedRotation[]> = async () => unfinishedRotations(config),
 ): Promise<Status> {
   const now = reading.wallMs
   const daemon = await operator.daemon()
@@ -43,7 +47,7 @@ export async function statusOf(
     daemon,
     certificate: await certificate(daemon),
     provider: reportsOf(config, await operator.provider()),
-    rotations: unfinishedRotations(config),
+    rotations: await rotations(config),
     hold: (await operator.clock(reading)).hold,
   }
 }

@@ -1,11 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { eventually } from '../eventually.ts'
+import { hungMount } from '../hung-mount.ts'
 import { httpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { type LogLine, MAIN, type RelayProcess, runRelay, startRelay, writeConfig } from './relay-process.ts'
@@ -214,4 +216,49 @@ t.test('a request that no relay has answered is not carried out by the next', as
 /** Whether a process can be started in a pid namespace of its own. */
 function canUnshare(): boolean {
   return process.getuid?.() === 0 && spawnSync('unshare', ['--pid', '--fork', 'true']).status === 0
+}
+
+t.test(
+  'a relay whose secrets file does not answer serves, keeps its configuration, and stops when asked to',
+  async (t) => {
+    const mount = hungMount(t)
+    if (mount === null) return t.plan(0, 'needs root and /dev/fuse')
+    const directory = scratch(t)
+    const socketPath = join(directory, 'admin.sock')
+    const write = (source: object) =>
+      writeConfig(directory, {
+        sources: { ultravox: { scheme: 'ultravox', ...source } },
+        targets: { crm: { type: 'exec', command: ['true'] } },
+        routes: [{ events: ['*'], to: ['crm'] }],
+        admin: { listen: `unix:${socketPath}` },
+      })
+    const file = write({ secrets: [SECRET] })
+    const relay = await startRelay(t, file)
+    write({ secretsFile: join(mount.directory, 'ultravox.secrets') })
+    relay.process.kill('SIGHUP')
+    const { pid } = relay.process
+    const reading = () => {
+      const ps = spawnSync('ps', ['-o', 'args=', '--ppid', String(pid)], { encoding: 'utf8' })
+      return /reader-process/.test(ps.stdout)
+    }
+    await eventually(reading, 'it reads the configuration')
+    relay.process.kill('SIGHUP')
+    const post = () => send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))
+    t.equal((await post()).status, 204)
+    t.equal(await adminStatus(socketPath, '/healthz'), 200)
+    t.ok(reading(), 'all this while the file does not answer')
+    const { code, stdout } = await relay.end('SIGTERM')
+    t.equal(code, 0)
+    t.match(stdout, /relay stopped/)
+    t.notMatch(stdout, /configuration reloaded/)
+  },
+)
+
+function adminStatus(socketPath: string, path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    get({ socketPath, path, headers: { host: 'localhost' } }, (response) => {
+      response.resume()
+      resolve(response.statusCode!)
+    }).on('error', reject)
+  })
 }

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/config.ts'
 import type { ServedCertificate } from '../../documents/certificate.ts'
+import type { UnfinishedRotation } from '../../config/rotation-state.ts'
 import type { Clock } from '../../domain/clock.ts'
 import { RelayError } from '../../domain/errors.ts'
 import type { OutboxOperator } from '../../outbox/operator.ts'
@@ -12,6 +13,8 @@ export interface ApiContext {
   readonly clock: Clock
   /** What the public listener serves. */
   readonly certificate: () => ServedCertificate
+  /** Reads the state of unfinished rotations; what cannot be read is among them. */
+  readonly rotations: (config: Config) => Promise<readonly UnfinishedRotation[]>
 }
 
 /** What the API needs of an operator: nothing that gives all there is at once, but for rejections, which are bounded. */

@@ -10,7 +10,7 @@ const tags = ['relay']
 const KINDS = ['event', 'attempt', 'refusal'] as const
 
 /** See `ultravox-relay status`, `tail` and `reload`. */
-export function relayApi(app: FastifyInstance, { config, operator, clock, certificate }: ApiContext): void {
+export function relayApi(app: FastifyInstance, { config, operator, clock, certificate, rotations }: ApiContext): void {
   app.get(
     '/api/status',
     {
@@ -21,7 +21,7 @@ export function relayApi(app: FastifyInstance, { config, operator, clock, certif
         response: answers(shape('Status')),
       },
     },
-    async () => statusDocument(await statusOf(config, operator, readMachineClock(clock), certificate)),
+    async () => statusDocument(await statusOf(config, operator, readMachineClock(clock), certificate, rotations)),
   )
 
   app.get<{ Querystring: { limit: number } }>(

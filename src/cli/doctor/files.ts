@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Config } from '../../config/config.ts'
 import { secretPlaces } from '../../config/secret-places.ts'
+import { onFileSystem } from '../../file-system.ts'
 import { bytes } from '../bytes.ts'
 import { type Check, type CheckResult, ok, problem } from './check.ts'
 
@@ -57,9 +58,12 @@ async function disk({ outbox: { path, reserveBytes } }: Config): Promise<CheckRe
     const advice = 'let the user that the relay runs as write into it'
     return [problem('disk', `${directory} cannot be written to`, advice)]
   }
-  const { bavail, bsize } = await statfs(directory)
+  const { bavail, bsize, files, ffree } = await statfs(directory)
   const free = bavail * bsize
-  const text = `${bytes(free)} free at ${directory}`
+  const text = `${bytes(free)} free at ${directory}${onFileSystem(directory)}`
+  if (files > 0 && ffree === 0) {
+    return [problem('disk', `no inodes left at ${directory}${onFileSystem(directory)}`, 'remove files: df -i')]
+  }
   if (free >= reserveBytes) return [ok('disk', text)]
   const advice = 'make room: prune --older-than 30d, or a larger disk'
   return [problem('disk', `${text}, less than outbox.reserve (${bytes(reserveBytes)}): events are refused`, advice)]

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { fileSystemName, fileSystemOf, kindOf } from '../../file-system.ts'
+import { accessing } from '../../safe-file.ts'
 import type { Draft } from '../draft.ts'
 import type { Finding } from '../finding.ts'
 
@@ -10,7 +11,9 @@ import type { Finding } from '../finding.ts'
  */
 export function* checkFileSystem({ outbox, surroundings }: Draft, mountinfo?: string): Iterable<Finding> {
   if (outbox.path === undefined) return
-  const found = fileSystemOf(resolve(surroundings.directory, outbox.path), mountinfo)
+  const file = resolve(surroundings.directory, outbox.path)
+  accessing(file)
+  const found = fileSystemOf(file, mountinfo)
   const kind = found === undefined ? 'local' : kindOf(found)
   const path = ['outbox', 'path']
   const place = found === undefined ? '' : `is on the ${fileSystemName(found)}`

@@ -1,0 +1,75 @@
+import { statSync } from 'node:fs'
+import { errorMessage } from '../domain/errors.ts'
+import { accessing, announceAccess } from '../safe-file.ts'
+import type { ServerTlsConfig } from './config.ts'
+import { ConfigError } from './problem.ts'
+import {
+  type Answers,
+  type FromReader,
+  type Kind,
+  pack,
+  type Requests,
+  type ToReader,
+  unpack,
+} from './reader-protocol.ts'
+import { watchedEnvironment } from './watched-environment.ts'
+
+type Work = { readonly [K in Kind]: (request: Requests[K]) => Promise<Answers[K]> }
+
+/** Each loads what it needs: a process that looks after a certificate has no use for the schema. */
+const WORK: Work = {
+  async load({ file, env }) {
+    const { loadConfig } = await import('./load.ts')
+    const watched = watchedEnvironment(env)
+    const { config, warnings } = loadConfig(file, watched.env, 'daemon', process.ppid)
+    return { config, warnings, read: [...watched.read] }
+  },
+  async certificate({ tls, state: before, now }) {
+    const state = stateOf(tls)
+    if (state === before) return { state, next: null }
+    const { renewed } = await import('./server-tls.ts')
+    return { state, next: renewed(tls, now) }
+  },
+  async rotations(config) {
+    const { unfinishedRotations } = await import('./rotation-state.ts')
+    return unfinishedRotations(config)
+  },
+}
+
+/** Differs when a file is written, replaced, or gets another owner or mode. */
+function stateOf({ certFile, keyFile }: ServerTlsConfig): string {
+  return [certFile, keyFile].map((file) => (file === null ? '' : accessing(file, () => written(file)))).join(' ')
+}
+
+function written(file: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
+    return [dev, ino, size, mtimeNs, ctimeNs].join(':')
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code)
+  }
+}
+
+async function answerTo<K extends Kind>(kind: K, request: Requests[K]): Promise<FromReader> {
+  try {
+    return { answer: pack(await WORK[kind](request)) }
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems }
+    return { failed: errorMessage(error) }
+  }
+}
+
+/**
+ * The process that reads the files of the configuration for the relay, so that a file system that does not answer holds up nothing
+ * but this process. It announces each path before it opens it, and ends when the relay has.
+ */
+function main(): void {
+  const send = (message: FromReader) => void (process.connected && process.send!(message))
+  // It is for the relay to say what ends: a terminal and a service manager signal every process there is.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
+  announceAccess((path) => send({ at: path }))
+  process.on('message', async ({ kind, request }: ToReader) => send(await answerTo(kind, unpack(request) as never)))
+  process.on('disconnect', () => process.exit())
+}
+
+main()

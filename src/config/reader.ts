@@ -1,0 +1,167 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { RelayError } from '../domain/errors.ts'
+import { fileSystemName, mountAbove } from '../file-system.ts'
+import { ConfigError } from './problem.ts'
+import {
+  type Answers,
+  type FromReader,
+  type Kind,
+  pack,
+  type Requests,
+  type ToReader,
+  unpack,
+} from './reader-protocol.ts'
+
+/** How long one file may take to open and read. */
+const SILENCE_MS = 10_000
+/** How long an answer may take in all: less than `reload` waits for it. */
+const PATIENCE_MS = 25_000
+/** How long the process stays after its last answer. */
+const IDLE_MS = 10_000
+/** How long a process that was killed may take to end, where the kernel lets it go. */
+const EXIT_MS = 1_000
+
+interface Pending {
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
+  /** The file that is being read. */
+  at: string | null
+  silence: NodeJS.Timeout | undefined
+  readonly patience: NodeJS.Timeout
+}
+
+/**
+ * Reads what the configuration is made of in a process of its own. On a hung mount a call of the system never returns: here it
+ * would stop the whole relay, in a thread of libuv it would take the place of name lookups and keep the relay from exiting. The process is
+ * started when it is needed, keeps nothing alive, and is killed when a file does not answer.
+ */
+export class ConfigReader {
+  readonly #silenceMs: number
+  #process: ChildProcess | undefined
+  /** Why a process was killed that has not ended yet: one that the kernel does not let go is enough. */
+  #stuck: { readonly problem: string; readonly ended: Promise<unknown> } | undefined
+  #pending: Pending | undefined
+  #idle: NodeJS.Timeout | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+
+  constructor(silenceMs = SILENCE_MS) {
+    this.#silenceMs = silenceMs
+  }
+
+  /**
+   * Answers one request after the other. Rejects with `ConfigError` for a configuration that is wrong, with `config_invalid` where a
+   * file does not answer in time, the process cannot run, or `close` was called.
+   */
+  ask<K extends Kind>(kind: K, request: Requests[K]): Promise<Answers[K]> {
+    const answer = this.#turn.then(() => this.#answer(kind, request))
+    this.#turn = answer.catch(() => {})
+    return answer as Promise<Answers[K]>
+  }
+
+  /** Ends the process, whatever it waits for. */
+  close(): void {
+    this.#isClosed = true
+    this.#kill()
+    this.#settle()?.reject(failed('the relay is shutting down'))
+  }
+
+  async #answer<K extends Kind>(kind: K, request: Requests[K]): Promise<unknown> {
+    if (this.#stuck !== undefined) await Promise.race([this.#stuck.ended, sleep(EXIT_MS)])
+    if (this.#isClosed) throw failed('the relay is shutting down')
+    if (this.#stuck !== undefined) throw failed(this.#stuck.problem)
+    clearTimeout(this.#idle)
+    this.#process ??= this.#start()
+    const child = this.#process
+    child.ref()
+    child.channel?.ref()
+    return new Promise((resolve, reject) => {
+      const patience = setTimeout(() => this.#giveUp(PATIENCE_MS), PATIENCE_MS)
+      this.#pending = { resolve, reject, at: null, silence: undefined, patience }
+      if (child.connected) child.send({ kind, request: pack(request) } satisfies ToReader)
+    })
+  }
+
+  #start(): ChildProcess {
+    const { PATH } = process.env
+    const child = fork(fileURLToPath(new URL('./reader-process.js', import.meta.url)), {
+      // What a configuration refers to is sent: everybody of this user can see the environment of a process. `getent` needs PATH.
+      env: PATH === undefined ? {} : { PATH },
+      execArgv: ['--max-semi-space-size=1'],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    })
+    child.on('message', (message: FromReader) => this.#receive(child, message))
+    child.on('error', ({ message }) => this.#lose(child, message))
+    child.on('exit', (code, signal) => this.#lose(child, `it ended with ${signal ?? code}`))
+    return child
+  }
+
+  #receive(child: ChildProcess, message: FromReader): void {
+    if (this.#process !== child || this.#pending === undefined) return
+    if ('at' in message) {
+      clearTimeout(this.#pending.silence)
+      this.#pending.at = message.at
+      this.#pending.silence = setTimeout(() => this.#giveUp(this.#silenceMs), this.#silenceMs)
+      return
+    }
+    const { resolve, reject } = this.#settle()!
+    if ('answer' in message) resolve(unpack(message.answer))
+    else reject('problems' in message ? new ConfigError(message.problems) : failed(message.failed))
+    child.unref()
+    child.channel?.unref()
+    this.#idle = setTimeout(() => this.#kill(), IDLE_MS).unref()
+  }
+
+  #giveUp(afterMs: number): void {
+    const { at, reject } = this.#settle()!
+    const seconds = `${afterMs / 1_000} s`
+    const problem =
+      at === null
+        ? `the process that reads the configuration has not answered for ${seconds}: is the machine overloaded?`
+        : `${at} has not answered for ${seconds}: see whether its file system hangs${placeOf(at)}`
+    if (this.#process !== undefined) this.#stuck = { problem, ended: once(this.#process, 'exit') }
+    this.#kill()
+    reject(failed(problem))
+  }
+
+  #kill(): void {
+    clearTimeout(this.#idle)
+    const child = this.#process
+    this.#process = undefined
+    if (child === undefined) return
+    child.unref()
+    child.channel?.unref()
+    child.kill('SIGKILL')
+  }
+
+  #lose(child: ChildProcess, why: string): void {
+    if (this.#process !== child) {
+      this.#stuck = undefined
+      return
+    }
+    this.#process = undefined
+    this.#settle()?.reject(failed(`the process that reads the configuration cannot run: ${why}`))
+  }
+
+  #settle(): Pending | undefined {
+    const pending = this.#pending
+    this.#pending = undefined
+    clearTimeout(pending?.silence)
+    clearTimeout(pending?.patience)
+    return pending
+  }
+}
+
+/** By its name alone: a call of the system with this path would not return. */
+function placeOf(path: string): string {
+  const found = mountAbove(path)
+  return found === undefined ? '' : ` (${fileSystemName(found)})`
+}
+
+function failed(message: string): RelayError {
+  return new RelayError('config_invalid', message)
+}

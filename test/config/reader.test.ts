@@ -1,0 +1,146 @@
+import { execFileSync } from 'node:child_process'
+import { openSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { stringify } from 'yaml'
+import { watchCertificate } from '../../src/certificate-watch.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { ConfigReader } from '../../src/config/reader.ts'
+import { pack, unpack } from '../../src/config/reader-protocol.ts'
+import { Secret } from '../../src/domain/secret.ts'
+import { eventually } from '../eventually.ts'
+import { hungMount } from '../hung-mount.ts'
+import { scratch } from '../scratch.ts'
+
+const ENV = { PATH: process.env.PATH }
+const SILENCE_MS = 300
+const NO_MOUNT = 'needs root and /dev/fuse'
+const SECRET = 'whsec_long_enough_for_a_test'
+
+const fromFile = (path: string) => ['$', `{file:${path}}`].join('')
+
+function reader(t: Test): ConfigReader {
+  const reader = new ConfigReader(SILENCE_MS)
+  t.teardown(() => reader.close())
+  return reader
+}
+
+function written(t: Test, source: object, more: object = {}): string {
+  const directory = scratch(t)
+  const file = join(directory, 'relay.yaml')
+  const target = { type: 'exec', command: ['true'], env: { TOKEN: '$' + '{TOKEN:-unset}' } }
+  const sources = { ultravox: { scheme: 'ultravox', ...source } }
+  writeFileSync(
+    file,
+    stringify({ sources, targets: { crm: target }, routes: [{ events: ['*'], to: ['crm'] }], ...more }),
+  )
+  return file
+}
+
+t.test('a configuration read by the process is the same as one read here, secrets and warnings included', async (t) => {
+  const file = written(t, { secretsFile: './ultravox.secrets' })
+  writeFileSync(join(file, '..', 'ultravox.secrets'), `${SECRET}\n`, { mode: 0o644 })
+  const env = { PATH: process.env.PATH, TOKEN: 'from-the-environment' }
+  const there = await reader(t).ask('load', { file, env })
+  const here = loadConfig(file, env)
+  t.same(there.config, here.config)
+  const { ultravox } = there.config.sources
+  t.equal(ultravox?.scheme === 'ultravox' && ultravox.secrets[0]?.reveal(), SECRET)
+  t.same(there.warnings, here.warnings)
+  t.match(there.warnings, [{ message: /chmod 600/ }])
+  t.ok(there.read.includes('TOKEN'), 'serve hides what was read')
+})
+
+t.test('secrets keep their places, whatever the keys around them', async (t) => {
+  const value = { a: [new Secret('one'), { secrets: 1, value: new Secret(undefined) }], __proto__: null, b: undefined }
+  const back = unpack(structuredClone(pack(value))) as typeof value
+  t.equal((back.a[0] as Secret).reveal(), 'one')
+  t.ok((back.a[1] as { value: Secret }).value.isMissing)
+  t.equal((unpack(structuredClone(pack(new Secret('x')))) as Secret).reveal(), 'x')
+})
+
+t.test('problems come with their places', async (t) => {
+  const file = written(t, { secretsFile: './none' })
+  await t.rejects(reader(t).ask('load', { file, env: ENV }), {
+    code: 'config_invalid',
+    message: /relay\.yaml:\d+:\d+: sources\.ultravox\.secretsFile: there is no such file/,
+    problems: [{ path: 'sources.ultravox.secretsFile' }],
+  })
+})
+
+t.test('files of a mount that does not answer are named, and the next request is answered', async (t) => {
+  const mount = hungMount(t)
+  if (mount === null) return t.plan(0, NO_MOUNT)
+  const good = written(t, { secrets: [SECRET] })
+  const hung = join(mount.directory, 'file')
+  const cases: [string, string][] = [
+    [written(t, { secretsFile: hung }), hung],
+    [written(t, { secrets: [fromFile(hung)] }), hung],
+    [written(t, { secrets: [SECRET] }, { server: { tls: { cert: hung, key: hung } } }), hung],
+    [written(t, { secrets: [SECRET] }, { admin: { listen: '127.0.0.1:1', token: fromFile(hung) } }), hung],
+    [written(t, { secrets: [SECRET] }, { outbox: { path: join(mount.directory, 'relay.db') } }), mount.directory],
+    [hung, hung],
+  ]
+  const link = join(scratch(t), 'link')
+  symlinkSync(hung, link)
+  cases.push([written(t, { secretsFile: link }), link])
+  const one = reader(t)
+  for (const [file, named] of cases) {
+    await t.rejects(one.ask('load', { file, env: ENV }), {
+      code: 'config_invalid',
+      message: new RegExp(`^${named}.* has not answered for 0.3 s: see whether its file system hangs`),
+    })
+    t.match(await one.ask('load', { file: good, env: ENV }), { config: { file: good } })
+  }
+})
+
+t.test('what is asked while a file does not answer waits for its turn; closing ends both at once', async (t) => {
+  const mount = hungMount(t)
+  if (mount === null) return t.plan(0, NO_MOUNT)
+  const patient = new ConfigReader()
+  const file = written(t, { secretsFile: join(mount.directory, 's') })
+  const asked = [1, 2].map(() => t.rejects(patient.ask('load', { file, env: ENV }), { message: /shutting down/ }))
+  await eventually(() => /reader-process/.test(childrenOfThis()), 'the process runs')
+  patient.close()
+  await Promise.all(asked)
+  await eventually(() => !/reader-process/.test(childrenOfThis()), 'the process is gone')
+})
+
+t.test('a pipe whose writer does not end is given up like any other file', async (t) => {
+  const fifo = join(scratch(t), 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const fd = openSync(fifo, 'r+')
+  await t.rejects(reader(t).ask('load', { file: `/dev/fd/${fd}`, env: ENV }), {
+    message: new RegExp(`^/dev/fd/${fd} has not answered`),
+  })
+})
+
+t.test('a descriptor of the relay is read, not one of the process', async (t) => {
+  const fd = openSync(written(t, { secrets: [SECRET] }), 'r')
+  const { config } = await reader(t).ask('load', { file: `/dev/fd/${fd}`, env: ENV })
+  t.ok(config.sources.ultravox)
+})
+
+t.test('a certificate whose file does not answer stays, which is logged once', async (t) => {
+  const mount = hungMount(t)
+  if (mount === null) return t.plan(0, NO_MOUNT)
+  const certFile = join(mount.directory, 'cert.pem')
+  const [cert, key] = [new Secret('cert'), new Secret('key')]
+  const problems: string[] = []
+  const watch = watchCertificate(
+    { cert, key, certFile, keyFile: null, minVersion: 'TLSv1.2' },
+    {
+      reader: reader(t),
+      show: () => t.fail('nothing else is shown'),
+      log: { renewed: () => t.fail('nor renewed'), unusable: (problem) => problems.push(problem) },
+    },
+  )
+  await watch.check()
+  await watch.check()
+  t.match(problems, [/cert\.pem has not answered for 0\.3 s/])
+  t.equal(problems.length, 1)
+})
+
+function childrenOfThis(): string {
+  return execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
+}
