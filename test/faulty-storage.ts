@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { scratch } from './scratch.ts'
 
-/** What a file system answers to an operation, by its errno; only below `under`. */
+/** What a file system answers to an operation, by its errno. */
 export interface StorageFaults {
-  readonly under: string
   /** Taking a lock. */
   readonly lock?: 'ENOLCK' | 'ENOSYS' | 'EINVAL'
   /** Mapping a file so that processes share it. */
@@ -19,6 +18,13 @@ export interface StorageFaults {
   readonly create?: 'ENOSPC' | 'EDQUOT'
   /** Changing permissions. */
   readonly mode?: 'EPERM'
+}
+
+/** Something to do on a file system with faults. */
+export interface FaultyCase {
+  readonly work: 'open' | 'backup' | 'replace'
+  readonly directory: string
+  readonly faults: StorageFaults
 }
 
 const NUMBERS: Readonly<Record<string, number>> = {
@@ -147,8 +153,8 @@ int open64(const char *path, int flags, ...) {
 
 let library: string | null | undefined
 
-/** Whether a file system can be imitated here; else the reason for a test to be skipped. Needs a C compiler. */
-export function faultyStorageProblem(): string | null {
+/** The environment of a process in which `setFaults` has an effect; null where that takes a C compiler that is not there. */
+export function faultyEnvironment(): NodeJS.ProcessEnv | null {
   if (library === undefined) {
     const directory = scratch(t)
     const [source, compiled] = [join(directory, 'faults.c'), join(directory, 'faults.so')]
@@ -156,11 +162,11 @@ export function faultyStorageProblem(): string | null {
     const { status } = spawnSync('cc', ['-shared', '-fPIC', '-O1', '-o', compiled, source, '-ldl'], { stdio: 'ignore' })
     library = process.platform === 'linux' && status === 0 ? compiled : null
   }
-  return library === null ? 'needs Linux and a C compiler' : null
+  return library === null ? null : { PATH: process.env.PATH, LD_PRELOAD: library }
 }
 
-/** The environment in which a program finds these faults. */
-export function withFaults({ under, lock, share, syncDirectory, syncFile, create, mode }: StorageFaults) {
+/** Has the operations of this process fail that concern what is below `under`. */
+export function setFaults(under: string, { lock, share, syncDirectory, syncFile, create, mode }: StorageFaults): void {
   const faults = {
     LOCK: lock,
     SHARE: share,
@@ -169,8 +175,8 @@ export function withFaults({ under, lock, share, syncDirectory, syncFile, create
     CREATE: create,
     MODE: mode,
   }
-  const variables = Object.entries(faults).flatMap(([name, code]) =>
-    code === undefined ? [] : [[`FAULT_${name}`, String(NUMBERS[code])]],
-  )
-  return { LD_PRELOAD: library!, FAULT_UNDER: under, ...Object.fromEntries(variables) }
+  process.env.FAULT_UNDER = under
+  for (const [name, code] of Object.entries(faults)) {
+    process.env[`FAULT_${name}`] = String(code === undefined ? 0 : NUMBERS[code])
+  }
 }

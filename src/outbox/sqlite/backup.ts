@@ -10,6 +10,9 @@ import { whyStorageFails } from './storage-probe.ts'
 /** So many pages a step, a few milliseconds of copying, after which it can be told how far it has come, or be ended. */
 const STEP_PAGES = 1_000
 
+/** Nobody else has the copy open. */
+const COPY_BUSY_MS = 500
+
 /**
  * Copies the outbox into the empty file `to` as it is at this moment, and checks the copy. By SQLite's backup, which goes
  * in steps, inside of a read transaction. Without one, it begins anew whenever another connection writes: on 300 MB
@@ -56,7 +59,7 @@ function cannotWrite(to: string, error: unknown): RelayError {
 }
 
 function checkedCopy(path: string): BackupReport {
-  const copy = openDatabase(path)
+  const copy = openDatabase(path, { timeout: COPY_BUSY_MS })
   try {
     // Without the shared memory of a WAL, which a share for backups may not have.
     copy.pragma('locking_mode = exclusive')
