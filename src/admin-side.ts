@@ -9,7 +9,7 @@ import { sameConfig } from './config/difference.ts'
 import { clientCertificates } from './config/server-tls.ts'
 import type { ServedCertificate } from './documents/certificate.ts'
 import type { ConfigReader } from './config/reader.ts'
-import type { UnfinishedRotation } from './config/rotation-state.ts'
+import { hasRotatable, type UnfinishedRotation } from './config/rotation-state.ts'
 import { listedTargets } from './documents/targets.ts'
 import { type Clock, systemStopwatch } from './domain/clock.ts'
 import { errorMessage, RelayError } from './domain/errors.ts'
@@ -136,6 +136,7 @@ async function openBeside(
 
 /** What cannot be read is part of the answer. */
 async function rotationsOf({ ultravox, sources }: Config, reader: ConfigReader): Promise<UnfinishedRotation[]> {
+  if (!hasRotatable({ ultravox, sources })) return []
   try {
     return await reader.ask('rotations', { ultravox, sources })
   } catch (error) {

@@ -140,16 +140,21 @@ export function inDirectoryOf<T>(path: string, use: (directory: HeldDirectory, n
   }
 }
 
-let announce: (path: string) => void = () => {}
+let announce: (path: string | null) => void = () => {}
 
-/** Calls `listener` with each path that `readSmallFile` and `accessing` are given, before the file system is asked for it. */
-export function announceAccess(listener: (path: string) => void): void {
+/** Calls `listener` with each path of the configuration before its file system is asked, and with null when that has answered. */
+export function announceAccess(listener: (path: string | null) => void): void {
   announce = listener
 }
 
-/** To be called before a path of the configuration is looked up by other means. */
-export function accessing(path: string): void {
+/** Announces what `work` asks the file system of `path`, see `announceAccess`. */
+export function accessing<T>(path: string, work: () => T): T {
   announce(path)
+  try {
+    return work()
+  } finally {
+    announce(null)
+  }
 }
 
 /** The text of a file, and what `fstat` says of the file that was read. */
@@ -170,7 +175,10 @@ export function readSmallFile(path: string, maxBytes = LARGEST_SMALL_FILE): Smal
 
 /** As `readSmallFile`, for a file that may not be text. */
 export function readSmallBytes(path: string, maxBytes = LARGEST_SMALL_FILE): { bytes: Buffer; stats: Stats } {
-  accessing(path)
+  return accessing(path, () => readNow(path, maxBytes))
+}
+
+function readNow(path: string, maxBytes: number): { bytes: Buffer; stats: Stats } {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   try {
     const stats = fstatSync(fd)
@@ -259,7 +267,8 @@ export function replaceFile(path: string, text: string, { mode, like = path }: R
         writeNew(partial, text, {
           mode: modeOfNew(mode, before ?? modelOf(path, like)),
           owner,
-          like: before && directory.path(name),
+          // Its mode is among them, and the text must never be for everybody.
+          like: before !== undefined && (before.mode & OTHERS) === 0 ? directory.path(name) : undefined,
         })
         directory.assertSame()
         renameSync(partial, directory.path(name))
@@ -422,7 +431,11 @@ function copyAttributes(from: string, to: number): void {
     fd = openSync(from, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
     const [source, target] = [fd, to].map((each) => `/proc/${process.pid}/fd/${each}`) as [string, string]
     const which = ['--attributes-only', '--preserve=all', '--no-preserve=timestamps,ownership,links']
-    execFileSync('cp', [...which, source, target], { stdio: 'ignore', timeout: 5_000 })
+    execFileSync('cp', [...which, source, target], {
+      env: { PATH: process.env.PATH },
+      stdio: 'ignore',
+      timeout: 5_000,
+    })
   } catch {
     // Owner and mode are set in any case.
   } finally {

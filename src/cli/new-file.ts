@@ -64,14 +64,14 @@ export async function writeWhole<T>(
     try {
       // SQLite opens it by its path. The descriptor proves afterwards that it was this file.
       const written = await write(join(dirname(file), partial))
-      synced(file, () => fsyncSync(fd))
+      orCannotWrite(file, () => fsyncSync(fd))
       assertSame(fstatSync(fd), lstatSync(directory.path(partial)), file)
       signal.throwIfAborted()
       // Checked again: another process may have created it meanwhile.
       if (!force && existsSync(directory.path(name))) refuseExisting(file)
       directory.assertSame()
-      renamed(directory, partial, file)
-      synced(file, () => directory.sync())
+      orCannotWrite(file, () => renameSync(directory.path(partial), directory.path(name)))
+      syncNames(file, directory)
       return written
     } finally {
       closeSync(fd)
@@ -82,17 +82,17 @@ export async function writeWhole<T>(
   }
 }
 
-function renamed(directory: HeldDirectory, partial: string, file: string): void {
+function orCannotWrite(file: string, work: () => void): void {
   try {
-    renameSync(directory.path(partial), directory.path(basename(file)))
+    work()
   } catch (error) {
     throw cannotWrite(file, file, error)
   }
 }
 
-function synced(file: string, sync: () => void): void {
+function syncNames(file: string, directory: HeldDirectory): void {
   try {
-    sync()
+    directory.sync()
   } catch (error) {
     const problem = problemAt(file, (error as NodeJS.ErrnoException).code)
     throw new RelayError('file_unwritable', `${file} may not survive a power cut: ${problem}`, { cause: error })

@@ -7,14 +7,17 @@ export type Executable = { readonly path: string } | { readonly missing: 'file' 
 
 /** A program with a `/` in its name is looked for from `directory`; any other in the directories of `searchPath`. */
 export function findExecutable(program: string, directory: string, searchPath: string | undefined): Executable {
-  if (program.includes('/')) return executableAt(resolve(directory, program))
+  if (program.includes('/')) return reachable(resolve(directory, program))
   const places = (searchPath ?? '').split(delimiter).filter((place) => place !== '')
-  const found = places.map((place) => executableAt(resolve(place, program)))
+  const found = places.map((place) => reachable(resolve(place, program)))
   return found.find((candidate) => 'path' in candidate) ?? { missing: 'file' }
 }
 
+function reachable(path: string): Executable {
+  return accessing(path, () => executableAt(path))
+}
+
 function executableAt(path: string): Executable {
-  accessing(path)
   try {
     const stats = statSync(path)
     if (stats.isDirectory()) return { missing: 'directory' }

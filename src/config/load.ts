@@ -88,9 +88,9 @@ function readConfig(file: string, descriptorsOf: number | undefined): string {
 }
 
 function readDescriptor(file: string, process: number | undefined): string {
-  accessing(file)
   const [, ofDev, ofProc] = DESCRIPTOR.exec(file)!
-  return utf8Text(readFileSync(process === undefined ? file : `/proc/${process}/fd/${ofDev ?? ofProc ?? 0}`))
+  const path = process === undefined ? file : `/proc/${process}/fd/${ofDev ?? ofProc ?? 0}`
+  return utf8Text(accessing(file, () => readFileSync(path)))
 }
 
 function unreadable(code: unknown, file: string): string {

@@ -61,13 +61,13 @@ async function answerTo<K extends Kind>(kind: K, request: Requests[K]): Promise<
 
 /**
  * The process that reads the files of the configuration for the relay, so that a file system that does not answer holds up nothing
- * but this process. It announces each path before it opens it, and ends when the relay has.
+ * but this process. It announces each path before and after it asks for it, and ends when the relay has.
  */
 function main(): void {
   const send = (message: FromReader) => void (process.connected && process.send!(message))
   // It is for the relay to say what ends: a terminal and a service manager signal every process there is.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
-  announceAccess((path) => send({ at: path }))
+  announceAccess((at) => send({ at }))
   process.on('message', async ({ kind, request }: ToReader) => send(await answerTo(kind, unpack(request) as never)))
   process.on('disconnect', () => process.exit())
 }

@@ -29,9 +29,9 @@ export interface ToReader {
   readonly request: Packed
 }
 
-/** Sent by the process: which path it is about to open, and in the end one of the others. */
+/** Sent by the process: which path it is asking for, null when that has answered, and in the end one of the others. */
 export type FromReader =
-  | { readonly at: string }
+  | { readonly at: string | null }
   | { readonly answer: Packed }
   | { readonly problems: readonly Problem[] }
   | { readonly failed: string }

@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { RelayError } from '../domain/errors.ts'
@@ -103,9 +102,7 @@ export class ConfigReader {
   #receive(child: ChildProcess, message: FromReader): void {
     if (this.#process !== child || this.#pending === undefined) return
     if ('at' in message) {
-      clearTimeout(this.#pending.silence)
-      this.#pending.at = message.at
-      this.#pending.silence = setTimeout(() => this.#giveUp(this.#silenceMs), this.#silenceMs)
+      this.#watch(this.#pending, message.at)
       return
     }
     const { resolve, reject } = this.#settle()!
@@ -116,6 +113,18 @@ export class ConfigReader {
     this.#idle = setTimeout(() => this.#kill(), IDLE_MS).unref()
   }
 
+  #watch(pending: Pending, at: string | null): void {
+    clearTimeout(pending.silence)
+    pending.silence = undefined
+    pending.at = at
+    if (at === null) return
+    const silence = setTimeout(() => {
+      // Where this process was held up, the answer may be there already.
+      setImmediate(() => pending.silence === silence && this.#pending === pending && this.#giveUp(this.#silenceMs))
+    }, this.#silenceMs)
+    pending.silence = silence
+  }
+
   #giveUp(afterMs: number): void {
     const { at, reject } = this.#settle()!
     const seconds = `${afterMs / 1_000} s`
@@ -123,7 +132,9 @@ export class ConfigReader {
       at === null
         ? `the process that reads the configuration has not answered for ${seconds}: is the machine overloaded?`
         : `${at} has not answered for ${seconds}: see whether its file system hangs${placeOf(at)}`
-    if (this.#process !== undefined) this.#stuck = { problem, ended: once(this.#process, 'exit') }
+    const child = this.#process
+    const ended = new Promise((resolve) => child?.once('exit', resolve))
+    if (child !== undefined) this.#stuck = { problem, ended }
     this.#kill()
     reject(failed(problem))
   }

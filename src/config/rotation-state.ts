@@ -47,6 +47,14 @@ export function readRotation(secretsFile: string): RotationState | null {
   }
 }
 
+/** Whether a webhook's secrets are in a file, so that they can be rotated. */
+export function hasRotatable({ ultravox, sources }: Pick<Config, 'ultravox' | 'sources'>): boolean {
+  return ultravox.some(({ webhook }) => {
+    const source = webhook === null ? undefined : sources[webhook.source]
+    return source?.scheme === 'ultravox' && source.secretsFile !== null
+  })
+}
+
 /** An unfinished rotation, or why its state cannot be read. `which`: the option that names its account to a command. */
 export type UnfinishedRotation = { readonly which: string } & (RotationState | { readonly problem: string })
 

@@ -20,7 +20,7 @@ export function startProblem(
   directory: string,
   searchPath: string | undefined,
 ): StartProblem | undefined {
-  const head = headOf(path)
+  const head = accessing(path, () => headOf(path))
   if (head === undefined) return undefined
   if (/^(?:\ufeff|\u00ef\u00bb\u00bf)/.test(head)) {
     return { message: 'begins with a byte order mark, so that its #! is not seen: save it as UTF-8 without one' }
@@ -49,7 +49,8 @@ const WITHOUT_INTERPRETER: StartProblem = {
 function interpreterProblem(line: string, directory: string, searchPath: string | undefined): string | undefined {
   const [interpreter = '', argument = ''] = line.split(/[ \t]+(.*)/s)
   if (interpreter === '') return 'names no interpreter in its first line: write one, as in #!/bin/sh'
-  if (!isExecutable(resolve(directory, interpreter))) {
+  const file = resolve(directory, interpreter)
+  if (!accessing(file, () => isExecutable(file))) {
     return `asks for the interpreter ${interpreter} in its first line, which is not there or not executable: install it, or change that line`
   }
   return basename(interpreter) === 'env' ? problemOfEnv(argument, directory, searchPath) : undefined
@@ -69,13 +70,12 @@ function problemOfEnv(argument: string, directory: string, searchPath: string | 
   const places = program.includes('/')
     ? [resolve(directory, program)]
     : (searchPath ?? '').split(delimiter).map((place) => resolve(directory, place, program))
-  if (places.some(isExecutable)) return undefined
+  if (places.some((place) => accessing(place, () => isExecutable(place)))) return undefined
   return `asks env for ${program} in its first line, which is not in PATH: install it, or change that line`
 }
 
 /** As Latin-1, so that every byte is a character; undefined where it cannot be read. */
 function headOf(path: string): string | undefined {
-  accessing(path)
   try {
     const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
@@ -90,7 +90,6 @@ function headOf(path: string): string | undefined {
 }
 
 function isExecutable(path: string): boolean {
-  accessing(path)
   try {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()

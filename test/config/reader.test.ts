@@ -94,6 +94,21 @@ t.test('files of a mount that does not answer are named, and the next request is
   }
 })
 
+t.test('the state of a rotation that does not answer is named too', async (t) => {
+  const mount = hungMount(t)
+  if (mount === null) return t.plan(0, NO_MOUNT)
+  const account = {
+    apiKey: 'a-key-that-is-long-enough',
+    webhook: { url: 'https://relay.example.com/a', source: 'ultravox' },
+  }
+  const file = written(t, { secretsFile: './s' }, { ultravox: account })
+  writeFileSync(join(file, '..', 's'), SECRET, { mode: 0o600 })
+  symlinkSync(join(mount.directory, 'state'), join(file, '..', 's.rotation'))
+  const one = reader(t)
+  const { config } = await one.ask('load', { file, env: ENV })
+  await t.rejects(one.ask('rotations', config), { message: /s\.rotation has not answered for 0\.3 s/ })
+})
+
 t.test('what is asked while a file does not answer waits for its turn; closing ends both at once', async (t) => {
   const mount = hungMount(t)
   if (mount === null) return t.plan(0, NO_MOUNT)

@@ -12,8 +12,7 @@ import type { Finding } from '../finding.ts'
 export function* checkFileSystem({ outbox, surroundings }: Draft, mountinfo?: string): Iterable<Finding> {
   if (outbox.path === undefined) return
   const file = resolve(surroundings.directory, outbox.path)
-  accessing(file)
-  const found = fileSystemOf(file, mountinfo)
+  const found = accessing(file, () => fileSystemOf(file, mountinfo))
   const kind = found === undefined ? 'local' : kindOf(found)
   const path = ['outbox', 'path']
   const place = found === undefined ? '' : `is on the ${fileSystemName(found)}`

@@ -1,6 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
+import { fileSystemName, fileSystemOf, kindOf } from '../../file-system.ts'
 import { openDatabase } from './driver.ts'
 import { cannotOpen, whyStorageFails } from './storage-probe.ts'
 
@@ -24,10 +25,17 @@ export function lockOutbox(path: string): Database.Database {
     if (problem?.need === 'lock') throw cannotOpen(path, problem, error)
     throw new RelayError(
       'outbox_locked',
-      `another relay is running on the outbox ${path}; stop it first, or give this one an outbox.path of its own`,
+      `another relay is running on the outbox ${path}; stop it first, or give this one an outbox.path of its own${unlessUnlocked(path)}`,
       { cause: error },
     )
   }
+}
+
+/** Root does not try the locks of a directory that is another user's. */
+function unlessUnlocked(path: string): string {
+  const found = fileSystemOf(path)
+  if (found === undefined || kindOf(found) === 'local') return ''
+  return `; if none is, the ${fileSystemName(found)} does not support locks: move the outbox to a local one`
 }
 
 /**
