@@ -154,7 +154,8 @@ function explained(cause: unknown, path: string): unknown {
   const code = (error as { code?: string }).code ?? ''
   const advice = Object.entries(ADVICE).find(([prefix]) => code.startsWith(prefix))?.[1]
   if (advice === undefined) return error
-  const message = `cannot open the outbox ${path}${onFileSystem(path)}: ${errorMessage(error)} (${code}); ${advice}`
+  const place = /^SQLITE_(NOTADB|CORRUPT)/.test(code) ? '' : onFileSystem(path)
+  const message = `cannot open the outbox ${path}: ${errorMessage(error)} (${code})${place}; ${advice}`
   return new RelayError('outbox_unusable', message, { cause: error })
 }
 
