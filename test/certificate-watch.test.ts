@@ -4,7 +4,9 @@ import t, { type Test } from 'tap'
 import { createAlerts } from '../src/alerts/alerts.ts'
 import { startWatches } from '../src/alerts/watches.ts'
 import { watchCertificate, watchLifetimes } from '../src/certificate-watch.ts'
+import { readCertificate } from '../src/config/certificate-files.ts'
 import type { ServerTlsConfig } from '../src/config/config.ts'
+import type { Requests } from '../src/config/reader-protocol.ts'
 import { certificateOf } from '../src/config/server-tls.ts'
 import type { CertificateFacts } from '../src/domain/certificate.ts'
 import { Secret } from '../src/domain/secret.ts'
@@ -43,6 +45,8 @@ function watching(t: Test, certFile: string, keyFile: string) {
   }
   const state = { served: LEAF, problem: null as string | null, logged: [] as string[] }
   const watch = watchCertificate(tls, {
+    // Without the process that reads them for the relay, so that each look is over when its time has passed.
+    reader: { ask: async (_, request) => readCertificate(request as Requests['certificate']) as never },
     show: ({ cert }) => {
       state.served = cert.reveal()
     },

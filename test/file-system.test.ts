@@ -47,7 +47,7 @@ t.test('this machine’s own file systems are named', { skip: process.platform !
 
 t.test('an outbox on a network file system is an error, on one shared with a host a warning', async (t) => {
   const found = (path: string) => {
-    const surroundings = { env: {}, directory: '/etc', written: () => undefined }
+    const surroundings = { env: {}, directory: '/etc', written: () => undefined, now: 0 }
     return [...checkFileSystem(draftOf({ outbox: { path } }, surroundings), LINES.join('\n'))]
   }
   t.match(found('/srv/share/relay.db'), [

@@ -1,7 +1,5 @@
-import { statSync } from 'node:fs'
 import { errorMessage } from '../domain/errors.ts'
-import { accessing, announceAccess } from '../safe-file.ts'
-import type { ServerTlsConfig } from './config.ts'
+import { announceAccess } from '../safe-file.ts'
 import { ConfigError } from './problem.ts'
 import {
   type Answers,
@@ -24,30 +22,14 @@ const WORK: Work = {
     const { config, warnings } = loadConfig(file, watched.env, 'daemon', process.ppid)
     return { config, warnings, read: [...watched.read] }
   },
-  async certificate({ tls, state: before, now }) {
-    const state = stateOf(tls)
-    if (state === before) return { state, next: null }
-    const { renewed } = await import('./server-tls.ts')
-    return { state, next: renewed(tls, now) }
+  async certificate(request) {
+    const { readCertificate } = await import('./certificate-files.ts')
+    return readCertificate(request)
   },
   async rotations(config) {
     const { unfinishedRotations } = await import('./rotation-state.ts')
     return unfinishedRotations(config)
   },
-}
-
-/** Differs when a file is written, replaced, or gets another owner or mode. */
-function stateOf({ certFile, keyFile }: ServerTlsConfig): string {
-  return [certFile, keyFile].map((file) => (file === null ? '' : accessing(file, () => written(file)))).join(' ')
-}
-
-function written(file: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
-    return [dev, ino, size, mtimeNs, ctimeNs].join(':')
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code)
-  }
 }
 
 async function answerTo<K extends Kind>(kind: K, request: Requests[K]): Promise<FromReader> {

@@ -19,7 +19,10 @@ export interface Answers {
   /** `read`: the variables of the environment that were read. */
   load: { readonly config: Config; readonly warnings: Problem[]; readonly read: readonly string[] }
   /** `next` is null where the files are in the same state. */
-  certificate: { readonly state: string | undefined; readonly next: ServerTlsConfig | { readonly problem: string } | null }
+  certificate: {
+    readonly state: string | undefined
+    readonly next: ServerTlsConfig | { readonly problem: string } | null
+  }
   rotations: UnfinishedRotation[]
 }
 

@@ -53,7 +53,7 @@ export class ConfigReader {
 
   /**
    * Answers one request after the other. Rejects with `ConfigError` for a configuration that is wrong, with `config_invalid` where a
-   * file does not answer in time, the process cannot run, or `close` was called.
+   * file does not answer in time or the process cannot run, with `daemon_unreachable` once `close` was called.
    */
   ask<K extends Kind>(kind: K, request: Requests[K]): Promise<Answers[K]> {
     const answer = this.#turn.then(() => this.#answer(kind, request))
@@ -65,12 +65,12 @@ export class ConfigReader {
   close(): void {
     this.#isClosed = true
     this.#kill()
-    this.#settle()?.reject(failed('the relay is shutting down'))
+    this.#settle()?.reject(closed())
   }
 
   async #answer<K extends Kind>(kind: K, request: Requests[K]): Promise<unknown> {
     if (this.#stuck !== undefined) await Promise.race([this.#stuck.ended, sleep(EXIT_MS)])
-    if (this.#isClosed) throw failed('the relay is shutting down')
+    if (this.#isClosed) throw closed()
     if (this.#stuck !== undefined) throw failed(this.#stuck.problem)
     clearTimeout(this.#idle)
     this.#process ??= this.#start()
@@ -171,6 +171,10 @@ export class ConfigReader {
 function placeOf(path: string): string {
   const found = mountAbove(path)
   return found === undefined ? '' : ` (${fileSystemName(found)})`
+}
+
+function closed(): RelayError {
+  return new RelayError('daemon_unreachable', 'the relay is shutting down')
 }
 
 function failed(message: string): RelayError {

@@ -7,10 +7,12 @@ import { watchCertificate } from '../../src/certificate-watch.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { ConfigReader } from '../../src/config/reader.ts'
 import { pack, unpack } from '../../src/config/reader-protocol.ts'
+import { systemClock } from '../../src/domain/clock.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { eventually } from '../eventually.ts'
 import { hungMount } from '../hung-mount.ts'
 import { scratch } from '../scratch.ts'
+import { LEAF, LEAF_KEY } from './trial-chain.ts'
 
 const ENV = { PATH: process.env.PATH }
 const SILENCE_MS = 300
@@ -136,24 +138,32 @@ t.test('a descriptor of the relay is read, not one of the process', async (t) =>
   t.ok(config.sources.ultravox)
 })
 
-t.test('a certificate whose file does not answer stays, which is logged once', async (t) => {
+t.test('a certificate whose file does not answer is a problem of its files, logged once', async (t) => {
   const mount = hungMount(t)
   if (mount === null) return t.plan(0, NO_MOUNT)
   const certFile = join(mount.directory, 'cert.pem')
-  const [cert, key] = [new Secret('cert'), new Secret('key')]
-  const problems: string[] = []
+  const [logged, looks]: [string[], (string | null)[]] = [[], []]
+  const reading = reader(t)
   const watch = watchCertificate(
-    { cert, key, certFile, keyFile: null, minVersion: 'TLSv1.2' },
+    { cert: new Secret(LEAF), key: new Secret(LEAF_KEY), certFile, keyFile: null, minVersion: 'TLSv1.2' },
     {
-      reader: reader(t),
-      show: () => t.fail('nothing else is shown'),
-      log: { renewed: () => t.fail('nor renewed'), unusable: (problem) => problems.push(problem) },
+      reader: reading,
+      show: () => t.fail('nothing else is served'),
+      hosts: [],
+      onLook: (problem) => looks.push(problem),
+      clock: systemClock,
+      report: () => {},
+      log: { renewed: () => t.fail('nor renewed'), unusable: (problem) => logged.push(problem) },
     },
   )
   await watch.check()
   await watch.check()
-  t.match(problems, [/cert\.pem has not answered for 0\.3 s/])
-  t.equal(problems.length, 1)
+  t.match(logged, [/cert\.pem has not answered for 0\.3 s/])
+  t.equal(logged.length, 1)
+  t.equal(looks.length, 2)
+  reading.close()
+  await watch.check()
+  t.equal(looks.length, 2, 'a relay that stops reports nothing')
 })
 
 function childrenOfThis(): string {

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.ts'
-import type { ServedCertificate } from '../../documents/certificate.ts'
 import type { UnfinishedRotation } from '../../config/rotation-state.ts'
+import type { ServedCertificate } from '../../documents/certificate.ts'
 import type { Clock } from '../../domain/clock.ts'
 import { RelayError } from '../../domain/errors.ts'
 import type { OutboxOperator } from '../../outbox/operator.ts'
