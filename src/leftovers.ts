@@ -69,7 +69,7 @@ export function removeNoted(directory: string): LeftoverFile[] {
       const note = open.path(name)
       try {
         const { text } = readSmallFile(note)
-        // Whoever can write here must not have any other file removed.
+        // A user who can write notes must not be able to have root remove any other file.
         const isOwn = isPartialName(basename(text)) && basename(text).split('-', 6).join() === name.split('-', 6).join()
         const removed = isOwn ? removeWithSideFiles(text) : []
         if (removed.every(({ problem }) => problem === null)) rmSync(note, { force: true })
