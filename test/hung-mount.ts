@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-/** A file system that never answers: whoever asks it for anything waits until `end`, or is killed. */
+/** A file system that never answers: every call waits until `end`, or until its process is killed. */
 export interface HungMount {
   readonly directory: string
   /** From now on every operation fails, also those that wait. */

@@ -43,7 +43,7 @@ async function answerTo<K extends Kind>(kind: K, request: Requests[K]): Promise<
 
 /**
  * The process that reads the files of the configuration for the relay, so that a file system that does not answer holds up nothing
- * but this process. It announces each path before and after it asks for it, and ends when the relay has.
+ * but this process. It announces each path that it asks the file system for, and ends when the relay has.
  */
 function main(): void {
   const send = (message: FromReader) => void (process.connected && process.send!(message))

@@ -7,7 +7,7 @@ import { replaceFile } from '../../src/safe-file.ts'
 import { type FaultyCase, setFaults } from '../faulty-storage.ts'
 
 /*
- * Does each case of its argument on a file system with faults, in its directory, and prints a line of JSON for it: what came of it.
+ * Does each case of its argument on a file system with faults, in its directory, and prints its result as a line of JSON.
  */
 
 const WORK = {

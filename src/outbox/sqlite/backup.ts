@@ -10,7 +10,7 @@ import { whyStorageFails } from './storage-probe.ts'
 /** So many pages a step, a few milliseconds of copying, after which it can be told how far it has come, or be ended. */
 const STEP_PAGES = 1_000
 
-/** Nobody else has the copy open. */
+/** No other process has the copy open. */
 const COPY_BUSY_MS = 500
 
 /**
@@ -50,7 +50,7 @@ export async function copyDatabase(
   }
 }
 
-/** Names the disk that the backup is written to, so that nobody suspects the outbox. */
+/** Names the disk that the backup is written to, not the outbox. */
 function cannotWrite(to: string, error: unknown): RelayError {
   const why = whyStorageFails(to, 'write it to a local directory and copy it from there')?.message
   const place = why === undefined ? onFileSystem(to) : `; ${why}`
