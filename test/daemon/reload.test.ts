@@ -107,7 +107,8 @@ t.test('the relay itself refuses what only it can see to be wrong, and reload sa
 })
 
 t.test('a secret that is replaced holds from the next request on', async (t) => {
-  const directory = t.testdir({ secret: `${SECRET}\n` })
+  const directory = scratch(t)
+  writeFileSync(join(directory, 'secret'), `${SECRET}\n`)
   const sink = await httpServer(t, (response) => response.end())
   const file = writeConfig(directory, {
     sources: { ultravox: { scheme: 'ultravox', secrets: ['$' + '{file:./secret}'] } },
