@@ -23,7 +23,7 @@ export const DAMAGES: Readonly<Record<string, Damage>> = {
   'the file is emptied': {
     done: (path) => truncateSync(path, 0),
     says: /overwritten or truncated/,
-    afterwards: DAMAGED,
+    afterwards: LOST,
   },
   'the file is removed': { done: (path) => rmSync(path), says: /removed or replaced/, afterwards: LOST },
   'all files are removed but the lock': {
@@ -48,7 +48,7 @@ export const DAMAGES: Readonly<Record<string, Damage>> = {
   'the log is emptied': {
     done: (path) => ftruncateSync(openSync(`${path}-wal`, 'r+'), 0),
     says: /lost its WAL|SQLITE_/,
-    afterwards: DAMAGED,
+    afterwards: /WAL .* is missing or was emptied, .* restore/,
   },
   'the index is removed': {
     done: (path) => rmSync(`${path}-shm`),

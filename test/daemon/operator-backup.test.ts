@@ -73,8 +73,9 @@ t.test('a backup beside a relay that receives is whole, and can be restored', as
   const script = /```sh\n(systemctl stop .*?)```/s.exec(readFileSync('README.md', 'utf8'))![1]!
   const here = script
     .replace(/^systemctl .*$/gm, '')
-    .replaceAll('/var/lib/ultravox-relay', directory)
+    .replaceAll('/etc/ultravox-relay/relay.yaml', `${config} --yes`)
     .replaceAll('/var/backups/relay.db', copy)
+    .replaceAll('ultravox-relay restore', `${process.execPath} ${MAIN} restore`)
   execFileSync('sh', ['-euc', here])
   t.equal(((await json('events list --limit 100000')).events as unknown[]).length, report.events)
   writeConfig(directory, {
@@ -87,6 +88,27 @@ t.test('a backup beside a relay that receives is whole, and can be restored', as
   await eventually(() => before.every((callId) => calls().has(callId)), 'deliveries go on')
   t.match(await run('events list --limit 1'), { code: 0 })
 })
+
+t.test(
+  'a backup that is copied over the outbox of a relay ends it, and nothing is acknowledged or overwritten',
+  async (t) => {
+    const directory = scratch(t)
+    // The API's own connection to the outbox must leave the files alone too.
+    const config = writeConfig(directory, { ...toCrm, admin: { listen: '127.0.0.1:0' } })
+    const relay = await startRelay(t, config)
+    const url = `${relay.origin}/webhooks/ultravox`
+    t.equal((await send(url, bodyOf('call.ended', 'before'))).status, 204)
+    const [path, copy] = [join(directory, 'relay.db'), join(directory, 'copy.db')]
+    await commandsIn(directory).json('backup copy.db')
+    t.equal((await send(url, bodyOf('call.ended', 'since'))).status, 204)
+    execFileSync('cp', [copy, path])
+    const answer = await send(url, bodyOf('call.ended', 'after')).catch(() => ({ status: 0 }))
+    t.not(answer.status, 204)
+    t.match(await relay.end('SIGCONT'), { code: 1, stdout: /was overwritten .*ultravox-relay restore FILE/ })
+    t.ok(readFileSync(path).equals(readFileSync(copy)))
+    t.ok(statSync(`${path}-wal`).size > 0, 'the WAL is kept')
+  },
+)
 
 t.test('a backup never takes the place of a file, unless it is told to', async (t) => {
   const directory = t.testdir({ 'there.db': 'precious', sub: {} })

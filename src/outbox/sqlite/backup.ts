@@ -4,6 +4,7 @@ import { onFileSystem } from '../../file-system.ts'
 import type { BackupOptions, BackupReport } from '../maintenance.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
+import { unmark } from './mark.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
 import { whyStorageFails } from './storage-probe.ts'
 
@@ -63,6 +64,7 @@ function checkedCopy(path: string): BackupReport {
   try {
     // Without the shared memory of a WAL, which a share for backups may not have.
     copy.pragma('locking_mode = exclusive')
+    unmark(copy)
     // One file without side files, that can be read from a place where nothing can be written; the daemon turns it back.
     copy.pragma('journal_mode = delete')
     const verdict = copy.pragma('quick_check(1)', { simple: true }) as string

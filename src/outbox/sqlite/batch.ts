@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3'
 import type { Outbox, Recorded } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
-import { heldLogBytes } from './held-log.ts'
+import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
 import { Leases } from './leases.ts'
 import type { Store } from './store.ts'
 import { beginWrite } from './transaction.ts'
@@ -30,6 +30,7 @@ export function createBatchRunner(
   database: Database.Database,
   store: Store,
   assertOwner: () => void = () => {},
+  checkpoint: () => Checkpointed = () => plainCheckpoint(database),
 ): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
 
@@ -105,7 +106,7 @@ export function createBatchRunner(
       case 'eventsWithRecording':
         return store.eventsWithRecording()
       case 'heldLogBytes':
-        return heldLogBytes(database)
+        return heldLogBytes(database, checkpoint)
     }
   }
 

@@ -1,16 +1,20 @@
 import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
+import { systemClock } from '../../domain/clock.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { onFileSystem } from '../../file-system.ts'
 import { problemAt } from '../../safe-file.ts'
 import type { Creation, OutboxOrigin } from '../outbox.ts'
+import { assertContinuous } from './continuity.ts'
 import { assertMayBegin, assertMayCreate } from './creation.ts'
 import { openDatabase } from './driver.ts'
 import { classify, DISK_FAILS } from './faults.ts'
-import { watchFiles } from './in-place.ts'
+import type { Checkpointed } from './held-log.ts'
+import { type FilesState, watchFiles } from './in-place.ts'
 import { awaitPredecessor, type Instance, takeOver } from './instance.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
+import { type MarkWriter, startMarking } from './mark.ts'
 import { migrate, SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { createdAt } from './origin.ts'
@@ -18,12 +22,16 @@ import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrust
 import { logBytes } from './space.ts'
 import { explainedByStorage } from './storage-probe.ts'
 import { BUSY_SLICE_MS } from './transaction.ts'
+import { openWitness } from './witness.ts'
 
 /** How long opening the outbox waits for another process (an operator's sqlite3, a command). */
 const BUSY_TIMEOUT_MS = 5_000
 
 /** A log that was held back and has grown gets smaller than this again. */
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024
+
+const MARK_ATTEMPTS = 10
+const MARK_POLL_MS = 20
 
 const CACHE_KB = 4_000
 
@@ -34,9 +42,19 @@ export interface OutboxFile {
   readonly instance: Instance
   readonly origin: OutboxOrigin
   /** See `FilesInPlace.assert`. */
-  assertInPlace(): void
+  assertInPlace(): FilesState
+  /** See `Instance.assertOwner`; throws `outbox_failed` if it is another one's because the file was overwritten. */
+  assertOwner(): void
+  /** See `MarkWriter.checkpoint`. */
+  checkpoint(): Checkpointed
   /** Has the next start look at all of it before it takes anything, as far as that can still be put down. */
   distrust(): void
+  /**
+   * Closes it after a failure and leaves all files as they are: SQLite would write the WAL into whatever file is there now,
+   * and remove it.
+   */
+  abandon(): void
+  /** Writes the WAL into the file, unless that is not the outbox any more. */
   close(): void
 }
 
@@ -60,6 +78,7 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     if (state !== 'never made' || logBytes(path) > 0) assertNotGone(path)
     if (isEmpty(path)) assertMayCreate(path, creation)
     assertOwnLog(path)
+    assertContinuous(path)
     const hasLog = logBytes(path) > 0
     const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
     // Only a database that has nothing in it yet takes this up: so that its file can be made smaller a little at a time.
@@ -69,6 +88,8 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     // WAL with FULL: every commit is fsynced. The build's own default, NORMAL, can lose acknowledged events in a power cut.
     database.pragma('journal_mode = wal')
     database.pragma('synchronous = full')
+    // The worker checkpoints, once it has checked that the file is still the outbox.
+    database.pragma('wal_autocheckpoint = 0')
     database.pragma(`journal_size_limit = ${LOG_LIMIT_BYTES}`)
     // Room for what one batch changes. The driver's own 16 MB were not measured to be faster; the kernel keeps the file as well.
     database.pragma(`cache_size = -${CACHE_KB}`)
@@ -79,12 +100,36 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     const instance = takeOver(database, path)
     // From here on `beginWrite` waits.
     database.pragma(`busy_timeout = ${BUSY_SLICE_MS}`)
-    const files = watchFiles(database, path)
+    const witness = openWitness(path)
+    const marks = startMarking(database, instance.id, () => systemClock.now())
+    placeMark(marks)
+    const files = watchFiles(database, path, marks)
+    const abandon = () => {
+      if (!database.open) return
+      // In this order: the last connection that may write also checkpoints.
+      database.close()
+      witness?.close()
+      files.close()
+      lock.close()
+    }
     return {
       database,
       instance,
       origin: { isNew, createdAt: createdAt(database)! },
       assertInPlace: files.assert,
+      assertOwner() {
+        try {
+          instance.assertOwner()
+        } catch (error) {
+          files.assert()
+          throw error
+        }
+        if (!marks.isCurrent()) throw replacedBySql(path)
+      },
+      checkpoint() {
+        files.assert()
+        return marks.checkpoint(files.assert)
+      },
       distrust() {
         try {
           keepOutboxState(lock, 'distrusted')
@@ -92,8 +137,18 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
           // A disk that fails in everything. What went wrong first is told.
         }
       },
+      abandon,
       close() {
+        try {
+          // What SQLite writes now goes into whatever file is there.
+          files.assert()
+        } catch {
+          // The next start says what is wrong.
+          abandon()
+          return
+        }
         endInstance(instance)
+        witness?.close()
         database.close()
         files.close()
         lock.close()
@@ -103,6 +158,24 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     lock.close()
     throw explained(error, path)
   }
+}
+
+/** The first mark is in the file before anything is acknowledged, unless a reader of an older state keeps it out. */
+function placeMark(marks: MarkWriter): void {
+  const wait = new Int32Array(new SharedArrayBuffer(4))
+  for (let attempt = 1; ; attempt++) {
+    const { frames, backfilled } = marks.checkpoint(() => {})
+    if (backfilled === frames || attempt === MARK_ATTEMPTS) return
+    Atomics.wait(wait, 0, 0, MARK_POLL_MS)
+  }
+}
+
+function replacedBySql(path: string): RelayError {
+  const message = `the content of the outbox ${path} was replaced by an older copy while the relay was running`
+  return new RelayError(
+    'outbox_failed',
+    `${message}; stop the relay to restore a backup: \`ultravox-relay restore FILE\``,
+  )
 }
 
 /**

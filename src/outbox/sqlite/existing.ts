@@ -1,14 +1,16 @@
-import { existsSync, realpathSync } from 'node:fs'
+import { closeSync, existsSync, openSync, realpathSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
+import { assertContinuous, continuityOfFile } from './continuity.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { isLocked } from './lock.ts'
+import { isBetweenMarks } from './mark.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
-import { logBytes } from './space.ts'
 import { explainedByStorage } from './storage-probe.ts'
+import { openWitness } from './witness.ts'
 
 const BUSY_TIMEOUT_MS = 10_000
 
@@ -30,18 +32,24 @@ export function openExisting(path: string): ExistingOutbox {
   if (!existsSync(path)) throw unusable(`there is no outbox at ${path}; the relay makes it when it is first started`)
   if (isEmpty(path)) throw unusable(`there is no outbox in ${path}: the file is empty; start the relay to see why`)
   assertTrustedPath(path)
-  assertFirstName(realpathSync(path))
-  assertNotPlanted(realpathSync(path))
-  // While a daemon runs, the log is its; and this may be its process, in which the file must not be read.
-  if (logBytes(path) > 0 && !isLocked(path)) assertOwnLog(realpathSync(path))
+  const real = realpathSync(path)
+  assertFirstName(real)
+  assertNotPlanted(real)
+  // While a daemon runs, its WAL is its own; and this may be its process, in which the file must not be read.
+  const isRunning = isLocked(path)
+  if (!isRunning) assertRemains(real)
+  const file = isRunning ? null : openSync(real, 'r')
   const database = openDatabase(path, { timeout: BUSY_TIMEOUT_MS })
   try {
     const schema = schemaOf(database)
     if (schema === 0) {
       throw unusable(`there is no outbox in ${path}: its first start was interrupted; start the relay to complete it`)
     }
+    // The daemon checkpoints, once it has checked that the file is still the outbox.
+    if (isRunning) database.pragma('wal_autocheckpoint = 0')
     database.pragma('synchronous = full')
     database.pragma('secure_delete = on')
+    const witness = isRunning ? openWitness(real) : null
     explainMissing(database, path)
     return {
       database,
@@ -53,10 +61,13 @@ export function openExisting(path: string): ExistingOutbox {
         const schema = schemaOf(database)
         if (schema !== SCHEMA) throw otherSchema(path, schema)
       },
-      close: () => void database.close(),
+      close() {
+        if (database.open) closeBeside(database, witness ?? witnessOfChange(database, file, real), file)
+      },
     }
   } catch (error) {
     database.close()
+    if (file !== null) closeSync(file)
     throw fromFault(toFault(explainedByStorage(error, path)))
   }
 }
@@ -91,4 +102,30 @@ function otherSchema(path: string, schema: number): RelayError {
 
 function unusable(message: string): RelayError {
   return new RelayError('outbox_unusable', message)
+}
+
+/**
+ * The last connection to be closed writes the WAL into the file. With a witness, this one leaves that to the daemon: beside one, and
+ * where the file is not what the WAL belongs to.
+ */
+function closeBeside(database: Database.Database, witness: Database.Database | null, file: number | null): void {
+  database.close()
+  witness?.close()
+  if (file !== null) closeSync(file)
+}
+
+/** Null where the WAL may be written into the file. */
+function witnessOfChange(database: Database.Database, file: number | null, path: string): Database.Database | null {
+  if (file === null || (continuityOfFile(file, path).kind === 'whole' && !isBetweenMarks(database))) return null
+  return openWitness(path)
+}
+
+function assertRemains(path: string): void {
+  try {
+    assertOwnLog(path)
+    assertContinuous(path)
+  } catch (error) {
+    // A daemon that has started meanwhile has changed the one after the other had been read.
+    if (!isLocked(path)) throw error
+  }
 }

@@ -33,7 +33,8 @@ function isFatal({ code }: RelayError): boolean {
 }
 
 /** What to do about an outbox that is damaged. */
-export const DAMAGED = 'stop the relay, keep a copy of all files of the outbox, see doctor --deep, and restore a backup'
+export const DAMAGED =
+  'stop the relay, keep a copy of all files of the outbox, see doctor --deep, and restore a backup with `ultravox-relay restore FILE`'
 
 export const DISK_FAILS = 'the disk or its file system fails: the log of the kernel says why (journalctl -k)'
 

@@ -1,19 +1,24 @@
 import type Database from 'better-sqlite3'
+import { FRAME_HEADER_BYTES } from './file-format.ts'
 
-/** What a frame of the write-ahead log has besides its page. */
-const FRAME_HEADER_BYTES = 24
-
-interface Checkpoint {
-  readonly log: number
-  readonly checkpointed: number
+/** Frames of the WAL. */
+export interface Checkpointed {
+  readonly frames: number
+  /** Those that are in the database file. */
+  readonly backfilled: number
 }
 
 /**
- * Takes over what can be taken over of the write-ahead log, and tells how much of it there is where somebody's reading
- * kept back the rest; 0 where nothing was. Waits for nobody.
+ * How large the WAL is where a reader keeps it from being written into the database; 0 where none does. Waits for nobody.
  */
-export function heldLogBytes(database: Database.Database): number {
-  const [{ log, checkpointed }] = database.pragma('wal_checkpoint(passive)') as [Checkpoint]
+export function heldLogBytes(database: Database.Database, checkpoint: () => Checkpointed): number {
+  const { frames, backfilled } = checkpoint()
   const pageBytes = database.pragma('page_size', { simple: true }) as number
-  return checkpointed < log ? log * (pageBytes + FRAME_HEADER_BYTES) : 0
+  return backfilled < frames ? frames * (pageBytes + FRAME_HEADER_BYTES) : 0
+}
+
+/** Does what SQLite itself would do after a commit. */
+export function plainCheckpoint(database: Database.Database): Checkpointed {
+  const [{ log, checkpointed }] = database.pragma('wal_checkpoint(passive)') as [{ log: number; checkpointed: number }]
+  return { frames: log, backfilled: checkpointed }
 }

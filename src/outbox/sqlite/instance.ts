@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync, readlinkSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
+import { onlyRecord, readHeader, readPage, rootPage } from './file-format.ts'
 
 /**
  * How long a starting daemon waits for one that may still run on the outbox without its lock file. That one checks the lock
@@ -15,6 +16,8 @@ export const EVICTION_GRACE_MS = 5_000
 
 /** The right of one daemon to write to the outbox and to claim from it. */
 export interface Instance {
+  /** Unique to each start of a daemon. */
+  readonly id: string
   /** Throws `outbox_locked`, which ends the daemon, once another one has taken the outbox over. */
   assertOwner(): void
   /** Throws `outbox_locked` if the lock file is not the one that was locked. */
@@ -63,8 +66,9 @@ export function takeOver(database: Database.Database, path: string): Instance {
   const isOwner = database.prepare('select 1 from daemon_instance where instance_id = ?').pluck()
   const end = database.prepare('update daemon_instance set ended = 1 where instance_id = ?')
   return {
+    id: own.instanceId,
     assertOwner() {
-      if (isOwner.get(own.instanceId) === undefined) throw locked(`another relay has taken over the outbox ${path}`)
+      if (isOwner.get(own.instanceId) === undefined) throw takenOver(path)
     },
     assertLockFile() {
       if (fileId(lockFile) === own.lockFile) return
@@ -92,6 +96,19 @@ export function awaitPredecessor(database: Database.Database, path: string): voi
     if (before === undefined || !mayRun(before, own, path)) return
     Atomics.wait(wait, 0, 0, POLL_MS)
   }
+}
+
+/**
+ * Whether the last daemon that had the database file open certainly runs, in another process than this one. By what the file
+ * itself says, past its WAL, so that it does not matter by which path it was opened there.
+ */
+export function isOpenElsewhere(file: number): boolean {
+  const header = readHeader(file)
+  const root = header === null ? null : rootPage(file, 'daemon_instance')
+  const row = root === null ? null : onlyRecord(readPage(file, header!.pageBytes, root))
+  const owner = row?.[2]
+  const hasEnded = row?.[5] === 1
+  return typeof owner === 'string' && !hasEnded && owner !== ownProcess() && isRunning(owner) === true
 }
 
 /** Whether the daemon that had this very file before may still run, though its lock could be taken. */
@@ -145,6 +162,11 @@ function startTime(pid: number): string {
 function fileId(path: string): string {
   const stats = statSync(path, { throwIfNoEntry: false })
   return stats === undefined ? 'none' : `${stats.dev}:${stats.ino}`
+}
+
+/** The error of a daemon whose outbox belongs to another one. */
+export function takenOver(path: string): RelayError {
+  return locked(`another relay has taken over the outbox ${path}`)
 }
 
 function locked(what: string): RelayError {

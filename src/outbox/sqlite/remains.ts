@@ -50,7 +50,7 @@ export function assertOwnLog(path: string): void {
   if (sizeOf(log) <= LOG_HEADER_BYTES || writeVersion(path) !== WITH_ROLLBACK_JOURNAL) return
   throw unusable(
     `${log} is the log of another outbox, left behind by the one that ${path} was put in the place of: ` +
-      `move ${log} and ${path}-shm away`,
+      `move ${log} and ${path}-shm away, or run \`ultravox-relay restore FILE\` with the backup, which keeps them`,
   )
 }
 

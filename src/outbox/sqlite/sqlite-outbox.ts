@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import type Database from 'better-sqlite3'
 import type { AttachmentKind } from '../../domain/attachments.ts'
 import { systemStopwatch } from '../../domain/clock.ts'
 import type { ClockReading, ClockTrust } from '../../domain/clock-trust.ts'
@@ -32,6 +33,7 @@ import type { Pruned, RetentionPolicy } from '../retention.ts'
 import type { Call, Reply } from './batch.ts'
 import { fromFault } from './faults.ts'
 import { pack, type ToWorker } from './packing.ts'
+import { openWitness } from './witness.ts'
 import type { FromWorker, WorkerInput } from './worker.ts'
 
 interface Waiting {
@@ -91,6 +93,7 @@ export class SqliteOutbox implements Outbox {
   /** Set once closing has begun. */
   #closing: Promise<void> | undefined
   #closed: () => void = () => {}
+  #onClosed: () => void = () => {}
   /** Set once the thread has closed the database. */
   #isClosed = false
 
@@ -120,7 +123,14 @@ export class SqliteOutbox implements Outbox {
         else resolve(message.kind === 'open' ? message.origin : null)
       })
     })
-    const outbox = new SqliteOutbox(worker, onFailure, observer, origin)
+    let witness: Database.Database | null = null
+    const failed = (error: RelayError) => {
+      // The process will exit, and end the threads in any order: that of the operator's connection must not checkpoint.
+      witness = openWitness(path)
+      onFailure(error)
+    }
+    const outbox = new SqliteOutbox(worker, failed, observer, origin)
+    outbox.#onClosed = () => witness?.close()
     worker.once('exit', () => {
       if (!outbox.#isClosed) outbox.#fail(new RelayError('outbox_failed', 'outbox: its thread has ended'))
     })
@@ -295,6 +305,7 @@ export class SqliteOutbox implements Outbox {
       this.#send()
       if (this.#failure === undefined) this.#thread.postMessage('close', [])
       else this.#closed()
+      void this.#closing.then(this.#onClosed)
     }
     return this.#closing
   }

@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
+import { RelayError } from '../../domain/errors.ts'
 import type { Creation, OutboxOrigin } from '../outbox.ts'
 import { createBatchRunner, type Reply } from './batch.ts'
 import { openOutboxFile } from './database.ts'
@@ -26,9 +27,12 @@ export interface WorkerInput {
   readonly path: string
   readonly creation: Creation
 }
+const NOTHING_HELD = { frames: 0, backfilled: 0 }
 
 /** How often to check whether another process has written, the files are in their places, and the outbox is still ours. */
 const CHANGE_CHECK_MS = 1_000
+/** As many as SQLite's own default. */
+const FRAMES_A_CHECKPOINT = 1_000
 /** How often a request to reload is looked for: a command waits for it. Takes microseconds where nothing was written. */
 const REQUEST_CHECK_MS = 200
 
@@ -45,7 +49,9 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     beginWrite(file.database)
     store.dropReloadRequests()
     file.database.exec('commit')
-    const run = createBatchRunner(file.database, store, instance.assertOwner)
+    // The mark after a checkpoint is not worth another one.
+    const checkpointIfAny = () => (file.assertInPlace().waitingFrames > 1 ? file.checkpoint() : NOTHING_HELD)
+    const run = createBatchRunner(file.database, store, file.assertOwner, checkpointIfAny)
     let isEvicted = false
     const checkLockFile = () => {
       if (isEvicted) return
@@ -59,10 +65,11 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     const tellChange = whenChanged(file.database, () => post({ kind: 'changed' }))
     const watch = setInterval(() => {
       try {
-        file.assertInPlace()
-        instance.assertOwner()
+        const { isMarked } = file.assertInPlace()
+        file.assertOwner()
         checkLockFile()
         tellChange()
+        if (!isMarked) file.checkpoint()
       } catch (error) {
         fail(error)
       }
@@ -86,14 +93,24 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
       clearInterval(watch)
       clearInterval(requests)
     }
+    /** Files that are not in place explain whatever else has failed. */
+    const reasonFor = (error: unknown) => {
+      if (error instanceof RelayError) return error
+      try {
+        file.assertInPlace()
+        return error
+      } catch (reason) {
+        return reason
+      }
+    }
     let hasFailed = false
     const fail = (error: unknown) => {
       hasFailed = true
       endWatches()
-      const fault = toFault(error)
-      // When the thread ends, SQLite takes the log over into the file, whatever has become of either. Another daemon's outbox
-      // is none of this one's business.
+      const fault = toFault(reasonFor(error))
+      // Another daemon's outbox is none of this one's business.
       if (fault.code !== 'outbox_locked') file.distrust()
+      file.abandon()
       post({ kind: 'failed', fault })
       port.close()
     }
@@ -104,8 +121,9 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
         const { calls, isLast } = batchOf(first, () => receiveMessageOnPort(port)?.message as ToWorker | undefined)
         if (calls.length > 0) {
           const replies = run(calls)
-          file.assertInPlace()
+          const { waitingFrames } = file.assertInPlace()
           post({ kind: 'replies', replies })
+          if (waitingFrames >= FRAMES_A_CHECKPOINT) file.checkpoint()
         }
         if (!isLast) return
         endWatches()
