@@ -1,5 +1,6 @@
-import type { OutboxMaintenance } from '../outbox/maintenance.ts'
+import type { OutboxMaintenance, Restoration, RestoreOptions } from '../outbox/maintenance.ts'
 import type { OutboxOperator } from '../outbox/operator.ts'
+import { prepareRestore } from '../outbox/sqlite/restore.ts'
 import { SqliteMaintenance } from '../outbox/sqlite/sqlite-maintenance.ts'
 import { SqliteOperator } from '../outbox/sqlite/sqlite-operator.ts'
 
@@ -14,6 +15,21 @@ export async function withOutbox<T>(path: string, use: (operator: OutboxOperator
 /** The same for its upkeep. */
 export async function withMaintenance<T>(path: string, use: (outbox: OutboxMaintenance) => Promise<T>): Promise<T> {
   return closing(SqliteMaintenance.open(path) as OutboxMaintenance, use)
+}
+
+/** Prepares to put a backup in the place of the outbox at `path`. Throws as `prepareRestore` of its storage. */
+export async function withRestoration<T>(
+  path: string,
+  from: string | null,
+  options: RestoreOptions,
+  use: (restoration: Restoration) => Promise<T>,
+): Promise<T> {
+  const restoration = prepareRestore(path, from, options)
+  try {
+    return await use(restoration)
+  } finally {
+    restoration.close()
+  }
 }
 
 async function closing<Way extends { close(): Promise<void> }, T>(way: Way, use: (way: Way) => Promise<T>): Promise<T> {

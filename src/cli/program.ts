@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   backfill: async () => (await import('./backfill.ts')).backfillCommand(),
   webhooks: async () => (await import('./webhooks.ts')).webhooksCommand(),
   backup: async () => (await import('./backup.ts')).backupCommand(),
+  restore: async () => (await import('./restore.ts')).restoreCommand(),
   clock: async () => (await import('./clock.ts')).clockCommand(),
   prune: async () => (await import('./prune.ts')).pruneCommand(),
   erase: async () => (await import('./erase.ts')).eraseCommand(),

@@ -51,6 +51,46 @@ export interface BackupReport {
   readonly deliveries: number | null
 }
 
+export interface RestoreOptions {
+  /** Leaves the WAL beside the file out, and accepts that it is missing. */
+  readonly withoutWal: boolean
+}
+
+/** A checked copy of a backup beside the outbox, ready to take its place. A daemon cannot start meanwhile. */
+export interface Restoration {
+  readonly report: RestoreReport
+  /** Puts the copy in the place of the outbox, and what was there aside. */
+  commit(now: number): Restored
+  /** Removes the copy if it was not used, and lets a daemon start. */
+  close(): void
+}
+
+/** Instants are epoch milliseconds. */
+export interface RestoreReport {
+  readonly path: string
+  readonly from: string
+  readonly events: number
+  readonly deliveries: number
+  /** Deliveries that have not ended. */
+  readonly unfinished: number
+  readonly newestEventAt: number | null
+  /** From when on events may be missing because the WAL is. */
+  readonly incompleteSince: number | null
+  /** What there was before; null where there was nothing. */
+  readonly replaced: Replaced | null
+}
+
+export type Replaced =
+  /** Events that the restored outbox does not have, and when the first and the last of them were received. */
+  | { readonly missing: number; readonly firstMissingAt: number | null; readonly lastMissingAt: number | null }
+  /** Why it cannot be read. */
+  | { readonly problem: string }
+
+export interface Restored {
+  /** The directory in which the replaced outbox is kept; null where there was nothing. */
+  readonly keptIn: string | null
+}
+
 /** Which events may go: those whose deliveries have all ended, and that hold nothing back. */
 export interface PruneFilter {
   /** Received before then. */

@@ -66,6 +66,7 @@ export function everyCommand(about: Subjects, targets: readonly string[]): Run[]
     { line: `rejections admit ${about.genuine} --yes` },
     { line: `rejections clear ${about.noise} --yes` },
     { line: 'backup backup.db --force' },
+    { line: 'restore backup.db --dry-run', codes: [1, 4] },
     { line: 'prune --older-than 1d --yes' },
     { line: `erase --call ${about.call} --cancel --dry-run` },
   ]

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
+import type { DatabaseHeader } from './file-format.ts'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 
@@ -55,6 +56,19 @@ export function migrate(database: Database.Database): void {
   } catch (error) {
     if (database.inTransaction) database.exec('rollback')
     throw error
+  }
+}
+
+/**
+ * Throws `outbox_unusable` where the header of a database file is not that of an outbox, or of one that a newer version wrote.
+ */
+export function assertOutboxHeader({ userVersion, applicationId }: DatabaseHeader, path: string): void {
+  if (applicationId !== APPLICATION_ID) throw new RelayError('outbox_unusable', `${path} is not an outbox of the relay`)
+  if (userVersion > SCHEMA) {
+    throw new RelayError(
+      'outbox_unusable',
+      `${path} was written by a newer version of the relay (schema ${userVersion}); upgrade the relay`,
+    )
   }
 }
 
