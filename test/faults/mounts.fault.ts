@@ -49,7 +49,9 @@ t.test(
       kill $pid; wait $pid; echo "mounted: $?"; ls ${volume}/data
       ${relay} backup ${volume}/copy.db --config ${config}
       ${relay} backup ${directory}/backups/copy.db --config ${config}; echo "backup: $?"
+      cp ${volume}/copy.db ${directory}/copy.db
       umount ${volume} || exit 1
+      ${relay} restore ${directory}/copy.db --yes --config ${config}; echo "restore: $?"
       ${relay} serve --config ${config}; echo "unmounted again: $?, $(ls -A ${volume} | wc -l) files"
       ${relay} serve --create --config ${config} >${directory}/log2 & pid=$!
       until grep -q '"relay started"' ${directory}/log2; do kill -0 $pid || exit 1; sleep 0.05; done
@@ -63,6 +65,8 @@ t.test(
     t.match(stdout, /^mounted: 0\nrelay\.db/m)
     t.match(stdout, /^backup: 1$/m)
     t.match(stderr, `cannot write ${directory}/backups/copy.db: ${directory}/backups is in /etc/fstab`)
+    t.match(stdout, /^restore: 1$/m)
+    t.match(stderr, `cannot restore to ${volume}/data/relay.db: ${named}`)
     t.match(stdout, /^unmounted again: 1, 0 files$/m)
     t.match(stdout, /"mountPoint":"\S+volume","msg":"volume of the outbox not mounted"/)
     t.same(readdirSync(volume), ['data'], 'nothing but what --create has made')

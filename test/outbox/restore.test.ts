@@ -18,6 +18,7 @@ import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { prepareRestore } from '../../src/outbox/sqlite/restore.ts'
 import { SqliteMaintenance } from '../../src/outbox/sqlite/sqlite-maintenance.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
+import { isPartialName } from '../../src/partial-file.ts'
 import { scratch } from '../scratch.ts'
 import { newEvent, to } from './samples.ts'
 
@@ -82,6 +83,16 @@ function parentProcess(): string {
 }
 
 for (const [name, isClosed] of Object.entries({ 'was closed': true, 'has crashed': false })) {
+  t.test('what a killed restore leaves is recognised as a partial file', async (t) => {
+    const { directory, path, copy } = await outboxWithBackup(t, true)
+    const before = readdirSync(directory)
+    const restoration = prepareRestore(path, copy, WITH_WAL)
+    const made = readdirSync(directory).filter((name) => !before.includes(name))
+    t.ok(made.length > 0 && made.every((name) => isPartialName(name)), made.join())
+    restoration.close()
+    t.same(readdirSync(directory), before)
+  })
+
   t.test(`a backup takes the place of an outbox that ${name}, which is kept and can be restored in turn`, async (t) => {
     const { directory, path, copy } = await outboxWithBackup(t, isClosed)
     const keptIn = `${path}-replaced-20260203T040506Z`

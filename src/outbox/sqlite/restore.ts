@@ -18,6 +18,8 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
+import { unmountedAbove } from '../../mounts.ts'
+import { partialName } from '../../partial-file.ts'
 import { fileProblem, HeldDirectory } from '../../safe-file.ts'
 import type { Replaced, Restoration, RestoreOptions, RestoreReport } from '../maintenance.ts'
 import { continuityOf, problemOf } from './continuity.ts'
@@ -68,7 +70,7 @@ export function prepareRestore(path: string, from: string | null, options: Resto
 function prepared(path: string, source: string, options: RestoreOptions, lock: Database.Database): Restoration {
   const incompleteSince = assertComplete(source, options)
   const directory = HeldDirectory.open(dirname(path))
-  const name = `.${basename(path)}.${process.pid}.partial`
+  const name = partialName()
   const partial = join(dirname(path), name)
   const remove = () => {
     for (const suffix of SIDE_FILES) rmSync(directory.path(`${name}${suffix}`), { force: true })
@@ -105,6 +107,7 @@ function prepared(path: string, source: string, options: RestoreOptions, lock: D
 
 /** The path without links. Creates the directory, and the lock file if there is none. */
 function targetOf(path: string): string {
+  assertMounted(path)
   try {
     mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 })
     const target = existsSync(path) ? realpathSync(path) : join(realpathSync(dirname(resolve(path))), basename(path))
@@ -120,6 +123,13 @@ function targetOf(path: string): string {
     if (error instanceof RelayError) throw error
     throw unusable(`cannot restore to ${path}: ${fileProblem((error as NodeJS.ErrnoException).code)}`)
   }
+}
+
+/** An outbox below a mount point is hidden once its volume is mounted. */
+function assertMounted(path: string): void {
+  const [unmounted] = existsSync(path) ? [] : unmountedAbove(path)
+  if (unmounted === undefined) return
+  throw unusable(`cannot restore to ${path}: ${unmounted} is in /etc/fstab but not mounted: mount it first`)
 }
 
 /** As root, what is created belongs to the user whose outbox it is; null otherwise. */
