@@ -24,7 +24,7 @@ t.test('check says that a configuration is valid, and starts nothing', async (t)
   })
   const { code, stdout } = await runCommand(['check', '--json'], directory)
   t.equal(code, 0)
-  t.same(JSON.parse(stdout), { file: 'relay.yaml', valid: true, problems: [], warnings: [] })
+  t.same(JSON.parse(stdout), { file: 'relay.yaml', valid: true, problems: [], warnings: [], notes: [] })
   t.notOk(readdirNames(directory).includes('relay.db'))
 })
 
