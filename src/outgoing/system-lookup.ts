@@ -60,6 +60,7 @@ class SystemLookup {
     }
     if (performance.now() < this.#unusableUntil) return void this.#lookUpHere(id)
     this.#process ??= this.#start()
+    if (this.#process === undefined) return void this.#lookUpHere(id)
     // Of a process that has just been killed, the channel is closed before the exit is known, which asks again.
     if (!this.#process.connected) return
     this.#process.send({ id, hostname: pending.hostname } satisfies ToLookupProcess, () => {})
@@ -74,14 +75,14 @@ class SystemLookup {
     })
   }
 
-  #start(): ChildProcess {
+  /** Undefined where the system does not allow it. */
+  #start(): ChildProcess | undefined {
     this.#hasAnswered = false
-    const variables = Object.entries(process.env).filter(([name]) => RESOLVER_VARIABLES.test(name))
-    const started = fork(fileURLToPath(new URL('./lookup-process.js', import.meta.url)), {
-      env: { ...Object.fromEntries(variables), UV_THREADPOOL_SIZE: String(THREADS) },
-      execArgv: ['--max-semi-space-size=1', `--dns-result-order=${getDefaultResultOrder()}`],
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    })
+    const started = forked()
+    if (started === undefined) {
+      this.#unusableUntil = performance.now() + UNUSABLE_MS
+      return undefined
+    }
     started.unref()
     started.channel?.unref()
     started.on('message', (answer: FromLookupProcess) => {
@@ -120,6 +121,20 @@ class SystemLookup {
     clearTimeout(this.#watch)
     if (this.#pending.size === 0) return
     this.#watch = setTimeout(() => this.#process && this.#lose(this.#process), LOST_AFTER_MS).unref()
+  }
+}
+
+/** Undefined where the failure is thrown, as ENOMEM and EPERM are. Node emits others, such as EAGAIN, as an event. */
+function forked(): ChildProcess | undefined {
+  const variables = Object.entries(process.env).filter(([name]) => RESOLVER_VARIABLES.test(name))
+  try {
+    return fork(fileURLToPath(new URL('./lookup-process.js', import.meta.url)), {
+      env: { ...Object.fromEntries(variables), UV_THREADPOOL_SIZE: String(THREADS) },
+      execArgv: ['--max-semi-space-size=1', `--dns-result-order=${getDefaultResultOrder()}`],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    })
+  } catch {
+    return undefined
   }
 }
 

@@ -1,5 +1,7 @@
 import type { LookupAddress } from 'node:dns'
+import { closeSync, copyFileSync, openSync } from 'node:fs'
 import type { LookupFunction } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { isResolverFailure } from '../../src/domain/network-error.ts'
 import { type AnswerLifetimes, type ResolveOptions, Resolver } from '../../src/outgoing/resolver.ts'
@@ -7,6 +9,7 @@ import { systemLookup } from '../../src/outgoing/system-lookup.ts'
 import { createHttpExchanges } from '../../src/targets/http-exchange.ts'
 import { eventually } from '../eventually.ts'
 import { rawHttpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { running } from '../targets/sample-delivery.ts'
 
 const armed = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
@@ -153,7 +156,7 @@ t.test('an attempt that waited for its name says nothing about the target', asyn
     void setTimeout(callback, 300, null, [{ address: '127.0.0.1', family: 4 }])
   t.match(await send(slow, 600), {
     kind: 'failed',
-    error: /^timeout: no complete answer within 0\.6s; resolving the name took 0\.3s$/,
+    error: /^timeout: no complete answer within 0\.6s; resolving the name took 0\.[3-6]s$/,
     unsent: true,
   })
 })
@@ -176,4 +179,28 @@ t.test('the process that resolves names is started again, and keeps nothing aliv
   t.not(systemLookup.pid, first)
   t.match(error, { syscall: 'getaddrinfo', hostname: 'crm.invalid' })
   t.equal(isResolverFailure(error), (error as NodeJS.ErrnoException).code !== 'ENOTFOUND')
+})
+
+// The last one: the process is not started again for a minute.
+t.test('names are resolved here where the process cannot be started', async (t) => {
+  const program = join(scratch(t), 'node')
+  copyFileSync('/bin/true', program)
+  const file = openSync(program, 'r+')
+  const { execPath } = process
+  t.teardown(() => {
+    closeSync(file)
+    process.execPath = execPath
+  })
+  // A file that is open for writing cannot be executed, and Node throws that (ETXTBSY).
+  process.execPath = program
+  const { pid } = systemLookup
+  if (pid !== undefined) process.kill(pid, 'SIGKILL')
+  await eventually(() => systemLookup.pid === undefined, 'the process has ended')
+  const resolver = new Resolver(systemLookup.lookup)
+  for (const _ of [1, 2]) {
+    const found = await new Promise((resolve) =>
+      resolver.resolve('localhost', { timeoutMs: 10_000 }, (...result) => resolve(result)),
+    )
+    t.match(found, [null, [{ address: /^(127\.0\.0\.1|::1)$/ }]])
+  }
 })
