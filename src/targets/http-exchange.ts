@@ -4,7 +4,7 @@ import type { Dispatcher } from 'undici'
 import { describeNetworkError, isResolverFailure } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
-import { createDeadlines, type Deadlines } from '../outgoing/deadlines.ts'
+import { createDeadlines } from '../outgoing/deadlines.ts'
 import type { HeadLimit } from '../outgoing/head-filter.ts'
 import { createPool } from '../outgoing/pool.ts'
 import { textOfHead } from './utf8.ts'
@@ -13,9 +13,6 @@ import { textOfHead } from './utf8.ts'
 const KEPT_BYTES = 8 * 1024
 /** Bytes of an answer's body that are read. Up to here that costs less than the new connection that is needed otherwise. */
 const READ_BYTES = 256 * 1024
-/** How long the body of an answer may take whose head says it all. */
-const BODY_LIMIT_MS = 2_000
-const LATE_BODY = `it took longer than ${BODY_LIMIT_MS / 1000}s`
 /** The share of the timeout from which on its end is put down to the resolver that used it up. */
 const NAME_SHARE = 0.25
 
@@ -45,7 +42,10 @@ export interface HttpExchanges {
 export interface ExchangeOptions extends ConnectionOptions, HeadLimit {
   readonly url: URL
   readonly method: 'POST' | 'PUT' | 'PATCH'
-  /** From the connect to the last byte of the answer. */
+  /**
+   * From the connect to the last byte of the answer. A body that may be late gets all of it, also where the head decides:
+   * some servers send the head first, go on working, and give up the work when the connection is closed.
+   */
   readonly timeoutMs: number
   readonly concurrency: number
   /**
@@ -64,7 +64,6 @@ export interface ExchangeOptions extends ConnectionOptions, HeadLimit {
 export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
   const { url, method, timeoutMs, concurrency, needsBody = false } = options
   const deadlines = createDeadlines(timeoutMs)
-  const bodyDeadlines = createDeadlines(BODY_LIMIT_MS)
   const pool = createPool(url.origin, { ...options, deadlines, connections: concurrency })
   const path = `${url.pathname}${url.search}`
   /** What errors name as the other side. */
@@ -85,7 +84,7 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
         return { error: `timeout: ${story}; resolving the name took ${(nameMs / 1000).toFixed(1)}s`, unsent: true }
       }
       return new Promise((resolve) => {
-        const exchange = new Exchange(peer, needsBody, bodyDeadlines, (result) => {
+        const exchange = new Exchange(peer, needsBody, (result) => {
           cancelDeadline()
           signal.removeEventListener('abort', interrupt)
           resolve(result)
@@ -111,20 +110,17 @@ interface Late {
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #host: string
   readonly #needsBody: boolean
-  readonly #bodyDeadlines: Deadlines
   readonly #settled: (result: ExchangeResult) => void
   #done = false
   #controller: Dispatcher.DispatchController | undefined
-  #cancelBodyDeadline = () => {}
   #status: number | undefined
   #retryAfter: string | undefined
   #read = 0
   #kept: Buffer[] = []
 
-  constructor(host: string, needsBody: boolean, bodyDeadlines: Deadlines, settled: (result: ExchangeResult) => void) {
+  constructor(host: string, needsBody: boolean, settled: (result: ExchangeResult) => void) {
     this.#host = host
     this.#needsBody = needsBody
-    this.#bodyDeadlines = bodyDeadlines
     this.#settled = settled
   }
 
@@ -160,11 +156,6 @@ class Exchange implements Dispatcher.DispatchHandler {
     const retryAfter: string | string[] | undefined = headers['retry-after']
     this.#status = status
     this.#retryAfter = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter
-    if (!this.#headDecides()) return
-    // Most bodies come along with the head and need no timer.
-    queueMicrotask(() => {
-      if (!this.#done) this.#cancelBodyDeadline = this.#bodyDeadlines.start(() => this.cut(this.#answer(), LATE_BODY))
-    })
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -200,7 +191,6 @@ class Exchange implements Dispatcher.DispatchHandler {
   #settle(result: ExchangeResult): void {
     if (this.#done) return
     this.#done = true
-    this.#cancelBodyDeadline()
     this.#settled(result)
   }
 
