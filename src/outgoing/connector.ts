@@ -43,7 +43,12 @@ export interface ConnectionOptions {
   readonly allowLinkLocal?: boolean | 'never'
   /** How names are resolved, without keeping answers. Absent: by the system, with those kept for the whole process. */
   readonly lookup?: LookupFunction
+  /** Resolves names in place of `lookup`, and may keep answers. */
+  readonly resolver?: Resolver
 }
+
+/** How long to ask for a name again, in milliseconds, when the addresses of an earlier answer have failed. */
+const ASK_AGAIN_MS = 2_000
 
 /** Begins a connection. undici does return the socket, although its types do not say so; a test holds it to that. */
 type Open = (to: buildConnector.Options, done: Connected) => Socket
@@ -146,7 +151,7 @@ class Reach {
     this.#timeoutMs = timeoutMs
     this.#open = open
     this.#options = options
-    this.#resolver = options.lookup ? new Resolver(options.lookup) : systemResolver
+    this.#resolver = options.resolver ?? (options.lookup ? new Resolver(options.lookup) : systemResolver)
   }
 
   /** Opens one connection, to what `to` or the unix socket says. */
@@ -162,16 +167,42 @@ class Reach {
     if (isIP(hostname) !== 0) return void this.#race(to, [{ address: hostname, family: 0 }], pending, done)
     const askedAt = performance.now()
     let isResolved = false
-    const cancel = this.#resolver.resolve(hostname, { timeoutMs: this.#timeoutMs }, (error, addresses) => {
+    const cancel = this.#resolver.resolve(hostname, { timeoutMs: this.#timeoutMs }, (error, addresses, isKept) => {
       isResolved = true
       const endedAt = performance.now()
       this.#lastNameWait = { endedAt, ms: endedAt - askedAt }
-      if (error !== null) done(error, null)
-      else this.#race(to, addresses, pending, done)
+      if (error !== null) return done(error, null)
+      this.#race(to, addresses, pending, (...result) => {
+        if (result[0] === null || !isKept) done(...result)
+        else this.#elsewhere(to, { addresses, error: result[0] }, pending, done)
+      })
     })
     if (isResolved) return
     pending.cancel = cancel
     pending.timeoutError = () => noAnswer(hostname, this.#timeoutMs)
+  }
+
+  /** Tries the addresses that the name has by now, after those of an earlier answer have failed. */
+  #elsewhere(
+    to: buildConnector.Options,
+    tried: { readonly addresses: readonly LookupAddress[]; readonly error: Error },
+    pending: Pending,
+    done: Connected,
+  ): void {
+    let isResolved = false
+    const given = { timeoutMs: Math.min(this.#timeoutMs, ASK_AGAIN_MS), isCurrent: true }
+    const cancel = this.#resolver.resolve(to.hostname, given, (_, found) => {
+      isResolved = true
+      const others = found.filter(({ address }) => !tried.addresses.some((each) => each.address === address))
+      if (others.length === 0) return void done(tried.error, null)
+      this.#race(to, others, pending, (...result) => {
+        if (result[0] === null) done(...result)
+        else done(new AggregateError([tried.error, result[0]].flatMap(failuresIn)), null)
+      })
+    })
+    if (isResolved) return
+    pending.cancel = cancel
+    pending.timeoutError = () => tried.error
   }
 
   #race(to: buildConnector.Options, found: readonly LookupAddress[], pending: Pending, done: Connected): void {
@@ -303,6 +334,10 @@ function tlsOptions({ ca, cert, key, insecure }: TlsOptions) {
     ...(key !== null && { key: key.reveal() }),
     ...(insecure && { rejectUnauthorized: false }),
   }
+}
+
+function failuresIn(error: Error): Error[] {
+  return error instanceof AggregateError ? error.errors : [error]
 }
 
 function connectTimeout(): Error {

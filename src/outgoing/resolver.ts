@@ -24,7 +24,8 @@ const STALE_AFTER_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
 const WAIT_SHARE = 0.75
 
-type Found = (error: Error | null, addresses: readonly LookupAddress[]) => void
+/** `isKept`: the addresses are from an earlier answer. */
+type Found = (error: Error | null, addresses: readonly LookupAddress[], isKept: boolean) => void
 
 interface Answer {
   readonly error: Error | null
@@ -60,7 +61,7 @@ export class Resolver {
     const answer = this.#answers.get(name)
     const now = performance.now()
     if (answer !== undefined && now < answer.freshUntil) {
-      found(answer.error, answer.addresses)
+      found(answer.error, answer.addresses, true)
       return () => {}
     }
     const last = !isCurrent && answer?.error === null && now < answer.staleUntil ? answer.addresses : null
@@ -71,13 +72,13 @@ export class Resolver {
     }
     const onTimeout = () => {
       end()
-      if (last !== null) found(null, last)
-      else found(noAnswer(hostname, waitMs), [])
+      if (last !== null) found(null, last, true)
+      else found(noAnswer(hostname, waitMs), [], false)
     }
     const waiting: Found = (error, addresses) => {
       end()
-      if (last !== null && error !== null && !isMissing(error)) found(null, last)
-      else found(error, addresses)
+      if (last !== null && error !== null && !isMissing(error)) found(null, last, true)
+      else found(error, addresses, false)
     }
     const timer = setTimeout(onTimeout, last === null ? waitMs : Math.min(waitMs, STALE_AFTER_MS))
     this.#ask(name, hostname, waiting)
@@ -101,7 +102,7 @@ export class Resolver {
       const addresses = failure === null ? list : []
       const error = failure === null && addresses.length === 0 ? noAddress(hostname) : failure
       this.#keep(name, error, addresses)
-      for (const each of [...waiters]) each(error, addresses)
+      for (const each of [...waiters]) each(error, addresses, false)
     })
   }
 

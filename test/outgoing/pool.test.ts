@@ -5,6 +5,7 @@ import type { AddressInfo, LookupFunction } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
+import { Resolver } from '../../src/outgoing/resolver.ts'
 import { createHttpExchanges, type ExchangeOptions } from '../../src/targets/http-exchange.ts'
 import { rawHttpServer } from '../local-server.ts'
 import { connectProxy } from '../targets/connect-proxy.ts'
@@ -69,6 +70,38 @@ t.test('a host whose name moves is followed under steady traffic, and no request
   t.ok(responses.includes('new'), `after ${responses.length} requests`)
   for (let i = 0; i < 20; i++) t.match(await send(), { ...answered, response: 'new' })
 })
+
+t.test(
+  'a host that has moved is reached although its kept answer is old, and nothing else is tried twice',
+  async (t) => {
+    const { url, lookup, move, asked } = await movingHost(t)
+    const resolver = new Resolver(lookup, { freshMs: 60_000, staleMs: 60_000, missingMs: 0 })
+    const ask = () =>
+      new Promise<void>((resolve) => resolver.resolve('crm.internal', { timeoutMs: 1_000 }, () => resolve()))
+    move('127.0.0.3')
+    await ask()
+    move()
+    t.match(await exchanges(t, url, { resolver })(), { ...answered, response: 'new' })
+    t.equal(asked(), 2)
+
+    move('127.0.0.3')
+    resolver.distrust('crm.internal')
+    await ask()
+    move('127.0.0.4')
+    const { port } = new URL(url)
+    const both = `connect: 127.0.0.3:${port} ECONNREFUSED, 127.0.0.4:${port} ECONNREFUSED`
+    t.same(await exchanges(t, url, { resolver })(), { kind: 'failed', error: both })
+
+    move(null)
+    const last = `connect: ECONNREFUSED 127.0.0.4:${port}`
+    t.same(await exchanges(t, url, { resolver })(), { kind: 'failed', error: last }, 'the resolver fails')
+    move('127.0.0.4')
+    await ask()
+    const before = asked()
+    t.same(await exchanges(t, url, { resolver })(), { kind: 'failed', error: last }, 'the name has not moved')
+    t.equal(asked(), before + 1)
+  },
+)
 
 t.test('a connection that works is kept while its name cannot be resolved', async (t) => {
   const { url, lookup, move, asked } = await movingHost(t)
