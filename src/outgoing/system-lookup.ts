@@ -39,6 +39,11 @@ class SystemLookup {
   #lastId = 0
   #watch: NodeJS.Timeout | undefined
 
+  constructor() {
+    // It ends by itself when the channel is closed, but not while it is stopped.
+    process.once('exit', () => this.#process?.kill('SIGKILL'))
+  }
+
   /** As Node's `lookup` with `all: true`, whatever the options are. */
   readonly lookup: LookupFunction = (hostname, _options, callback) => {
     const id = ++this.#lastId

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import type { LookupAddress } from 'node:dns'
-import { closeSync, copyFileSync, openSync } from 'node:fs'
+import { closeSync, copyFileSync, openSync, readFileSync } from 'node:fs'
 import type { LookupFunction } from 'node:net'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { isResolverFailure } from '../../src/domain/network-error.ts'
 import { type AnswerLifetimes, type ResolveOptions, Resolver } from '../../src/outgoing/resolver.ts'
@@ -11,6 +13,15 @@ import { eventually } from '../eventually.ts'
 import { rawHttpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { running } from '../targets/sample-delivery.ts'
+
+/** Also false for a process that has ended and that its parent has not asked about. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return false
+  }
+}
 
 const armed = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
 const failure = (code: string) => Object.assign(new Error(code), { code, syscall: 'getaddrinfo' })
@@ -179,6 +190,30 @@ t.test('the process that resolves names is started again, and keeps nothing aliv
   t.not(systemLookup.pid, first)
   t.match(error, { syscall: 'getaddrinfo', hostname: 'crm.invalid' })
   t.equal(isResolverFailure(error), (error as NodeJS.ErrnoException).code !== 'ENOTFOUND')
+})
+
+t.test('the process ends with this one even while it is stopped', async (t) => {
+  const module = new URL('../../src/outgoing/system-lookup.js', import.meta.url).href
+  const program = `
+    import { systemLookup } from ${JSON.stringify(module)}
+    setTimeout(() => {}, 30_000)
+    systemLookup.lookup('localhost', {}, () => {
+      process.kill(systemLookup.pid, 'SIGSTOP')
+      console.log(systemLookup.pid)
+      process.exit()
+    })`
+  // Without the hooks of the test runner.
+  const { stdout } = await promisify(execFile)('/usr/bin/env', [
+    '-u',
+    'NODE_OPTIONS',
+    process.execPath,
+    '--input-type=module',
+    '--eval',
+    program,
+  ])
+  const pid = Number(stdout)
+  t.ok(pid > 0)
+  await eventually(() => !isRunning(pid), 'the process has ended')
 })
 
 // The last one: the process is not started again for a minute.
