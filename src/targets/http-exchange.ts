@@ -43,8 +43,8 @@ export interface ExchangeOptions extends ConnectionOptions, HeadLimit {
   readonly url: URL
   readonly method: 'POST' | 'PUT' | 'PATCH'
   /**
-   * From the connect to the last byte of the answer. A body that may be late gets all of it, also where the head decides:
-   * some servers send the head first, go on working, and give up the work when the connection is closed.
+   * From the connect to the last byte of the answer. This holds for a late body even where the head decides: some servers
+   * send the head first, go on working, and give up the work when the connection is closed.
    */
   readonly timeoutMs: number
   readonly concurrency: number
