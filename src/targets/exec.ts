@@ -128,14 +128,16 @@ function outcomeOf(ending: ProcessEnding, timeoutMs: number): Outcome {
 const LISTED_NAMES = 5
 
 /** What a program left behind and what became of that; empty where there is nothing to note. */
-function noteOf({ ended, isOutputHeld }: ProcessEnding): string {
+function noteOf({ ended, isOutputHeld, isInputCut }: ProcessEnding): string {
   return [
     ...(ended === null ? [] : [`killed processes left in its group${listed(ended)}; ${DETACH_ADVICE}`]),
     ...(isOutputHeld ? [`closed its output, still held by a process outside its group; ${REDIRECT_ADVICE}`] : []),
+    ...(isInputCut ? [`closed its input, not yet read to the end by a process outside its group; ${READ_ADVICE}`] : []),
   ].join('; ')
 }
 
 const DETACH_ADVICE = 'detach with setsid or systemd-run what should keep running'
+const READ_ADVICE = 'read all of it before the program exits (body=$(cat))'
 const REDIRECT_ADVICE = 'redirect the output of what is detached (>/dev/null 2>&1)'
 
 function listed(names: readonly string[]): string {

@@ -44,6 +44,8 @@ export interface ProcessEnding {
   readonly ended: readonly string[] | null
   /** Whether a process outside of the group still held stdout or stderr when these were closed. */
   readonly isOutputHeld: boolean
+  /** Whether a process outside of the group still held stdin when that was closed, before all of the input was written. */
+  readonly isInputCut: boolean
 }
 
 /**
@@ -66,26 +68,39 @@ export async function runProcessGroup(
   const closed = once(child, 'close').then(() => {
     isClosed = true
   })
-  // A program need not read its input: EPIPE and ECONNRESET are its good right.
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input)
+  const { stdin } = child
+  // Node destroys the stdin of a process that exits. A process that it has left may still read that.
+  Object.assign(child, { stdin: null })
+  let isWritten = false
+  const written = new Promise<void>((resolve) => {
+    const end = () => {
+      isWritten = true
+      resolve()
+    }
+    // A program need not read its input: EPIPE and ECONNRESET are its good right.
+    stdin.on('error', end)
+    stdin.end(options.input, end)
+  })
 
   const early = await earlyEnd(exited, options.timeoutMs, abort)
   let ended: readonly string[] | null = null
   let isOutputHeld = false
+  let isInputCut = false
   if (early === null) {
-    const drained = within(DRAIN_MS, closed)
+    const released = Promise.all([closed, written])
+    const drained = within(DRAIN_MS, released)
     ended = await endLeftovers(group, abort)
-    await (ended === null ? drained : within(DRAIN_MS, closed))
+    await (ended === null ? drained : within(DRAIN_MS, released))
     isOutputHeld = !isClosed
+    isInputCut = !isWritten
   } else {
     await endGroup(group)
     await within(DRAIN_MS, exited)
   }
   // A child that has left the group may still hold these; our ends of them must not stay open for it.
-  for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy()
+  for (const pipe of [stdin, child.stdout, child.stderr]) pipe.destroy()
   const { exitCode: code, signalCode: signal } = child
-  return { early, code, signal, stdout: stdout.text(), stderr: stderr.text(), ended, isOutputHeld }
+  return { early, code, signal, stdout: stdout.text(), stderr: stderr.text(), ended, isOutputHeld, isInputCut }
 }
 
 /** Some failures to start are thrown (E2BIG), others come as an event (ENOENT). Both reject. */

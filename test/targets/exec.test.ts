@@ -238,6 +238,24 @@ t.test('a child that leaves the group after its program has ended outlives it, a
   await eventually(() => open() <= before, 'no descriptor is left open')
 })
 
+t.test('a child that leaves the group gets all of the input that it reads, or the attempt has a note', async (t) => {
+  const body = Buffer.alloc(1024 * 1024, 'x')
+  const detached = (script: string) => `exec 3<&0; setsid sh -c '${script}' <&3 3<&- > /dev/null 2>&1 & exec 3<&-`
+  t.same(await sh(t, detached('cat > part; mv part received')).send(sampleDelivery({ body }), running), {
+    kind: 'delivered',
+    status: 0,
+  })
+  await eventually(() => existsSync(join(t.testdirName, 'received')), 'the child has read to the end')
+  t.ok(readFileSync(join(t.testdirName, 'received')).equals(body))
+
+  const late = sh(t, detached('echo $$ > new; mv new child; exec sleep 60'))
+  t.match(await late.send(sampleDelivery({ body }), running), {
+    kind: 'delivered',
+    note: 'closed its input, not yet read to the end by a process outside its group; read all of it before the program exits (body=$(cat))',
+  })
+  process.kill(pidIn(t, 'child'), 'SIGKILL')
+})
+
 t.test('what stays in the group of an ended program is told to end, and noted', async (t) => {
   const cleaning = "trap 'touch cleaned; exit' TERM; while :; do sleep 0.05; done"
   const detached = '< /dev/null > /dev/null 2>&1 & echo $! >'
