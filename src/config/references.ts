@@ -153,7 +153,8 @@ function fromFile(path: string, { directory, readFile }: ReferenceSources): Foun
     const text = readFile(isAbsolute(path) ? path : resolve(directory, path)).replace(/\r?\n$/, '')
     return text.trim() === '' ? { problem: 'the file is empty' } : { text }
   } catch (error) {
-    return { problem: `the file cannot be read (${readingProblem(error)}): check the path and its permissions` }
+    const advice = (error as { code?: unknown }).code === 'EILSEQ' ? '' : ': check the path and its permissions'
+    return { problem: `the file cannot be read (${readingProblem(error)})${advice}` }
   }
 }
 

@@ -110,6 +110,11 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
       reply.header('connection', 'close')
       return refuse(request, reply, refusal('headers_too_large', `more than ${MOST_HEADERS} headers`))
     }
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      request.relaySource = source ?? null
+      reply.header('connection', 'close')
+      return refuse(request, reply, refusal('request_invalid', 'the request has no Host header'))
+    }
     // Health is never limited: behind a proxy that is not trusted, all clients share its address.
     if (path !== HEALTH_PATH && (source === undefined || !isTrusted(trusted, request.relayPeer, source, clock.now()))) {
       const limitedSeconds = await limiter.limitedSeconds(request)

@@ -37,6 +37,11 @@ const TIMEOUTS = {
   timeout: 60_000,
   connectionsCheckingInterval: 1_000,
 }
+const HTTP_OPTIONS = {
+  ...TIMEOUTS,
+  // Node would answer itself, and also where it has dropped the header because there are too many. The app answers.
+  requireHostHeader: false,
+}
 /** For a handshake, which Node would wait two minutes for. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
@@ -79,11 +84,11 @@ export class Listener {
     }
     if (certificate !== null) {
       prove(certificate)
-      const options = { ...TIMEOUTS, ...shown(certificate), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }
+      const options = { ...HTTP_OPTIONS, ...shown(certificate), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }
       this.#secure = createTlsServer(options, answer)
       this.#served = leafOf(certificate)
     }
-    this.server = this.#secure ?? createServer(TIMEOUTS, answer)
+    this.server = this.#secure ?? createServer(HTTP_OPTIONS, answer)
     // One more than are taken: Node drops what is beyond without a word, perhaps the signature.
     this.server.maxHeadersCount = MOST_HEADERS + 1
     // What Node itself cannot read is answered by Fastify, on the server that it believes to have.

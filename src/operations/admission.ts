@@ -78,8 +78,12 @@ export function namedEvent(event: string | undefined, callId: string | undefined
   if (event === undefined && callId === undefined) return null
   if (event === undefined)
     throw new RelayError('usage', 'a call id alone names no event: give the name of the event too')
-  if (event === '' || event.length > EVENT_NAME_LIMIT || !event.isWellFormed()) {
-    throw new RelayError('usage', `the name of an event has 1 to ${EVENT_NAME_LIMIT} characters`)
+  // A pattern or a slip would be the event's name for good.
+  if (event === '' || event.length > EVENT_NAME_LIMIT || /[\s\p{C}*]/u.test(event)) {
+    throw new RelayError(
+      'usage',
+      `invalid name of an event: use 1 to ${EVENT_NAME_LIMIT} characters, without blanks, control characters and *`,
+    )
   }
   if (callId !== undefined && !isCallId(callId)) throw new RelayError('usage', 'this cannot be the id of a call')
   return { event, callId: callId ?? null }
@@ -101,6 +105,8 @@ export async function admitRejections(
       if ('problem' in read) tally.refused.push(read)
       else admissions.push(read)
     }
+    const nowhere = admissions.filter(({ deliveries }) => deliveries.length === 0).length
+    if (named !== null && nowhere > 0) warn(`no route matches ${named.event}: ${nowhere} without a delivery`)
     count(tally, admissions, dryRun ? admissions.map(asIfNew) : await operator.admit(admissions, clock.now()))
   })
   return tally

@@ -186,6 +186,9 @@ t.test('what is not UTF-8 is rejected with its place, wherever it comes from, an
   t.match(problems(SOURCE.replace('${S}', 'a-s\ufffdcret-of-enough-length')), [
     { path, message: /U\+FFFD after 3 characters/ },
   ])
+  t.match(problems('targets:\n  crm: { type: exec, command: [/bin/cat], passEnv: [S] }\n', env), [
+    { path: 'targets.crm.passEnv[0]', message: 'S is not UTF-8 text: write it in UTF-8 where it is set' },
+  ])
   const targets = {
     'crm.headers.Authorization':
       '{ type: http, url: "https://x/", headers: { Authorization: "Bearer \ufffdcret-of" } }',

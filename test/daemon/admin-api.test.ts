@@ -154,6 +154,8 @@ t.test('on one relay', async (t) => {
       ['targets/crm/pause', '[]', /body: must be object/],
       ['reload', '{"dryRun":true}', /body: "dryRun" is not known/],
       ['reload', 'true', /body: must be object/],
+      ['targets/crm/pause', `${'['.repeat(400_000)}${']'.repeat(400_000)}`, /body: is nested more than 32 levels deep/],
+      ['deliveries/retry', `{"ids":${'[{"a":'.repeat(40)}1${'}]'.repeat(40)}}`, /body: is nested more than 32 levels/],
     ] as const) {
       const answer = await postText(`/api/${path}`, text, type)
       t.ok([400, 415].includes(answer.status), `${path} ${text}: ${answer.text}`)
@@ -165,6 +167,9 @@ t.test('on one relay', async (t) => {
     for (const [asEvent, message] of [
       [{ callId: 'c' }, /required property 'event'/],
       [{ event: '' }, /fewer than 1|1 to 256 characters/],
+      ...['call.*', 'call ended', 'call\0ended', 'e'.repeat(257)].map(
+        (event) => [{ event }, /invalid name of an event: use 1 to 256 characters/] as const,
+      ),
       [{ event: 'e', other: 1 }, /"other" is not known/],
     ] as const) {
       const answer = await post('/api/rejections/admit', { since: '1h', asEvent })

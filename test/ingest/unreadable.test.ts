@@ -90,6 +90,24 @@ t.test('more headers than are counted are answered 431: the signature may be the
   t.match(JSON.parse(refused.body), { error: 'headers_too_large', message: 'more than 1000 headers' })
   t.match(trial.outbox.rejections, [{ source: 'ultravox', reason: 'headers_too_large', kept: null }])
   t.equal((await send(1_500)).status, 431)
+
+  // The names of all that is sent come first, and Host last.
+  const connection = await trial.connect()
+  const lines = Object.entries({ ...trial.signed(SAMPLE), 'Content-Length': '46', ...many(1_500), Host: 'relay.test' })
+  connection.write(`POST /webhooks/ultravox HTTP/1.1\r\n${lines.map((line) => line.join(': ')).join('\r\n')}\r\n\r\n`)
+  connection.write(SAMPLE)
+  t.match(await connection.answer(), { status: 431, body: /more than 1000 headers/ })
+  t.equal(trial.outbox.rejections.length, 3)
+})
+
+t.test('a request without a Host header is answered like any other that is rejected', async (t) => {
+  const trial = await TrialListener.start(t)
+  const connection = await trial.connect()
+  connection.write('POST /webhooks/ultravox HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}')
+  const answer = await connection.answer()
+  t.equal(answer.status, 400)
+  t.same(JSON.parse(answer.body), { error: 'request_invalid', message: 'the request has no Host header' })
+  t.match(trial.outbox.rejections, [{ source: 'ultravox', reason: 'request_invalid', kept: null }])
 })
 
 t.test('a connection on which nothing is asked, and one that breaks off, ask for nothing', async (t) => {

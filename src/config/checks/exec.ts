@@ -15,13 +15,18 @@ export function* checkPrograms(draft: Draft): Iterable<Finding> {
   }
 }
 
-/** Variables given twice. */
-export function* checkVariables({ targets }: Draft): Iterable<Finding> {
+/** Variables given twice, and those of which a program would get something else than is set. */
+export function* checkVariables({ targets, surroundings }: Draft): Iterable<Finding> {
   for (const [name, target] of targets) {
     if (target.type !== 'exec') continue
     for (const [index, variable] of (target.passEnv ?? []).entries()) {
-      if (!Object.hasOwn(target.env ?? {}, variable)) continue
-      yield { path: ['targets', name, 'passEnv', index], message: 'is in env too: remove it from one of the two' }
+      const path = ['targets', name, 'passEnv', index]
+      if (Object.hasOwn(target.env ?? {}, variable)) {
+        yield { path, message: 'is in env too: remove it from one of the two' }
+      } else if (surroundings.env[variable]?.includes('\ufffd')) {
+        // Node has replaced what is not UTF-8.
+        yield { path, message: `${variable} is not UTF-8 text: write it in UTF-8 where it is set` }
+      }
     }
   }
 }
