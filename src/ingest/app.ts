@@ -16,14 +16,12 @@ import { type Refusal, refusal, rejectionOf } from './refusal.ts'
 import { createRejectionLimiter, type RejectionLimit, type RejectionWindows } from './rejection-limiter.ts'
 import type { Source } from './source.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
-import { answerUnreadable, type Unreadable } from './unreadable.ts'
+import { answerUnreadable, MOST_HEADERS, type Unreadable } from './unreadable.ts'
 import type { UploadBudget } from './upload-budget.ts'
 
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
 const RETRY_AFTER_S = 10
-/** Headers of a request. Ultravox sends about ten, and proxies add some; each takes memory of its own. */
-export const MOST_HEADERS = 1_000
 const NO_BODY = new Uint8Array()
 /** No route has a schema. Fastify would load what compiles them all the same, which is a tenth of what a relay loads. */
 const NO_SCHEMAS = { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } }

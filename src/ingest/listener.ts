@@ -12,7 +12,7 @@ import { handshakeFailure } from '../domain/handshake-failure.ts'
 import { hostPort } from '../domain/host-port.ts'
 import { listenProblem } from '../domain/listen-error.ts'
 import type { Secret } from '../domain/secret.ts'
-import { type AppLog, type AppOptions, createApp, MOST_HEADERS } from './app.ts'
+import { type AppLog, type AppOptions, createApp } from './app.ts'
 import { closeGently } from './closing.ts'
 import { mostConnections } from './connection-limit.ts'
 import { Connections } from './connections.ts'
@@ -20,6 +20,7 @@ import { queueHandshakes } from './handshakes.ts'
 import { createProxyMatcher, peerAt } from './peer.ts'
 import { RejectionWindows } from './rejection-limiter.ts'
 import { TrustedPeers } from './trusted-peers.ts'
+import { MOST_HEADERS } from './unreadable.ts'
 import { UploadBudget } from './upload-budget.ts'
 
 /** What an HTTPS listener shows: PEM texts. */
@@ -89,7 +90,7 @@ export class Listener {
       this.#served = leafOf(certificate)
     }
     this.server = this.#secure ?? createServer(HTTP_OPTIONS, answer)
-    // One more than are taken: Node drops what is beyond without a word, perhaps the signature.
+    // One more than are taken. What is beyond, perhaps the signature, Node 20 drops without a word; newer ones answer 431.
     this.server.maxHeadersCount = MOST_HEADERS + 1
     // What Node itself cannot read is answered by Fastify, on the server that it believes to have.
     this.server.on('clientError', (error, socket) => this.#app!.server.emit('clientError', error, socket as Socket))

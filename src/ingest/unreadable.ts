@@ -15,12 +15,18 @@ export interface Unreadable {
   readonly asked: boolean
 }
 
+/** Headers of a request. Ultravox sends about ten, and proxies add some; each takes memory of its own. */
+export const MOST_HEADERS = 1_000
 const TOO_LATE = 'ERR_HTTP_REQUEST_TIMEOUT'
 
 const ANSWERS: Readonly<Record<Unreadable['status'], RawAnswer & { readonly error: RefusalCode }>> = {
   400: { status: 400, error: 'request_invalid', message: 'this is not HTTP' },
   408: { status: 408, error: 'request_invalid', message: 'the request did not come in time' },
-  431: { status: 431, error: 'headers_too_large', message: 'the request line and the headers are too large' },
+  431: {
+    status: 431,
+    error: 'headers_too_large',
+    message: `the request line and the headers are too large, or there are more than ${MOST_HEADERS}`,
+  },
 }
 
 /**

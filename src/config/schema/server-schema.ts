@@ -51,7 +51,7 @@ export const serverSchema = z.strictObject({
   }),
   maxHeaderSize: size('4kb', '256kb').prefault('32kb').meta({
     description:
-      'Largest request line and headers taken, here and by the admin listener; larger ones are answered 431. Proxies that add certificates of clients need more.',
+      'Largest request line and headers taken, here and by the admin listener; larger ones are answered 431. Proxies that add certificates of clients need more. A change holds for new connections.',
   }),
   rateLimit: z
     .strictObject({
