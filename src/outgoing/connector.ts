@@ -105,12 +105,15 @@ export function createConnector(deadlines: Deadlines, options: ConnectionOptions
       const error = toProxy.timeoutError()
       return error === null ? null : tunnel.failure(error)
     }
+    const onAnswer = () => {
+      toProxy.timeoutError = () => null
+    }
     reach.host(tunnel.proxy, toProxy, (error, socket) => {
       if (error !== null) return end(tunnel.failure(error), null)
       // Destroying the socket to the proxy ends everything that is built upon it.
       toProxy.cancel = () => socket.destroy()
-      toProxy.timeoutError = () => null
-      tunnel.establish(socket, to, end)
+      toProxy.timeoutError = tunnel.silence
+      tunnel.establish(socket, to, end, onAnswer)
     })
   }
 

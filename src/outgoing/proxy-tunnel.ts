@@ -13,8 +13,10 @@ export interface Tunnel {
   readonly proxy: buildConnector.Options
   /** Begins a connection to the proxy, and returns its socket. */
   readonly open: (to: buildConnector.Options, done: Connected) => Socket
-  /** Makes a connection to a target out of one to the proxy. */
-  readonly establish: (socket: Socket, to: buildConnector.Options, done: Connected) => void
+  /** Makes a connection to a target out of one to the proxy. `onAnswer`: the proxy has answered. */
+  readonly establish: (socket: Socket, to: buildConnector.Options, done: Connected, onAnswer: () => void) => void
+  /** The error of the connection to the proxy while that does not answer. */
+  readonly silence: () => ToldError
   /** The error of the target's connection for one on the way to the proxy. */
   readonly failure: (error: Error) => ToldError
 }
@@ -34,7 +36,8 @@ export function createTunnel(proxy: Secret, secure: buildConnector.connector): T
     proxy: { hostname: hostOfProxy(proxy), host: url.host, protocol: 'http:', port: url.port },
     open: buildConnector({ timeout: 0 } as buildConnector.BuildOptions) as unknown as Tunnel['open'],
     failure,
-    establish(socket, options, callback) {
+    silence: () => new ToldError(`${url.host} does not answer CONNECT`),
+    establish(socket, options, callback, onAnswer) {
       filterHeads(socket).expect()
       const authority = authorityOf(options)
       const connect = request({
@@ -45,6 +48,7 @@ export function createTunnel(proxy: Secret, secure: buildConnector.connector): T
       })
       connect.once('error', (error) => callback(failure(error), null))
       connect.once('connect', async (answer, _, head) => {
+        onAnswer()
         const { statusCode = 0 } = answer
         if (statusCode < 200 || statusCode > 299) {
           const asked = { host: url.host, authority, ...decoded(url) }
