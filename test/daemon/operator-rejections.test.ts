@@ -147,7 +147,8 @@ t.test('what cannot be admitted stays, and the reason is told', async (t) => {
 
   const usage = [
     ['rejections admit 2 --call call-9 --yes', /give the name of the event too/],
-    ['rejections admit 2 --event= --yes', /has 1 to 256 characters/],
+    ['rejections admit 2 --event= --yes', /use 1 to 256 characters/],
+    ['rejections admit 2 --event call.* --yes', /invalid name of an event/],
   ] as const
   for (const [line, stderr] of usage) t.match(await run(line), { code: 2, stderr }, line)
   const named = '--event call.ended --call call-9 --yes'
@@ -166,15 +167,21 @@ t.test('a signed body that holds no event is accepted as it is, and reaches what
   const { run, json, deliveries } = commandsIn(directory)
   const crm = await service(t, true)
   const raw = Buffer.from([0x1f, 0x8b, 0x08, 0x00, 0xff, 0xfe, 0x80])
+  const targets = { crm: crm.target, filled: { ...crm.target, body: { id: '{{ call.callId }}' } } }
+  writeConfig(directory, { sources, targets, routes: [{ events: ['call.*'], to: ['crm', 'filled'] }] })
+  await reject(directory, [{ reason: 'payload_invalid', body: raw }])
+  t.match(await run('rejections admit 1 --event cal.ended --dry-run'), {
+    stdout: '1 event would be recorded, 0 deliveries\n',
+    stderr: /no route matches cal\.ended: 1 without a delivery/,
+  })
   const config = writeConfig(directory, {
     sources,
-    targets: { crm: crm.target, filled: { ...crm.target, body: { id: '{{ call.callId }}' } } },
+    targets,
     routes: [
       { events: ['call.*'], when: '$count(**) > 3', to: ['crm'] },
       { events: ['*'], to: ['filled'] },
     ],
   })
-  await reject(directory, [{ reason: 'payload_invalid', body: raw }])
   const admitted = await run('rejections admit 1 --event call.ended --yes')
   t.match(admitted.stderr, /routes\[0\]\.when fails, taken as true/, 'the condition cannot be evaluated')
   await startRelay(t, config)
