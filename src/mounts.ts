@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 /** What `unmountedAbove` reads; a test gives other files. */
@@ -11,37 +11,67 @@ export interface MountTables {
 
 const SYSTEM: MountTables = { fstab: '/etc/fstab', mountinfo: '/proc/self/mountinfo' }
 
+/** As many links as Linux follows in one path. */
+const MOST_LINKS = 40
+
 /**
  * Returns the mount points in /etc/fstab that `path` lies in and that are not mounted, the innermost first: what is written
- * there is hidden once they are. Entries that are not mounted at boot (`noauto`) do not count. Empty where the system does not say.
+ * there is hidden once they are. Those outside a file system that is mounted do not count, as in a container with a volume and the
+ * fstab of its image, nor do entries that are not mounted at boot (`noauto`). Empty where the system does not say.
  */
 export function unmountedAbove(path: string, tables: MountTables = SYSTEM): string[] {
   const mounted = new Set(fieldsOf(tables.mountinfo).map((fields) => unescaped(fields[4] ?? '')))
   if (mounted.size === 0) return []
-  const above = directoriesAbove(path)
   const expected = fieldsOf(tables.fstab)
     .filter((fields) => fields.length >= 4 && !fields[0]!.startsWith('#') && !fields[3]!.split(',').includes('noauto'))
-    .map((fields) => resolve(unescaped(fields[1]!)))
+    .map((fields) => unescaped(fields[1]!))
+    // Swap has `none`.
+    .filter((mountPoint) => mountPoint.startsWith('/'))
+    .map((mountPoint) => resolve(mountPoint))
   // A mount point that fstab names by a link is mounted where the link leads.
-  const isMounted = (directory: string) => mounted.has(directory) || mounted.has(realPath(directory))
-  return above.filter((directory) => expected.includes(directory) && !isMounted(directory))
+  const isMounted = (directory: string) => mounted.has(directory) || mounted.has(destinationOf(directory))
+  const found = [resolve(path), destinationOf(path)].flatMap((each) => {
+    const above = ancestors(each)
+    const innermost = above.findIndex(isMounted)
+    return above.slice(0, innermost === -1 ? undefined : innermost).filter((directory) => expected.includes(directory))
+  })
+  return [...new Set(found)]
 }
 
-/** The directories that `path` lies in, by its name and by what the links in it lead to. */
-function directoriesAbove(path: string): string[] {
-  const named = ancestors(dirname(resolve(path)))
-  const nearest = named.find((directory) => existsSync(directory)) ?? '/'
-  return [...new Set([...named, ...ancestors(realPath(nearest))])]
+/** Follows the links in a path as far as they lead; unlike with `realpath`, what they lead to need not exist. */
+export function destinationOf(path: string): string {
+  const rest = partsOf(resolve(path))
+  let followed = 0
+  let at = '/'
+  while (rest.length > 0) {
+    const next = resolve(at, rest.shift()!)
+    const target = followed < MOST_LINKS ? linkAt(next) : undefined
+    if (target === undefined) at = next
+    else {
+      followed += 1
+      rest.unshift(...partsOf(target))
+      if (target.startsWith('/')) at = '/'
+    }
+  }
+  return at
 }
 
-function realPath(directory: string): string {
-  return existsSync(directory) ? realpathSync(directory) : directory
+function partsOf(path: string): string[] {
+  return path.split('/').filter((part) => part !== '')
 }
 
-/** Without the root, which is no mount point in a chroot. */
-function ancestors(directory: string): string[] {
-  const parent = dirname(directory)
-  return parent === directory ? [] : [directory, ...ancestors(parent)]
+function linkAt(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined
+  }
+}
+
+/** Itself and all that it lies in, as a file can be a mount point too. Without the root, which is not one in a chroot. */
+function ancestors(path: string): string[] {
+  const parent = dirname(path)
+  return parent === path ? [] : [path, ...ancestors(parent)]
 }
 
 /** The lines of a table, split at blanks; none where it cannot be read. */

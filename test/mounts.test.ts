@@ -60,6 +60,36 @@ t.test('a link into such a mount point is followed', async (t) => {
   t.same(unmountedAbove(join(directory, 'link', 'relay.db'), tables(t, byLink, ['/', `${directory}/volume`])), [])
 })
 
+t.test('a link into such a mount point is followed though it leads to nothing yet', async (t) => {
+  const directory = scratch(t)
+  const volume = join(directory, 'volume')
+  mkdirSync(volume)
+  mkdirSync(join(directory, 'state'))
+  symlinkSync('../volume/relay.db', join(directory, 'state', 'relay.db'))
+  symlinkSync(`${volume}/data`, join(directory, 'data'))
+  symlinkSync('circle', join(directory, 'circle'))
+  const fstab = `/dev/b ${volume} ext4 defaults,nofail 0 2\n`
+  for (const path of ['state/relay.db', 'data/relay.db', 'data/deep/down/relay.db']) {
+    t.same(unmountedAbove(join(directory, path), tables(t, fstab, ['/'])), [volume], path)
+    t.same(unmountedAbove(join(directory, path), tables(t, fstab, ['/', volume])), [], path)
+  }
+  t.same(unmountedAbove(join(directory, 'circle', 'relay.db'), tables(t, fstab, ['/'])), [])
+})
+
+t.test('mount points outside a mounted file system do not count, nor those of swap', async (t) => {
+  const fstab = `UUID=1 / ext4 defaults 0 1
+/dev/b /var ext4 defaults 0 2
+/dev/d none swap sw 0 0
+/srv/real.db /srv/relay.db none bind 0 0
+`
+  const inContainer = tables(t, fstab, ['/', '/proc', '/var/lib/relay', '/srv'])
+  t.same(unmountedAbove('/var/lib/relay/relay.db', inContainer), [])
+  t.same(unmountedAbove('/var/lib/other/relay.db', inContainer), ['/var'])
+  t.same(unmountedAbove('/srv/relay.db', inContainer), ['/srv/relay.db'], 'a file that is a mount point')
+  const swap = tables(t, '/dev/d none swap sw 0 0\n', ['/'])
+  t.same(unmountedAbove('none/relay.db', swap), [])
+})
+
 t.test('the root counts as mounted, as in a chroot it is no mount point', async (t) => {
   t.same(unmountedAbove('/srv/relay.db', tables(t, '/dev/a / ext4 defaults 0 1\n', ['/proc'])), [])
 })

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Creation } from '../../src/outbox/outbox.ts'
@@ -47,6 +47,16 @@ t.test('what a start that was cut off has left is no outbox', async (t) => {
     t.match(outbox.origin, { isNew: true }, what)
     await outbox.close()
   }
+})
+
+t.test('a link to a directory that does not exist is named where no outbox can be created', async (t) => {
+  const directory = scratch(t)
+  symlinkSync(join(directory, 'volume', 'data'), join(directory, 'data'))
+  const message = `${directory}/data is a symbolic link to ${directory}/volume/data, which does not exist`
+  for (const path of ['data/relay.db', 'data/deeper/relay.db']) {
+    await t.rejects(open(t, join(directory, path)), { code: 'outbox_unusable', message: new RegExp(message) })
+  }
+  t.same(readdirSync(directory), ['data'])
 })
 
 t.test('an outbox that was there and is gone is reported as such, whoever may create one', async (t) => {

@@ -5,7 +5,7 @@ import { systemClock } from '../../domain/clock.ts'
 import type { ClockTrust } from '../../domain/clock-trust.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { readMachineClock } from '../../machine-clock.ts'
-import { unmountedAbove } from '../../mounts.ts'
+import { destinationOf, unmountedAbove } from '../../mounts.ts'
 import { type Diagnosis, MUCH_LOG_BYTES } from '../../outbox/maintenance.ts'
 import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
 import { bytes } from '../bytes.ts'
@@ -70,7 +70,8 @@ function unreadable(path: string, error: unknown): CheckResult {
 }
 
 function missing(path: string, createIfMissing: boolean): CheckResult {
-  const message = `there is none at ${path} yet`
+  const target = destinationOf(path)
+  const message = `there is none at ${path} yet${target === path ? '' : `, which leads to ${target}`}`
   if (createIfMissing) return warning('outbox', message, 'the relay creates it when it is first started')
   const advice = 'mount its volume, or restore a backup; to begin with an empty outbox: serve --create'
   return problem('outbox', `${message}, and outbox.createIfMissing is false: the relay does not start`, advice)

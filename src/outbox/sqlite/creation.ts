@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { existsSync, lstatSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { RelayError } from '../../domain/errors.ts'
-import { unmountedAbove } from '../../mounts.ts'
+import { destinationOf, unmountedAbove } from '../../mounts.ts'
 import type { Creation } from '../outbox.ts'
 
 /**
@@ -18,9 +19,29 @@ export function assertMayCreate(path: string, creation: Creation): void {
   throw unusable(`there is no outbox at ${path}, and ${unmounted} is in /etc/fstab but not mounted: ${advice}`)
 }
 
-/** The same before anything is made; a lock file says more about what was there, so it is asked first. */
+/**
+ * The same before anything is made; a lock file says more about what was there, so it is asked first. Also throws where a link
+ * leads to a directory that does not exist, as without the volume that has it.
+ */
 export function assertMayBegin(path: string, creation: Creation): void {
-  if (!existsSync(path) && !existsSync(`${path}.lock`)) assertMayCreate(path, creation)
+  if (existsSync(path) || existsSync(`${path}.lock`)) return
+  assertMayCreate(path, creation)
+  let nearest = dirname(resolve(path))
+  while (!existsSync(nearest) && !isLink(nearest)) nearest = dirname(nearest)
+  if (existsSync(nearest)) return
+  throw unusable(
+    `there is no outbox at ${path}: ${nearest} is a symbolic link to ${destinationOf(nearest)}, which does not exist; ` +
+      'mount its volume, or create that directory',
+  )
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink()
+  } catch {
+    // Without permission, creating it fails and is explained.
+    return false
+  }
 }
 
 function unusable(message: string): RelayError {

@@ -64,10 +64,10 @@ export interface OutboxFile {
  * Throws `outbox_locked` or `outbox_unusable`.
  */
 export function openOutboxFile(configured: string, creation: Creation = 'if mounted'): OutboxFile {
+  assertMayBegin(configured, creation)
   assertTrustedPath(configured)
   // Before it has a lock file.
   if (existsSync(configured)) assertFirstName(realpathSync(configured))
-  assertMayBegin(configured, creation)
   createPrivately(configured)
   // Through a link, the same outbox would have a second lock.
   const path = realpathSync(configured)
