@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { type AsymmetricKeyDetails, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createSecureContext, rootCertificates } from 'node:tls'
 import { factsOf, isSelfSigned, isSignedBy, nameOf } from '../domain/certificate.ts'
@@ -24,6 +24,9 @@ type Remark = Pick<Finding, 'message' | 'level'>
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
+const GOOD_KEY = 'with an RSA key of at least 2048 bits or a P-256 key'
+/** As OpenSSL names them: P-256, P-384 and P-521, the only curves that the Web PKI knows. */
+const COMMON_CURVES = ['prime256v1', 'secp384r1', 'secp521r1']
 const ANY_USE = '2.5.29.37.0'
 
 /** What peers will hold against a certificate that is well formed and fits its key. Warnings and notes only. */
@@ -44,6 +47,9 @@ export function* chainRemarks(
     const name = role === 'server' ? 'serverAuth' : 'clientAuth'
     yield warning(`is not made for TLS ${role}s (its extended key usage lacks ${name}): request one that is`)
   }
+  const key = weakKey(leaf)
+  if (key !== undefined)
+    yield warning(`has ${key}, which most ${role === 'server' ? 'clients' : 'servers'} reject: request one ${GOOD_KEY}`)
   if (role === 'server') {
     if (names.length === 0) {
       yield warning(
@@ -61,6 +67,23 @@ export function* chainRemarks(
     return
   }
   yield* pathRemarks(chain, role, now, roots)
+}
+
+/** What is wrong with the key of a certificate that OpenSSL accepts here; its default level elsewhere may be higher. */
+function weakKey(certificate: X509Certificate): string | undefined {
+  const { modulusLength, namedCurve } = keyDetails(certificate)
+  if (modulusLength !== undefined && modulusLength < 2048) return `an RSA key of ${modulusLength} bits`
+  if (namedCurve !== undefined && !COMMON_CURVES.includes(namedCurve)) return `a key on the curve ${namedCurve}`
+  return undefined
+}
+
+function keyDetails(certificate: X509Certificate): AsymmetricKeyDetails {
+  try {
+    return certificate.publicKey.asymmetricKeyDetails ?? {}
+  } catch {
+    // OpenSSL does not know the kind of key.
+    return {}
+  }
 }
 
 /** A host name with or without a trailing dot, or an IP address without brackets. */
@@ -156,7 +179,7 @@ export function openSslProblem(cert: string, key: string): string | undefined {
     return undefined
   } catch (error) {
     const reason = errorMessage(error).replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, '')
-    return `is rejected by OpenSSL (${reason}): request one with an RSA key of at least 2048 bits or a P-256 key, signed with SHA-256`
+    return `is rejected by OpenSSL (${reason}): request one ${GOOD_KEY}, signed with SHA-256`
   }
 }
 

@@ -137,6 +137,7 @@ export function keyProblem(pem: string): string | undefined {
   }
 }
 
+/** From each BEGIN; without its END where a file is cut off, as while it is being written. */
 function blocksIn(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]*(-----END CERTIFICATE-----)?/g) ?? []
 }

@@ -18,7 +18,7 @@ import {
   TRIAL_KEY,
 } from '../targets/trial-certificates.ts'
 import { completed } from './relay-yaml.ts'
-import { INTERMEDIATE, LEAF, LEAF_KEY, NAMELESS, ROOT, WEAK, WEAK_KEY } from './trial-chain.ts'
+import { INTERMEDIATE, LEAF, LEAF_KEY, NAMELESS, ODD_CURVE, ROOT, WEAK, WEAK_KEY } from './trial-chain.ts'
 
 const WHOLE = LEAF + INTERMEDIATE + ROOT
 const der = (pem: string) => new X509Certificate(pem).raw
@@ -100,6 +100,21 @@ t.test('the certificate is compared with the URL that Ultravox is given', async 
   }
 })
 
+t.test('a key that OpenSSL accepts here and clients reject is warned about', async (t) => {
+  const remarks = (pem: string, role: 'server' | 'client') => {
+    const chain = certificatesIn(pem)!
+    return [...chainRemarks(chain, { role, hosts: [], now: Date.UTC(2030, 0), roots: [] })].map(
+      ({ message }) => message,
+    )
+  }
+  t.match(
+    remarks(WEAK, 'server').join(),
+    /has an RSA key of \d+ bits, which most clients reject: .*2048 bits or a P-256/,
+  )
+  t.match(remarks(ODD_CURVE, 'client').join(), /has a key on the curve secp256k1, which most servers reject/)
+  t.notMatch(remarks(WHOLE, 'server').join(), /key/)
+})
+
 t.test('files that cannot be used are named as what they are', async (t) => {
   const pkcs8 = createPrivateKey(LEAF_KEY).export({ type: 'pkcs8', format: 'der' })
   const sec1 = createPrivateKey(LEAF_KEY).export({ type: 'sec1', format: 'der' })
@@ -136,6 +151,16 @@ t.test('files that cannot be used are named as what they are', async (t) => {
     [
       'a broken intermediate',
       { cert: LEAF + INTERMEDIATE.replace(/MII.{8}/, 'MIIBAAAAAAA'), key: LEAF_KEY },
+      /cert: .*number 2 in it is broken/,
+    ],
+    [
+      'an intermediate that is cut off',
+      { cert: LEAF + INTERMEDIATE.slice(0, 300), key: LEAF_KEY },
+      /cert: .*number 2 in it is broken/,
+    ],
+    [
+      'one that is cut off and followed by another',
+      { cert: LEAF + INTERMEDIATE.slice(0, 300) + ROOT, key: LEAF_KEY },
       /cert: .*number 2 in it is broken/,
     ],
     ['empty', { cert: '', key: LEAF_KEY }, /cert: holds no sound certificate/],

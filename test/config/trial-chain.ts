@@ -1,4 +1,4 @@
-/** A root of the tests alone; its key is gone. All certificates here are valid from 2020 to 2120. */
+/** A root of the tests alone; its key is gone. Unless noted, the certificates here are valid from 2020 to 2120. */
 export const ROOT = `-----BEGIN CERTIFICATE-----
 MIIBTTCB86ADAgECAgFlMAoGCCqGSM49BAMCMBUxEzARBgNVBAMTClRyaWFsIHJv
 b3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBUxEzARBgNVBAMT
@@ -104,4 +104,18 @@ gwIgQzlhdjN46QCa/7sNdTGOYF5TlSf0dMHhUzJtMHxrSocCIQCHR78mDwgG8hnl
 0hrHpWwOoYaLNUimpaYbDGcxKfDNaQIgVywBHVi5YD+tP77m+9iSvzyJ4NmNTPFb
 Y8alu05pVf4=
 -----END PRIVATE KEY-----
+`
+
+/** Self-signed, with a key on the curve secp256k1. From 2026. */
+export const ODD_CURVE = `-----BEGIN CERTIFICATE-----
+MIIBljCCATygAwIBAgIUa7AyLLl9refAY/RM2IyzD9UQHL0wCgYIKoZIzj0EAwIw
+FjEUMBIGA1UEAwwLVHJpYWwgY3VydmUwIBcNMjYxMTMwMTkxMTM0WhgPMjEyNjEx
+MDYxOTExMzRaMBYxFDASBgNVBAMMC1RyaWFsIGN1cnZlMFYwEAYHKoZIzj0CAQYF
+K4EEAAoDQgAE0qaRiAtwxkMrBKWZg2DbhQ+AxxrtwPuWFPfZf5ru5qdtqBgre6Cy
+o7fceNNp/8eSogDPJ0KPYE+/WpZikFsJP6NpMGcwHQYDVR0OBBYEFDgy/srXDgNY
+jlQSAbmqVKkY/OzeMB8GA1UdIwQYMBaAFDgy/srXDgNYjlQSAbmqVKkY/OzeMA8G
+A1UdEwEB/wQFMAMBAf8wFAYDVR0RBA0wC4IJbG9jYWxob3N0MAoGCCqGSM49BAMC
+A0gAMEUCIQCtRRIGivkrmV1kr0r8wmZ+eDa0/vi2qYMOoM6cYFROzAIgK2+xR6zO
+kDY0VwbuGV9Dai1QG05HpdiL/vIP1vT1grc=
+-----END CERTIFICATE-----
 `
