@@ -73,3 +73,34 @@ t.test(
     t.same(readdirSync(join(directory, 'backups')), [])
   },
 )
+
+t.test(
+  'a disk that is full is named as such, however SQLite reports it',
+  { skip: !canMount && 'needs root' },
+  async (t) => {
+    const volume = join(scratch(t), 'volume')
+    mkdirSync(volume, { mode: 0o700 })
+    const probe = fileURLToPath(new URL('../../src/outbox/sqlite/storage-probe.js', import.meta.url))
+    const script = `
+    import { storageProblem } from '${probe}'
+    import { writeFileSync } from 'node:fs'
+    for (let free = 0; free <= 16; free += 1) {
+      writeFileSync('${volume}/fill', Buffer.alloc((64 - free) * 4_096))
+      console.log(free, storageProblem('${volume}/relay.db')?.message)
+    }`
+    const { stdout } = await promisify(execFile)('unshare', [
+      '-m',
+      'sh',
+      '-c',
+      `mount -t tmpfs -o size=256k none ${volume} && exec ${process.execPath} --input-type=module -e "${script}"`,
+    ])
+    const lines = stdout.trim().split('\n')
+    t.match(
+      lines,
+      Array(17).fill(/^\d+ (no file can be written in .*no space left|its disk is full.*make room|undefined$)/),
+    )
+    t.match(lines[0], 'no space left')
+    t.match(lines[6], 'its disk is full')
+    t.match(lines[16], 'undefined')
+  },
+)

@@ -1,4 +1,4 @@
-import { closeSync, constants, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { onFileSystem } from '../../file-system.ts'
@@ -20,6 +20,8 @@ const LONGEST_SUFFIX = '-journal'
 const LONGEST_NAME = 255
 /** Of SQLite's unix VFS, in bytes with the suffix. */
 const LONGEST_PATH = 512
+
+const SHARED_BYTES = 32_768
 
 const MOVE = 'move the outbox to a local file system'
 
@@ -90,7 +92,7 @@ function sqliteProblem(probe: string, advice: string): StorageProblem | undefine
     database.exec('insert into probe values (1)')
     return undefined
   } catch (error) {
-    return codeOf(error).startsWith('SQLITE_IOERR_SHM')
+    return codeOf(error).startsWith('SQLITE_IOERR_SHM') && !isFull(probe)
       ? { need: 'share memory', message: noSharedMemory(probe, advice) }
       : otherProblem('share memory', error, probe, advice)
   } finally {
@@ -113,10 +115,19 @@ function noSharedMemory(path: string, advice: string): string {
 }
 
 function otherProblem(need: Need, error: unknown, path: string, advice: string): StorageProblem {
+  if (codeOf(error) === 'SQLITE_FULL' || isFull(path)) {
+    return { need: 'write', message: `its disk is full${onFileSystem(path)}: make room there` }
+  }
   return {
     need,
     message: `SQLite fails there with ${codeOf(error)} (${errorMessage(error)})${onFileSystem(path)}: ${advice}`,
   }
+}
+
+/** Whether its disk has no room for the 32 KB that SQLite shares, which it reports as a failure of the memory. */
+function isFull(path: string): boolean {
+  const { bavail, bsize } = statfsSync(dirname(path))
+  return bavail * bsize < SHARED_BYTES
 }
 
 function codeOf(error: unknown): string {
