@@ -279,13 +279,15 @@ class Relay implements Daemon {
         throw error
       })
       const { useListener, useLanes, useAdmin } = prepared
+      // Its certificate may have been renewed since `before`.
+      const replaced = this.#config
       this.#config = config
       this.#route = routing(config.routes, this.#logger)
       useProvider()
       useListener()
       useLanes()
       useAdmin()
-      if (!sameConfig(watched(before), watched(config))) {
+      if (!sameConfig(watched(replaced), watched(config))) {
         await this.#attempt('monitors', () => this.#endWatches())
         this.#watch()
       }
@@ -396,12 +398,22 @@ class Relay implements Daemon {
   }
 
   #watch(): void {
+    const listener = this.#listener
     this.#endWatches = startWatching(this.#config, {
       ...this.#entry,
       outbox: this.#outbox,
       reader: this.#reader,
       silence: this.#silence,
-      listener: this.#listener,
+      listener: {
+        show: (tls) => {
+          listener.show(tls)
+          // A reload keeps what it cannot change: not the certificate of the start.
+          this.#config = { ...this.#config, server: { ...this.#config.server, tls } }
+        },
+        get served() {
+          return listener.served
+        },
+      },
       onCertificateFiles: (problem) => {
         this.#certificateProblem = problem
       },

@@ -65,7 +65,7 @@ t.test('webhooks are taken over HTTPS by the versions of TLS that are wanted, wi
 })
 
 t.test('a renewed certificate is shown without a restart, and a broken one is not', { timeout: 60_000 }, async (t) => {
-  const { port, directory, relay, run } = await relayWithTls(t)
+  const { port, directory, relay, run, server } = await relayWithTls(t)
   // The key is not that of the certificate: half done.
   writeFileSync(join(directory, 'cert.pem'), SELF_SIGNED_CRM.cert)
   const said = (msg: RegExp) => eventually(() => relay.log.some((line) => msg.test(line.msg)), String(msg))
@@ -78,6 +78,10 @@ t.test('a renewed certificate is shown without a restart, and a broken one is no
   renameSync(join(directory, 'next.pem'), join(directory, 'key.pem'))
   await said(/^certificate renewed$/)
   t.equal((await shown(port)).name, 'crm.internal')
+  // That takes a restart, so the certificate stays as it is: renewed.
+  writeConfig(directory, { ...rest, server: { listen: server.listen } })
+  t.match(await run('reload'), { code: 0 })
+  t.equal((await shown(port)).name, 'crm.internal', 'after a reload without server.tls')
 })
 
 /** The first bytes that a TLS client sends. */
