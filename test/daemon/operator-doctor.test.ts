@@ -9,7 +9,7 @@ import { createDaemonStateStore } from '../../src/outbox/sqlite/daemon-state.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { VERSION } from '../../src/version.ts'
-import { httpServer, listening } from '../local-server.ts'
+import { httpServer, listening, tcpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { EXPIRED, TRIAL_KEY } from '../targets/trial-certificates.ts'
 import { commandsIn, fill, type Row, service, sink, sources } from './operator-commands.ts'
@@ -151,7 +151,7 @@ t.test('doctor tells of targets that cannot be reached', async (t) => {
   t.match(about('target refused'), [
     { level: 'problem', message: 'connect: ECONNREFUSED 127.0.0.1:1', advice: /running/ },
   ])
-  t.match(about('target plain'), [{ level: 'problem', message: /^tls: /, advice: /certificate/ }])
+  t.match(about('target plain'), [{ level: 'problem', message: /^tls: /, advice: /does not speak TLS there/ }])
   t.match(about('target socket'), [{ level: 'problem', message: 'connect: ENOENT /tmp/no-such.sock' }])
   t.match(about('target proxied'), [{ level: 'problem', message: /^proxy: connect: ECONNREFUSED/, advice: /proxy/ }])
   const { stdout, stderr } = await runCommand(['doctor'], directory)
@@ -185,6 +185,26 @@ t.test('doctor tells of a certificate that ends soon', async (t) => {
   t.equal(code, 1)
   t.match(about('target crm'), [expired, good])
   t.match(about('configuration'), [{ level: 'warning', message: /targets\.crm\.tls\.cert: expired at/ }])
+})
+
+t.test('doctor says what to do about a server that TLS fails with', async (t) => {
+  const directory = scratch(t)
+  const alert = (number: number) => Buffer.from([0x15, 3, 3, 0, 2, 2, number])
+  const cases: [Buffer | string, RegExp][] = [
+    [alert(48), /rejects the client certificate/],
+    [alert(42), /rejects the client certificate/],
+    [alert(45), /rejects the client certificate/],
+    [alert(40), /may want a client certificate/],
+    [alert(70), /no version of TLS in common/],
+    ['HTTP/1.1 400 Bad Request\r\n\r\n', /does not speak TLS there.*http:/],
+  ]
+  for (const [answer, advice] of cases) {
+    const { port } = await tcpServer(t, (socket) => socket.on('data', () => socket.end(answer)))
+    configured(directory, { ...toCrm, targets: { crm: { type: 'http', url: `https://127.0.0.1:${port}/` } } })
+    const { config } = loadConfig(join(directory, 'relay.yaml'), {})
+    const [check] = targetChecks(config, Date.now(), 5_000)
+    t.match(await check!.run(), [{ level: 'problem', message: /^tls: ERR_SSL_/, advice }])
+  }
 })
 
 t.test('doctor tells what waits, and what was refused', async (t) => {

@@ -206,6 +206,9 @@ t.test('what is served is known: its end, failed handshakes, and a renewal that 
     )
   }
   const { checks } = JSON.parse((await run('doctor --json')).stdout)
+  const broken = { reason: 'disconnected' }
+  const handshakes = (await metrics()).value('ultravox_relay_tls_handshakes_failed_total', broken)
+  t.equal(handshakes, 1, 'those of status and doctor do not fail')
   const about = (each: string) => checks.filter(({ name }: { name: string }) => name === each)
   t.match(about('certificate')[0], { level: 'ok', message: /^that of the public listener is good for \d+ days$/ })
   const stale = { level: 'warning', message: /ca\.pem changed after the relay loaded it/, advice: /reload/ }

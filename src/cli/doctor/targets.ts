@@ -50,16 +50,32 @@ function program(name: string, { command }: ExecTargetConfig, directory: string)
   return ok(name, `${command[0]} can be executed`)
 }
 
-/** By the word for the stage that an error begins with. */
+/** By the words that an error begins with: its stage, and what the TLS of the server says. */
 function advice(error: string): string {
-  const found = Object.entries(ADVICE).find(([stage]) => error.startsWith(stage))
-  return found?.[1] ?? 'is it there, and does it speak HTTP?'
+  return ADVICE.find(([form]) => form.test(error))?.[1] ?? 'is it there, and does it speak HTTP?'
 }
 
-const ADVICE: Readonly<Record<string, string>> = {
-  'dns:': "check the host in its url, and this machine's name servers",
-  'connect:': 'is it running, and does every firewall let this machine through?',
-  'tls: ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED': 'it wants a client certificate: write tls.cert and tls.key',
-  'tls:': 'check its certificate; tls.ca takes an authority of your own, tls.servername another name',
-  'proxy:': 'check the proxy, its credentials, and that it lets this machine through to the target',
-}
+/** The first that fits. An alert is the server's word about what it was shown. */
+const ADVICE: readonly [RegExp, string][] = [
+  [/^dns:/, "check the host in its url, and this machine's name servers"],
+  [/^connect:/, 'is it running, and does every firewall let this machine through?'],
+  [/^tls: \S*ALERT_CERTIFICATE_REQUIRED/, 'it wants a client certificate: write tls.cert and tls.key'],
+  [
+    /^tls: \S*ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED)/,
+    'it rejects the client certificate (tls.cert), or that there is none: check its lifetime and its issuer',
+  ],
+  [
+    /^tls: \S*ALERT_HANDSHAKE_FAILURE/,
+    'it may want a client certificate (tls.cert and tls.key), or has no cipher in common with the relay',
+  ],
+  [
+    /^tls: \S*(UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION|VERSION_TOO_LOW)/,
+    'it has no version of TLS in common with the relay',
+  ],
+  [
+    /^tls: \S*(WRONG_VERSION_NUMBER|PACKET_LENGTH|RECORD_LAYER)/,
+    'it does not speak TLS there: check the port, or write http:// in its url',
+  ],
+  [/^tls:/, 'check its certificate; tls.ca takes an authority of your own, tls.servername another name'],
+  [/^proxy:/, 'check the proxy, its credentials, and that it lets this machine through to the target'],
+]
