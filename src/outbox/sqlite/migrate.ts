@@ -41,7 +41,8 @@ export function migrate(database: Database.Database): void {
     if (version > SCHEMA) {
       throw unusable(
         database,
-        `was written by a newer version of the relay (schema ${version}, this program knows ${SCHEMA}); upgrade the relay`,
+        `was written by a newer version of the relay (schema ${version}, this program knows ${SCHEMA}): ` +
+          'upgrade the relay, or `ultravox-relay restore` a backup from before that upgrade',
       )
     }
     if (version === SCHEMA) {
