@@ -1,7 +1,18 @@
-import { closeSync, constants, fchownSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Config } from './config/config.ts'
 import { errorMessage } from './domain/errors.ts'
+import { fileSystemName, kindOf, mountAbove } from './file-system.ts'
 import { abandonedIn, isPartialName, partialName } from './partial-file.ts'
 import { fileProblem, HeldDirectory, inDirectoryOf, linkTarget, readSmallFile } from './safe-file.ts'
 
@@ -30,7 +41,7 @@ export function notePartial(outboxPath: string, path: string): () => void {
     const name = directory.path(partialName('writing'))
     const fd = openSync(name, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600)
     try {
-      writeSync(fd, path)
+      writeSync(fd, join(realpathSync(dirname(path)), basename(path)))
       // The relay is to read what root has noted.
       if (process.geteuid?.() === 0) fchownSync(fd, directory.stats.uid, directory.stats.gid)
       fsyncSync(fd)
@@ -46,7 +57,10 @@ export function notePartial(outboxPath: string, path: string): () => void {
   }
 }
 
-/** Removes what killed processes have left beside the outbox and the secrets files, and where backups were written. */
+/**
+ * Removes what killed processes have left beside the outbox and the secrets files, and where backups were written: the latter on local
+ * file systems only, because a share that does not answer must not keep the relay from starting.
+ */
 export function removeLeftovers({ outbox, sources }: Pick<Config, 'outbox' | 'sources'>): LeftoverFile[] {
   const secrets = Object.values(sources).flatMap((source) =>
     source.scheme === 'ultravox' && source.secretsFile !== null ? [source.secretsFile] : [],
@@ -62,8 +76,12 @@ export function removeLeftoversIn(directory: string): LeftoverFile[] {
   )
 }
 
-/** Removes the backups that killed processes have noted beside the outbox. */
-export function removeNoted(directory: string): LeftoverFile[] {
+/**
+ * Removes the backups that killed processes have noted beside the outbox. One on a file system that may not answer is only reported,
+ * unless it is in the directory `into`, which is about to be written to.
+ */
+export function removeNoted(directory: string, into?: string): LeftoverFile[] {
+  const reachable = into !== undefined && existsSync(into) ? realpathSync(into) : undefined
   return held(directory, (open) =>
     abandonedIn(open.realPath, (name) => open.path(name), 'writing').flatMap((name) => {
       const note = open.path(name)
@@ -71,7 +89,7 @@ export function removeNoted(directory: string): LeftoverFile[] {
         const { text } = readSmallFile(note)
         // A user who can write notes must not be able to have root remove any other file.
         const isOwn = isPartialName(basename(text)) && basename(text).split('-', 6).join() === name.split('-', 6).join()
-        const removed = isOwn ? removeWithSideFiles(text) : []
+        const removed = isOwn ? (unreachable(text, reachable) ?? removeWithSideFiles(text)) : []
         if (removed.every(({ problem }) => problem === null)) rmSync(note, { force: true })
         return removed
       } catch {
@@ -79,6 +97,15 @@ export function removeNoted(directory: string): LeftoverFile[] {
       }
     }),
   )
+}
+
+/** Judges by the name alone: any call of the system with this path may not return. */
+function unreachable(path: string, reachable: string | undefined): LeftoverFile[] | undefined {
+  const place = mountAbove(path)
+  if (dirname(path) === reachable || place === undefined || kindOf(place) === 'local') return undefined
+  return [
+    { path, problem: `the ${fileSystemName(place)} may not answer; the next backup into that directory removes it` },
+  ]
 }
 
 function removeWithSideFiles(path: string): LeftoverFile[] {

@@ -1,8 +1,9 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs'
+import { uptime } from 'node:os'
 import { systemClock } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import { fileSystemOf, kindOf } from './file-system.ts'
-import { ownIdentity, startTime } from './process-identity.ts'
+import { isProcessRunning, isThere, ownIdentity } from './process-identity.ts'
 
 /*
  * A file is written beside its place under a name of its own, and then renamed. The name says which process writes it, so
@@ -13,6 +14,9 @@ import { ownIdentity, startTime } from './process-identity.ts'
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1_000
 
 const NAME = /^\.ultravox-relay-([0-9a-f]+)-(\d+)-(\d+)-(\d+)-(\d+)\.(partial|writing)(?:-journal|-wal|-shm)?$/
+
+/** In a name, for what the system does not say. */
+const UNKNOWN = '0'
 
 let made = 0
 
@@ -64,46 +68,42 @@ export function abandonedIn(
 function isAbandoned(name: string, directory: string, pathOf: (name: string) => string): boolean {
   const stats = lstatSync(pathOf(name), { throwIfNoEntry: false })
   if (stats?.isFile() !== true) return false
-  const runs = isRunning(name, directory)
+  const runs = isRunning(name, directory, stats.mtimeMs)
   return runs === undefined ? systemClock.now() - stats.mtimeMs > ABANDONED_AFTER_MS : !runs
 }
 
-/** Undefined where it cannot be seen from here. */
-function isRunning(name: string, directory: string): boolean | undefined {
+/**
+ * Undefined where it cannot be known from here. Another boot id is not only that of an earlier boot: a directory may be exported to
+ * other machines or shared with a virtual machine, and a container of systemd-nspawn has a boot id of its own.
+ */
+function isRunning(name: string, directory: string, changedAt: number): boolean | undefined {
   const [, boot, namespace, pid, started] = NAME.exec(name)!
   const self = own()
-  if (self.boot === '0') return isThere(Number(pid))
-  if (boot !== self.boot) return isSeenByOthers(directory) ? undefined : false
-  if (namespace !== self.namespace) return undefined
-  try {
-    return startTime(Number(pid)) === started
-  } catch {
-    return false
-  }
+  if (self.started === UNKNOWN) return process.platform === 'linux' ? undefined : isThere(Number(pid))
+  const isSameBoot = boot !== UNKNOWN && boot === self.boot
+  if (!isSameBoot && changedAt < bootedAt() && !isSeenByOthers(directory)) return false
+  const mayBeSameBoot = boot === self.boot || boot === UNKNOWN || self.boot === UNKNOWN
+  if (!mayBeSameBoot || namespace !== self.namespace) return undefined
+  const runs = isProcessRunning(Number(pid), started!)
+  return runs === false && !isSameBoot && isSeenByOthers(directory) ? undefined : runs
 }
 
-/** Another boot id is another machine's where several can write into the directory. */
 function isSeenByOthers(directory: string): boolean {
   const found = fileSystemOf(directory)
   return found === undefined || kindOf(found) !== 'local'
 }
 
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
-  }
+function bootedAt(): number {
+  return systemClock.now() - uptime() * 1_000
 }
 
 /** The identity of this process in the characters of a name. */
 function own() {
   const { boot, namespace, pid, started } = ownIdentity()
   return {
-    boot: boot.replace(/[^0-9a-f]/g, '').slice(0, 8) || '0',
-    namespace: namespace.replace(/\D/g, '') || '0',
+    boot: boot.replace(/[^0-9a-f]/g, '').slice(0, 8) || UNKNOWN,
+    namespace: namespace.replace(/\D/g, '') || UNKNOWN,
     pid: String(pid),
-    started: started || '0',
+    started: started || UNKNOWN,
   }
 }

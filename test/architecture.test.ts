@@ -48,7 +48,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'process-identity.ts': [],
   'partial-file.ts': ['domain', 'file-system.ts', 'process-identity.ts'],
   'safe-file.ts': ['domain', 'file-system.ts', 'partial-file.ts'],
-  'leftovers.ts': ['domain', 'config', 'partial-file.ts', 'safe-file.ts'],
+  'leftovers.ts': ['domain', 'config', 'file-system.ts', 'partial-file.ts', 'safe-file.ts'],
   config: ['domain', 'file-system.ts', 'mounts.ts', 'safe-file.ts'],
   outbox: ['domain'],
   'outbox/sqlite': [
@@ -56,6 +56,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'file-system.ts',
     'mounts.ts',
     'partial-file.ts',
+    'process-identity.ts',
     'safe-file.ts',
     OUTBOX,
     OPERATOR,

@@ -38,7 +38,8 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
         refuseOutboxItself(asked, config.outbox.path)
         const file = newFilePath(asked, force)
         assertMounted(file)
-        for (const each of [...removeLeftoversIn(dirname(file)), ...removeNoted(dirname(config.outbox.path))]) {
+        const noted = removeNoted(dirname(config.outbox.path), dirname(file))
+        for (const each of [...removeLeftoversIn(dirname(file)), ...noted]) {
           note(leftoverText(each))
         }
         const bar = createProgressBar('copying')

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
+import { isProcessRunning, ownIdentity } from '../../process-identity.ts'
 import { onlyRecord, readHeader, readPage, rootPage } from './file-format.ts'
 
 /**
@@ -128,12 +129,8 @@ function mayRun(before: InstanceRow, own: Omit<InstanceRow, 'ended'>, path: stri
 
 /** `boot/pid namespace/pid/start time`; empty where the system does not say. */
 function ownProcess(): string {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    return [boot, readlinkSync('/proc/self/ns/pid'), process.pid, startTime(process.pid)].join('/')
-  } catch {
-    return ''
-  }
+  const { boot, namespace, pid, started } = ownIdentity()
+  return [boot, namespace, started].includes('') ? '' : [boot, namespace, pid, started].join('/')
 }
 
 /** Whether a process is running; undefined where that cannot be seen from here. */
@@ -144,19 +141,7 @@ function isRunning(identity: string): boolean | undefined {
   if (own === '' || identity === '') return undefined
   if (boot !== ownBoot) return false
   if (namespace !== ownNamespace) return undefined
-  try {
-    return startTime(Number(pid)) === started
-  } catch {
-    return false
-  }
-}
-
-/** When a process was started, in ticks since the boot: the 22nd field; the second may hold blanks and parentheses. */
-function startTime(pid: number): string {
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  // A zombie delivers nothing.
-  return fields[0] === 'Z' || fields[0] === 'X' ? '' : fields[19]!
+  return isProcessRunning(Number(pid), started!)
 }
 
 function fileId(path: string): string {
