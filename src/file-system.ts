@@ -32,6 +32,9 @@ const SHARED: ReadonlySet<string> = new Set([
     'prl_fs',
     'fuse.grpcfuse',
     'fakeowner',
+    // Of clusters: several machines have the disk.
+    'ocfs2',
+    'gfs2',
     'drvfs',
     'lxfs',
   ],
@@ -54,14 +57,24 @@ export function fileSystemOf(path: string, mountinfo?: string): FileSystem | und
 
 /** The same for an absolute path without links, which is not looked up: nothing is asked of the file system itself. */
 export function mountAbove(place: string, mountinfo = readMountinfo()): FileSystem | undefined {
-  const isAbove = ({ mountPoint }: FileSystem) =>
-    mountPoint === '/' || place === mountPoint || place.startsWith(`${mountPoint}/`)
-  let found: FileSystem | undefined
-  for (const each of parsed(mountinfo)) {
-    // Of two with the same mount point, the later one hides the other.
-    if (isAbove(each) && each.mountPoint.length >= (found?.mountPoint.length ?? 0)) found = each
+  const mounts = parsed(mountinfo)
+  const above = mounts.filter(
+    ({ mountPoint }) => mountPoint === '/' || place === mountPoint || place.startsWith(`${mountPoint}/`),
+  )
+  const ids = new Set(mounts.map(({ id }) => id))
+  let found: Mount | undefined
+  // As the kernel walks a path: into each mount on the way. One below a directory that was mounted over later is not met.
+  for (;;) {
+    const isNext = ({ parent }: Mount) => !ids.has(parent) || parent === (found?.id ?? parent)
+    const next = above.filter(isNext).reduce<Mount | undefined>(
+      // Of two with the same mount point, the later one hides the other.
+      (one, other) => (one === undefined || other.mountPoint.length <= one.mountPoint.length ? other : one),
+      undefined,
+    )
+    if (next === undefined) return found
+    above.splice(above.indexOf(next), 1)
+    found = next
   }
-  return found
 }
 
 /** Names a file system for people: `nfs4 file system at /mnt, from server:/export`. */
@@ -114,13 +127,18 @@ function readMountinfo(): string {
   }
 }
 
-function parsed(mountinfo: string): FileSystem[] {
+interface Mount extends FileSystem {
+  readonly id: string
+  readonly parent: string
+}
+
+function parsed(mountinfo: string): Mount[] {
   return mountinfo.split('\n').flatMap((line) => {
     const [before, after] = line.split(' - ')
-    const mountPoint = before?.split(' ')[4]
+    const [id, parent, , , mountPoint] = before?.split(' ') ?? []
     const [type, source] = after?.split(' ') ?? []
-    if (mountPoint === undefined || type === undefined) return []
-    return [{ type, source: unescaped(source ?? ''), mountPoint: unescaped(mountPoint) }]
+    if (id === undefined || parent === undefined || mountPoint === undefined || type === undefined) return []
+    return [{ id, parent, type, source: unescaped(source ?? ''), mountPoint: unescaped(mountPoint) }]
   })
 }
 
