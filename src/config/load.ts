@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { accessing, fileProblem, readSmallFile, utf8Text } from '../safe-file.ts'
 import type { Config } from './config.ts'
@@ -80,6 +80,7 @@ function readConfig(file: string, descriptorsOf: number | undefined): string {
     // An open pipe, as of `--config <(...)`, can be read; a FIFO opened by name could block a reload indefinitely.
     text = DESCRIPTOR.test(file) ? readDescriptor(file, descriptorsOf) : readSmallFile(file, LARGEST_BYTES).text
   } catch (error) {
+    if (error instanceof ConfigError) throw error
     const { code, line } = error as { code?: unknown; line?: number }
     throw new ConfigError([{ ...wholeFile(file, unreadable(code, file)), ...(line !== undefined && { line }) }])
   }
@@ -90,8 +91,14 @@ function readConfig(file: string, descriptorsOf: number | undefined): string {
 function readDescriptor(file: string, process: number | undefined): string {
   const [, ofDev, ofProc] = DESCRIPTOR.exec(file)!
   const path = process === undefined ? file : `/proc/${process}/fd/${ofDev ?? ofProc ?? 0}`
-  return utf8Text(accessing(file, () => readFileSync(path)))
+  const text = utf8Text(accessing(file, () => readFileSync(path)))
+  if (process !== undefined && text === '' && statSync(path).isFIFO())
+    throw new ConfigError([wholeFile(file, READ_BEFORE)])
+  return text
 }
+
+const READ_BEFORE =
+  'is a pipe that was read when the relay was started: restart the relay, or start it with --config FILE to reload it'
 
 function unreadable(code: unknown, file: string): string {
   if (code === 'ENOENT' && isHomePath(file)) return HOME_PROBLEM

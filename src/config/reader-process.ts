@@ -1,5 +1,6 @@
 import { errorMessage } from '../domain/errors.ts'
 import { announceAccess } from '../safe-file.ts'
+import { VERSION } from '../version.ts'
 import { ConfigError } from './problem.ts'
 import {
   type Answers,
@@ -32,7 +33,11 @@ const WORK: Work = {
   },
 }
 
-async function answerTo<K extends Kind>(kind: K, request: Requests[K]): Promise<FromReader> {
+async function answerTo<K extends Kind>(version: string, kind: K, request: Requests[K]): Promise<FromReader> {
+  // Its configuration may be of another form.
+  if (version !== VERSION) {
+    return { failed: `the relay runs version ${version}, and ${VERSION} is installed by now: restart the relay` }
+  }
   try {
     return { answer: pack(await WORK[kind](request)) }
   } catch (error) {
@@ -50,7 +55,9 @@ function main(): void {
   // It is for the relay to say what ends: a terminal and a service manager signal every process there is.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
   announceAccess((at) => send({ at }))
-  process.on('message', async ({ kind, request }: ToReader) => send(await answerTo(kind, unpack(request) as never)))
+  process.on('message', async ({ version, kind, request }: ToReader) => {
+    send(await answerTo(version, kind, unpack(request) as never))
+  })
   process.on('disconnect', () => process.exit())
 }
 

@@ -28,6 +28,8 @@ export interface Answers {
 
 /** Sent to the process. */
 export interface ToReader {
+  /** Of the relay that asks: the program may have been updated on disk since it was started. */
+  readonly version: string
   readonly kind: Kind
   readonly request: Packed
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { RelayError } from '../domain/errors.ts'
 import { fileSystemName, mountAbove } from '../file-system.ts'
+import { VERSION } from '../version.ts'
 import { ConfigError } from './problem.ts'
 import {
   type Answers,
@@ -22,6 +23,10 @@ const PATIENCE_MS = 25_000
 const IDLE_MS = 10_000
 /** How long a process that was killed may take to end, where the kernel lets it go. */
 const EXIT_MS = 1_000
+
+/** `getent` needs PATH; the others decide which certificates and keys OpenSSL accepts. */
+const INHERITED: ReadonlySet<string> = new Set(['PATH', 'NODE_OPTIONS', 'OPENSSL_CONF', 'OPENSSL_MODULES'])
+const OF_OPENSSL = /^--(tls-|openssl-|enable-fips|force-fips)/
 
 interface Pending {
   readonly resolve: (answer: unknown) => void
@@ -80,16 +85,17 @@ export class ConfigReader {
     return new Promise((resolve, reject) => {
       const patience = setTimeout(() => this.#giveUp(PATIENCE_MS), PATIENCE_MS)
       this.#pending = { resolve, reject, at: null, silence: undefined, patience }
-      if (child.connected) child.send({ kind, request: pack(request) } satisfies ToReader)
+      if (child.connected) child.send({ version: VERSION, kind, request: pack(request) } satisfies ToReader)
     })
   }
 
   #start(): ChildProcess {
-    const { PATH } = process.env
     const child = fork(fileURLToPath(new URL('./reader-process.js', import.meta.url)), {
-      // What a configuration refers to is sent: everybody of this user can see the environment of a process. `getent` needs PATH.
-      env: PATH === undefined ? {} : { PATH },
-      execArgv: ['--max-semi-space-size=1'],
+      // What a configuration refers to is sent: everybody of this user can see the environment of a process.
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => INHERITED.has(name))),
+      execArgv: ['--max-semi-space-size=1', ...process.execArgv.filter((option) => OF_OPENSSL.test(option))],
+      // Signals to the relay's process group, such as Ctrl-C and what a shell sends at its end, must not end it while it starts.
+      detached: true,
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
@@ -155,7 +161,8 @@ export class ConfigReader {
       return
     }
     this.#process = undefined
-    this.#settle()?.reject(failed(`the process that reads the configuration cannot run: ${why}`))
+    const advice = 'if the program or Node.js was updated since the relay was started, restart the relay'
+    this.#settle()?.reject(failed(`the process that reads the configuration cannot run: ${why}; ${advice}`))
   }
 
   #settle(): Pending | undefined {

@@ -1,6 +1,8 @@
-import { execFileSync } from 'node:child_process'
-import { openSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { stringify } from 'yaml'
 import { watchCertificate } from '../../src/certificate-watch.ts'
@@ -138,6 +140,50 @@ t.test('a descriptor of the relay is read, not one of the process', async (t) =>
   t.ok(config.sources.ultravox)
 })
 
+t.test('a pipe that was read at the start is not called an empty file', async (t) => {
+  const relay = spawn('sh', ['-c', `: | sh -c 'echo $$; exec sleep 60'`], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const [text] = await once(relay.stdout, 'data')
+  const pid = Number(text)
+  t.teardown(() => process.kill(pid))
+  t.throws(() => loadConfig('/dev/stdin', ENV, 'daemon', pid), {
+    message: /is a pipe that was read when the relay was started: restart the relay/,
+  })
+})
+
+t.test(
+  'the process has the OpenSSL settings of the relay, no other environment, and a session of its own',
+  async (t) => {
+    const before = { ...process.env }
+    t.teardown(() => Object.assign(process.env, { NODE_OPTIONS: before.NODE_OPTIONS ?? '' }))
+    process.env.NODE_OPTIONS = `${before.NODE_OPTIONS ?? ''} --tls-cipher-list=DEFAULT@SECLEVEL=0`
+    const file = written(t, { secrets: [SECRET] })
+    const one = reader(t)
+    await one.ask('load', { file, env: { ...ENV, TOKEN: 'seen-by-none' } })
+    const [pid, sid] = childrenOfThis('pid=,sid=,args=')
+      .match(/(\d+) +(\d+) .*reader-process/)!
+      .slice(1)
+    t.equal(sid, pid, 'signals to the process group of the relay do not reach it')
+    const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+    t.ok(environment.includes(`NODE_OPTIONS=${process.env.NODE_OPTIONS}`))
+    const names = environment.map((line) => line.split('=')[0]).filter((name) => name !== '')
+    t.same(
+      names.filter((name) => !/^(PATH|NODE_OPTIONS|OPENSSL_\w+|NODE_CHANNEL_\w+)$/.test(name!)),
+      [],
+    )
+  },
+)
+
+t.test('a program that was updated on disk reads no configuration for the older relay', async (t) => {
+  const child = fork(fileURLToPath(new URL('../../src/config/reader-process.js', import.meta.url)), {
+    serialization: 'advanced',
+  })
+  child.send({ version: '0.0.1', kind: 'load', request: pack({ file: 'relay.yaml', env: ENV }) })
+  const [answer] = await once(child, 'message')
+  t.match(answer, { failed: /^the relay runs version 0\.0\.1, and .* is installed by now: restart the relay$/ })
+  child.disconnect()
+  await once(child, 'exit')
+})
+
 t.test('a certificate whose file does not answer is a problem of its files, logged once', async (t) => {
   const mount = hungMount(t)
   if (mount === null) return t.plan(0, NO_MOUNT)
@@ -166,6 +212,6 @@ t.test('a certificate whose file does not answer is a problem of its files, logg
   t.equal(looks.length, 2, 'a relay that stops reports nothing')
 })
 
-function childrenOfThis(): string {
-  return execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
+function childrenOfThis(columns = 'args='): string {
+  return execFileSync('ps', ['-o', columns, '--ppid', String(process.pid)], { encoding: 'utf8' })
 }
