@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { execFileSync } from 'node:child_process'
 import {
+  accessSync,
   chmodSync,
   closeSync,
   constants,
@@ -254,14 +255,14 @@ export interface Replacement {
  * where another user could choose what is replaced, or who owns the new file.
  */
 export function replaceFile(path: string, text: string, { mode, like = path }: Replacement): void {
-  explained(path, () => {
-    const file = linkTarget(path)
+  const file = followed(path)
+  explained(path, file, () => {
     inDirectoryOf(file, (directory, name) => {
       const before = lstatSync(directory.path(name), { throwIfNoEntry: false })
       if (before !== undefined) assertReplaceable(named(path, file), before)
       assertLedTo(path, before)
       const owner = isRoot() ? ownerOfNew(file, directory.stats, before, like) : undefined
-      directory.removeLeftovers()
+      removeLeftoversOf(directory)
       const partial = directory.path(partialName())
       try {
         writeNew(partial, text, {
@@ -279,6 +280,24 @@ export function replaceFile(path: string, text: string, { mode, like = path }: R
       directory.sync()
     })
   })
+}
+
+/** As `linkTarget`, with errors that say what is wrong. */
+function followed(path: string): string {
+  let file = path
+  explained(path, path, () => {
+    file = linkTarget(path)
+  })
+  return file
+}
+
+/** A directory that cannot be listed may hold some, which is no reason not to write. */
+function removeLeftoversOf(directory: HeldDirectory): void {
+  try {
+    directory.removeLeftovers()
+  } catch {
+    // Found by the next command that may list it.
+  }
 }
 
 /** Of the file that is replaced, or else of `like`, unless others have any: a file with a secret is not for them. */
@@ -301,7 +320,8 @@ function assertReplaceable(name: string, stats: Stats): void {
   // Put there since the links were followed.
   if (stats.isSymbolicLink()) throw unwritable(name, 'its directory was changed meanwhile: try again')
   if (!stats.isFile()) throw unwritable(name, 'it is not a regular file')
-  if (stats.nlink === 1) return
+  // Some file systems count no names at all.
+  if (stats.nlink <= 1) return
   throw unwritable(
     name,
     `the file has ${stats.nlink} names (hard links), and the others would keep the old text: remove them, or make them symbolic ` +
@@ -320,7 +340,10 @@ export function linkTarget(path: string): string {
   for (let links = 0; links <= MOST_LINKS; links += 1) {
     const step = inDirectoryOfLinked(path, at, (directory, name) => {
       const link = lstatSync(directory.path(name), { throwIfNoEntry: false })
-      if (link?.isSymbolicLink() !== true) return { owner: directory.stats.uid }
+      if (link?.isSymbolicLink() !== true) {
+        if (OF_KUBERNETES.test(`${at}/`) || OF_KUBERNETES.test(`${directory.realPath}/`)) throw managed(path, at)
+        return { owner: directory.stats.uid }
+      }
       const to = readlinkSync(directory.path(name))
       return {
         to,
@@ -336,13 +359,19 @@ export function linkTarget(path: string): string {
       }
       return at
     }
-    if (step.to.split('/').includes('..data')) {
-      throw unwritable(named(path, step.next), 'Kubernetes manages it (..data): change the Secret or ConfigMap instead')
-    }
+    if (OF_KUBERNETES.test(`/${step.to}/`)) throw managed(path, step.next)
     if (!step.isOurs) linkedBy ??= step.link.uid
     at = step.next
   }
   throw fault('ELOOP')
+}
+
+/** The link, and the directory it leads to, by which Kubernetes swaps all files of a volume at once. */
+const OF_KUBERNETES = /\/\.\.(data|\d{4}_\d\d_\d\d_[\d_.]+)\//
+
+function managed(path: string, file: string): RelayError {
+  const problem = 'Kubernetes manages it (..data): change the Secret or ConfigMap instead'
+  return unwritable(named(path, file), problem)
 }
 
 /** As `inDirectoryOf`, with errors that name both paths where links have led from one to the other. */
@@ -369,7 +398,7 @@ function named(path: string, file: string): string {
 
 /** Makes a file and writes it to disk. Throws `file_exists` where the name is taken, else `file_unwritable`. */
 export function createFile(path: string, text: string, mode: number): void {
-  explained(path, () =>
+  explained(path, path, () =>
     inDirectoryOf(path, (directory, name) => {
       writeNew(directory.path(name), text, { mode, owner: undefined, like: undefined })
       directory.sync()
@@ -379,8 +408,9 @@ export function createFile(path: string, text: string, mode: number): void {
 
 /** Removes a file if it is there, or the one that symbolic links lead to. Throws `file_unwritable`. */
 export function removeFile(path: string): void {
-  explained(path, () =>
-    inDirectoryOf(linkTarget(path), (directory, name) => {
+  const file = followed(path)
+  explained(path, file, () =>
+    inDirectoryOf(file, (directory, name) => {
       directory.assertSame()
       rmSync(directory.path(name), { force: true })
       directory.sync()
@@ -484,7 +514,13 @@ function ownerOfNew(path: string, directory: Stats, before: Stats | undefined, l
 }
 
 function openDirectory(path: string): number {
-  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch (error) {
+    if (!hasProc || (error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+    // One that must not be listed, such as with mode 711, can still be passed through and written to. It cannot be flushed.
+    return openSync(path, O_PATH | constants.O_DIRECTORY)
+  }
 }
 
 /** Opens a directory as root without being led to one that the user who could change the path does not own anyway. */
@@ -541,14 +577,28 @@ export function setSocketMode(path: string, mode: number): void {
   }
 }
 
-function explained(path: string, work: () => void): void {
+/** `file`: what the links at `path` lead to. */
+function explained(path: string, file: string, work: () => void): void {
   try {
     work()
   } catch (error) {
     if (error instanceof RelayError) throw error
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') throw new RelayError('file_exists', `${path} exists already`, { cause: error })
-    throw unwritable(path, problemAt(path, code), error)
+    const closed = code === 'EACCES' ? closedDirectory(file) : undefined
+    throw unwritable(named(path, file), closed ?? problemAt(file, code), error)
+  }
+}
+
+/** Why a file that may be written to itself cannot be replaced; undefined where its directory is not the reason. */
+function closedDirectory(file: string): string | undefined {
+  const directory = dirname(file)
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') return undefined
+    return `no permission to create files in ${directory}, which replacing the file needs`
   }
 }
 

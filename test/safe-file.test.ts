@@ -18,6 +18,7 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { newFilePath, writeWhole } from '../src/cli/new-file.ts'
 import { addToSecretsFile, readSecretsFile } from '../src/config/secrets-file.ts'
@@ -31,6 +32,8 @@ import { scratch } from './scratch.ts'
 
 const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
 const asOther = asOtherUser(process.execPath)
+const SAFE_FILE = fileURLToPath(new URL('../src/safe-file.js', import.meta.url))
+const asUser = asOtherUser(process.execPath, SAFE_FILE)
 
 /** Why no link can lead to another file system here. */
 function hasOtherFileSystem(): string | false {
@@ -104,17 +107,20 @@ t.test('what cannot be replaced without a trace is refused, with both paths', as
   const directory = t.testdir({
     file: 'old',
     directory: {},
-    '..2026': { secrets: 'old' },
-    '..data': t.fixture('symlink', '..2026'),
+    '..2026_11_30_19_00_00.123': { secrets: 'old' },
+    '..data': t.fixture('symlink', '..2026_11_30_19_00_00.123'),
     secrets: t.fixture('symlink', '..data/secrets'),
     loop: t.fixture('symlink', 'loop'),
     lost: t.fixture('symlink', 'no/such'),
     up: t.fixture('symlink', 'directory'),
     turn: t.fixture('symlink', 'up/../file'),
+    volume: t.fixture('symlink', '..data'),
   })
   const refused: [string, RegExp][] = [
     ['directory', /not a regular file/],
     ['secrets', /secrets \(a symbolic link to .*\.\.data\/secrets\).*Kubernetes/],
+    ['..data/secrets', /\.\.data\/secrets cannot be written: Kubernetes/],
+    ['volume/secrets', /volume\/secrets cannot be written: Kubernetes/],
     ['loop', /symbolic links lead in a circle/],
     ['lost', /lost \(a symbolic link to .*no\/such\).*no such directory/],
   ]
@@ -129,7 +135,7 @@ t.test('what cannot be replaced without a trace is refused, with both paths', as
     message: /link \(a symbolic link to .*file\).*2 names \(hard links\)/,
   })
   t.equal(readFileSync(join(directory, 'file'), 'utf8'), 'old')
-  t.equal(readFileSync(join(directory, '..2026', 'secrets'), 'utf8'), 'old')
+  t.equal(readFileSync(join(directory, '..2026_11_30_19_00_00.123', 'secrets'), 'utf8'), 'old')
 })
 
 t.test(
@@ -211,6 +217,50 @@ const ATTACK = `
     if (!name.startsWith('.')) continue
     try { fs.unlinkSync(name); fs.symlinkSync(victim, name) } catch {}
   }`
+
+t.test('a directory that must not be listed is passed through; one that is read-only is named', asUser, async (t) => {
+  const { root, theirs } = foreign(t)
+  const [unlisted, closed, dropBox] = ['unlisted', 'closed', 'drop-box'].map((name) => join(root, name)) as [
+    string,
+    string,
+    string,
+  ]
+  for (const directory of [unlisted, closed, dropBox]) mkdirSync(directory)
+  const [secrets, own, dropped] = [join(theirs, 'secrets'), join(closed, 'own'), join(dropBox, 'secrets')]
+  for (const file of [secrets, own, dropped]) {
+    writeFileSync(file, 'old', { mode: 0o600 })
+    chownSync(file, OTHER, OTHER)
+  }
+  symlinkSync(secrets, join(unlisted, 'link'))
+  symlinkSync(own, join(unlisted, 'closed'))
+  chownSync(dropBox, OTHER, OTHER)
+  for (const [directory, mode] of [
+    [unlisted, 0o711],
+    [closed, 0o755],
+    [dropBox, 0o300],
+  ] as const) {
+    chmodSync(directory, mode)
+  }
+  const code = `
+    import { replaceFile } from ${JSON.stringify(SAFE_FILE)}
+    for (const path of ${JSON.stringify([join(unlisted, 'link'), dropped, join(unlisted, 'closed')])}) {
+      try { replaceFile(path, 'new', { mode: 0o600 }) } catch (error) { console.log(error.message) }
+    }`
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    encoding: 'utf8',
+    env: {},
+    uid: OTHER,
+    gid: OTHER,
+    cwd: '/',
+  })
+  const problem = `${unlisted}/closed (a symbolic link to ${own}) cannot be written: no permission to create files in ${closed}`
+  t.equal(stdout, `${problem}, which replacing the file needs\n`, stderr)
+  t.same(
+    [secrets, dropped, own].map((file) => readFileSync(file, 'utf8')),
+    ['new', 'new', 'old'],
+  )
+  t.ok(lstatSync(join(unlisted, 'link')).isSymbolicLink())
+})
 
 t.test('root gives no file away to a user who swaps links into the directory', asOther, async (t) => {
   const { root, theirs } = foreign(t)
