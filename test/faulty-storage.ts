@@ -25,6 +25,8 @@ export interface FaultyCase {
   readonly work: 'open' | 'backup' | 'replace'
   readonly directory: string
   readonly faults: StorageFaults
+  /** Only files whose names begin so are concerned. */
+  readonly only?: string
 }
 
 const NUMBERS: Readonly<Record<string, number>> = {

@@ -32,8 +32,8 @@ const WORK = {
   },
 }
 
-for (const { work, directory, faults } of JSON.parse(process.argv[2]!) as FaultyCase[]) {
-  setFaults(directory, faults)
+for (const { work, directory, faults, only = '' } of JSON.parse(process.argv[2]!) as FaultyCase[]) {
+  setFaults(join(directory, only), faults)
   let came = 'done'
   try {
     await WORK[work](directory)

@@ -11,7 +11,7 @@ const NO_COMPILER = 'needs Linux and a C compiler'
 const PLACE = /\(\w+ file system at \//.source
 
 /** What came of each, by its name; each has a directory of its own. */
-function run(t: Test, cases: Record<string, Pick<FaultyCase, 'work' | 'faults'>>) {
+function run(t: Test, cases: Record<string, Omit<FaultyCase, 'directory'>>) {
   const env = faultyEnvironment()
   if (env === null) return null
   const root = scratch(t)
@@ -42,6 +42,17 @@ t.test('an outbox on a file system that cannot hold it is refused with what that
     t.match(done.came[name], new RegExp(`${message.source}.*${PLACE}`), name)
     t.notMatch(done.came[name], /another relay|another program|read and write it/, name)
   }
+})
+
+t.test('a file system that fails with the files of the outbox only is named all the same', async (t) => {
+  const done = run(t, {
+    unlocked: { work: 'open', faults: { lock: 'ENOLCK' }, only: 'relay.db' },
+    unshared: { work: 'open', faults: { share: 'ENODEV' }, only: 'relay.db' },
+  })
+  if (done === null) return t.plan(0, NO_COMPILER)
+  const { unlocked, unshared } = done.came
+  t.match(unlocked, /if none is, the \w+ file system at .* does not support locks: move the outbox/)
+  t.match(unshared, new RegExp(`cannot share a file's memory.*${PLACE}`))
 })
 
 t.test(

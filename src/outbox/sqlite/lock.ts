@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { fileSystemName, fileSystemOf, kindOf } from '../../file-system.ts'
@@ -31,11 +31,20 @@ export function lockOutbox(path: string): Database.Database {
   }
 }
 
-/** Root does not try the locks of a directory that is another user's. */
+/** The probe may have found nothing: root does not try the locks of a directory that is another user's. */
 function unlessUnlocked(path: string): string {
   const found = fileSystemOf(path)
-  if (found === undefined || kindOf(found) === 'local') return ''
+  if (found === undefined || (kindOf(found) === 'local' && isHeldHere(`${path}.lock`))) return ''
   return `; if none is, the ${fileSystemName(found)} does not support locks: move the outbox to a local one`
+}
+
+/** Whether the kernel lists a lock on a file; true where it does not say. Those of other PID namespaces are not listed. */
+function isHeldHere(file: string): boolean {
+  try {
+    return readFileSync('/proc/locks', 'utf8').includes(`:${statSync(file).ino} `)
+  } catch {
+    return true
+  }
 }
 
 /**

@@ -154,7 +154,10 @@ export function cannotOpen(path: string, { message }: StorageProblem, cause: unk
 export function explainedByStorage(error: unknown, path: string): unknown {
   if (error instanceof RelayError || !OF_STORAGE.test(codeOf(error))) return error
   const problem = whyStorageFails(path)
-  return problem === undefined ? error : cannotOpen(path, problem, error)
+  if (problem !== undefined) return cannotOpen(path, problem, error)
+  if (!codeOf(error).startsWith('SQLITE_IOERR_SHMMAP')) return error
+  // The code says it all, also where nothing may be tried, or a file beside it could be mapped.
+  return cannotOpen(path, { need: 'share memory', message: noSharedMemory(path, MOVE) }, error)
 }
 
 /** Not what a file holds (CORRUPT, NOTADB), but what became of it on the disk. */
