@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { RelayError } from '../domain/errors.ts'
+import { errorMessage, RelayError } from '../domain/errors.ts'
 import { fileSystemName, mountAbove } from '../file-system.ts'
 import { VERSION } from '../version.ts'
 import { ConfigError } from './problem.ts'
@@ -78,7 +78,7 @@ export class ConfigReader {
     if (this.#isClosed) throw closed()
     if (this.#stuck !== undefined) throw failed(this.#stuck.problem)
     clearTimeout(this.#idle)
-    this.#process ??= this.#start()
+    this.#process ??= this.#started()
     const child = this.#process
     child.ref()
     child.channel?.ref()
@@ -87,6 +87,15 @@ export class ConfigReader {
       this.#pending = { resolve, reject, at: null, silence: undefined, patience }
       if (child.connected) child.send({ version: VERSION, kind, request: pack(request) } satisfies ToReader)
     })
+  }
+
+  /** Node throws some errors of a start, such as ENOMEM and EPERM, and emits others, such as EAGAIN. */
+  #started(): ChildProcess {
+    try {
+      return this.#start()
+    } catch (error) {
+      throw cannotRun(startProblem(error))
+    }
   }
 
   #start(): ChildProcess {
@@ -100,8 +109,10 @@ export class ConfigReader {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
     child.on('message', (message: FromReader) => this.#receive(child, message))
-    child.on('error', ({ message }) => this.#lose(child, message))
-    child.on('exit', (code, signal) => this.#lose(child, `it ended with ${signal ?? code}`))
+    child.on('error', (error) => this.#lose(child, startProblem(error)))
+    child.on('exit', (code, signal) => {
+      this.#lose(child, signal === null ? `it ended with ${code}; ${RESTART}` : `it ended with ${signal}`)
+    })
     return child
   }
 
@@ -161,8 +172,7 @@ export class ConfigReader {
       return
     }
     this.#process = undefined
-    const advice = 'if the program or Node.js was updated since the relay was started, restart the relay'
-    this.#settle()?.reject(failed(`the process that reads the configuration cannot run: ${why}; ${advice}`))
+    this.#settle()?.reject(cannotRun(why))
   }
 
   #settle(): Pending | undefined {
@@ -178,6 +188,23 @@ export class ConfigReader {
 function placeOf(path: string): string {
   const found = mountAbove(path)
   return found === undefined ? '' : ` (${fileSystemName(found)})`
+}
+
+const RESTART = 'if the program or Node.js was updated since the relay was started, restart the relay'
+
+const START_ADVICE: Readonly<Record<string, string>> = {
+  EAGAIN: 'raise its limit of processes (TasksMax=, --pids-limit, ulimit -u)',
+  ENOMEM: 'raise its memory limit, or free memory',
+  ENOENT: RESTART,
+}
+
+function startProblem(error: unknown): string {
+  const advice = START_ADVICE[String((error as NodeJS.ErrnoException).code)]
+  return `${errorMessage(error)}${advice === undefined ? '' : `; ${advice}`}`
+}
+
+function cannotRun(why: string): RelayError {
+  return failed(`the process that reads the configuration cannot run: ${why}`)
 }
 
 function closed(): RelayError {

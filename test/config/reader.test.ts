@@ -173,6 +173,24 @@ t.test(
   },
 )
 
+t.test('a process that cannot be started is a problem with what to do, and the next request works', async (t) => {
+  const [one, file, { execPath }] = [reader(t), written(t, { secrets: [SECRET] }), process]
+  process.execPath = '/no/such/node'
+  await t.rejects(one.ask('load', { file, env: ENV }), {
+    code: 'config_invalid',
+    message: /cannot run: spawn \/no\/such\/node ENOENT; if the program or Node.js was updated .* restart the relay/,
+  })
+  process.execPath = '/etc/passwd'
+  await t.rejects(one.ask('load', { file, env: ENV }), {
+    code: 'config_invalid',
+    message: /cannot run: spawn .*EACCES$/,
+  })
+  process.execPath = '/'.padEnd(5_000, 'x')
+  await t.rejects(one.ask('load', { file, env: ENV }), { code: 'config_invalid', message: /cannot run: spawn / })
+  process.execPath = execPath
+  t.match(await one.ask('load', { file, env: ENV }), { config: { file } })
+})
+
 t.test('a program that was updated on disk reads no configuration for the older relay', async (t) => {
   const child = fork(fileURLToPath(new URL('../../src/config/reader-process.js', import.meta.url)), {
     serialization: 'advanced',
