@@ -141,21 +141,52 @@ export function inDirectoryOf<T>(path: string, use: (directory: HeldDirectory, n
   }
 }
 
-let announce: (path: string | null) => void = () => {}
+/** `file`: what links at `path` lead to, as far as they have been followed. */
+type AccessListener = (path: string | null, file: string | null) => void
+
+let announce: AccessListener | undefined
 
 /** Calls `listener` with each path of the configuration before its file system is asked, and with null when that has answered. */
-export function announceAccess(listener: (path: string | null) => void): void {
+export function announceAccess(listener: AccessListener): void {
   announce = listener
 }
 
 /** Announces what `work` asks the file system of `path`, see `announceAccess`. */
 export function accessing<T>(path: string, work: () => T): T {
-  announce(path)
+  if (announce === undefined) return work()
+  announce(path, path)
   try {
+    announceLinks(path, announce)
     return work()
   } finally {
-    announce(null)
+    announce(null, null)
   }
+}
+
+/** A link is on another file system than the file that does not answer. */
+function announceLinks(path: string, listener: AccessListener): void {
+  let file: string | undefined = resolve(path)
+  for (let links = 0; links < MOST_LINKS; links += 1) {
+    file = withoutFirstLink(file)
+    if (file === undefined) return
+    listener(path, file)
+  }
+}
+
+/** `path` with its first component that is a symbolic link replaced; undefined where there is none. */
+function withoutFirstLink(path: string): string | undefined {
+  // Descriptors, and those of another process than this one.
+  if (/^\/(dev|proc)\//.test(path)) return undefined
+  const parts = path.split('/')
+  for (let end = 2; end <= parts.length; end += 1) {
+    const prefix = parts.slice(0, end).join('/')
+    try {
+      return resolve(dirname(prefix), readlinkSync(prefix), ...parts.slice(end))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') return undefined
+    }
+  }
+  return undefined
 }
 
 /** The text of a file, and what `fstat` says of the file that was read. */

@@ -54,7 +54,7 @@ function main(): void {
   const send = (message: FromReader) => void (process.connected && process.send!(message))
   // It is for the relay to say what ends: a terminal and a service manager signal every process there is.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
-  announceAccess((at) => send({ at }))
+  announceAccess((at, file) => send({ at, file }))
   process.on('message', async ({ version, kind, request }: ToReader) => {
     send(await answerTo(version, kind, unpack(request) as never))
   })

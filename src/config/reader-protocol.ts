@@ -34,9 +34,12 @@ export interface ToReader {
   readonly request: Packed
 }
 
-/** Sent by the process: which path it is asking for, null when that has answered, and in the end one of the others. */
+/**
+ * Sent by the process: which path it is asking for and the file that links lead to, null when that has answered, and in the end one of
+ * the others.
+ */
 export type FromReader =
-  | { readonly at: string | null }
+  | { readonly at: string | null; readonly file: string | null }
   | { readonly answer: Packed }
   | { readonly problems: readonly Problem[] }
   | { readonly failed: string }

@@ -33,6 +33,8 @@ interface Pending {
   readonly reject: (error: Error) => void
   /** The file that is being read. */
   at: string | null
+  /** The file that links at it lead to. */
+  file: string | null
   silence: NodeJS.Timeout | undefined
   readonly patience: NodeJS.Timeout
 }
@@ -84,7 +86,7 @@ export class ConfigReader {
     child.channel?.ref()
     return new Promise((resolve, reject) => {
       const patience = setTimeout(() => this.#giveUp(PATIENCE_MS), PATIENCE_MS)
-      this.#pending = { resolve, reject, at: null, silence: undefined, patience }
+      this.#pending = { resolve, reject, at: null, file: null, silence: undefined, patience }
       if (child.connected) child.send({ version: VERSION, kind, request: pack(request) } satisfies ToReader)
     })
   }
@@ -119,7 +121,7 @@ export class ConfigReader {
   #receive(child: ChildProcess, message: FromReader): void {
     if (this.#process !== child || this.#pending === undefined) return
     if ('at' in message) {
-      this.#watch(this.#pending, message.at)
+      this.#watch(this.#pending, message)
       return
     }
     const { resolve, reject } = this.#settle()!
@@ -130,10 +132,10 @@ export class ConfigReader {
     this.#idle = setTimeout(() => this.#kill(), IDLE_MS).unref()
   }
 
-  #watch(pending: Pending, at: string | null): void {
+  #watch(pending: Pending, { at, file }: Pick<Pending, 'at' | 'file'>): void {
     clearTimeout(pending.silence)
     pending.silence = undefined
-    pending.at = at
+    Object.assign(pending, { at, file })
     if (at === null) return
     const silence = setTimeout(() => {
       // Where this process was held up, the answer may be there already.
@@ -143,12 +145,12 @@ export class ConfigReader {
   }
 
   #giveUp(afterMs: number): void {
-    const { at, reject } = this.#settle()!
+    const { at, file, reject } = this.#settle()!
     const seconds = `${afterMs / 1_000} s`
     const problem =
       at === null
         ? `the process that reads the configuration has not answered for ${seconds}: is the machine overloaded?`
-        : `${at} has not answered for ${seconds}: see whether its file system hangs${placeOf(at)}`
+        : `${named(at, file)} has not answered for ${seconds}: see whether its file system hangs${placeOf(file ?? at)}`
     const child = this.#process
     const ended = new Promise((resolve) => child?.once('exit', resolve))
     if (child !== undefined) this.#stuck = { problem, ended }
@@ -182,6 +184,10 @@ export class ConfigReader {
     clearTimeout(pending?.patience)
     return pending
   }
+}
+
+function named(path: string, file: string | null): string {
+  return file === null || file === path ? path : `${path} (a symbolic link to ${file})`
 }
 
 /** By its name alone: a call of the system with this path would not return. */

@@ -87,12 +87,17 @@ t.test('files of a mount that does not answer are named, and the next request is
   ]
   const link = join(scratch(t), 'link')
   symlinkSync(hung, link)
-  cases.push([written(t, { secretsFile: link }), link])
+  cases.push([written(t, { secretsFile: link }), `${link} \\(a symbolic link to ${hung}\\)`])
+  const folder = join(scratch(t), 'folder')
+  symlinkSync(mount.directory, folder)
+  cases.push([written(t, { secretsFile: join(folder, 'x') }), join(folder, 'x')])
   const one = reader(t)
   for (const [file, named] of cases) {
     await t.rejects(one.ask('load', { file, env: ENV }), {
       code: 'config_invalid',
-      message: new RegExp(`^${named}.* has not answered for 0.3 s: see whether its file system hangs`),
+      message: new RegExp(
+        `^${named}.* has not answered for 0.3 s: see whether its file system hangs \\(fuse file system at`,
+      ),
     })
     t.match(await one.ask('load', { file: good, env: ENV }), { config: { file: good } })
   }
@@ -110,7 +115,9 @@ t.test('the state of a rotation that does not answer is named too', async (t) =>
   symlinkSync(join(mount.directory, 'state'), join(file, '..', 's.rotation'))
   const one = reader(t)
   const { config } = await one.ask('load', { file, env: ENV })
-  await t.rejects(one.ask('rotations', config), { message: /s\.rotation has not answered for 0\.3 s/ })
+  await t.rejects(one.ask('rotations', config), {
+    message: /s\.rotation \(a symbolic link to .*state\) has not answered for 0\.3 s/,
+  })
 })
 
 t.test('what is asked while a file does not answer waits for its turn; closing ends both at once', async (t) => {
