@@ -78,10 +78,12 @@ export function removeLeftoversIn(directory: string): LeftoverFile[] {
 
 /**
  * Removes the backups that killed processes have noted beside the outbox. One on a file system that may not answer is only reported,
- * unless it is in the directory `into`, which is about to be written to.
+ * unless the outbox is on it too, or it is in the directory `into`, which is about to be written to.
  */
 export function removeNoted(directory: string, into?: string): LeftoverFile[] {
   const reachable = into !== undefined && existsSync(into) ? realpathSync(into) : undefined
+  const isReachable = (path: string, outbox: string) =>
+    dirname(path) === reachable || mountAbove(path)?.mountPoint === mountAbove(outbox)?.mountPoint
   return held(directory, (open) =>
     abandonedIn(open.realPath, (name) => open.path(name), 'writing').flatMap((name) => {
       const note = open.path(name)
@@ -89,7 +91,8 @@ export function removeNoted(directory: string, into?: string): LeftoverFile[] {
         const { text } = readSmallFile(note)
         // A user who can write notes must not be able to have root remove any other file.
         const isOwn = isPartialName(basename(text)) && basename(text).split('-', 6).join() === name.split('-', 6).join()
-        const removed = isOwn ? (unreachable(text, reachable) ?? removeWithSideFiles(text)) : []
+        const mayHang = isOwn && !isReachable(text, open.realPath) ? hangingPlace(text) : undefined
+        const removed = isOwn ? (mayHang ?? removeWithSideFiles(text)) : []
         if (removed.every(({ problem }) => problem === null)) rmSync(note, { force: true })
         return removed
       } catch {
@@ -99,10 +102,10 @@ export function removeNoted(directory: string, into?: string): LeftoverFile[] {
   )
 }
 
-/** Judges by the name alone: any call of the system with this path may not return. */
-function unreachable(path: string, reachable: string | undefined): LeftoverFile[] | undefined {
+/** Judges by the name alone: any call of the system with this path may not return. Undefined for a local file system. */
+function hangingPlace(path: string): LeftoverFile[] | undefined {
   const place = mountAbove(path)
-  if (dirname(path) === reachable || place === undefined || kindOf(place) === 'local') return undefined
+  if (place === undefined || kindOf(place) === 'local') return undefined
   return [
     { path, problem: `the ${fileSystemName(place)} may not answer; the next backup into that directory removes it` },
   ]
