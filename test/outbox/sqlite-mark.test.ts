@@ -227,6 +227,63 @@ t.test('a WAL that was begun once more without a mark, because the database was 
   outbox.close()
 })
 
+t.test(
+  'an outbox whose last mark could not be written, because the database was locked, is closed in a way that starts',
+  (t) => {
+    for (const isLockedAtClose of [false, true]) {
+      const path = join(scratch(t), 'relay.db')
+      const outbox = open(path)
+      outbox.record(3)
+      const commit = outbox.database.exec
+      let commits = 0
+      outbox.database.exec = function (sql) {
+        if (sql === 'commit' && ++commits >= 2) throw Object.assign(new Error('locked'), { code: 'SQLITE_BUSY' })
+        return commit.call(this, sql)
+      }
+      outbox.checkpoint()
+      if (!isLockedAtClose) outbox.database.exec = commit
+      outbox.close()
+      t.equal(existsSync(`${path}-wal`), isLockedAtClose)
+      openAndClose(path)
+      t.equal(eventsIn(path), 3)
+    }
+    t.end()
+  },
+)
+
+t.test('a checkpoint that another process or a full disk keeps from ending does not end the relay', (t) => {
+  const path = join(scratch(t), 'relay.db')
+  const outbox = open(path)
+  const checkpoint = outbox.database.pragma
+  const failures: Readonly<Record<string, () => unknown>> = {
+    // What SQLite answers while another connection checkpoints.
+    'another checkpoint': () => [{ busy: 1, log: -1, checkpointed: -1 }],
+    'a full disk': () => {
+      throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
+    },
+  }
+  for (const [how, fail] of Object.entries(failures)) {
+    // The first checkpoint takes the WAL over, the second one the mark.
+    for (const failing of [1, 2]) {
+      outbox.record(3)
+      let calls = 0
+      outbox.database.pragma = function (sql, options) {
+        return sql.startsWith('wal_checkpoint') && ++calls >= failing ? fail() : checkpoint.call(this, sql, options)
+      }
+      outbox.checkpoint()
+      t.equal(calls, failing, `${how}: checkpoint ${failing}`)
+      outbox.database.pragma = checkpoint
+      outbox.record(1)
+      openAndClose(crashed(t, path))
+    }
+  }
+  outbox.checkpoint()
+  t.ok(outbox.assertInPlace().isMarked)
+  outbox.close()
+  t.equal(eventsIn(path), 16)
+  t.end()
+})
+
 t.test('the WAL of another outbox, or of another state of this one, is refused and kept', async (t) => {
   const path = join(scratch(t), 'relay.db')
   openAndClose(path)

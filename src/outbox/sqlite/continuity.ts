@@ -5,6 +5,9 @@ import { readHeader } from './file-format.ts'
 import { isOpenElsewhere } from './instance.ts'
 import { type Mark, markId, markInFile, readWal, type WalContent } from './mark.ts'
 
+const LOOKS = 3
+const LOOK_AGAIN_MS = 20
+
 /** How the database file and the WAL beside it go together. */
 export type Continuity =
   | { readonly kind: 'whole' }
@@ -23,11 +26,17 @@ export type Continuity =
  * another mark.
  */
 export function continuityOf(path: string): Continuity {
-  const file = openSync(path, 'r')
-  try {
-    return continuityOfFile(file, path)
-  } finally {
-    closeSync(file)
+  const wait = new Int32Array(new SharedArrayBuffer(4))
+  for (let look = 1; ; look++) {
+    const file = openSync(path, 'r')
+    try {
+      const continuity = continuityOfFile(file, path)
+      // A command or an operator's sqlite3 that ends may have written the WAL into the file and removed it in between.
+      if (continuity.kind === 'whole' || look === LOOKS) return continuity
+    } finally {
+      closeSync(file)
+    }
+    Atomics.wait(wait, 0, 0, LOOK_AGAIN_MS)
   }
 }
 

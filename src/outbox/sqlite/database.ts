@@ -112,6 +112,15 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
       files.close()
       lock.close()
     }
+    /** Whether the WAL can go: SQLite writes it into whatever file is there, and removes it. */
+    const mayClose = () => {
+      try {
+        files.assert()
+        return marks.complete()
+      } catch {
+        return false
+      }
+    }
     return {
       database,
       instance,
@@ -139,11 +148,8 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
       },
       abandon,
       close() {
-        try {
-          // What SQLite writes now goes into whatever file is there.
-          files.assert()
-        } catch {
-          // The next start says what is wrong.
+        if (!mayClose()) {
+          // The next start says what is wrong, if anything is.
           abandon()
           return
         }
@@ -164,8 +170,7 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
 function placeMark(marks: MarkWriter): void {
   const wait = new Int32Array(new SharedArrayBuffer(4))
   for (let attempt = 1; ; attempt++) {
-    const { frames, backfilled } = marks.checkpoint(() => {})
-    if (backfilled === frames || attempt === MARK_ATTEMPTS) return
+    if (marks.checkpoint(() => {}).isWhole || attempt === MARK_ATTEMPTS) return
     Atomics.wait(wait, 0, 0, MARK_POLL_MS)
   }
 }

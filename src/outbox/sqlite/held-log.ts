@@ -6,6 +6,8 @@ export interface Checkpointed {
   readonly frames: number
   /** Those that are in the database file. */
   readonly backfilled: number
+  /** Whether the database file has everything that was committed when it was called. */
+  readonly isWhole: boolean
 }
 
 /**
@@ -17,8 +19,14 @@ export function heldLogBytes(database: Database.Database, checkpoint: () => Chec
   return backfilled < frames ? frames * (pageBytes + FRAME_HEADER_BYTES) : 0
 }
 
-/** Does what SQLite itself would do after a commit. */
+/**
+ * Does what SQLite itself would do after a commit. While another process checkpoints, it does nothing, and reports no frames: that
+ * one may have begun before the last commit.
+ */
 export function plainCheckpoint(database: Database.Database): Checkpointed {
-  const [{ log, checkpointed }] = database.pragma('wal_checkpoint(passive)') as [{ log: number; checkpointed: number }]
-  return { frames: log, backfilled: checkpointed }
+  const [{ busy, log, checkpointed }] = database.pragma('wal_checkpoint(passive)') as [
+    { busy: number; log: number; checkpointed: number },
+  ]
+  if (busy === 1) return { frames: 0, backfilled: 0, isWhole: false }
+  return { frames: log, backfilled: checkpointed, isWhole: checkpointed === log }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { fstatSync, type Stats, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { isProcessRunning, ownIdentity } from '../../process-identity.ts'
@@ -101,15 +101,16 @@ export function awaitPredecessor(database: Database.Database, path: string): voi
 
 /**
  * Whether the last daemon that had the database file open certainly runs, in another process than this one. By what the file
- * itself says, past its WAL, so that it does not matter by which path it was opened there.
+ * itself says, past its WAL, so that it does not matter by which path it was opened there. A copy of the file is not open.
  */
 export function isOpenElsewhere(file: number): boolean {
   const header = readHeader(file)
   const root = header === null ? null : rootPage(file, 'daemon_instance')
   const row = root === null ? null : onlyRecord(readPage(file, header!.pageBytes, root))
   const owner = row?.[2]
+  const isSameFile = row?.[4] === fileIdOf(fstatSync(file))
   const hasEnded = row?.[5] === 1
-  return typeof owner === 'string' && !hasEnded && owner !== ownProcess() && isRunning(owner) === true
+  return typeof owner === 'string' && isSameFile && !hasEnded && owner !== ownProcess() && isRunning(owner) === true
 }
 
 /** Whether the daemon that had this very file before may still run, though its lock could be taken. */
@@ -146,8 +147,10 @@ function isRunning(identity: string): boolean | undefined {
 
 function fileId(path: string): string {
   const stats = statSync(path, { throwIfNoEntry: false })
-  return stats === undefined ? 'none' : `${stats.dev}:${stats.ino}`
+  return stats === undefined ? 'none' : fileIdOf(stats)
 }
+
+const fileIdOf = ({ dev, ino }: Stats) => `${dev}:${ino}`
 
 /** The error of a daemon whose outbox belongs to another one. */
 export function takenOver(path: string): RelayError {

@@ -124,67 +124,54 @@ export interface MarkWriter {
   isCurrent(): boolean
   /**
    * Writes the WAL into the file as far as readers allow, without waiting for them, and leaves a mark in the file that is not
-   * complete. Returns how many frames the WAL has and how many of them were written. Throws where the storage fails; with a full
-   * disk or a locked database it works without the marks. `assertInPlace` throws where the WAL was written into another file: then
-   * the WAL is not begun once more.
+   * complete. Returns how many frames the WAL had and how many of them were written. Throws where the storage fails, but not for a
+   * full disk or a locked database. `assertInPlace` throws where the WAL was written into another file: then the WAL is not begun
+   * once more.
    */
   checkpoint(assertInPlace: () => void): Checkpointed
+  /** Makes the last mark complete. Returns false where it cannot: then the WAL must stay. */
+  complete(): boolean
 }
+
+const NOTHING_TAKEN: Checkpointed = { frames: 0, backfilled: 0, isWhole: false }
 
 /** Begins a run: the last mark in the outbox, if there is one, becomes the one before the first of this run. */
 export function startMarking(database: Database.Database, run: string, now: () => number): MarkWriter {
-  const select = database.prepare(`
-    select run, number, complete, previous, marked_at as markedAt
-    from ${TABLE}`)
+  const select = database.prepare(`select run, number, complete from ${TABLE}`)
   const replace = database.prepare(`
     insert or replace into ${TABLE} (only_one, run, number, complete, previous, marked_at)
     values (1, @run, @number, @complete, @previous, @markedAt)`)
   const current = database.prepare(`select 1 from ${TABLE} where run = ? and number = ?`)
-  const before = select.get() as Mark | undefined
+  const before = select.get() as { run: string; number: number; complete: 0 | 1 } | undefined
   let last: Mark = {
     run,
     number: 0,
-    isComplete: true,
+    isComplete: before?.complete !== 0,
     previous: before === undefined ? '' : markId(before),
     markedAt: now(),
   }
   let pages = markPages(database)
-  let isHeld = false
   let inFile = 0
 
-  function write(isComplete: boolean): void {
+  /** Returns false where that is impossible for now. */
+  function write(isComplete: boolean): boolean {
     const previous = last.number === 0 ? last.previous : markId(last)
     const next = { run, number: last.number + 1, isComplete, previous, markedAt: now() }
-    beginWrite(database)
-    try {
-      replace.run({ ...next, complete: isComplete ? 1 : 0, isComplete: undefined })
-      database.exec('commit')
-      last = next
-    } catch (error) {
-      if (database.inTransaction) database.exec('rollback')
-      throw error
-    }
+    return unlessPassing(false, () => {
+      beginWrite(database)
+      try {
+        replace.run({ ...next, complete: isComplete ? 1 : 0, isComplete: undefined })
+        database.exec('commit')
+        last = next
+      } catch (error) {
+        if (database.inTransaction) database.exec('rollback')
+        throw error
+      }
+      return true
+    })
   }
 
-  const take = () => plainCheckpoint(database)
-
-  function checkpoint(assertInPlace: () => void): Checkpointed {
-    // Where somebody reads an older state, marks would only make the WAL longer.
-    if (isHeld) {
-      const taken = take()
-      isHeld = taken.backfilled < taken.frames
-      if (isHeld) return taken
-    }
-    // If a crash comes between these two marks, and another program than the relay then writes the WAL into the file, the next
-    // start misses a WAL that had nothing in it: nothing is acknowledged in between.
-    write(false)
-    const taken = take()
-    isHeld = taken.backfilled < taken.frames
-    if (!isHeld) inFile = last.number
-    assertInPlace()
-    write(true)
-    return taken
-  }
+  const take = () => unlessPassing(NOTHING_TAKEN, () => plainCheckpoint(database))
 
   return {
     get last() {
@@ -201,14 +188,29 @@ export function startMarking(database: Database.Database, run: string, now: () =
     },
     isCurrent: () => last.number === 0 || current.get(run, last.number) !== undefined,
     checkpoint(assertInPlace) {
-      try {
-        return checkpoint(assertInPlace)
-      } catch (error) {
-        if (classify(error) !== 'passing') throw error
-        // No space for a mark: what is taken over makes room in the WAL.
-        return take()
-      }
+      const taken = take()
+      // Where somebody reads an older state, marks would only make the WAL longer.
+      if (!taken.isWhole) return taken
+      assertInPlace()
+      // If a crash comes between these two marks, and another program than the relay then writes the WAL into the file, the next
+      // start misses a WAL that had nothing in it: nothing is acknowledged in between. So what takes long comes before them.
+      if (!write(false)) return taken
+      if (take().isWhole) inFile = last.number
+      assertInPlace()
+      write(true)
+      return taken
     },
+    complete: () => last.isComplete || write(true),
+  }
+}
+
+/** Returns `otherwise` where the disk is full, or the database locked for too long. */
+function unlessPassing<T>(otherwise: T, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (classify(error) !== 'passing') throw error
+    return otherwise
   }
 }
 

@@ -27,7 +27,7 @@ export interface WorkerInput {
   readonly path: string
   readonly creation: Creation
 }
-const NOTHING_HELD = { frames: 0, backfilled: 0 }
+const NOTHING_HELD = { frames: 0, backfilled: 0, isWhole: true }
 
 /** How often to check whether another process has written, the files are in their places, and the outbox is still ours. */
 const CHANGE_CHECK_MS = 1_000
