@@ -135,6 +135,22 @@ t.test('a copy with its WAL is restored with it, and without it only on demand',
   open(target).close()
 })
 
+t.test('outboxes that are replaced within a second are both kept', async (t) => {
+  const { path, copy } = await outboxWithBackup(t, true)
+  const first = restore(path, copy).keptIn
+  t.equal(restore(path, copy).keptIn, `${first}-2`)
+  t.equal(eventsIn(join(first!, 'relay.db')), 5)
+})
+
+t.test('a restore that was cut off after it had moved the outbox away says where that is', async (t) => {
+  const { path, copy } = await outboxWithBackup(t, true)
+  const { keptIn } = restore(path, copy)
+  rmSync(path)
+  t.throws(() => open(path), { code: 'outbox_unusable', message: new RegExp(`${keptIn}.*restore FILE`) })
+  restore(path, join(keptIn!, 'relay.db'))
+  t.equal(eventsIn(path), 5)
+})
+
 t.test('an outbox that has lost its WAL goes on without it on demand', async (t) => {
   const { path } = await outboxWithBackup(t, false)
   rmSync(`${path}-wal`)

@@ -20,7 +20,10 @@ async function closedOutbox(t: Test): Promise<string> {
   return path
 }
 
-const GONE = { code: 'outbox_unusable', message: /gone or empty.*restore a backup; or, .* move away .*relay\.db\.lock/ }
+const GONE = {
+  code: 'outbox_unusable',
+  message: /gone or empty.*restore a backup with .*; or, .* move away .*relay\.db\.lock/,
+}
 
 t.test('an outbox that is gone or empty is not begun anew before somebody says so', async (t) => {
   for (const lose of [(path: string) => rmSync(path), (path: string) => truncateSync(path, 0)]) {

@@ -3,7 +3,7 @@ import { RelayError } from '../../domain/errors.ts'
 import { DAMAGED } from './faults.ts'
 import { readHeader } from './file-format.ts'
 import { isOpenElsewhere } from './instance.ts'
-import { type Mark, markId, markInFile, readWal, type WalContent } from './mark.ts'
+import { type FileMark, type Mark, markId, markInFile, readWal, type WalContent } from './mark.ts'
 
 const LOOKS = 3
 const LOOK_AGAIN_MS = 20
@@ -54,11 +54,14 @@ export function continuityOfFile(file: number, path: string): Continuity {
   return isOpenElsewhere(file) ? { kind: 'open elsewhere' } : { kind: 'without WAL', since: mark.markedAt }
 }
 
-/** Whether a file with this mark goes with a WAL that has those marks. */
-export function belongs(mark: Mark | null, marks: readonly Mark[]): boolean {
+/**
+ * Whether a file with this mark goes with a WAL that has those marks. A WAL is begun once more only when the file has all of it, and so
+ * a mark that is complete.
+ */
+export function belongs(mark: FileMark | null, marks: readonly Mark[]): boolean {
   if (mark === null) return marks[0]?.previous === ''
   const id = markId(mark)
-  return marks.some((one) => markId(one) === id || one.previous === id)
+  return marks.some((one) => markId(one) === id || (mark.isComplete && one.previous === id))
 }
 
 function walOf(path: string): WalContent {

@@ -11,7 +11,7 @@ import { assertMayBegin, assertMayCreate } from './creation.ts'
 import { openDatabase } from './driver.ts'
 import { classify, DISK_FAILS } from './faults.ts'
 import type { Checkpointed } from './held-log.ts'
-import { type FilesState, watchFiles } from './in-place.ts'
+import { type FilesInPlace, type FilesState, watchFiles } from './in-place.ts'
 import { awaitPredecessor, type Instance, takeOver } from './instance.ts'
 import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { type MarkWriter, startMarking } from './mark.ts'
@@ -101,9 +101,9 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     // From here on `beginWrite` waits.
     database.pragma(`busy_timeout = ${BUSY_SLICE_MS}`)
     const witness = openWitness(path)
-    const marks = startMarking(database, instance.id, () => systemClock.now())
-    placeMark(marks)
+    const marks = startMarking(database, witness, instance.id, () => systemClock.now())
     const files = watchFiles(database, path, marks)
+    placeMark(marks, files)
     const abandon = () => {
       if (!database.open) return
       // In this order: the last connection that may write also checkpoints.
@@ -111,15 +111,6 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
       witness?.close()
       files.close()
       lock.close()
-    }
-    /** Whether the WAL can go: SQLite writes it into whatever file is there, and removes it. */
-    const mayClose = () => {
-      try {
-        files.assert()
-        return marks.complete()
-      } catch {
-        return false
-      }
     }
     return {
       database,
@@ -137,7 +128,7 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
       },
       checkpoint() {
         files.assert()
-        return marks.checkpoint(files.assert)
+        return marks.checkpoint(files)
       },
       distrust() {
         try {
@@ -148,8 +139,11 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
       },
       abandon,
       close() {
-        if (!mayClose()) {
-          // The next start says what is wrong, if anything is.
+        try {
+          // What SQLite writes now goes into whatever file is there.
+          files.assert()
+        } catch {
+          // The next start says what is wrong.
           abandon()
           return
         }
@@ -167,10 +161,10 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
 }
 
 /** The first mark is in the file before anything is acknowledged, unless a reader of an older state keeps it out. */
-function placeMark(marks: MarkWriter): void {
+function placeMark(marks: MarkWriter, files: FilesInPlace): void {
   const wait = new Int32Array(new SharedArrayBuffer(4))
   for (let attempt = 1; ; attempt++) {
-    if (marks.checkpoint(() => {}).isWhole || attempt === MARK_ATTEMPTS) return
+    if (marks.checkpoint(files).isWhole || attempt === MARK_ATTEMPTS) return
     Atomics.wait(wait, 0, 0, MARK_POLL_MS)
   }
 }

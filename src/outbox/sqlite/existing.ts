@@ -5,7 +5,6 @@ import { assertContinuous, continuityOfFile } from './continuity.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault } from './faults.ts'
 import { isLocked } from './lock.ts'
-import { isBetweenMarks } from './mark.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
 import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
@@ -62,7 +61,7 @@ export function openExisting(path: string): ExistingOutbox {
         if (schema !== SCHEMA) throw otherSchema(path, schema)
       },
       close() {
-        if (database.open) closeBeside(database, witness ?? witnessOfChange(database, file, real), file)
+        if (database.open) closeBeside(database, witness ?? witnessOfChange(file, real), file)
       },
     }
   } catch (error) {
@@ -115,8 +114,8 @@ function closeBeside(database: Database.Database, witness: Database.Database | n
 }
 
 /** Null where the WAL may be written into the file. */
-function witnessOfChange(database: Database.Database, file: number | null, path: string): Database.Database | null {
-  if (file === null || (continuityOfFile(file, path).kind === 'whole' && !isBetweenMarks(database))) return null
+function witnessOfChange(file: number | null, path: string): Database.Database | null {
+  if (file === null || continuityOfFile(file, path).kind === 'whole') return null
   return openWitness(path)
 }
 

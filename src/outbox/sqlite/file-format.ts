@@ -14,6 +14,7 @@ const INTERIOR_TABLE = 0x05
 const LEAF_TABLE = 0x0d
 const INTERIOR_HEADER_BYTES = 12
 const LEAF_HEADER_BYTES = 8
+const CELL_COUNT_AT = 3
 
 /** The least significant bit says in which byte order its checksums are. */
 const WAL_MAGIC = 0x377f0682
@@ -96,8 +97,7 @@ export function rootPage(file: number, table: string): number | null {
 /** The columns of the only row of a table that has a single page. Null where the page is anything else. */
 export function onlyRecord(page: Buffer): Value[] | null {
   try {
-    const records = recordsIn(page, 0)
-    return records.length === 1 ? records[0]! : null
+    return page[0] === LEAF_TABLE && page.readUInt16BE(CELL_COUNT_AT) === 1 ? recordsIn(page, 0)[0]! : null
   } catch (error) {
     if (error instanceof RangeError) return null
     throw error
@@ -106,7 +106,7 @@ export function onlyRecord(page: Buffer): Value[] | null {
 
 /** Whether a page is that of a table without a row. */
 export function isEmptyTable(page: Buffer): boolean {
-  return page.length > LEAF_HEADER_BYTES && page[0] === LEAF_TABLE && page.readUInt16BE(3) === 0
+  return page.length > LEAF_HEADER_BYTES && page[0] === LEAF_TABLE && page.readUInt16BE(CELL_COUNT_AT) === 0
 }
 
 function recordsIn(page: Buffer, offset: number): Value[][] {
@@ -125,7 +125,7 @@ function childrenIn(page: Buffer, offset: number): number[] {
 }
 
 function cellsIn(page: Buffer, offset: number, headerBytes: number): number[] {
-  const count = page.readUInt16BE(offset + 3)
+  const count = page.readUInt16BE(offset + CELL_COUNT_AT)
   return Array.from({ length: count }, (_, n) => page.readUInt16BE(offset + headerBytes + 2 * n))
 }
 

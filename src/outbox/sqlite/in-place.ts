@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, type Stats, statSync } from 'node:fs'
+import { closeSync, fstatSync, fsyncSync, openSync, type Stats, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { belongs } from './continuity.ts'
@@ -17,7 +17,7 @@ import {
   walSalts,
 } from './file-format.ts'
 import { takenOver } from './instance.ts'
-import { type Mark, type MarkWriter, parseInstanceId, parseMark, readWal } from './mark.ts'
+import { type Mark, type MarkWriter, markId, parseComplete, parseInstanceId, parseMark, readWal } from './mark.ts'
 
 /** A checkpoint of another process writes one page after the other, and its commit one file after the other. */
 const LOOKS = 20
@@ -31,6 +31,8 @@ export interface FilesInPlace {
    * will ever read again. Throws `outbox_locked` if another daemon has written to them. Costs some microseconds.
    */
   assert(): FilesState
+  /** Has the database file on disk when it returns. */
+  sync(): void
   /** To be called when the database is closed: before, it would give up the locks on it. */
   close(): void
 }
@@ -55,6 +57,7 @@ export function watchFiles(database: Database.Database, path: string, marks: Mar
     index: Buffer.alloc(INDEX_BYTES),
   }
   const markTable = tableReader(file, parseMark)
+  const completeTable = tableReader(file, parseComplete)
   const instanceTable = tableReader(file, parseInstanceId)
   const wait = new Int32Array(new SharedArrayBuffer(4))
   let seenBytes = own.size
@@ -109,10 +112,14 @@ export function watchFiles(database: Database.Database, path: string, marks: Mar
     })
     if (mark !== undefined) return mark
     const now = markTable(pageBytes, marks.pages.mark)
-    throw now !== null && now.run !== marks.last.run && belongs(now, readWal(wal).marks)
-      ? takenOver(path)
-      : failed('was overwritten with another file')
+    const isTakenOver =
+      now !== null &&
+      now.run !== marks.last.run &&
+      belongs({ ...now, isComplete: isComplete(now, pageBytes) }, readWal(wal).marks)
+    throw isTakenOver ? takenOver(path) : failed('was overwritten with another file')
   }
+
+  const isComplete = (mark: Mark, pageBytes: number) => completeTable(pageBytes, marks.pages.complete) === markId(mark)
 
   function isOwn(mark: Mark | null): mark is Mark {
     return mark?.run === marks.last.run && mark.number >= leastMark() && mark.number <= marks.last.number
@@ -158,11 +165,19 @@ export function watchFiles(database: Database.Database, path: string, marks: Mar
     return new RelayError('outbox_failed', message)
   }
 
+  function ioFailed(done: string, error: unknown): RelayError {
+    return new RelayError(
+      'outbox_failed',
+      `the outbox ${path} cannot be ${done}: ${errorMessage(error)}; ${DISK_FAILS}`,
+    )
+  }
+
   function assertAll(): FilesState {
     if (!isSame(path, own)) throw failed('was removed or replaced')
     const header = assertWhole()
     const mark = assertMarked(header)
-    return { waitingFrames: assertWal(header.pageBytes), isMarked: mark?.isComplete === false && marks.last.isComplete }
+    const waitingFrames = assertWal(header.pageBytes)
+    return { waitingFrames, isMarked: mark !== null && !isComplete(mark, header.pageBytes) }
   }
 
   return {
@@ -171,10 +186,14 @@ export function watchFiles(database: Database.Database, path: string, marks: Mar
         return assertAll()
       } catch (error) {
         if (error instanceof RelayError) throw error
-        throw new RelayError(
-          'outbox_failed',
-          `the outbox ${path} cannot be read: ${errorMessage(error)}; ${DISK_FAILS}`,
-        )
+        throw ioFailed('read', error)
+      }
+    },
+    sync() {
+      try {
+        fsyncSync(file)
+      } catch (error) {
+        throw ioFailed('written', error)
       }
     },
     close() {

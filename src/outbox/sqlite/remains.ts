@@ -1,5 +1,5 @@
-import { closeSync, lstatSync, openSync, readSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { closeSync, lstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { fileProblem, HeldDirectory, isReplaceable } from '../../safe-file.ts'
@@ -17,15 +17,27 @@ export function isEmpty(path: string): boolean {
   return sizeOf(path) === 0
 }
 
+/** The directories beside an outbox to which restores have moved it are named so, with the time after it. */
+export const REPLACED = '-replaced-'
+
+/** The latest of them; undefined where there is none. */
+function replacedBeside(path: string): string | undefined {
+  const names = readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}${REPLACED}`))
+  const [latest] = names.sort().reverse()
+  return latest === undefined ? undefined : join(dirname(path), latest)
+}
+
 /**
  * Throws `outbox_unusable` where an empty file stands, or nothing, in the place of an outbox that was there. SQLite would make a
  * new one and delete the log of the old.
  */
 export function assertNotGone(path: string): void {
   if (!isEmpty(path)) return
+  const replaced = replacedBeside(path)
+  const where = replaced === undefined ? '' : `, perhaps from ${replaced}, where an interrupted restore has moved it`
   throw unusable(
-    `the outbox ${path} is gone or empty, and there was one: put it back, with its log if that is still there, or restore a ` +
-      `backup; or, to begin with an empty outbox, move away ${path}-wal and ${path}.lock`,
+    `the outbox ${path} is gone or empty, and there was one: put it back${where}, with its WAL if that is still there; or restore a ` +
+      `backup with \`ultravox-relay restore FILE\`; or, to begin with an empty outbox, move away ${path}-wal and ${path}.lock`,
   )
 }
 

@@ -30,7 +30,7 @@ import { isLocked, lockOutbox } from './lock.ts'
 import { unmark } from './mark.ts'
 import { assertOutboxHeader } from './migrate.ts'
 import { assertFirstName } from './names.ts'
-import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty } from './remains.ts'
+import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty, REPLACED } from './remains.ts'
 
 const BUSY_TIMEOUT_MS = 5_000
 const CHUNK_BYTES = 1024 * 1024
@@ -279,9 +279,7 @@ function comparedWith(database: Database.Database, path: string): Replaced {
  * outbox: the file goes first.
  */
 function setAside(path: string, directory: HeldDirectory, owner: Stats | null, now: number): string {
-  const stamp = new Date(now).toISOString().replaceAll(/[-:]|\.\d+/g, '')
-  const name = `${basename(path)}-replaced-${stamp}`
-  mkdirSync(directory.path(name), { mode: 0o700 })
+  const name = createFree(directory, `${basename(path)}${REPLACED}${stampOf(now)}`)
   const kept = openSync(directory.path(name), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
   try {
     if (owner !== null) fchownSync(kept, owner.uid, owner.gid)
@@ -297,6 +295,22 @@ function setAside(path: string, directory: HeldDirectory, owner: Stats | null, n
     closeSync(kept)
   }
   return join(dirname(path), name)
+}
+
+const stampOf = (now: number) => new Date(now).toISOString().replaceAll(/[-:]|\.\d+/g, '')
+
+/** Returns the name that is free: there may have been a restore in the same second. */
+function createFree(directory: HeldDirectory, name: string): string {
+  for (let n = 1; ; n++) {
+    const free = n === 1 ? name : `${name}-${n}`
+    try {
+      mkdirSync(directory.path(free), { mode: 0o700 })
+      return free
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EEXIST') throw unusable(`cannot keep the outbox in ${name}: ${fileProblem(code)}`)
+    }
+  }
 }
 
 function fileId(path: string): string {
