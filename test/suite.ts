@@ -6,8 +6,12 @@ import t from 'tap'
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const TIMEOUT_MS = 300_000
 
+/** Which files to run, as a regular expression of their paths below `test`; all by default. */
+const CHOSEN = new RegExp(process.env.TEST_FILES ?? '')
+
 /** Those that take longest start first, so that none of them is what all wait for at the end. */
-const LONGEST = ['daemon/reconcile', 'secrets/', 'docs/', 'daemon/', 'simulation/', 'crash/', 'targets/exec', 'outbox/']
+const FIRST = ['secrets/', 'ultravox/r', 'daemon/reconcile']
+const LONGEST = ['docs/', 'daemon/', 'simulation/', 'crash/', 'targets/exec', 'outbox/']
 
 /** Folders whose files are run by one process: each takes less time than it takes to start one. */
 const TOGETHER = [
@@ -34,16 +38,25 @@ const ALONE =
  * process that it starts, for coverage and mocks that are not used here, and on Node 20 these cost half a second of CPU
  * each. It puts none into what it sees started by `env`.
  */
-const files = readdirSync(HERE, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.test.js'))
+const files = readdirSync(HERE, { recursive: true, encoding: 'utf8' }).filter(
+  (file) => file.endsWith('.test.js') && CHOSEN.test(file),
+)
 const isTogether = (file: string) => TOGETHER.includes(dirname(file)) && !ALONE.test(file)
 const alone = files.filter((file) => !isTogether(file))
-const longest = LONGEST.flatMap((start) => alone.filter((file) => file.startsWith(start)))
+const starting = (prefixes: readonly string[]) => {
+  return prefixes.flatMap((prefix) => alone.filter((file) => file.startsWith(prefix)))
+}
+const first = starting(FIRST)
 
 t.jobs = 3
-for (const file of new Set([...longest, ...alone])) run(shown(file), file)
+for (const file of first) run(shown(file), file)
 for (const folder of TOGETHER) {
   const those = files.filter((file) => dirname(file) === folder && isTogether(file)).map(shown)
+  if (those.length === 0) continue
   run(`${shown(folder)}, ${those.length} files`, 'together.js', `TOGETHER=${JSON.stringify(those)}`)
+}
+for (const file of new Set([...starting(LONGEST), ...alone])) {
+  if (!first.includes(file)) run(shown(file), file)
 }
 
 function shown(path: string): string {
