@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import { callKey } from '../src/outbox/sqlite/call-order.ts'
 import { openOutboxFile } from '../src/outbox/sqlite/database.ts'
+import { openDatabase } from '../src/outbox/sqlite/driver.ts'
 import { bodyOf } from './requests.ts'
 
 export interface Filling {
@@ -20,7 +21,9 @@ const OF_A_CALL = 4
 
 /** Makes an outbox as it is after long use. Nothing is synced: it is a measurement's, and may be lost. */
 export function fillOutbox(directory: string, filling: Filling): void {
-  const { database, close } = openOutboxFile(join(directory, 'relay.db'))
+  const path = join(directory, 'relay.db')
+  openOutboxFile(path).close()
+  const database = openDatabase(path)
   // Without a log everything is written once, with a large cache in the order of the file, and indexes are made of what is there
   // already: a million rows in seconds.
   database.pragma('journal_mode = memory')
@@ -28,7 +31,7 @@ export function fillOutbox(directory: string, filling: Filling): void {
   database.pragma('cache_size = -1048576')
   database.transaction(() => withoutIndexes(database, () => fill(database, filling))).immediate()
   database.pragma('journal_mode = wal')
-  close()
+  database.close()
 }
 
 /** Makes the indexes of events anew after something was done. */

@@ -3,6 +3,7 @@ import t from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { eventually } from '../eventually.ts'
 import { httpServer, type Received } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
@@ -20,7 +21,7 @@ function query(directory: string, sql: string): Record<string, unknown>[] {
 const payloadOf = ({ body }: Received) => JSON.parse(body.toString()) as Record<string, unknown>
 
 t.test('a dead delivery is told to the target of a route, and the death of what tells it is not told', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.writeHead(410).end('gone'))
   const ops = await httpServer(t, (response) => response.end())
   const pager = await httpServer(t, (response) => response.writeHead(410).end('gone'))
@@ -72,7 +73,7 @@ t.test('a dead delivery is told to the target of a route, and the death of what 
 })
 
 t.test('a target that keeps failing is told of, and told of again when it answers', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   let well = false
   const crm = await httpServer(t, (response) => response.writeHead(well ? 200 : 503).end())
   const ops = await httpServer(t, (response) => response.end())
@@ -100,7 +101,7 @@ t.test('a target that keeps failing is told of, and told of again when it answer
 })
 
 t.test('a silent source and an old backlog are told of', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const ops = await httpServer(t, (response) => response.end())
   const config = writeConfig(directory, {
     delivery: { alertAfter: '1s' },

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { runRelay, startRelay, writeConfig } from './relay-process.ts'
 import { runCommand } from './run-command.ts'
 import { SECRET } from './ultravox-sender.ts'
@@ -15,7 +16,7 @@ const valid = {
 }
 
 t.test('check says that a configuration is valid, and starts nothing', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   writeConfig(directory, valid)
   t.match(await runCommand(['check'], directory), {
     code: 0,
@@ -65,13 +66,13 @@ t.test('check tells everything that is wrong with its place, and ends with 2; se
 })
 
 t.test('a missing configuration is told with how to start', async (t) => {
-  const { code, stderr } = await runRelay(['serve', '--config', 'none.yaml'], t.testdir())
+  const { code, stderr } = await runRelay(['serve', '--config', 'none.yaml'], scratch(t))
   t.equal(code, 2)
   t.match(stderr, /none\.yaml:1:1: there is no such file.*ultravox-relay init/)
 })
 
 t.test('an unknown command or option is a usage error that says where to read on', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   for (const args of [['srve'], ['check', '--cofnig', 'x'], ['trigger'], ['config', 'schema', '--x']]) {
     const { code, stderr } = await runCommand(args, directory)
     t.equal(code, 2, args.join(' '))
@@ -82,7 +83,7 @@ t.test('an unknown command or option is a usage error that says where to read on
 })
 
 t.test('a source that is not verified is warned of at every start', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const config = writeConfig(directory, { ...valid, sources: { open: { scheme: 'none' } } })
   t.match(await runCommand(['check'], directory), { code: 0, stderr: /^warning: .*sources\.open/ })
   const relay = await startRelay(t, config)
@@ -90,7 +91,7 @@ t.test('a source that is not verified is warned of at every start', async (t) =>
 })
 
 t.test('a start says how to send a first event, and trigger sends one that is taken like any other', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.end())
   const config = writeConfig(directory, {
     ...valid,
@@ -146,7 +147,7 @@ t.test('a start says how to send a first event, and trigger sends one that is ta
 })
 
 t.test('config schema and config reference print what stands in config/ and docs/', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const fresh = { code: 0, stderr: '' }
   const [schema, reference] = ['config/relay.schema.json', 'docs/configuration.md'].map((f) => readFileSync(f, 'utf8'))
   t.match(await runCommand(['config', 'schema'], directory), { ...fresh, stdout: schema }, 'run npm run schema')

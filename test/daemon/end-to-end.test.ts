@@ -4,6 +4,7 @@ import t from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
@@ -20,7 +21,7 @@ function query(directory: string, sql: string): Record<string, unknown>[] {
 }
 
 t.test('an event reaches each kind of target, and the outbox tells of it', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.writeHead(200).end('thanks'))
   const slack = await httpServer(t, (response) => response.end('ok'))
   const hook = join(directory, 'hook.sh')
@@ -73,7 +74,7 @@ t.test('an event reaches each kind of target, and the outbox tells of it', async
 })
 
 t.test('a failing target is tried again until it takes the event, or is given up; a refusal is final', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.writeHead(crm.received.length < 3 ? 503 : 200).end('busy'))
   const down = await httpServer(t, (response, { url }) => response.writeHead(url === '/gone' ? 410 : 500).end('no'))
   const config = writeConfig(directory, {
@@ -119,7 +120,7 @@ t.test('a failing target is tried again until it takes the event, or is given up
 t.test(
   'a refused request is on record with its reason, a stale one with its body; a second daemon is refused too',
   async (t) => {
-    const directory = t.testdir()
+    const directory = scratch(t)
     const config = writeConfig(directory, {
       sources,
       targets: { sink: { type: 'exec', command: ['cat'] } },
@@ -145,7 +146,7 @@ t.test(
 )
 
 t.test('on SIGTERM a running attempt may end, and what has not ended is delivered by the next run', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   let release = () => {}
   const slow = await httpServer(t, (response) => {
     release = () => response.end('at last')
@@ -182,7 +183,7 @@ t.test('on SIGTERM a running attempt may end, and what has not ended is delivere
 })
 
 t.test('a port that is taken is told, and nothing is left running', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const other = await httpServer(t, (response) => response.end())
   const config = writeConfig(directory, {
     server: { listen: new URL(other.origin).host },

@@ -175,7 +175,7 @@ t.test('a backup that is interrupted leaves nothing behind', async (t) => {
 })
 
 t.test('an outbox that is damaged is not backed up', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run } = commandsIn(directory)
   writeConfig(directory, toCrm)
   await fill(
@@ -197,7 +197,7 @@ t.test('an outbox that is damaged is not backed up', async (t) => {
 })
 
 t.test('the commands for upkeep have examples in their help', async (t) => {
-  const { run } = commandsIn(t.testdir())
+  const { run } = commandsIn(scratch(t))
   for (const name of ['backup', 'prune', 'doctor']) {
     const { code, stdout } = await run(`${name} --help`)
     t.equal(code, 0)

@@ -114,7 +114,7 @@ t.test('a call is found by the beginning of its id, where that is enough', async
 })
 
 t.test('every one of these commands has an example in its help', async (t) => {
-  const { run } = commandsIn(t.testdir())
+  const { run } = commandsIn(scratch(t))
   const helped = async (line: string) =>
     t.match((await run(`${line} --help`)).stdout, new RegExp(`\\nExamples:\\n {2}ultravox-relay ${line} `))
   await Promise.all(['events show', 'calls show'].map(helped))

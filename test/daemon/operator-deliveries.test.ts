@@ -1,12 +1,13 @@
 import t from 'tap'
 import { eventually } from '../eventually.ts'
 import { tcpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { commandsIn, fill, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, send } from './ultravox-sender.ts'
 
 t.test('what died while a target was down is found, retried and delivered', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json, deliveries } = commandsIn(directory)
   const crm = await service(t, false)
   const hasty = await tcpServer(t, (socket) =>
@@ -89,7 +90,7 @@ t.test('what died while a target was down is found, retried and delivered', asyn
 })
 
 t.test('thousands are changed in steps, and cancelled ones can be brought back', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json } = commandsIn(directory)
   writeConfig(directory, {
     sources,

@@ -130,7 +130,7 @@ t.test('doctor tells who may read what they should not', async (t) => {
 })
 
 t.test('doctor tells of targets that cannot be reached', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const up = await service(t, true)
   const { origin } = await httpServer(t, (response) => response.end())
   configured(directory, {
@@ -159,7 +159,7 @@ t.test('doctor tells of targets that cannot be reached', async (t) => {
 })
 
 t.test('doctor tells of a certificate that ends soon', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj /CN=localhost'
   const names = ['-addext', 'subjectAltName=DNS:localhost', '-keyout', 'key.pem', '-out', 'cert.pem']
   execFileSync('openssl', [...request.split(' '), ...names], { cwd: directory, stdio: 'pipe' })
@@ -208,7 +208,7 @@ t.test('doctor says what to do about a server that TLS fails with', async (t) =>
 })
 
 t.test('doctor tells what waits, and what was refused', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run } = commandsIn(directory)
   configured(directory)
   await fill(directory, [{}, {}], ['crm'], 'dead')
@@ -243,7 +243,7 @@ t.test('doctor tells what waits, and what was refused', async (t) => {
 })
 
 t.test("doctor compares the machine's clock with a server's", async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   configured(directory)
   let ahead = 0
   const { origin, received } = await httpServer(t, (response) => {

@@ -1,11 +1,12 @@
 import t from 'tap'
 import type { NewEvent } from '../../src/domain/event.ts'
 import { eventually } from '../eventually.ts'
+import { scratch } from '../scratch.ts'
 import { commandsIn, fill, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 
 t.test('a new target gets past events by a replay', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json } = commandsIn(directory)
   const fresh = await service(t, true)
   // More than two pages.
@@ -35,7 +36,7 @@ t.test('a new target gets past events by a replay', async (t) => {
 })
 
 t.test("a replay through today's routes sends events where they would go now", async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json, deliveries } = commandsIn(directory)
   const call = (callId: string, endReason: string): Partial<NewEvent> => ({
     callId,
@@ -67,7 +68,7 @@ t.test("a replay through today's routes sends events where they would go now", a
 })
 
 t.test('events are listed with the newest first', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
   const at = (text: string) => ({ receivedAt: Date.parse(text) })

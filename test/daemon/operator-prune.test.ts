@@ -75,7 +75,7 @@ t.test('old events go with all that belongs to them, beside a running relay, in 
 })
 
 t.test('what is pending, dead or holds its call back stays', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { json, deliveries, run } = commandsIn(directory)
   writeConfig(directory, toCrm)
   await fill(directory, [{ ...daysAgo(40), callId: 'dead' }], ['crm'], 'dead')
@@ -139,7 +139,7 @@ t.test('without its body an event is known and listed, but not sent again', asyn
 })
 
 t.test('old rejections go too', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json } = commandsIn(directory)
   writeConfig(directory, toCrm)
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))

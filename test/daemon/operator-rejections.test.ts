@@ -214,7 +214,7 @@ t.test('kept ones are deleted only by their ids or with --kept', async (t) => {
 })
 
 t.test('every one of these commands has an example in its help', async (t) => {
-  const { run } = commandsIn(t.testdir())
+  const { run } = commandsIn(scratch(t))
   const helped = async (name: string) => {
     const { stdout } = await run(`rejections ${name} --help`)
     t.match(stdout, new RegExp(`\\nExamples:\\n {2}ultravox-relay rejections ${name}\\b`))

@@ -1,11 +1,12 @@
 import t from 'tap'
+import { scratch } from '../scratch.ts'
 import { commandsIn, fill } from './operator-commands.ts'
 import { writeConfig } from './relay-process.ts'
 
 t.test(
   'commands on the outbox need neither the secrets nor the programs of the relay, and do not tell of them',
   async (t) => {
-    const directory = t.testdir()
+    const directory = scratch(t)
     const { run } = commandsIn(directory)
     writeConfig(directory, {
       sources: { ultravox: { scheme: 'ultravox', secrets: ['${ULTRAVOX_WEBHOOK_SECRET}'] }, open: { scheme: 'none' } },

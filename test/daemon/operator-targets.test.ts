@@ -1,11 +1,12 @@
 import t from 'tap'
 import { eventually } from '../eventually.ts'
+import { scratch } from '../scratch.ts'
 import { commandsIn, fill, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
 import { bodyOf, send } from './ultravox-sender.ts'
 
 t.test('a paused target queues, also over a restart, and gets everything when it is resumed', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, target } = commandsIn(directory)
   const [crm, other] = [await service(t, true), await service(t, true)]
   const config = writeConfig(directory, {
@@ -46,7 +47,7 @@ t.test('a paused target queues, also over a restart, and gets everything when it
 })
 
 t.test('a target that the configuration pauses is shown so, and a resume says that it stays so', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, target } = commandsIn(directory)
   writeConfig(directory, {
     sources,
@@ -60,7 +61,7 @@ t.test('a target that the configuration pauses is shown so, and a resume says th
 })
 
 t.test('deliveries of a target that is gone are kept, shown, and go on when it comes back', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, json, target, deliveries } = commandsIn(directory)
   const [crm, other] = [await service(t, true), await service(t, true)]
   const routes = [{ events: ['*'], to: ['other'] }]

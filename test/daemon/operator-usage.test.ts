@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { scratch } from '../scratch.ts'
 import { commandsIn, fill, sink, sources } from './operator-commands.ts'
 import { writeConfig } from './relay-process.ts'
 
 t.test('an id that cannot be changed so is told', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, deliveries } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
   await fill(directory, [{}], ['crm'], 'delivered')
@@ -22,7 +23,7 @@ t.test('an id that cannot be changed so is told', async (t) => {
 })
 
 t.test('what is not there ends with 3 and the name that was perhaps meant', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, deliveries } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { 'crm-eu': sink }, routes: [{ events: ['*'], to: ['crm-eu'] }] })
   await fill(directory, [{}], ['crm-eu'])
@@ -47,7 +48,7 @@ t.test('what is not there ends with 3 and the name that was perhaps meant', asyn
 })
 
 t.test('wrong usage ends with 2, says what to write, and touches nothing', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
   const cases: [string, RegExp][] = [
@@ -73,7 +74,7 @@ t.test('wrong usage ends with 2, says what to write, and touches nothing', async
 })
 
 t.test('every one of these commands has an example in its help', async (t) => {
-  const { run } = commandsIn(t.testdir())
+  const { run } = commandsIn(scratch(t))
   const families = { deliveries: ['list', 'show', 'retry', 'cancel'], targets: ['list', 'pause', 'resume'] }
   const all = Object.entries({ ...families, events: ['list', 'replay'] })
   const lines = all.flatMap(([family, names]) => names.map((name) => `${family} ${name}`))
@@ -88,7 +89,7 @@ t.test('every one of these commands has an example in its help', async (t) => {
 })
 
 t.test('the commands that the README gives for a target that was down do what it says', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { run, deliveries } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
   const events = Array.from({ length: 20 }, () => ({ receivedAt: Date.now() - 3_600_000 }))

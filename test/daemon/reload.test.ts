@@ -18,7 +18,7 @@ const ownNamespace = { skip: canUnshare() ? false : 'needs root and unshare' }
 const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
 
 async function running(t: Test) {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const sink = await httpServer(t, (response) => response.end())
   const to = (path: string, more = {}) => ({ type: 'http', url: `${sink.origin}/${path}`, ...more })
   const write = (config: Record<string, unknown>) => writeConfig(directory, { sources, ...config })
@@ -92,7 +92,7 @@ t.test('a running relay', async (t) => {
 })
 
 t.test('the relay itself refuses what only it can see to be wrong, and reload says so', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const sink = await httpServer(t, (response) => response.end())
   const text = (secret: string) => ({
     sources: { ultravox: { scheme: 'ultravox', secrets: [secret] } },
@@ -125,7 +125,7 @@ t.test('a secret that is replaced holds from the next request on', async (t) => 
 })
 
 t.test('an attempt under way ends under the old configuration, and its retry goes by the new one', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const pending: (() => void)[] = []
   const sink = await httpServer(t, (response, { url }) => {
     if (url !== '/slow') return response.end()

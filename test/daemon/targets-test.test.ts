@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { httpServer } from '../local-server.ts'
+import { scratch } from '../scratch.ts'
 import { writeConfig } from './relay-process.ts'
 import { runCommand } from './run-command.ts'
 
@@ -9,7 +10,7 @@ const MARK = 'marked-secret'
 const sources = { ultravox: { scheme: 'ultravox', secrets: [MARK] } }
 
 t.test('a target is sent one event that tells it is a test, and what was sent is shown without secrets', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { origin, received } = await httpServer(t, (response, { headers }) => {
     response.writeHead(201).end(`you are ${headers.authorization}\n\u001b[2J`)
   })
@@ -36,7 +37,7 @@ t.test('a target is sent one event that tells it is a test, and what was sent is
 })
 
 t.test('what came of it decides the exit code, for every kind of target', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   const { origin } = await httpServer(t, (response) => response.writeHead(404).end('invalid_token'))
   const targets = {
     ops: { type: 'slack', webhookUrl: `${origin}/services/${MARK}` },
@@ -60,7 +61,7 @@ t.test('what came of it decides the exit code, for every kind of target', async 
 })
 
 t.test('in JSON it is one document', async (t) => {
-  const directory = t.testdir()
+  const directory = scratch(t)
   writeConfig(directory, {
     sources,
     targets: { hook: { type: 'exec', command: ['cat'] } },
