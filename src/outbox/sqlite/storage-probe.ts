@@ -56,8 +56,12 @@ function nameProblem(path: string): string | undefined {
 function writingProblem(probe: string): StorageProblem | undefined {
   const failed = (need: Need, error: unknown): StorageProblem => {
     const directory = dirname(probe)
-    const message = `no file can be ${need === 'create' ? 'created' : 'written'} in ${directory}: ${problemAt(directory, codeOf(error))}`
-    return { need, message }
+    const problem = problemAt(directory, codeOf(error))
+    const next = codeOf(error) === 'ENOSPC' ? '; make room on the disk' : ''
+    return {
+      need,
+      message: `no file can be ${need === 'create' ? 'created' : 'written'} in ${directory}: ${problem}${next}`,
+    }
   }
   let fd: number
   try {
@@ -116,7 +120,7 @@ function noSharedMemory(path: string, advice: string): string {
 
 function otherProblem(need: Need, error: unknown, path: string, advice: string): StorageProblem {
   if (codeOf(error) === 'SQLITE_FULL' || isFull(path)) {
-    return { need: 'write', message: `its disk is full${onFileSystem(path)}: make room there` }
+    return { need: 'write', message: `its disk is full${onFileSystem(path)}; make room on the disk` }
   }
   return {
     need,
