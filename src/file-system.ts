@@ -57,7 +57,7 @@ export function fileSystemOf(path: string, mountinfo?: string): FileSystem | und
 
 /** The same for an absolute path without links, which is not looked up: nothing is asked of the file system itself. */
 export function mountAbove(place: string, mountinfo = readMountinfo()): FileSystem | undefined {
-  const mounts = parsed(mountinfo)
+  const mounts = mountsIn(mountinfo)
   const above = mounts.filter(
     ({ mountPoint }) => mountPoint === '/' || place === mountPoint || place.startsWith(`${mountPoint}/`),
   )
@@ -127,12 +127,14 @@ function readMountinfo(): string {
   }
 }
 
-interface Mount extends FileSystem {
+/** A line of mountinfo. */
+export interface Mount extends FileSystem {
   readonly id: string
   readonly parent: string
 }
 
-function parsed(mountinfo: string): Mount[] {
+/** What a table as in proc_pid_mountinfo(5) lists. */
+export function mountsIn(mountinfo: string): Mount[] {
   return mountinfo.split('\n').flatMap((line) => {
     const [before, after] = line.split(' - ')
     const [id, parent, , , mountPoint] = before?.split(' ') ?? []
@@ -142,7 +144,7 @@ function parsed(mountinfo: string): Mount[] {
   })
 }
 
-/** Blanks, tabs, line ends and backslashes are octal there. */
-function unescaped(text: string): string {
+/** Decodes a field of mountinfo or of fstab(5), where blanks, tabs, line ends and backslashes are octal. */
+export function unescaped(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 }

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { mountsIn, unescaped } from './file-system.ts'
 
 /** What `unmountedAbove` reads; a test gives other files. */
 export interface MountTables {
@@ -20,9 +21,9 @@ const MOST_LINKS = 40
  * fstab of its image, nor do entries that are not mounted at boot (`noauto`). Empty where the system does not say.
  */
 export function unmountedAbove(path: string, tables: MountTables = SYSTEM): string[] {
-  const mounted = new Set(fieldsOf(tables.mountinfo).map((fields) => unescaped(fields[4] ?? '')))
+  const mounted = new Set(mountsIn(textOf(tables.mountinfo)).map(({ mountPoint }) => mountPoint))
   if (mounted.size === 0) return []
-  const expected = fieldsOf(tables.fstab)
+  const expected = fieldsOf(textOf(tables.fstab))
     .filter((fields) => fields.length >= 4 && !fields[0]!.startsWith('#') && !fields[3]!.split(',').includes('noauto'))
     .map((fields) => unescaped(fields[1]!))
     // Swap has `none`.
@@ -36,6 +37,12 @@ export function unmountedAbove(path: string, tables: MountTables = SYSTEM): stri
     return above.slice(0, innermost === -1 ? undefined : innermost).filter((directory) => expected.includes(directory))
   })
   return [...new Set(found)]
+}
+
+/** Says which volume of /etc/fstab that `path` lies in is not mounted; undefined if all of them are. */
+export function unmountedProblem(path: string): string | undefined {
+  const [mountPoint] = unmountedAbove(path)
+  return mountPoint === undefined ? undefined : `${mountPoint} is in /etc/fstab but not mounted`
 }
 
 /** Follows the links in a path as far as they lead; unlike with `realpath`, what they lead to need not exist. */
@@ -74,17 +81,17 @@ function ancestors(path: string): string[] {
   return parent === path ? [] : [path, ...ancestors(parent)]
 }
 
-/** The lines of a table, split at blanks; none where it cannot be read. */
-function fieldsOf(file: string): string[][] {
-  try {
-    const lines = readFileSync(file, 'utf8').split('\n')
-    return lines.map((line) => line.trim().split(/[ \t]+/)).filter(([first]) => first !== '')
-  } catch {
-    return []
-  }
+/** The lines of fstab, split at blanks. */
+function fieldsOf(fstab: string): string[][] {
+  const lines = fstab.split('\n').map((line) => line.trim().split(/[ \t]+/))
+  return lines.filter(([first]) => first !== '')
 }
 
-/** Blanks, tabs, line ends and backslashes are octal in both tables. */
-function unescaped(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
+/** Empty where the file cannot be read. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
 }

@@ -43,7 +43,7 @@ const ALL_BUT_CLI = [
  */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
-  'mounts.ts': [],
+  'mounts.ts': ['file-system.ts'],
   'file-system.ts': [],
   'process-identity.ts': [],
   'partial-file.ts': ['domain', 'file-system.ts', 'process-identity.ts'],

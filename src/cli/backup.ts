@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { Command, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import { type LeftoverFile, notePartial, removeLeftoversIn, removeNoted } from '../leftovers.ts'
-import { unmountedAbove } from '../mounts.ts'
+import { unmountedProblem } from '../mounts.ts'
 import type { BackupReport } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
@@ -68,9 +68,8 @@ restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%
 
 /** A backup on the wrong disk is hidden once the right one is mounted. */
 function assertMounted(file: string): void {
-  const [unmounted] = unmountedAbove(file)
-  if (unmounted === undefined) return
-  throw new RelayError('file_unwritable', `cannot write ${file}: ${unmounted} is in /etc/fstab but not mounted`)
+  const unmounted = unmountedProblem(file)
+  if (unmounted !== undefined) throw new RelayError('file_unwritable', `cannot write ${file}: ${unmounted}`)
 }
 
 function contentOf({ events, deliveries }: BackupReport): string {

@@ -1,7 +1,7 @@
 import { RelayError } from '../domain/errors.ts'
 import { Secret } from '../domain/secret.ts'
 import { secretFingerprint } from '../domain/secret-fingerprint.ts'
-import { unmountedAbove } from '../mounts.ts'
+import { unmountedProblem } from '../mounts.ts'
 import { readingProblem, readSmallFile, replaceFile, type SmallFile } from '../safe-file.ts'
 
 /** What Ultravox takes, in characters. */
@@ -45,10 +45,8 @@ export function readSecretsFile(path: string): SecretsFile | null {
  */
 export function addToSecretsFile(path: string, secret: Secret, like: string): void {
   const text = read(path)?.text ?? null
-  const [unmounted] = text === null ? unmountedAbove(path) : []
-  if (unmounted !== undefined) {
-    throw new RelayError('file_unwritable', `cannot create ${path}: ${unmounted} is in /etc/fstab but not mounted`)
-  }
+  const unmounted = text === null ? unmountedProblem(path) : undefined
+  if (unmounted !== undefined) throw new RelayError('file_unwritable', `cannot create ${path}: ${unmounted}`)
   const before = text === null || text === '' || text.endsWith('\n') ? (text ?? '') : `${text}\n`
   replaceFile(path, `${before}${secret.reveal()}\n`, { mode: 0o600, like })
 }

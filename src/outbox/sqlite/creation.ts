@@ -1,8 +1,8 @@
 import { existsSync, lstatSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { RelayError } from '../../domain/errors.ts'
-import { destinationOf, unmountedAbove } from '../../mounts.ts'
+import { destinationOf, unmountedProblem } from '../../mounts.ts'
 import type { Creation } from '../outbox.ts'
+import { unusable } from './faults.ts'
 
 /**
  * Throws `outbox_unusable` where a daemon that finds no outbox at `path` must not create one: a missing volume looks the same as a
@@ -14,9 +14,8 @@ export function assertMayCreate(path: string, creation: Creation): void {
   if (creation === 'never') {
     throw unusable(`there is no outbox at ${path}, and outbox.createIfMissing is false: ${advice}`)
   }
-  const [unmounted] = unmountedAbove(path)
-  if (unmounted === undefined) return
-  throw unusable(`there is no outbox at ${path}, and ${unmounted} is in /etc/fstab but not mounted: ${advice}`)
+  const unmounted = unmountedProblem(path)
+  if (unmounted !== undefined) throw unusable(`there is no outbox at ${path}, and ${unmounted}: ${advice}`)
 }
 
 /**
@@ -42,8 +41,4 @@ function isLink(path: string): boolean {
     // Without permission, creating it fails and is explained.
     return false
   }
-}
-
-function unusable(message: string): RelayError {
-  return new RelayError('outbox_unusable', message)
 }

@@ -1,9 +1,9 @@
 import { closeSync, existsSync, openSync, realpathSync } from 'node:fs'
 import type Database from 'better-sqlite3'
-import { RelayError } from '../../domain/errors.ts'
+import type { RelayError } from '../../domain/errors.ts'
 import { assertContinuous, continuityOfFile } from './continuity.ts'
 import { openDatabase } from './driver.ts'
-import { fromFault, toFault } from './faults.ts'
+import { fromFault, toFault, unusable } from './faults.ts'
 import { isLocked } from './lock.ts'
 import { SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
@@ -97,10 +97,6 @@ function otherSchema(path: string, schema: number): RelayError {
     `the outbox ${path} has schema ${schema}, and this program needs ${SCHEMA}: ${isLocked(path) ? 'restart' : 'start'} ` +
       'the relay first (only `ultravox-relay serve` migrates an outbox, when it starts)',
   )
-}
-
-function unusable(message: string): RelayError {
-  return new RelayError('outbox_unusable', message)
 }
 
 /**

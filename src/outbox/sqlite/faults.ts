@@ -62,6 +62,11 @@ export function toFault(error: unknown): Fault {
   }
 }
 
+/** The error for an outbox that must not be opened, written or replaced as it is. */
+export function unusable(message: string): RelayError {
+  return new RelayError('outbox_unusable', message)
+}
+
 export function fromFault({ code, message, isPermanent = false }: Fault): RelayError {
   return new RelayError(code, message, { isPermanent })
 }

@@ -150,7 +150,8 @@ function fileId(path: string): string {
   return stats === undefined ? 'none' : fileIdOf(stats)
 }
 
-const fileIdOf = ({ dev, ino }: Stats) => `${dev}:${ino}`
+/** Tells files apart, also while their names change. */
+export const fileIdOf = ({ dev, ino }: Stats): string => `${dev}:${ino}`
 
 /** The error of a daemon whose outbox belongs to another one. */
 export function takenOver(path: string): RelayError {

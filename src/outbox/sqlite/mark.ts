@@ -42,7 +42,7 @@ export interface MarkPages {
   readonly instance: number
 }
 
-export function markPages(database: Database.Database): MarkPages {
+function markPages(database: Database.Database): MarkPages {
   const root = database.prepare('select rootpage from sqlite_schema where name = ?').pluck()
   const pageOf = (table: string) => (root.get(table) as number) ?? 1
   return { mark: pageOf(TABLE), complete: pageOf(COMPLETE_TABLE), instance: pageOf('daemon_instance') }

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
-import { RelayError } from '../../domain/errors.ts'
+import { unusable } from './faults.ts'
 
 /**
  * Throws `outbox_unusable` if `path`, which is free of symbolic links, is a second name of a database: a hard link, or a mount of
@@ -37,8 +37,4 @@ function mountPoints(): string[] {
 /** Blanks, tabs, line ends and backslashes are octal there. */
 function unescaped(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
-}
-
-function unusable(message: string): RelayError {
-  return new RelayError('outbox_unusable', message)
 }

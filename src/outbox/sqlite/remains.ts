@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { fileProblem, HeldDirectory, isReplaceable } from '../../safe-file.ts'
-import { DAMAGED } from './faults.ts'
+import { DAMAGED, unusable } from './faults.ts'
 
 /** What a write-ahead log has before its first frame. */
 const LOG_HEADER_BYTES = 32
@@ -126,8 +126,4 @@ function writeVersion(path: string): number | undefined {
 
 function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0
-}
-
-function unusable(message: string): RelayError {
-  return new RelayError('outbox_unusable', message)
 }

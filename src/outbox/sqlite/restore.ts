@@ -18,14 +18,15 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
-import { unmountedAbove } from '../../mounts.ts'
+import { unmountedProblem } from '../../mounts.ts'
 import { partialName } from '../../partial-file.ts'
 import { fileProblem, HeldDirectory } from '../../safe-file.ts'
 import type { Replaced, Restoration, RestoreOptions, RestoreReport } from '../maintenance.ts'
 import { continuityOf, problemOf } from './continuity.ts'
 import { openDatabase } from './driver.ts'
+import { unusable } from './faults.ts'
 import { readHeader } from './file-format.ts'
-import { isOpenElsewhere } from './instance.ts'
+import { fileIdOf, isOpenElsewhere } from './instance.ts'
 import { isLocked, lockOutbox } from './lock.ts'
 import { unmark } from './mark.ts'
 import { assertOutboxHeader } from './migrate.ts'
@@ -127,9 +128,8 @@ function targetOf(path: string): string {
 
 /** An outbox below a mount point is hidden once its volume is mounted. */
 function assertMounted(path: string): void {
-  const [unmounted] = existsSync(path) ? [] : unmountedAbove(path)
-  if (unmounted === undefined) return
-  throw unusable(`cannot restore to ${path}: ${unmounted} is in /etc/fstab but not mounted: mount it first`)
+  const unmounted = existsSync(path) ? undefined : unmountedProblem(path)
+  if (unmounted !== undefined) throw unusable(`cannot restore to ${path}: ${unmounted}: mount it first`)
 }
 
 /** As root, what is created belongs to the user whose outbox it is; null otherwise. */
@@ -154,7 +154,7 @@ function assertNotOpen(target: string): void {
 function assertAnother(from: string, target: string): void {
   const [a, b] = [statSync(from), statSync(target, { throwIfNoEntry: false })]
   if (!a.isFile()) throw unusable(`${from} is not a regular file`)
-  if (a.ino !== b?.ino || a.dev !== b.dev) return
+  if (b === undefined || fileIdOf(a) !== fileIdOf(b)) return
   throw new RelayError('usage', `${from} is the outbox itself: name a backup, or pass --without-wal and no file`)
 }
 
@@ -209,7 +209,7 @@ type Examined = Omit<RestoreReport, 'path' | 'from' | 'incompleteSince'>
 /** Makes the copy one file that is whole by itself, on disk, and compares it with the outbox at `path`. */
 function examined(partial: string, path: string, source: string): Examined {
   assertNotPlanted(partial)
-  const before = fileId(partial)
+  const before = fileIdOf(lstatSync(partial))
   const database = openDatabase(partial, { timeout: BUSY_TIMEOUT_MS })
   let content: Examined
   try {
@@ -228,7 +228,7 @@ function examined(partial: string, path: string, source: string): Examined {
   }
   const file = openSync(partial, constants.O_RDONLY | constants.O_NOFOLLOW)
   try {
-    if (fileId(partial) !== before) throw unusable(`${dirname(partial)} was changed meanwhile`)
+    if (fileIdOf(lstatSync(partial)) !== before) throw unusable(`${dirname(partial)} was changed meanwhile`)
     fsyncSync(file)
   } finally {
     closeSync(file)
@@ -311,13 +311,4 @@ function createFree(directory: HeldDirectory, name: string): string {
       if (code !== 'EEXIST') throw unusable(`cannot keep the outbox in ${name}: ${fileProblem(code)}`)
     }
   }
-}
-
-function fileId(path: string): string {
-  const { dev, ino } = lstatSync(path)
-  return `${dev}:${ino}`
-}
-
-function unusable(message: string): RelayError {
-  return new RelayError('outbox_unusable', message)
 }
