@@ -1,15 +1,5 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import {
-  copyFileSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
@@ -17,6 +7,7 @@ import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
 import { scratch } from '../scratch.ts'
+import { runningProcess } from './running-process.ts'
 import { attemptAt, newEvent, to } from './samples.ts'
 
 const fail = (error: Error) => t.fail(error.message)
@@ -32,16 +23,6 @@ function change(path: string, sql: string, ...values: unknown[]): void {
   const database = openDatabase(path)
   database.prepare(sql).run(...values)
   database.close()
-}
-
-/** A process that runs, and how an outbox would name it. */
-function runningProcess(t: Test): { child: ChildProcess; identity: string } {
-  const child = spawn('sleep', ['60'])
-  t.teardown(() => child.kill('SIGKILL'))
-  const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
-  const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  return { child, identity: [boot, readlinkSync('/proc/self/ns/pid'), child.pid, started].join('/') }
 }
 
 t.test('a daemon that has lost the outbox to another claims, settles and records nothing more', async (t) => {

@@ -14,12 +14,11 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
-import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { prepareRestore } from '../../src/outbox/sqlite/restore.ts'
-import { SqliteMaintenance } from '../../src/outbox/sqlite/sqlite-maintenance.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
 import { isPartialName } from '../../src/partial-file.ts'
 import { scratch } from '../scratch.ts'
+import { backup, eventsIn } from './outbox-files.ts'
 import { newEvent, to } from './samples.ts'
 
 const NOW = Date.parse('2026-02-03T04:05:06.789Z')
@@ -35,14 +34,6 @@ function open(path: string) {
   return { ...file, record }
 }
 
-async function backup(path: string, to: string): Promise<string> {
-  writeFileSync(to, '')
-  const maintenance = SqliteMaintenance.open(path)
-  await maintenance.backup(to, { onProgress: () => {}, signal: new AbortController().signal })
-  await maintenance.close()
-  return to
-}
-
 /** An outbox with two events in a backup and three more since, closed or as a crash left it. */
 async function outboxWithBackup(t: Test, isClosed: boolean) {
   const directory = scratch(t)
@@ -54,15 +45,6 @@ async function outboxWithBackup(t: Test, isClosed: boolean) {
   if (isClosed) outbox.close()
   else outbox.abandon()
   return { directory, path, copy }
-}
-
-function eventsIn(path: string): number {
-  const database = openDatabase(path, { readonly: true })
-  try {
-    return database.prepare('select count(*) from events').pluck().get() as number
-  } finally {
-    database.close()
-  }
 }
 
 function restore(path: string, from: string | null, withoutWal = false) {

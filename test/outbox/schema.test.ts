@@ -1,5 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -12,6 +11,7 @@ import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { scratch } from '../scratch.ts'
 import { createOlderOutbox, makeNewer, schemaIn } from './other-schema.ts'
+import { runningProcess } from './running-process.ts'
 import { newEvent } from './samples.ts'
 
 const open = (t: Test, path: string) => SqliteOutbox.open(path, (error) => t.fail(error.message))
@@ -143,16 +143,6 @@ t.test('a start that was cut off before there was a schema is no outbox to a com
   await (await open(t, path)).close()
   t.equal(schemaIn(path), SCHEMA)
 })
-
-/** A process that runs, as an outbox names it. */
-function runningProcess(t: Test): { child: ChildProcess; identity: string } {
-  const child = spawn('sleep', ['60'])
-  t.teardown(() => child.kill('SIGKILL'))
-  const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
-  const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  return { child, identity: [boot, readlinkSync('/proc/self/ns/pid'), child.pid, started].join('/') }
-}
 
 t.test(
   'an outbox is migrated only when a relay that has lost its lock file has ended',

@@ -5,11 +5,11 @@ import t, { type Test } from 'tap'
 import { createBatchRunner } from '../../src/outbox/sqlite/batch.ts'
 import { type OutboxFile, openOutboxFile } from '../../src/outbox/sqlite/database.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
-import { SqliteMaintenance } from '../../src/outbox/sqlite/sqlite-maintenance.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
 import { scratch } from '../scratch.ts'
+import { backup, eventsIn } from './outbox-files.ts'
 import { newEvent, to } from './samples.ts'
 
 /** What the outbox's thread works with, in this one: starting a thread takes longer than most of these tests. */
@@ -36,22 +36,6 @@ const openAndClose = (path: string) => open(path).close()
 /** Without closing a descriptor of the file in this process, which would give up SQLite's locks on it. */
 const cp = (from: string, to: string) => execFileSync('cp', [from, to])
 const sqlite3 = (...args: string[]) => execFileSync('sqlite3', args)
-
-async function backup(path: string, to: string): Promise<void> {
-  writeFileSync(to, '')
-  const maintenance = SqliteMaintenance.open(path)
-  await maintenance.backup(to, { onProgress: () => {}, signal: new AbortController().signal })
-  await maintenance.close()
-}
-
-function eventsIn(path: string): number {
-  const database = openDatabase(path, { readonly: true })
-  try {
-    return database.prepare('select count(*) from events').pluck().get() as number
-  } finally {
-    database.close()
-  }
-}
 
 /** The files of an outbox as a crash leaves them. */
 function crashed(t: Test, path: string): string {
