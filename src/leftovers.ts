@@ -13,7 +13,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Config } from './config/config.ts'
 import { errorMessage } from './domain/errors.ts'
 import { fileSystemName, kindOf, mountAbove } from './file-system.ts'
-import { abandonedIn, isPartialName, partialName } from './partial-file.ts'
+import { abandonedIn, isPartialName, PARTIAL_SUFFIXES, partialName } from './partial-file.ts'
 import { fileProblem, HeldDirectory, inDirectoryOf, linkTarget, readSmallFile } from './safe-file.ts'
 
 /*
@@ -27,9 +27,6 @@ export interface LeftoverFile {
   /** Why it could not be removed; null where it was. */
   readonly problem: string | null
 }
-
-/** What SQLite may have beside a file that it writes. */
-const SIDE_FILES = ['', '-journal', '-wal', '-shm']
 
 /**
  * Notes beside the outbox that this process writes the partial file `path`. Returns what removes the note. Where none can be
@@ -114,7 +111,7 @@ function hangingPlace(path: string): LeftoverFile[] | undefined {
 function removeWithSideFiles(path: string): LeftoverFile[] {
   return inDirectoryOf(path, (directory, name) => {
     try {
-      const found = SIDE_FILES.filter((suffix) => directory.has(`${name}${suffix}`))
+      const found = PARTIAL_SUFFIXES.filter((suffix) => directory.has(`${name}${suffix}`))
       for (const suffix of found) rmSync(directory.path(`${name}${suffix}`), { force: true })
       return found.includes('') ? [{ path, problem: null }] : []
     } catch (error) {

@@ -18,6 +18,9 @@ const NAME = /^\.ultravox-relay-([0-9a-f]+)-(\d+)-(\d+)-(\d+)-(\d+)\.(partial|wr
 /** In a name, for what the system does not say. */
 const UNKNOWN = '0'
 
+/** Endings of a partial file's own name and of the side files that SQLite may have made for it. */
+export const PARTIAL_SUFFIXES = ['', '-journal', '-wal', '-shm']
+
 let made = 0
 
 /**

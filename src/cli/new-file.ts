@@ -14,11 +14,8 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import { HOME_PROBLEM, isHomePath } from '../config/home-path.ts'
 import { RelayError } from '../domain/errors.ts'
-import { partialName } from '../partial-file.ts'
+import { PARTIAL_SUFFIXES, partialName } from '../partial-file.ts'
 import { HeldDirectory, isReplaceable, linkTarget, problemAt } from '../safe-file.ts'
-
-/** What a file being written may leave beside it while SQLite works on it. */
-const SIDE_FILES = ['', '-journal', '-wal', '-shm']
 
 /** Where a file is to be written. Throws `usage` where none can be, or `force` is needed. */
 export function newFilePath(asked: string, force: boolean): string {
@@ -75,7 +72,7 @@ export async function writeWhole<T>(
       return written
     } finally {
       closeSync(fd)
-      for (const suffix of SIDE_FILES) rmSync(directory.path(`${partial}${suffix}`), { force: true })
+      for (const suffix of PARTIAL_SUFFIXES) rmSync(directory.path(`${partial}${suffix}`), { force: true })
     }
   } finally {
     directory.close()

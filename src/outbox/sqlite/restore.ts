@@ -19,7 +19,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { unmountedProblem } from '../../mounts.ts'
-import { partialName } from '../../partial-file.ts'
+import { PARTIAL_SUFFIXES, partialName } from '../../partial-file.ts'
 import { fileProblem, HeldDirectory } from '../../safe-file.ts'
 import type { Replaced, Restoration, RestoreOptions, RestoreReport } from '../maintenance.ts'
 import { continuityOf, problemOf } from './continuity.ts'
@@ -39,7 +39,6 @@ const CHUNK_BYTES = 1024 * 1024
 /** What of an outbox is kept aside. The index of the WAL is made from the WAL. */
 const KEPT = ['', '-wal', '-journal']
 const COPIED = ['', '-wal']
-const SIDE_FILES = ['', '-wal', '-shm', '-journal']
 
 /**
  * Copies the backup `from` to a file beside the outbox at `path` and checks it. While the result is open, the lock of the outbox is
@@ -74,7 +73,7 @@ function prepared(path: string, source: string, options: RestoreOptions, lock: D
   const name = partialName()
   const partial = join(dirname(path), name)
   const remove = () => {
-    for (const suffix of SIDE_FILES) rmSync(directory.path(`${name}${suffix}`), { force: true })
+    for (const suffix of PARTIAL_SUFFIXES) rmSync(directory.path(`${name}${suffix}`), { force: true })
   }
   try {
     remove()

@@ -2,7 +2,7 @@ import { closeSync, constants, fsyncSync, openSync, rmSync, statfsSync, statSync
 import { basename, dirname, join } from 'node:path'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { onFileSystem } from '../../file-system.ts'
-import { partialName } from '../../partial-file.ts'
+import { PARTIAL_SUFFIXES, partialName } from '../../partial-file.ts'
 import { isReplaceable, problemAt } from '../../safe-file.ts'
 import { openDatabase } from './driver.ts'
 
@@ -39,7 +39,7 @@ export function storageProblem(path: string, advice = MOVE): StorageProblem | un
   try {
     return writingProblem(probe) ?? sqliteProblem(probe, advice)
   } finally {
-    for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${probe}${suffix}`, { force: true })
+    for (const suffix of PARTIAL_SUFFIXES) rmSync(`${probe}${suffix}`, { force: true })
   }
 }
 
