@@ -83,7 +83,7 @@ export interface DaemonOptions {
   readonly onReloadRequest?: (request: number) => void
   /** A socket that somebody holds for the relay, to listen on in place of one of its own. */
   readonly inheritedFd?: number | undefined
-  /** Creates the outbox where there is none, whatever the configuration says. */
+  /** Creates a missing outbox, whatever the configuration says. */
   readonly create?: boolean
   readonly clock?: Clock
   /** Log lines that could not be written since the start, for the metrics. */
@@ -323,7 +323,7 @@ class Relay implements Daemon {
 
   /** Ends all that runs, attempts after `graceMs`; also what a failed start has left. Each part ends whatever the others do. */
   async end(graceMs: number): Promise<void> {
-    // A watch may wait for it.
+    // First, because the end of the watches below waits for a check that may be waiting for the reader.
     this.#reader.close()
     await this.#attempt('monitors', () => this.#endWatches())
     await this.#attempt('listener', () => this.#listener.close())

@@ -17,7 +17,7 @@ import {
 
 /** How long one file may take to open and read. */
 const SILENCE_MS = 10_000
-/** How long an answer may take in all: less than `reload` waits for it. */
+/** Bound on a whole answer, in milliseconds; shorter than the timeout of `reload`. */
 const PATIENCE_MS = 25_000
 /** How long the process stays after its last answer. */
 const IDLE_MS = 10_000

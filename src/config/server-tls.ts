@@ -53,7 +53,7 @@ export function renewed(tls: ServerTlsConfig, now: number): ServerTlsConfig | { 
   return { ...tls, cert: new Secret(pemOf(chain)), key: new Secret(key.text) }
 }
 
-/** The facts of the first certificate in a PEM text; null where there is none. */
+/** The facts of the first certificate in a PEM text; null if it has none. */
 export function certificateOf(pem: Secret): CertificateFacts | null {
   const chain = pem.isMissing ? undefined : certificatesIn(pem.reveal())
   return chain === undefined ? null : factsOf(chain[0])

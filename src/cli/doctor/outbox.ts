@@ -65,7 +65,7 @@ export async function examineOutbox(
 
 function unreadable(path: string, error: unknown): CheckResult {
   if (error instanceof RelayError) return problem('outbox', error.message, 'see what it says')
-  // One so broken that it cannot even be opened: SQLite's own word for it.
+  // The file cannot be opened at all: this is SQLite's message.
   return problem('outbox', `${path}: ${errorMessage(error)}`, 'restore a backup (see the README)')
 }
 

@@ -51,7 +51,7 @@ function coveredBy(lane: Lane, others: readonly (Lane | undefined)[]): Set<numbe
   return covering
 }
 
-/** `source` is null for every source. */
+/** `source`: null stands for all sources. */
 function sends(lane: Lane, event: string, target: string, source: string | null): boolean {
   if (lane.conditional || !lane.to.includes(target)) return false
   if (lane.sources !== null && (source === null || !lane.sources.includes(source))) return false

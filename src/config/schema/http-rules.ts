@@ -58,7 +58,7 @@ const ENCODED: readonly (readonly [pattern: RegExp, shown: string, code: string]
 ]
 
 /**
- * Which characters in the user or password of a proxy's URL have to be encoded; undefined where there is none. A proxy has no
+ * Which characters in the user or password of a proxy's URL have to be encoded; undefined if there are none. A proxy has no
  * path, so whatever stands before the last `@` is user and password. Names the characters and nothing else of them.
  */
 function credentialsProblem(written: string): string | undefined {

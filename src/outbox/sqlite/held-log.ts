@@ -11,7 +11,7 @@ export interface Checkpointed {
 }
 
 /**
- * How large the WAL is where a reader keeps it from being written into the database; 0 where none does. Waits for nobody.
+ * How large the WAL is where a reader keeps it from being written into the database; 0 if none does. Does not wait for locks.
  */
 export function heldLogBytes(database: Database.Database, checkpoint: () => Checkpointed): number {
   const { frames, backfilled } = checkpoint()

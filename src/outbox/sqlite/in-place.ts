@@ -27,8 +27,8 @@ const LOOK_AGAIN_MS = 50
 export interface FilesInPlace {
   /**
    * Throws `outbox_failed` if they are no longer those that are open, or were truncated or overwritten, be it with another
-   * outbox or an older copy of this one. SQLite itself does not notice in WAL mode, and would go on committing to what nobody
-   * will ever read again. Throws `outbox_locked` if another daemon has written to them. Costs some microseconds.
+   * outbox or an older copy of this one. SQLite itself does not notice in WAL mode, and would go on committing to files that
+   * are never read again. Throws `outbox_locked` if another daemon has written to them. Costs some microseconds.
    */
   assert(): FilesState
   /** Has the database file on disk when it returns. */

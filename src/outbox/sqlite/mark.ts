@@ -235,7 +235,7 @@ export function startMarking(
     },
     isCurrent: () => last.number === 0 || current.get(run, last.number) !== undefined,
     checkpoint(files) {
-      // Where somebody reads an older state, marks would only make the WAL longer.
+      // While a connection reads an older state, marks would only make the WAL longer.
       if (isHeld) {
         const taken = take()
         isHeld = !taken.isWhole
