@@ -14,6 +14,9 @@ const casing = fc.constantFrom(
   (name: string) => name.replace(/(^|-)./g, (letter) => letter.toUpperCase()),
 )
 
+/** A body in more and smaller chunks than this is rejected, which is tested elsewhere. */
+const MOST_CHUNKS = 8_000
+
 /** One way to send the two headers, and to frame the body. */
 const shape = fc.record({
   cased: casing,
@@ -44,8 +47,9 @@ function bytesOf(path: string, body: Buffer, timestamp: string, signature: strin
   const head = Buffer.from([headOf({ path }).trimEnd(), ...lines, '', ''].join('\r\n'), 'latin1')
   if (as.chunk === 0) return Buffer.concat([head, body])
   const chunks: Buffer[] = [head]
-  for (let at = 0; at < body.length; at += as.chunk) {
-    const chunk = body.subarray(at, at + as.chunk)
+  const size = Math.max(as.chunk, Math.ceil(body.length / MOST_CHUNKS))
+  for (let at = 0; at < body.length; at += size) {
+    const chunk = body.subarray(at, at + size)
     chunks.push(Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from('\r\n'))
   }
   return Buffer.concat([...chunks, Buffer.from('0\r\n\r\n')])
