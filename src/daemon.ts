@@ -219,7 +219,7 @@ class Relay implements Daemon {
     this.#laneLog = countedLanes(alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise)), metrics.counts)
     this.#lanes = new Lanes(
       this.#lanesOf(config, () => undefined),
-      { outbox, log: this.#laneLog },
+      { outbox, clock: this.#steady, log: this.#laneLog },
     )
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),

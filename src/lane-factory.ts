@@ -2,6 +2,7 @@ import type { Config, TargetConfig } from './config/config.ts'
 import { Lane, type LaneOptions } from './delivery/lane.ts'
 import type { ConfiguredLane } from './delivery/lanes.ts'
 import type { Attachments } from './domain/attachments.ts'
+import { longestDelayMs } from './domain/backoff.ts'
 import type { Clock } from './domain/clock.ts'
 import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { createTarget } from './target-factory.ts'
@@ -28,8 +29,10 @@ export function lanesOf(
 ): ReadonlyMap<string, ConfiguredLane> {
   return new Map(
     Object.entries(targets).map(([name, target]) => {
-      const { ordered, paused } = target
-      return [name, { lane: running(name) ?? laneOf(name, target, directory, surroundings), ordered, paused }]
+      const { ordered, holdOnDead, paused, retry } = target
+      const order = !ordered ? 'none' : holdOnDead ? 'hold' : 'release'
+      const lane = running(name) ?? laneOf(name, target, directory, surroundings)
+      return [name, { lane, order, paused, maxDelayMs: longestDelayMs(retry) }]
     }),
   )
 }

@@ -203,7 +203,8 @@ export class Lane {
   async #claim(limit: number): Promise<{ nextDueAt: number | null } | 'unavailable'> {
     const { outbox, target, clock, policy, log } = this.#options
     try {
-      const claim = outbox.claim(target.name, limit, ...dueTimes(policy, clock.now()))
+      const [now, latest] = dueTimes(policy, clock.now())
+      const claim = outbox.claim(target.name, limit, now, { latest })
       const { deliveries, nextDueAt } = await this.#questions.ask(claim)
       this.#failedClaims = 0
       this.#held.push(...deliveries)

@@ -1,5 +1,6 @@
+import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
-import type { Outbox, Recorded, TargetState } from '../outbox/outbox.ts'
+import type { Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
 import type { Lane, LaneLog } from './lane.ts'
 
 export interface LanesLog extends Pick<LaneLog, 'outboxUnavailable'> {
@@ -10,17 +11,14 @@ export interface LanesLog extends Pick<LaneLog, 'outboxUnavailable'> {
 /** Pause after it could not be read what is kept of the targets. */
 const REFRESH_PAUSE_MS = 1_000
 
-/** A lane, and what the configuration says of its target. */
-export interface ConfiguredLane {
+/** A lane, and how the configuration treats its target's queue. */
+export interface ConfiguredLane extends Omit<TargetSettings, 'target'> {
   readonly lane: Lane
-  /** Whether it gets a call's events in order. */
-  readonly ordered: boolean
-  /** Whether the configuration itself pauses it. */
-  readonly paused: boolean
 }
 
 export interface LanesOptions {
-  readonly outbox: Pick<Outbox, 'record' | 'targetStates' | 'targetsWithDeliveries'>
+  readonly outbox: Pick<Outbox, 'record' | 'applyTargets' | 'targetStates' | 'targetsWithDeliveries'>
+  readonly clock: Clock
   readonly log: LanesLog
 }
 
@@ -30,6 +28,10 @@ export class Lanes {
   #lanes: ReadonlyMap<string, ConfiguredLane>
   /** Those of an earlier configuration whose last attempts are still under way. */
   readonly #retiring = new Set<Lane>()
+  /** Installed by a reload whose settings have not been applied to the outbox yet. */
+  readonly #starting = new Set<Lane>()
+  /** Whether the outbox follows the settings of `#lanes`. */
+  #isApplied = false
   #refreshing: NodeJS.Timeout | undefined
   #stopping = false
 
@@ -49,6 +51,7 @@ export class Lanes {
    * nothing is sent before.
    */
   async start(): Promise<void> {
+    await this.#apply()
     const states = await this.#options.outbox.targetStates()
     for (const { target, breaker } of states) {
       if (breaker !== null) this.#lanes.get(target)?.lane.restoreBreaker(breaker)
@@ -78,12 +81,30 @@ export class Lanes {
         }
       }
       this.#lanes = lanes
+      for (const lane of kept) if (!previous.has(lane)) this.#starting.add(lane)
       for (const [target, { lane }] of left) this.#retire(target, lane)
+      this.#isApplied = false
       this.#pause(states)
       void this.#tellOrphaned()
       // An operator may have paused a target since the states were read.
       void this.refresh()
     }
+  }
+
+  /**
+   * Brings the unfinished deliveries in line with the configuration. Until that is done, lanes that are new send nothing: to
+   * the wrong order, for one.
+   */
+  async #apply(): Promise<void> {
+    const { outbox, clock } = this.#options
+    while (!this.#isApplied) {
+      const lanes = this.#lanes
+      const settings = [...lanes].map(([target, { lane: _, ...rest }]) => ({ ...rest, target }))
+      const isDone = await outbox.applyTargets(settings, clock.now())
+      // A reload meanwhile begins again.
+      if (isDone && lanes === this.#lanes) this.#isApplied = true
+    }
+    this.#starting.clear()
   }
 
   /**
@@ -95,6 +116,7 @@ export class Lanes {
     clearTimeout(this.#refreshing)
     if (this.#stopping) return
     try {
+      await this.#apply()
       this.#pause(await outbox.targetStates())
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
@@ -109,8 +131,8 @@ export class Lanes {
    */
   async record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
     const asked = targets.map((target) => {
-      const { lane, ordered = false } = this.#lanes.get(target) ?? {}
-      return { lane, delivery: { target, ordered, lease: lane?.reserve() ?? false } }
+      const { lane, order = 'none' } = this.#lanes.get(target) ?? {}
+      return { lane, delivery: { target, ordered: order !== 'none', lease: lane?.reserve() ?? false } }
     })
     let recorded: Recorded | undefined
     try {
@@ -164,7 +186,9 @@ export class Lanes {
 
   #pause(states: readonly TargetState[]): void {
     const byCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
-    for (const [target, { lane, paused }] of this.#lanes) lane.setPaused(paused || byCommand.has(target))
+    for (const [target, { lane, paused }] of this.#lanes) {
+      if (!this.#starting.has(lane)) lane.setPaused(paused || byCommand.has(target))
+    }
   }
 
   async #tellOrphaned(): Promise<void> {

@@ -5,7 +5,7 @@ import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { CountedOutcome } from '../domain/outcome.ts'
 import { settle } from '../domain/settlement.ts'
-import type { Outbox } from '../outbox/outbox.ts'
+import type { Outbox, Settled } from '../outbox/outbox.ts'
 import type { Questions } from './questions.ts'
 
 /** Pause after the outbox could not be reached. */
@@ -26,8 +26,8 @@ export interface SettlingOptions {
 
 export interface SettlingLog {
   attempted(delivery: Delivery, attempt: Attempt, settlement: Settlement): void
-  /** The delivery was cancelled while its attempt ran; the attempt is forgotten. */
-  superseded(delivery: Delivery): void
+  /** The delivery was changed while its attempt ran, so the outcome did not settle it. */
+  superseded(delivery: Delivery, attempt: Attempt, settled: Exclude<Settled, 'settled'>): void
   /** The outbox could not be reached; the lane goes on by itself. `delivery`: the one whose end is not on record. */
   outboxUnavailable(target: string, error: Error, delivery?: Delivery): void
   /** The outbox cannot record this attempt, however often it is asked. The delivery is not sent again before a restart. */
@@ -47,7 +47,7 @@ export function createSettling(options: SettlingOptions): Settling {
    * The target has it: to forget that would be to send it again. So it is tried until the outbox can be reached, or until
    * the relay has to end. An error that is due to what is to be recorded is not retried.
    */
-  async function record(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean> {
+  async function record(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<Settled> {
     const settleNow = () => questions.ask(outbox.settle(delivery, attempt, settlement))
     try {
       return await settleNow()
@@ -70,18 +70,21 @@ export function createSettling(options: SettlingOptions): Settling {
   return async (delivery, startedAt, outcome) => {
     try {
       const finished = { startedAt, endedAt: clock.now(), outcome }
-      const { attempt, settlement: settled } = settle(delivery, finished, policy, random)
-      const settlement = settled.state === 'dead' && holdOnDead ? { ...settled, hold: true } : settled
-      const current = await record(delivery, attempt, settlement).catch((problem) => {
+      const { attempt, settlement: made } = settle(delivery, finished, policy, random)
+      const settlement = made.state === 'dead' && holdOnDead ? { ...made, hold: true } : made
+      const settled = await record(delivery, attempt, settlement).catch((problem) => {
         if (!isPermanent(problem)) throw problem
         // What came back from the target is the only part that is not the relay's own.
         const error = attempt.error === null ? null : UNRECORDABLE
         return record(delivery, { ...attempt, response: null, error, note: null }, settlement)
       })
-      if (current) log.attempted(delivery, attempt, settlement)
-      else log.superseded(delivery)
-      // One that was cancelled and tried anew meanwhile could not be claimed while it was leased.
-      return current && settlement.state !== 'pending'
+      if (settled !== 'settled') {
+        log.superseded(delivery, attempt, settled)
+        // What could not be claimed during the attempt may be due now.
+        return false
+      }
+      log.attempted(delivery, attempt, settlement)
+      return settlement.state !== 'pending'
     } catch (error) {
       // It stays leased: given back, it would be due at once, and be sent again and again.
       if (isPermanent(error)) log.unrecorded?.(delivery, error as Error)

@@ -37,6 +37,11 @@ export function retryDelayMs(
   return Math.round(Math.max(delay, asked))
 }
 
+/** The longest delay that the policy gives a delivery, jitter included, in whole milliseconds. */
+export function longestDelayMs({ maxDelayMs, jitter }: RetryPolicy): number {
+  return Math.ceil(maxDelayMs * (1 + jitter))
+}
+
 /** A claim may wait for the outbox together with settlements that come after it, and are put off from their time on. */
 const CLAIM_WAITS_MS = 60_000
 
@@ -44,6 +49,6 @@ const CLAIM_WAITS_MS = 60_000
  * Now, and the latest time to which the policy may have put a delivery off by now: epoch milliseconds. What is put off beyond
  * was so by a clock that was ahead, and has since been set back.
  */
-export function dueTimes({ maxDelayMs, jitter }: RetryPolicy, now: number): [now: number, latest: number] {
-  return [now, now + Math.ceil(maxDelayMs * (1 + jitter)) + CLAIM_WAITS_MS]
+export function dueTimes(policy: RetryPolicy, now: number): [now: number, latest: number] {
+  return [now, now + longestDelayMs(policy) + CLAIM_WAITS_MS]
 }

@@ -44,20 +44,26 @@ export interface Outbox
   reject(rejection: Rejection): Promise<void>
 
   /**
-   * Leases up to `limit` due deliveries of a target, oldest due first; of an ordered call only the oldest unfinished one. A leased delivery is not claimed again until it
-   * is settled or released; a lease dies with the process, and its delivery is then pending as before.
-   * What falls due after `latest` is due now: only a clock that was ahead can have put it off so far.
+   * Leases up to `limit` due deliveries of a target: live ones before background ones, and then the one that is due first;
+   * of an ordered call only the oldest unfinished one, and none while an attempt of the call is under way. A leased delivery
+   * is not claimed again until it is settled or released. A lease dies with the process; its delivery is then pending as before.
    */
-  claim(target: string, limit: number, now: number, latest?: number): Promise<Claim>
+  claim(target: string, limit: number, now: number, options?: ClaimOptions): Promise<Claim>
 
   /**
-   * Ends a lease with what the attempt came to. False, and nothing is changed, if the delivery is no longer what was
-   * leased (somebody cancelled it meanwhile).
+   * Ends a lease and records the attempt, whatever has become of the delivery meanwhile. The settlement applies to a delivery
+   * that nobody has changed since it was leased.
    */
-  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean>
+  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<Settled>
 
   /** Ends a lease as if it had never been: the delivery stays pending and due as it was. */
   release(delivery: Delivery): Promise<void>
+
+  /**
+   * Records how the configuration now treats its targets, and brings their unfinished deliveries in line with it. Works in
+   * short steps: false means that it has to be called again. Targets that are not named are missing from the configuration.
+   */
+  applyTargets(targets: readonly TargetSettings[], now: number): Promise<boolean>
 
   /** What is kept of each target that was ever paused, or whose breaker has ever opened. */
   targetStates(): Promise<TargetState[]>
@@ -104,6 +110,35 @@ export interface Recorded {
   /** The deliveries that were to be leased at once and are: as if claimed. */
   readonly leased: readonly Delivery[]
 }
+
+export interface ClaimOptions {
+  /** What falls due after this instant is due now: only a clock that was ahead can have put it off so far. */
+  readonly latest?: number
+  /** Claims the delivery that says most about the target's health: one that has not failed, or else the least tried one. */
+  readonly probe?: boolean
+  /** Stops before the bodies exceed this many bytes, though not before the first delivery. */
+  readonly maxBytes?: number
+}
+
+/**
+ * What a settlement found. `settled`: the delivery as it was leased. `retried`: a retry was given meanwhile; the delivery is
+ * pending with a fresh budget, or delivered. `cancelled`: it was cancelled meanwhile, and stays so. `gone`: it is no longer on
+ * record, and neither is the attempt.
+ */
+export type Settled = 'settled' | 'retried' | 'cancelled' | 'gone'
+
+/** How the configuration treats a target's queue. */
+export interface TargetSettings {
+  readonly target: string
+  readonly order: CallOrderSetting
+  /** Whether the configuration pauses the target. */
+  readonly paused: boolean
+  /** The longest delay, jitter included, that the retry policy gives a delivery, in milliseconds. */
+  readonly maxDelayMs: number
+}
+
+/** `none`: not ordered. Else per call, and a dead delivery releases the rest of its call, or holds it. */
+export type CallOrderSetting = 'none' | 'release' | 'hold'
 
 export interface Claim {
   readonly deliveries: Delivery[]

@@ -105,9 +105,13 @@ async function measureP99(others: Target[]): Promise<number> {
       random: Math.random,
       log: silent,
     })
-    return [target.name, { lane, ordered: false, paused: false }] as const
+    return [target.name, { lane, order: 'none', maxDelayMs: 10_000, paused: false }] as const
   })
-  const all = new Lanes(new Map(lanes), { outbox, log: { orphaned: () => {}, outboxUnavailable: () => {} } })
+  const all = new Lanes(new Map(lanes), {
+    outbox,
+    clock: systemClock,
+    log: { orphaned: () => {}, outboxUnavailable: () => {} },
+  })
   await all.start()
   const names = others.map(({ name }) => name)
   if (names.length > 0) {

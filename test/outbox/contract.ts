@@ -78,18 +78,26 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       await outbox.record(newEvent({ receivedAt }), to('crm'))
     const dueAt = ({ deliveries }: { deliveries: readonly Delivery[] }) =>
       deliveries.map(({ event }) => event.receivedAt)
-    const none = await outbox.claim('crm', 1, 500, 100_000)
+    const none = await outbox.claim('crm', 1, 500, { latest: 100_000 })
     t.same(none, { deliveries: [], nextDueAt: 1_000 })
-    const first = await outbox.claim('crm', 1, 5_000, 10_000)
+    const first = await outbox.claim('crm', 1, 5_000, { latest: 10_000 })
     t.same(dueAt(first), [1_000], 'what is due comes first')
-    const second = await outbox.claim('crm', 2, 5_000, 10_000)
+    const second = await outbox.claim('crm', 2, 5_000, { latest: 10_000 })
     t.same(dueAt(second), [2_000, 90_000])
-    const third = await outbox.claim('crm', 9, 5_000, 10_000)
+    const third = await outbox.claim('crm', 9, 5_000, { latest: 10_000 })
     t.same({ dueAt: dueAt(third), nextDueAt: third.nextDueAt }, { dueAt: [95_000], nextDueAt: 6_000 })
-    t.same(await outbox.claim('crm', 9, 5_000, 10_000), { deliveries: [], nextDueAt: 6_000 }, 'each is leased')
+    t.same(
+      await outbox.claim('crm', 9, 5_000, { latest: 10_000 }),
+      { deliveries: [], nextDueAt: 6_000 },
+      'each is leased',
+    )
     await outbox.release(third.deliveries[0]!)
-    t.same(dueAt(await outbox.claim('crm', 9, 6_000, 10_000)), [6_000, 95_000], 'a release makes it due again')
-    t.same(await outbox.claim('crm', 9, 6_000, 10_000), { deliveries: [], nextDueAt: null })
+    t.same(
+      dueAt(await outbox.claim('crm', 9, 6_000, { latest: 10_000 })),
+      [6_000, 95_000],
+      'a release makes it due again',
+    )
+    t.same(await outbox.claim('crm', 9, 6_000, { latest: 10_000 }), { deliveries: [], nextDueAt: null })
   })
 
   t.test(`${name}: the same source, event name and call id is a duplicate and is not delivered again`, async (t) => {
@@ -193,7 +201,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       await outbox.record(newEvent(), to('crm'))
       const delivery = await claimOne(outbox, 'crm', 1_000)
       const attempt = attemptAt(delivery, state === 'dead' ? 'refused' : 'delivered')
-      t.equal(await outbox.settle(delivery, attempt, { state }), true)
+      t.equal(await outbox.settle(delivery, attempt, { state }), 'settled')
       t.same(await outbox.claim('crm', 8, 99_000), { deliveries: [], nextDueAt: null })
     }
   })
@@ -217,8 +225,8 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     const outbox = await opened(t)
     await outbox.record(newEvent(), to('crm'))
     const delivery = await claimOne(outbox, 'crm', 1_000)
-    t.equal(await outbox.settle(delivery, attemptAt(delivery, 'failed'), { state: 'pending', dueAt: 3_000 }), true)
-    t.equal(await outbox.settle(delivery, attemptAt(delivery, 'delivered'), { state: 'delivered' }), false)
+    t.equal(await outbox.settle(delivery, attemptAt(delivery, 'failed'), { state: 'pending', dueAt: 3_000 }), 'settled')
+    t.equal(await outbox.settle(delivery, attemptAt(delivery, 'delivered'), { state: 'delivered' }), 'gone')
     t.equal((await claimOne(outbox, 'crm', 3_000)).attempts, 1)
   })
 
@@ -359,7 +367,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     )
     t.equal(target, 'crm')
     t.match(asRecorded.event, trace)
-    t.equal(await outbox.settle(leased[0]!, attemptAt(leased[0]!, 'delivered'), { state: 'delivered' }), true)
+    t.equal(await outbox.settle(leased[0]!, attemptAt(leased[0]!, 'delivered'), { state: 'delivered' }), 'settled')
     t.ok(deliveryId > 0)
     const again = await outbox.record({ ...event, eventId: 'evt_again' }, [
       { target: 'crm', ordered: false, lease: true },

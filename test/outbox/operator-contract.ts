@@ -72,7 +72,7 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     t.equal(again.event.eventId, event.eventId)
     t.same(Buffer.from(again.event.body), Buffer.from(event.body))
     const failed = attemptAt(again, 'failed', LATER)
-    t.equal(await outbox.settle(again, failed, { state: 'pending', dueAt: LATER + 10 }), true)
+    t.equal(await outbox.settle(again, failed, { state: 'pending', dueAt: LATER + 10 }), 'settled')
     const next = await claimOne(outbox, 'crm', LATER + 10)
     t.match(next, { attempts: 3, round: 2, roundAttempts: 1, firstAttemptAt: LATER })
   })
@@ -130,7 +130,7 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     const leased = await claimOne(outbox, 'crm')
     await operator.retryDeliveries({ deliveryIds: [leased.deliveryId] }, LATER)
     t.same(await claimedIds(outbox, 'crm'), [], 'it is not sent twice at a time')
-    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), true)
+    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), 'settled')
     t.match(await operator.showDelivery(leased.deliveryId), { state: 'delivered', attempts: 1 })
   })
 
@@ -169,7 +169,7 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     await outbox.record(newEvent(), to('crm'))
     const leased = await claimOne(outbox, 'crm')
     t.equal(await operator.cancelDeliveries({ deliveryIds: [leased.deliveryId] }, LATER), 1)
-    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), false)
+    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), 'gone')
     t.match(await operator.showDelivery(leased.deliveryId), { state: 'cancelled', attempts: 0, history: [] })
   })
 
@@ -180,8 +180,8 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     await operator.cancelDeliveries(one, LATER)
     await operator.retryDeliveries(one, LATER)
     t.same(await claimedIds(outbox, 'crm'), [], 'the old attempt is still under way')
-    t.equal(await outbox.settle(leased, attemptAt(leased, 'failed'), { state: 'pending', dueAt: 1 }), false)
-    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), false)
+    t.equal(await outbox.settle(leased, attemptAt(leased, 'failed'), { state: 'pending', dueAt: 1 }), 'gone')
+    t.equal(await outbox.settle(leased, attemptAt(leased, 'delivered'), DELIVERED), 'gone')
     t.match(await claimOne(outbox, 'crm'), { deliveryId: leased.deliveryId, attempts: 0, round: 2 })
   })
 

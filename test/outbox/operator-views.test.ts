@@ -141,8 +141,10 @@ t.test('a claim reads one target from one index, whatever else is in the outbox'
   const plan = all(`
     explain query plan
     select delivery_id from live_deliveries
-    where target = 'x' and due_at <= 1 and ready = 1 order by due_at, delivery_id limit 8`)
-  t.match(plan, [{ detail: /^SEARCH .* COVERING INDEX live_deliveries_by_due \(target=\? AND due_at<\?\)$/ }])
+    where target = 'x' and background = 0 and due_at <= 1 and ready = 1 order by due_at, delivery_id limit 8`)
+  t.match(plan, [
+    { detail: /^SEARCH .* COVERING INDEX live_deliveries_by_due \(target=\? AND background=\? AND due_at<\?\)$/ },
+  ])
   t.equal(plan.length, 1, 'nothing is sorted')
 })
 

@@ -1,5 +1,7 @@
 import { Lane } from '../../src/delivery/lane.ts'
 import { type ConfiguredLane, Lanes } from '../../src/delivery/lanes.ts'
+import { longestDelayMs } from '../../src/domain/backoff.ts'
+import type { Clock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { createRate, UNLIMITED } from '../../src/domain/rate-limit.ts'
@@ -207,7 +209,11 @@ class Simulation {
     )
     const outbox = new SqliteOutbox(thread, (error) => this.#break(error.message))
     const used = this.#sabotage(outbox, world)
-    const lanes = new Lanes(this.#lanesOver(used), { outbox: used, log: { orphaned() {}, outboxUnavailable() {} } })
+    const lanes = new Lanes(this.#lanesOver(used), {
+      outbox: used,
+      clock: this.#clock(),
+      log: { orphaned() {}, outboxUnavailable() {} },
+    })
     const relay: Relay = { outbox, used, lanes, inTurn: Promise.resolve(), isStopping: false }
     this.#relay = relay
     // As the daemon: what cannot be read at the start ends it, and it is started again.
@@ -276,13 +282,18 @@ class Simulation {
     this.#relay?.used.prune(policy, Math.floor(this.#world.now)).catch(() => {})
   }
 
+  /** A clock of the relay's, which the machine's clock no longer moves. */
+  #clock(): Clock {
+    const wall = { now: () => Math.floor(this.#world.now + this.#clockOffset) }
+    return createSteadyClock(wall, () => this.#world.now)
+  }
+
   #lanesOver(
     outbox: Outbox,
     running: (name: string) => Lane | undefined = () => undefined,
   ): ReadonlyMap<string, ConfiguredLane> {
     const world = this.#world
-    const wall = { now: () => Math.floor(world.now + this.#clockOffset) }
-    const clock = createSteadyClock(wall, () => world.now)
+    const clock = this.#clock()
     const log = { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} }
     return new Map(
       this.#plan.targets.map((planned) => {
@@ -291,7 +302,9 @@ class Simulation {
         const target = this.#target(planned)
         const { random } = world
         const options = { target, outbox, concurrency, rate, policy, breaker, ordered, holdOnDead, clock, random, log }
-        return [name, { lane: running(name) ?? new Lane(options), ordered, paused: false }]
+        const order = !ordered ? 'none' : holdOnDead ? 'hold' : 'release'
+        const lane = running(name) ?? new Lane(options)
+        return [name, { lane, order, paused: false, maxDelayMs: longestDelayMs(policy) }]
       }),
     )
   }

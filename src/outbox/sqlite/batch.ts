@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { Outbox, Recorded } from '../outbox.ts'
+import type { ClaimOptions, Outbox, Recorded } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
@@ -42,6 +42,8 @@ export function createBatchRunner(
         return store.reject(...call.args)
       case 'settle':
         return store.settle(...call.args)
+      case 'applyTargets':
+        return store.applyTargets(...call.args)
       case 'saveBreaker':
         return store.saveBreaker(...call.args)
       case 'saveSecretUse':
@@ -110,7 +112,8 @@ export function createBatchRunner(
     }
   }
 
-  function claim(target: string, limit: number, now: number, latest = Number.POSITIVE_INFINITY) {
+  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}) {
+    const { latest = Number.POSITIVE_INFINITY } = options
     assertOwner()
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
     const due = store.dueIds(target, limit + leases.count(target), now, latest)
@@ -183,6 +186,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'record',
   'reject',
   'settle',
+  'applyTargets',
   'saveBreaker',
   'saveSecretUse',
   'saveDaemon',

@@ -1,9 +1,10 @@
 import type Database from 'better-sqlite3'
 import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain/delivery.ts'
+import type { Settled } from '../outbox.ts'
 import type { CallOrder } from './call-order.ts'
 
 export interface DeliveryStore {
-  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): boolean
+  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Settled
   /** Ids of deliveries that may go now: due, oldest first, and then what is put off beyond `latest`. */
   dueIds(target: string, limit: number, now: number, latest: number): number[]
   /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
@@ -21,6 +22,15 @@ type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
 interface AbandonedRow extends Pick<Delivery, 'target' | 'attempts' | 'round'> {
   readonly eventSeq: number
   readonly callKey: number | null
+}
+
+/** Of `background`, in the order in which deliveries are claimed. */
+const BOTH = [0, 1] as const
+
+/** The earlier of the instants that a query finds among live and background deliveries. */
+function earliest(find: (background: 0 | 1) => unknown): number | null {
+  const found = BOTH.flatMap((background) => (find(background) as number | undefined) ?? [])
+  return found.length === 0 ? null : Math.min(...found)
 }
 
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
@@ -48,12 +58,12 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     insert into finished_deliveries
       (delivery_id, event_seq, target, call_key, state, attempts, round, finished_at, last_status, last_error)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-  // Reads the index alone; live_deliveries_by_due ends with the delivery id, as every index does.
+  // These read the index alone; live_deliveries_by_due ends with the delivery id, as every index does.
   const dueIds = database
     .prepare(`
     select delivery_id
     from live_deliveries
-    where target = @target and due_at <= @now and ready = 1
+    where target = @target and background = @background and due_at <= @now and ready = 1
     order by due_at, delivery_id
     limit @limit`)
     .pluck()
@@ -62,7 +72,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     .prepare(`
     select delivery_id
     from live_deliveries
-    where target = @target and due_at > @latest and ready = 1
+    where target = @target and background = @background and due_at > @latest and ready = 1
     order by due_at, delivery_id
     limit @limit`)
     .pluck()
@@ -70,7 +80,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     .prepare(`
     select due_at
     from live_deliveries
-    where target = @target and due_at > @now and due_at <= @latest and ready = 1
+    where target = @target and background = @background and due_at > @now and due_at <= @latest and ready = 1
     order by due_at
     limit 1`)
     .pluck()
@@ -78,7 +88,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     .prepare(`
     select due_at
     from live_deliveries
-    where target = @target and due_at <= @now and ready = 1
+    where target = @target and background = @background and due_at <= @now and ready = 1
     order by due_at
     limit 1`)
     .pluck()
@@ -110,27 +120,32 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
           ? postpone.get({ deliveryId, round, attempt, startedAt, endedAt, dueAt: settlement.dueAt, status, error })
           : removeLive.get(deliveryId, attempt - 1, round)
       ) as { eventSeq: number; callKey: number | null } | undefined
-      if (live === undefined) return false
+      if (live === undefined) return 'gone'
       const { eventSeq, callKey } = live
       const result = [outcome, status, error, response, note]
       insertAttempt.run(deliveryId, eventSeq, target, attempt, startedAt, durationMs, ...result)
       const { state } = settlement
-      if (state === 'pending') return true
+      if (state === 'pending') return 'settled'
       insertFinished.run(deliveryId, eventSeq, target, callKey, state, attempt, round, endedAt, status, error)
       if (callKey !== null) {
         if (state === 'dead' && settlement.hold === true) order.hold({ target, callKey }, deliveryId)
         order.promote({ target, callKey })
       }
-      return true
+      return 'settled'
     },
 
     dueIds(target, limit, now, latest) {
-      const due = dueIds.all({ target, limit, now }) as number[]
-      if (due.length === limit || latest === Number.POSITIVE_INFINITY) return due
-      return [...due, ...(putOffIds.all({ target, limit: limit - due.length, latest }) as number[])]
+      const found: number[] = []
+      for (const query of latest === Number.POSITIVE_INFINITY ? [dueIds] : [dueIds, putOffIds]) {
+        for (const background of BOTH) {
+          if (found.length === limit) return found
+          found.push(...(query.all({ target, background, limit: limit - found.length, now, latest }) as number[]))
+        }
+      }
+      return found
     },
 
-    nextDueAt: (target, now, latest) => (nextDue.get({ target, now, latest }) as number | undefined) ?? null,
+    nextDueAt: (target, now, latest) => earliest((background) => nextDue.get({ target, background, now, latest })),
 
     delivery(deliveryId) {
       const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined
@@ -146,7 +161,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       if (callKey !== null) order.promote({ target, callKey })
     },
 
-    oldestDueAt: (target, now) => (oldestDue.get({ target, now }) as number | undefined) ?? null,
+    oldestDueAt: (target, now) => earliest((background) => oldestDue.get({ target, background, now })),
 
     targetsWithDeliveries() {
       const targets: string[] = []

@@ -9,6 +9,7 @@ import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type {
   Claim,
+  ClaimOptions,
   Creation,
   DaemonState,
   NewestEvent,
@@ -17,7 +18,9 @@ import type {
   OutboxOrigin,
   Recorded,
   Rejection,
+  Settled,
   Tally,
+  TargetSettings,
   TargetState,
 } from '../outbox.ts'
 import type {
@@ -169,19 +172,20 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'reject', args: [rejection] })
   }
 
-  claim(target: string, limit: number, now: number, latest?: number): Promise<Claim> {
-    return this.#call({
-      method: 'claim',
-      args: latest === undefined ? [target, limit, now] : [target, limit, now, latest],
-    })
+  claim(target: string, limit: number, now: number, options: ClaimOptions = {}): Promise<Claim> {
+    return this.#call({ method: 'claim', args: [target, limit, now, options] })
   }
 
-  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<boolean> {
+  settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<Settled> {
     return this.#call({ method: 'settle', args: [withoutBody(delivery), attempt, settlement] })
   }
 
   release(delivery: Delivery): Promise<void> {
     return this.#call({ method: 'release', args: [withoutBody(delivery)] })
+  }
+
+  applyTargets(targets: readonly TargetSettings[], now: number): Promise<boolean> {
+    return this.#call({ method: 'applyTargets', args: [targets, now] })
   }
 
   targetStates(): Promise<TargetState[]> {

@@ -11,6 +11,7 @@ import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
 import { createTallyStore, type TallyStore } from './tally.ts'
+import { createTargetSettingsStore, type TargetSettingsStore } from './target-settings.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
 
 /**
@@ -21,6 +22,7 @@ export interface Store
   extends EventStore,
     DeliveryStore,
     RejectionStore,
+    TargetSettingsStore,
     TargetStateStore,
     DaemonStateStore,
     TallyStore,
@@ -37,6 +39,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createEventStore(database, order),
     ...createDeliveryStore(database, order),
     ...createRejectionStore(database),
+    ...createTargetSettingsStore(database),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createSecretUseStore(database),
