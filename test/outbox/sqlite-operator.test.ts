@@ -8,13 +8,12 @@ import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
 import { historyContract } from './history-contract.ts'
 import { operatorContract } from './operator-contract.ts'
-import { queueContract } from './queue-contract.ts'
 import { rejectionContract } from './rejection-contract.ts'
 import { newEvent, to } from './samples.ts'
 
 const fail = (error: Error) => t.fail(error.message)
 
-for (const contract of [operatorContract, queueContract, historyContract, rejectionContract]) {
+for (const contract of [operatorContract, historyContract, rejectionContract]) {
   contract('sqlite', async (directory) => {
     const path = join(directory, 'relay.db')
     const outbox = await SqliteOutbox.open(path, fail)
