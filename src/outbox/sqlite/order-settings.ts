@@ -141,7 +141,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     for (const { deliveryId, target, callKey: key, callId } of rows) {
       const call = { target, callKey: key ?? callKey(callId!) }
       setKey.run({ deliveryId, callKey: call.callKey })
-      order.promote(call)
+      order.reorder(call)
     }
     pass = { targets, after: rows.length === CHANGED ? rows.at(-1)!.deliveryId : upto }
     return false
