@@ -83,7 +83,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     limit @limit`)
   const setKey = database.prepare(`
     update live_deliveries
-    set call_key = @callKey, ready = 0
+    set call_key = @callKey, ready = @ready
     where delivery_id = @deliveryId`)
 
   /** Targets whose deliveries have their call keys already: only whether dead ones hold has changed. */
@@ -140,8 +140,9 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     const rows = unordered.all({ after: pass.after, upto, targets, limit: CHANGED }) as Row[]
     for (const { deliveryId, target, callKey: key, callId } of rows) {
       const call = { target, callKey: key ?? callKey(callId!) }
-      setKey.run({ deliveryId, callKey: call.callKey })
-      order.reorder(call)
+      const isFirst = order.mayGo(call)
+      setKey.run({ deliveryId, callKey: call.callKey, ready: isFirst ? 1 : 0 })
+      if (!isFirst) order.reorder(call)
     }
     pass = { targets, after: rows.length === CHANGED ? rows.at(-1)!.deliveryId : upto }
     return false
