@@ -14,6 +14,8 @@ export interface OrderSettingsStore {
    * means that there is more to do. After a crash in between, the work begins again.
    */
   applyOrders(targets: readonly OrderSetting[], now: number): boolean
+  /** A transaction was rolled back, perhaps one with a step. */
+  rolledBack(): void
 }
 
 type OrderSetting = Pick<TargetSettings, 'target' | 'order'>
@@ -37,6 +39,8 @@ interface Hold {
   readonly callKey: number
   readonly deliveryId: number
 }
+
+const START = { targets: '', after: 0 }
 
 export function createOrderSettings(database: Database.Database, order: CallOrder): OrderSettingsStore {
   const selectApplied = database.prepare(`
@@ -89,7 +93,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
   /** Targets whose deliveries have their call keys already: only whether dead ones hold has changed. */
   const keyed = new Set<string>()
   /** How far the deliveries of these targets have been given call keys. */
-  let pass = { targets: '', after: 0 }
+  let pass = START
 
   /** Records what has changed. */
   function record(targets: readonly OrderSetting[], now: number): void {
@@ -102,7 +106,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       else keyed.delete(target)
       // What is dead already does not begin to hold its call.
       save.run({ target, order: setting, isApplied: isKeyed && setting === 'hold' ? 1 : 0, now })
-      pass = { targets: '', after: 0 }
+      pass = START
       order.forgetOrders()
     }
   }
@@ -149,6 +153,12 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
   }
 
   return {
+    rolledBack() {
+      keyed.clear()
+      pass = START
+      order.forgetOrders()
+    },
+
     applyOrders(targets, now) {
       record(targets, now)
       const configured = new Set(targets.map(({ target }) => target))
