@@ -116,7 +116,10 @@ export function createBatchRunner(
     const { latest = Number.POSITIVE_INFINITY } = options
     assertOwner()
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
-    const due = store.dueIds(target, limit + leases.count(target), now, latest)
+    const reach = limit + leases.count(target)
+    const preferred = options.probe === true ? store.probeIds(target, reach, now) : []
+    // Also for a probe where nothing is due but what was put off beyond `latest`.
+    const due = preferred.length > 0 ? preferred : store.dueIds(target, reach, now, latest)
     const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
     const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
     if (deliveries.length < free.length)

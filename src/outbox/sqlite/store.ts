@@ -7,6 +7,7 @@ import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
+import { createProbeChoice, type ProbeChoice } from './probe-choice.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
@@ -21,6 +22,7 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
 export interface Store
   extends EventStore,
     DeliveryStore,
+    ProbeChoice,
     RejectionStore,
     TargetSettingsStore,
     TargetStateStore,
@@ -38,6 +40,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
   return {
     ...createEventStore(database, order),
     ...createDeliveryStore(database, order),
+    ...createProbeChoice(database),
     ...createRejectionStore(database),
     ...createTargetSettingsStore(database),
     ...createTargetStateStore(database),
