@@ -30,6 +30,10 @@ const ABANDON_MS = 6_000
 const LONGEST_CLAIM_PAUSE_MS = 60_000
 /** Claims and settlements take a commit. So that no slot waits for one, so many deliveries per slot may be in each of both. */
 const PER_SLOT = 2
+/** Claims for deliveries that have not failed, between two for what is due first, while a target recovers. */
+const PROBE_CLAIMS = 3
+/** Pause between such claims where all have failed: it takes the outbox milliseconds to find that out. */
+const PROBE_CLAIM_PAUSE_MS = 1_000
 
 export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal'> {
   readonly target: Target
@@ -88,8 +92,10 @@ export class Lane {
   #openings = 0
   /** Attempts under way that began after the circuit last opened. */
   #recent = 0
-  /** Whether the last claim of a recovery preferred deliveries that have not failed. */
-  #preferredUnfailed = false
+  /** Claims in a row that preferred deliveries that have not failed. */
+  #probeClaims = 0
+  /** When, during a recovery, it is worth looking for deliveries that have not failed (epoch milliseconds). */
+  #probeClaimsFrom = 0
   #configHash: string | undefined
   /** A reload has replaced it. */
   #isReplaced = false
@@ -160,7 +166,13 @@ export class Lane {
   /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
   restoreBreaker({ probeAt, cooldownMs, ...kept }: OpenBreaker): void {
     const latest = this.#options.clock.now() + cooldownMs
-    this.#breaker = { kind: 'open', probeAt: Math.min(probeAt, latest), cooldownMs, probe: null, lastProbe: kept.lastProbe ?? null }
+    this.#breaker = {
+      kind: 'open',
+      probeAt: Math.min(probeAt, latest),
+      cooldownMs,
+      probe: null,
+      lastProbe: kept.lastProbe ?? null,
+    }
   }
 
   /** Whether the target's configuration has this digest; true where no digest was configured. */
@@ -213,7 +225,7 @@ export class Lane {
     if (limit <= 0 || (startable <= 0 && this.#held.length > ahead / 2)) return
     this.#claiming = true
     this.#wokenMeanwhile = false
-    const claimed = await this.#track(this.#claim(limit, isCareful && this.#prefersUnfailed()))
+    const claimed = await this.#track(this.#claim(limit, isCareful && this.#prefersUnfailed(now)))
     this.#claiming = false
     if (claimed === 'unavailable') {
       return this.#sleep(Math.min(LONGEST_CLAIM_PAUSE_MS, OUTBOX_PAUSE_MS * 2 ** this.#failedClaims))
@@ -225,12 +237,15 @@ export class Lane {
   }
 
   /**
-   * A probe is a delivery that has not failed, if possible. During a recovery, each second one is: what is due first may be
-   * a whole series of deliveries that always fail, which would open the circuit again and again.
+   * Whether the next claim prefers deliveries that have not failed. While the target recovers, some do not: what is due first
+   * has its turn, but a series of deliveries that always fail comes one by one between others, and so does not open the circuit
+   * again.
    */
-  #prefersUnfailed(): boolean {
-    this.#preferredUnfailed = this.#breaker.kind === 'open' || !this.#preferredUnfailed
-    return this.#preferredUnfailed
+  #prefersUnfailed(now: number): boolean {
+    if (this.#breaker.kind === 'open') return true
+    const isTurn = this.#probeClaims < PROBE_CLAIMS && now >= this.#probeClaimsFrom
+    this.#probeClaims = isTurn ? this.#probeClaims + 1 : 0
+    return isTurn
   }
 
   async #claim(limit: number, probe: boolean): Promise<{ nextDueAt: number | null } | 'unavailable'> {
@@ -241,6 +256,9 @@ export class Lane {
       const { deliveries, nextDueAt } = await this.#questions.ask(claim)
       this.#failedClaims = 0
       this.#held.push(...deliveries)
+      if (probe && deliveries.some(({ attempts }) => attempts > 0)) {
+        this.#probeClaimsFrom = clock.now() + PROBE_CLAIM_PAUSE_MS
+      }
       // Not chosen to probe: the circuit has opened meanwhile.
       if (this.#breaker.kind === 'open' && !probe) this.#giveBack()
       this.#startHeld()
@@ -377,12 +395,12 @@ export class Lane {
     if (outcome.kind === 'failed') this.#breaker = failed(before, delivery, breaker, now)
     else this.#breaker = succeeded(before, concurrency, breaker)
     const after: BreakerState = this.#breaker
-    if (after.kind === 'closed' && before.kind === 'closed') return
-    if (after === before) return
+    if (after === before || (after.kind === 'closed' && before.kind === 'closed')) return
     if (before.kind === 'closed') {
       this.#openings++
       this.#recent = 0
     }
+    if (after.kind === 'closed') this.#probeClaimsFrom = now
     this.#saveBreaker()
     // One that a reload has replaced no longer speaks for its target.
     if (this.#stopping) return

@@ -23,10 +23,7 @@ function delivery(given: { roundAttempts?: number; attempts?: number } = {}) {
 
 /** The state after the first failures of so many deliveries in a row. */
 function after(failures: number, from: BreakerState = HEALTHY): BreakerState {
-  return Array.from({ length: failures }).reduce<BreakerState>(
-    (state) => failed(state, delivery(), policy, NOW),
-    from,
-  )
+  return Array.from({ length: failures }).reduce<BreakerState>((state) => failed(state, delivery(), policy, NOW), from)
 }
 
 /** The state after a probe that ended so. */
@@ -111,7 +108,11 @@ t.test('on the way up, a failure halves what may run at once, and failures in a 
   let state = probed(after(3), 'succeeded', delivery(), 32)
   for (let success = 0; success < 8; success++) state = succeeded(state, 32, policy)
   t.equal(allowed(state, 0, NOW), 10)
-  t.equal(failed(state, delivery({ roundAttempts: 1 }), policy, NOW), state, 'but not one of a delivery that has failed')
+  t.equal(
+    failed(state, delivery({ roundAttempts: 1 }), policy, NOW),
+    state,
+    'but not one of a delivery that has failed',
+  )
   state = after(1, state)
   t.equal(allowed(state, 0, NOW), 5)
   state = after(2, state)

@@ -10,7 +10,7 @@ export interface ProbeChoice {
 }
 
 /**
- * Rows that are read of each kind. Measured with a million due deliveries that have all failed: 3 ms a choice, and 0.1 ms as
+ * Rows that are read of each kind. Measured with a million due deliveries that have all failed: 7 ms a choice, and 0.04 ms as
  * soon as one of the newest has not failed.
  */
 export const READ_FOR_PROBE = 1_000
