@@ -23,13 +23,15 @@ interface Candidate {
 }
 
 const COLUMNS = `
-  delivery_id as deliveryId, last_error is not null as hasFailed, round_attempts as roundAttempts, updated_at as updatedAt`
+  delivery_id as deliveryId, (last_error is not null or starts > 0) as hasFailed, round_attempts as roundAttempts,
+  updated_at as updatedAt`
 
 /** What was recorded last, at any target: among many that fall due again and again, it is not near either end. */
 export const NEWEST_ROWS = `
   select ${COLUMNS}
   from (select * from live_deliveries order by delivery_id desc limit @rows)
-  where target = @target and background = @background and due_at <= @now and ready = 1 and last_error is null`
+  where target = @target and background = @background and due_at <= @now and ready = 1
+    and last_error is null and starts = 0`
 
 /** One end of the index by which claims are made. */
 export const dueFrom = (end: 'asc' | 'desc') => `
