@@ -13,26 +13,28 @@ export interface BreakerPolicy {
  * What is known about a target's health. Plain data, for it is kept in the outbox: a restart does not send a storm to a
  * service that is just coming back.
  */
-export type BreakerState =
-  | {
-      readonly kind: 'closed'
-      /** Deliveries that failed for the first time since the last success. */
-      readonly failures: number
-      /** How many attempts may run at once; it grows to the lane's concurrency after the circuit has closed. */
-      readonly limit: number
-      /** Successes in a row that are still needed before the target counts as recovered. */
-      readonly unproven: number
-    }
-  | {
-      readonly kind: 'open'
-      /** Nothing is sent before this instant (epoch milliseconds). */
-      readonly probeAt: number
-      readonly cooldownMs: number
-      /** The delivery that is probing the target now. Attempts of others began before the circuit opened. */
-      readonly probe: number | null
-      /** The delivery whose probe failed last. */
-      readonly lastProbe: number | null
-    }
+export type BreakerState = ClosedCircuit | OpenCircuit
+
+export interface ClosedCircuit {
+  readonly kind: 'closed'
+  /** Deliveries that failed for the first time since the last success. */
+  readonly failures: number
+  /** How many attempts may run at once; it grows to the lane's concurrency after the circuit has closed. */
+  readonly limit: number
+  /** Successes in a row that are still needed before the target counts as recovered. */
+  readonly unproven: number
+}
+
+export interface OpenCircuit {
+  readonly kind: 'open'
+  /** Nothing is sent before this instant (epoch milliseconds). */
+  readonly probeAt: number
+  readonly cooldownMs: number
+  /** The delivery that is probing the target now. Attempts of others began before the circuit opened. */
+  readonly probe: number | null
+  /** The delivery whose probe failed last. */
+  readonly lastProbe: number | null
+}
 
 export const HEALTHY = {
   kind: 'closed',
@@ -85,11 +87,12 @@ export function failed(
 ): BreakerState {
   if (state.kind === 'open') {
     if (!isProbe(state, deliveryId)) return state
-    // That it failed again may be due to the delivery. A longer pause would be at the expense of the others.
+    // That a delivery fails again may be its own fault. A longer cooldown would be at the expense of the others.
     const factor = attempts === 0 ? 2 : 1
     return opened(Math.min(state.cooldownMs * factor, policy.maxCooldownMs), now, deliveryId)
   }
-  // It has been counted. As it says nothing new, it does not slow a recovery down either: poison would do so without end.
+  // It has been counted, and says nothing new. So it does not slow a recovery down either, which would last as long as
+  // deliveries that always fail are retried.
   if (roundAttempts > 0) return state
   const failures = state.failures + 1
   if (failures >= policy.failures) return opened(policy.cooldownMs, now, null)
@@ -102,13 +105,10 @@ export function failed(
   }
 }
 
-function isProbe(
-  state: BreakerState,
-  deliveryId: number,
-): state is Extract<BreakerState, { kind: 'open' }> & { probe: number } {
+function isProbe(state: BreakerState, deliveryId: number): state is OpenCircuit {
   return state.kind === 'open' && state.probe === deliveryId
 }
 
-function opened(cooldownMs: number, now: number, lastProbe: number | null): BreakerState {
+function opened(cooldownMs: number, now: number, lastProbe: number | null): OpenCircuit {
   return { kind: 'open', probeAt: now + cooldownMs, cooldownMs, probe: null, lastProbe }
 }

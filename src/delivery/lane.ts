@@ -237,9 +237,8 @@ export class Lane {
   }
 
   /**
-   * Whether the next claim prefers deliveries that have not failed. While the target recovers, some do not: what is due first
-   * has its turn, but a series of deliveries that always fail comes one by one between others, and so does not open the circuit
-   * again.
+   * Whether the next claim prefers deliveries that have not failed: each probe does, and most claims while the target recovers.
+   * Where those that always fail are due first, they come one by one between others, and do not open the circuit again.
    */
   #prefersUnfailed(now: number): boolean {
     if (this.#breaker.kind === 'open') return true

@@ -213,7 +213,7 @@ export interface TargetSummary extends TargetState {
   readonly lastProbe: Probe | null
 }
 
-/** An attempt made to see whether a target is back. */
+/** An attempt that was made to find out whether a target answers again. */
 export interface Probe {
   readonly deliveryId: number
   /** Null where it is no longer on record, as is what follows. */
