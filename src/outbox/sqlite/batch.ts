@@ -117,9 +117,7 @@ export function createBatchRunner(
     assertOwner()
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
     const reach = limit + leases.count(target)
-    const preferred = options.probe === true ? store.probeIds(target, reach, now) : []
-    // Also for a probe where nothing is due but what was put off beyond `latest`.
-    const due = preferred.length > 0 ? preferred : store.dueIds(target, reach, now, latest)
+    const due = probes(target, reach, now, options) ?? store.dueIds(target, reach, now, latest)
     const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
     const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
     if (deliveries.length < free.length)
@@ -129,6 +127,12 @@ export function createBatchRunner(
       )
     for (const { deliveryId } of deliveries) leases.take(target, deliveryId)
     return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now, latest) }
+  }
+
+  /** Ids of what may probe the target; undefined for other claims, and where nothing is due but what a wrong clock put off. */
+  function probes(target: string, limit: number, now: number, { probe }: ClaimOptions): number[] | undefined {
+    const ids = probe === true ? store.probeIds(target, limit, now) : []
+    return ids.length > 0 ? ids : undefined
   }
 
   /** Their events were deleted with another tool. They must not keep those after them from being claimed. */
