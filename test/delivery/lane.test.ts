@@ -66,6 +66,12 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
     lane.wake()
   }
+  /** None is sent before all are on record, so that all have their first attempts before one is retried. */
+  const recordAtOnce = async (count: number) => {
+    lane.setPaused(true)
+    await record(count)
+    lane.setPaused(false)
+  }
   /** Ends attempts, counted from 0, each as soon as it is made. */
   const endEach = async (from: number, to: number, outcome: Outcome = { kind: 'delivered' }) => {
     for (let n = from; n < to; n++) {
@@ -73,7 +79,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
       sent[n]!.end(outcome)
     }
   }
-  return { outbox, path, sent, lane, record, endEach }
+  return { outbox, path, sent, lane, record, recordAtOnce, endEach }
 }
 
 t.test('a lane sends as many at once as its concurrency, and holds no more than twice as many again', async (t) => {
@@ -239,11 +245,11 @@ t.test('a paused lane sends nothing, and everything when it is resumed', async (
 
 t.test('a target that keeps failing is left alone, probed once, and comes back on a ramp', async (t) => {
   const told: string[] = []
-  const { outbox, sent, record, endEach } = await setUp(t, {
+  const { outbox, sent, recordAtOnce, endEach } = await setUp(t, {
     concurrency: 4,
     log: { ...silent, opened: () => told.push('opened'), closed: () => told.push('closed') },
   })
-  await record(10)
+  await recordAtOnce(10)
   await endEach(0, 3, { kind: 'failed', error: 'http 503' })
   await eventually(() => told.length === 1, 'opened')
   // Those under way when it opened say nothing new.
@@ -266,8 +272,8 @@ t.test('a target that keeps failing is left alone, probed once, and comes back o
 
 t.test('an attempt that fails before the target is asked says nothing about the target', async (t) => {
   const told: string[] = []
-  const { outbox, sent, record } = await setUp(t, { log: { ...silent, opened: () => told.push('opened') } })
-  await record(6)
+  const { outbox, sent, recordAtOnce } = await setUp(t, { log: { ...silent, opened: () => told.push('opened') } })
+  await recordAtOnce(6)
   const outcomes: Outcome[] = [
     { kind: 'failed', error: 'transcript: timeout', unsent: true },
     { kind: 'refused', error: 'transcript: larger than 5mb', unsent: true },
@@ -361,9 +367,9 @@ t.test('a new delivery that finds only failed ones due is the next probe', async
 })
 
 t.test('attempts that hang keep a target neither from being probed nor from recovering', async (t) => {
-  const { outbox, sent, record } = await setUp(t, { concurrency: 4 })
+  const { outbox, sent, recordAtOnce } = await setUp(t, { concurrency: 4 })
   const breaker = async () => (await outbox.targetStates())[0]?.breaker
-  await record(12)
+  await recordAtOnce(12)
   for (const n of [2, 3, 4]) {
     await eventually(() => sent.length >= n + 2, 'all slots are taken')
     sent[n]!.end({ kind: 'failed', error: 'http 503' })
@@ -381,10 +387,10 @@ t.test('attempts that hang keep a target neither from being probed nor from reco
 })
 
 t.test('what is claimed ahead is given back when the circuit opens', async (t) => {
-  const { outbox, sent, record } = await setUp(t, {
+  const { outbox, sent, recordAtOnce } = await setUp(t, {
     breaker: { failures: 3, cooldownMs: 60_000, maxCooldownMs: 60_000 },
   })
-  await record(12)
+  await recordAtOnce(12)
   for (let n = 0; n < 3; n++) {
     await eventually(() => sent.length >= n + 2, 'both slots are taken')
     sent[n]!.end({ kind: 'failed', error: 'http 503' })
@@ -412,11 +418,12 @@ t.test('a slot that was reserved before the circuit opened is not used', async (
 })
 
 t.test('each failed probe is on record, and a pause neither ends the cooldown nor starts it again', async (t) => {
-  const { outbox, sent, lane, record, endEach } = await setUp(t, {
+  const { outbox, sent, lane, recordAtOnce, endEach } = await setUp(t, {
+    concurrency: 1,
     breaker: { failures: 3, cooldownMs: 100, maxCooldownMs: 1_000 },
   })
   const breaker = async () => (await outbox.targetStates())[0]?.breaker
-  await record(4)
+  await recordAtOnce(4)
   await endEach(0, 4, { kind: 'failed', error: 'http 503' })
   await eventually(async () => (await breaker())?.lastProbe !== undefined, 'a probe has failed')
   const open = await breaker()
