@@ -1,4 +1,5 @@
 import type { Config, TargetConfig } from './config/config.ts'
+import { targetHash } from './config/target-hash.ts'
 import { Lane, type LaneOptions } from './delivery/lane.ts'
 import type { ConfiguredLane } from './delivery/lanes.ts'
 import type { Attachments } from './domain/attachments.ts'
@@ -55,5 +56,6 @@ function laneOf(
     breaker: target.breaker,
     ordered: target.ordered,
     holdOnDead: target.holdOnDead,
+    configHash: () => targetHash(name, target, directory),
   })
 }

@@ -15,8 +15,12 @@ function stateOf({ configured, pausedByConfig, pausedByCommand }: ListedTarget):
 
 export function breakerCell({ breaker }: ListedTarget, now: number): Cell {
   if (breaker === null) return 'closed'
-  const inMs = breaker.probeAt - now
-  return cell(`open, probe ${inMs <= 0 ? 'due' : `in ${duration(inMs)}`}`, 'red')
+  return cell(`open, probe ${nextProbe(breaker, now)}`, 'red')
+}
+
+/** When the next attempt probes a target whose circuit is open: `due`, or `in 29s`. */
+export function nextProbe({ probeAt }: { readonly probeAt: number }, now: number): string {
+  return probeAt <= now ? 'due' : `in ${duration(probeAt - now)}`
 }
 
 /** How many there are of what should not be, in a style once there are any. */

@@ -11,7 +11,7 @@ import type { OutboxStatus } from '../outbox/operator.ts'
 import { VERSION } from '../version.ts'
 import { bytes } from './bytes.ts'
 import { ago, duration, iso } from './instant.ts'
-import { breakerCell, countCell, stateCell } from './listed-targets.ts'
+import { breakerCell, countCell, nextProbe, stateCell } from './listed-targets.ts'
 import { counted, shownTable } from './printing.ts'
 import { providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
@@ -30,6 +30,7 @@ export function statusText({ now, config, outbox, daemon, provider, rotations, h
     sourceTable(listedSources(config, outbox), now),
     '\n',
     targetTable(listedTargets(config, outbox.targets), now),
+    probeTable(listedTargets(config, outbox.targets), now),
   ].join('')
 }
 
@@ -134,3 +135,24 @@ function targetTable(targets: readonly ListedTarget[], now: number): string {
     ]),
   )
 }
+
+/** Which delivery last probed each target whose circuit is open, and how that ended; empty where none is open. */
+function probeTable(targets: readonly ListedTarget[], now: number): string {
+  const open = targets.flatMap(({ target, breaker, lastProbe }) =>
+    breaker === null ? [] : [{ target, breaker, ...(lastProbe ?? NO_PROBE) }],
+  )
+  if (open.length === 0) return ''
+  const table = shownTable(
+    ['OPEN CIRCUIT', 'NEXT PROBE', 'LAST PROBE', 'MADE', 'RESULT'],
+    open.map(({ target, breaker, deliveryId, startedAt, error }) => [
+      target,
+      nextProbe(breaker, now),
+      deliveryId === null ? 'none so far' : `delivery ${deliveryId}`,
+      startedAt === null ? '' : ago(startedAt, now),
+      error ?? '',
+    ]),
+  )
+  return `\n${table}`
+}
+
+const NO_PROBE = { deliveryId: null, startedAt: null, error: null }

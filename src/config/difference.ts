@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Secret } from '../domain/secret.ts'
-import type { Config } from './config.ts'
+import type { Config, TargetConfig } from './config.ts'
 
 /** Keys that are written otherwise in `relay.yaml`, besides those that only lack their unit there. */
 const WRITTEN: Readonly<Record<string, string>> = { holdOnDead: 'onDead', runAs: 'user' }
@@ -53,8 +53,13 @@ export function withoutRestart(before: Config, next: Config): { config: Config; 
 /** Whether deliveries to a target are made the same way. Whether any are made (`paused`) is another matter. */
 export function sameTarget(before: Config, after: Config, name: string): boolean {
   const [was, is] = [ownOf(before.targets, name), ownOf(after.targets, name)]
-  if (was === undefined || is === undefined || before.directory !== after.directory) return false
-  return sameConfig({ ...was, paused: false }, { ...is, paused: false })
+  if (was === undefined || is === undefined) return false
+  return isDeepStrictEqual(howDelivered(was, before.directory), howDelivered(is, after.directory))
+}
+
+/** All that bears on how deliveries to a target are made, with its secrets revealed. */
+export function howDelivered(target: TargetConfig, directory: string): unknown {
+  return revealed([directory, { ...target, paused: false }])
 }
 
 function membersOf(section: string, before: Record<string, object>, after: Record<string, object>): string[] {

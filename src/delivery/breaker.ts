@@ -1,8 +1,10 @@
+import type { Delivery } from '../domain/delivery.ts'
+
 /** When a lane stops trying, and for how long. Durations in milliseconds. */
 export interface BreakerPolicy {
-  /** So many failed attempts in a row, whatever the delivery, open the breaker. */
+  /** This many different deliveries that fail in a row open the circuit. */
   readonly failures: number
-  /** How long it stays open before one attempt is let through; doubled each time that one fails. */
+  /** How long it stays open before one attempt probes the target. */
   readonly cooldownMs: number
   readonly maxCooldownMs: number
 }
@@ -11,58 +13,102 @@ export interface BreakerPolicy {
  * What is known about a target's health. Plain data, for it is kept in the outbox: a restart does not send a storm to a
  * service that is just coming back.
  */
-export type BreakerState =
-  /** `limit`: how many attempts may run at once; it doubles up to the lane's concurrency after the breaker has closed. */
-  | { readonly kind: 'closed'; readonly failures: number; readonly limit: number }
-  /** Nothing goes out before `probeAt` (epoch milliseconds). */
-  | { readonly kind: 'open'; readonly probeAt: number; readonly cooldownMs: number }
-  /** One attempt is out, to see. */
-  | { readonly kind: 'probing'; readonly cooldownMs: number }
+export type BreakerState = ClosedCircuit | OpenCircuit
 
-export const HEALTHY = { kind: 'closed', failures: 0, limit: Number.POSITIVE_INFINITY } as const satisfies BreakerState
+export interface ClosedCircuit {
+  readonly kind: 'closed'
+  /** Deliveries that failed for the first time since the last success. */
+  readonly failures: number
+  /** How many attempts may run at once; it grows to the lane's concurrency after the circuit has closed. */
+  readonly limit: number
+  /** Successes in a row that are still needed before the target counts as recovered. */
+  readonly unproven: number
+}
 
-/** How many more attempts may start now, with `running` under way. */
+export interface OpenCircuit {
+  readonly kind: 'open'
+  /** Nothing is sent before this instant (epoch milliseconds). */
+  readonly probeAt: number
+  readonly cooldownMs: number
+  /** The delivery that is probing the target now. Attempts of others began before the circuit opened. */
+  readonly probe: number | null
+  /** The delivery whose probe failed last. */
+  readonly lastProbe: number | null
+}
+
+export const HEALTHY = {
+  kind: 'closed',
+  failures: 0,
+  limit: Number.POSITIVE_INFINITY,
+  unproven: 0,
+} as const satisfies BreakerState
+
+/**
+ * How many more attempts may start now, with `running` under way. Attempts that began before the circuit opened are not
+ * among these: one that hangs would keep the target from being probed, and then from recovering.
+ */
 export function allowed(state: BreakerState, running: number, now: number): number {
   if (state.kind === 'closed') return Math.max(0, state.limit - running)
-  // An attempt that was under way when it opened has yet to end; it may be all the proof that is needed.
-  return state.kind === 'open' && now >= state.probeAt && running === 0 ? 1 : 0
+  return now >= state.probeAt && state.probe === null ? 1 : 0
 }
 
-/** An attempt has started. */
-export function started(state: BreakerState): BreakerState {
-  return state.kind === 'open' ? { kind: 'probing', cooldownMs: state.cooldownMs } : state
+/** Whether the circuit has closed and the target has not proven itself yet. */
+export function isRecovering(state: BreakerState): boolean {
+  return state.kind === 'closed' && (state.unproven > 0 || state.limit < HEALTHY.limit)
 }
 
-/** An attempt was cut short and says nothing: a probe has to be made again. */
-export function interrupted(state: BreakerState, now: number): BreakerState {
-  return state.kind === 'probing' ? { kind: 'open', probeAt: now, cooldownMs: state.cooldownMs } : state
+/** An attempt has started; while the circuit is open, it is the probe. */
+export function started(state: BreakerState, deliveryId: number): BreakerState {
+  return state.kind === 'open' ? { ...state, probe: deliveryId } : state
 }
 
-/** The target answered: with a success or with a refusal, it is there. */
-export function succeeded(state: BreakerState, concurrency: number): BreakerState {
-  if (state.kind !== 'closed') return { kind: 'closed', failures: 0, limit: Math.min(2, concurrency) }
-  if (state.limit === HEALTHY.limit && state.failures === 0) return state
+/** An attempt was cut short and says nothing. If it was the probe, another one may be made at once. */
+export function interrupted(state: BreakerState, deliveryId: number, now: number): BreakerState {
+  return isProbe(state, deliveryId) ? { ...state, probe: null, probeAt: now } : state
+}
+
+/** The target accepted or rejected a delivery: either is an answer, whenever the attempt began. */
+export function succeeded(state: BreakerState, concurrency: number, { failures }: BreakerPolicy): BreakerState {
+  if (state.kind !== 'closed') {
+    return { kind: 'closed', failures: 0, limit: Math.min(2, concurrency), unproven: failures }
+  }
   // One more slot per success: a full round of successes doubles what may run at once.
-  if (state.limit + 1 >= concurrency) return HEALTHY
-  return { kind: 'closed', failures: 0, limit: state.limit + 1 }
+  const limit = state.limit + 1 >= concurrency ? HEALTHY.limit : state.limit + 1
+  const unproven = Math.max(0, state.unproven - 1)
+  return limit === HEALTHY.limit && unproven === 0 ? HEALTHY : { kind: 'closed', failures: 0, limit, unproven }
 }
 
-/** The target failed. */
-export function failed(state: BreakerState, policy: BreakerPolicy, now: number): BreakerState {
-  switch (state.kind) {
-    case 'open':
-      return state
-    case 'probing':
-      return opened(Math.min(state.cooldownMs * 2, policy.maxCooldownMs), now)
-    case 'closed': {
-      const failures = state.failures + 1
-      if (failures >= policy.failures) return opened(policy.cooldownMs, now)
-      // On the ramp, a failure takes back what the last round of successes brought.
-      return { kind: 'closed', failures, limit: Math.max(1, Math.floor(state.limit / 2)) }
-    }
+/** The target failed a delivery, which is given as it was before the attempt. */
+export function failed(
+  state: BreakerState,
+  { deliveryId, attempts, roundAttempts }: Pick<Delivery, 'deliveryId' | 'attempts' | 'roundAttempts'>,
+  policy: BreakerPolicy,
+  now: number,
+): BreakerState {
+  if (state.kind === 'open') {
+    if (!isProbe(state, deliveryId)) return state
+    // That a delivery fails again may be its own fault. A longer cooldown would be at the expense of the others.
+    const factor = attempts === 0 ? 2 : 1
+    return opened(Math.min(state.cooldownMs * factor, policy.maxCooldownMs), now, deliveryId)
+  }
+  // It has been counted, and says nothing new. So it does not slow a recovery down either, which would last as long as
+  // deliveries that always fail are retried.
+  if (roundAttempts > 0) return state
+  const failures = state.failures + 1
+  if (failures >= policy.failures) return opened(policy.cooldownMs, now, null)
+  return {
+    kind: 'closed',
+    failures,
+    // On the ramp, a failure takes back what the last round of successes brought.
+    limit: Math.max(1, Math.floor(state.limit / 2)),
+    unproven: isRecovering(state) ? policy.failures : 0,
   }
 }
 
-function opened(cooldownMs: number, now: number): BreakerState {
-  return { kind: 'open', probeAt: now + cooldownMs, cooldownMs }
+function isProbe(state: BreakerState, deliveryId: number): state is OpenCircuit {
+  return state.kind === 'open' && state.probe === deliveryId
+}
+
+function opened(cooldownMs: number, now: number, lastProbe: number | null): OpenCircuit {
+  return { kind: 'open', probeAt: now + cooldownMs, cooldownMs, probe: null, lastProbe }
 }

@@ -13,6 +13,7 @@ import {
   failed,
   HEALTHY,
   interrupted,
+  isRecovering,
   started,
   succeeded,
 } from './breaker.ts'
@@ -29,6 +30,10 @@ const ABANDON_MS = 6_000
 const LONGEST_CLAIM_PAUSE_MS = 60_000
 /** Claims and settlements take a commit. So that no slot waits for one, so many deliveries per slot may be in each of both. */
 const PER_SLOT = 2
+/** Claims for deliveries that have not failed, between two for what is due first, while a target recovers. */
+const PROBE_CLAIMS = 3
+/** Pause between such claims where all have failed: it takes the outbox milliseconds to find that out. */
+const PROBE_CLAIM_PAUSE_MS = 1_000
 
 export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal'> {
   readonly target: Target
@@ -39,6 +44,8 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
   /** Whether a call's events go out one at a time. */
   readonly ordered: boolean
   readonly log: LaneLog
+  /** A digest of the target's configuration, kept with an open circuit. Computed when it is first needed. */
+  readonly configHash?: () => Promise<string>
   /** How long an attempt may take to end once it is cut short, and the target to close, in milliseconds. */
   readonly abandonMs?: number
 }
@@ -81,6 +88,17 @@ export class Lane {
   /** Until it is known whether the target is paused, it is. */
   #paused = true
   #breaker: BreakerState = HEALTHY
+  /** How often the circuit has opened. */
+  #openings = 0
+  /** Attempts under way that began after the circuit last opened. */
+  #recent = 0
+  /** Claims in a row that preferred deliveries that have not failed. */
+  #probeClaims = 0
+  /** When, during a recovery, it is worth looking for deliveries that have not failed (epoch milliseconds). */
+  #probeClaimsFrom = 0
+  #configHash: string | undefined
+  /** A reload has replaced it. */
+  #isReplaced = false
   #timer: NodeJS.Timeout | undefined
   /** Claims in a row that failed permanently. */
   #failedClaims = 0
@@ -126,7 +144,10 @@ export class Lane {
   /** Sends a delivery that was leased for a reserved slot. */
   send(delivery: Delivery): void {
     this.#reserved--
-    void this.#track(this.#stopping || this.#paused ? this.#release(delivery) : this.#attempt(delivery))
+    // While the circuit is open, a claim chooses the delivery that probes.
+    const isHeldUp = this.#stopping || this.#paused || this.#breaker.kind === 'open'
+    if (isHeldUp) this.#giveBackOne(delivery)
+    else void this.#track(this.#attempt(delivery))
     this.#goOn()
   }
 
@@ -143,8 +164,21 @@ export class Lane {
   }
 
   /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
-  restoreBreaker({ probeAt, cooldownMs }: OpenBreaker): void {
-    this.#breaker = { kind: 'open', probeAt: Math.min(probeAt, this.#options.clock.now() + cooldownMs), cooldownMs }
+  restoreBreaker({ probeAt, cooldownMs, ...kept }: OpenBreaker): void {
+    const latest = this.#options.clock.now() + cooldownMs
+    this.#breaker = {
+      kind: 'open',
+      probeAt: Math.min(probeAt, latest),
+      cooldownMs,
+      probe: null,
+      lastProbe: kept.lastProbe ?? null,
+    }
+  }
+
+  /** Whether the target's configuration has this digest; true where no digest was configured. */
+  async hasConfigHash(hash: string): Promise<boolean> {
+    this.#configHash = await this.#options.configHash?.()
+    return this.#configHash === undefined || this.#configHash === hash
   }
 
   /**
@@ -154,6 +188,7 @@ export class Lane {
    */
   async stop(graceMs: number | null): Promise<void> {
     this.#stopping = true
+    if (graceMs === null) this.#isReplaced = true
     clearTimeout(this.#timer)
     this.#giveBack()
     const cut = graceMs === null ? undefined : setTimeout(() => this.#abort.abort(), graceMs)
@@ -184,12 +219,13 @@ export class Lane {
     const startable = this.#startable(now)
     if (this.#slots(now) > 0 && startable <= 0) return this.#sleep(rate.waitMs(now))
     const ahead = this.#ahead(now)
-    const limit = startable + ahead - this.#held.length
+    const isCareful = this.#breaker.kind === 'open' || isRecovering(this.#breaker)
+    const limit = isCareful ? Math.min(1, startable) : startable + ahead - this.#held.length
     // With no slot free, the end of an attempt comes back here.
     if (limit <= 0 || (startable <= 0 && this.#held.length > ahead / 2)) return
     this.#claiming = true
     this.#wokenMeanwhile = false
-    const claimed = await this.#track(this.#claim(limit))
+    const claimed = await this.#track(this.#claim(limit, isCareful && this.#prefersUnfailed(now)))
     this.#claiming = false
     if (claimed === 'unavailable') {
       return this.#sleep(Math.min(LONGEST_CLAIM_PAUSE_MS, OUTBOX_PAUSE_MS * 2 ** this.#failedClaims))
@@ -200,14 +236,30 @@ export class Lane {
     if (Number.isFinite(waitMs)) this.#sleep(waitMs)
   }
 
-  async #claim(limit: number): Promise<{ nextDueAt: number | null } | 'unavailable'> {
+  /**
+   * Whether the next claim prefers deliveries that have not failed: each probe does, and most claims while the target recovers.
+   * Where those that always fail are due first, they come one by one between others, and do not open the circuit again.
+   */
+  #prefersUnfailed(now: number): boolean {
+    if (this.#breaker.kind === 'open') return true
+    const isTurn = this.#probeClaims < PROBE_CLAIMS && now >= this.#probeClaimsFrom
+    this.#probeClaims = isTurn ? this.#probeClaims + 1 : 0
+    return isTurn
+  }
+
+  async #claim(limit: number, probe: boolean): Promise<{ nextDueAt: number | null } | 'unavailable'> {
     const { outbox, target, clock, policy, log } = this.#options
     try {
       const [now, latest] = dueTimes(policy, clock.now())
-      const claim = outbox.claim(target.name, limit, now, { latest })
+      const claim = outbox.claim(target.name, limit, now, { latest, probe })
       const { deliveries, nextDueAt } = await this.#questions.ask(claim)
       this.#failedClaims = 0
       this.#held.push(...deliveries)
+      if (probe && deliveries.some(({ attempts }) => attempts > 0)) {
+        this.#probeClaimsFrom = clock.now() + PROBE_CLAIM_PAUSE_MS
+      }
+      // Not chosen to probe: the circuit has opened meanwhile.
+      if (this.#breaker.kind === 'open' && !probe) this.#giveBack()
       this.#startHeld()
       return { nextDueAt }
     } catch (error) {
@@ -227,11 +279,13 @@ export class Lane {
 
   /** Gives back what is held, but for so many. */
   #giveBack(kept = 0): void {
-    for (const delivery of this.#held.splice(kept)) {
-      this.#mayBeDue = true
-      this.#wokenMeanwhile = true
-      void this.#track(this.#release(delivery))
-    }
+    for (const delivery of this.#held.splice(kept)) this.#giveBackOne(delivery)
+  }
+
+  #giveBackOne(delivery: Delivery): void {
+    this.#mayBeDue = true
+    this.#wokenMeanwhile = true
+    void this.#track(this.#release(delivery))
   }
 
   async #release(delivery: Delivery): Promise<void> {
@@ -252,7 +306,7 @@ export class Lane {
 
   /** The same, as far as slots and the breaker go. */
   #slots(now: number): number {
-    return Math.min(this.#freeSlots(), allowed(this.#breaker, this.#sending + this.#reserved, now))
+    return Math.min(this.#freeSlots(), allowed(this.#breaker, this.#recent + this.#reserved, now))
   }
 
   /**
@@ -285,16 +339,19 @@ export class Lane {
     const startedAt = clock.now()
     rate.spend(startedAt)
     this.#sending++
-    this.#breaker = started(this.#breaker)
+    this.#recent++
+    const openings = this.#openings
+    this.#breaker = started(this.#breaker, delivery.deliveryId)
     const outcome = await this.#send(delivery)
     this.#sending--
+    if (openings === this.#openings) this.#recent--
     if (outcome.kind === 'interrupted') {
-      this.#breaker = interrupted(this.#breaker, clock.now())
+      this.#breaker = interrupted(this.#breaker, delivery.deliveryId, clock.now())
       return this.#release(delivery)
     }
     this.#isQuick = clock.now() - startedAt < QUICK_MS
     try {
-      this.#judge(outcome)
+      this.#judge(delivery, outcome)
     } catch (error) {
       // What observes the lane is no reason to lose the delivery.
       this.#options.log.misbehaved?.(delivery.target, error, delivery)
@@ -327,23 +384,56 @@ export class Lane {
     }
   }
 
-  /** What an outcome says about the target's health. A refusal is an answer: the target is there. */
-  #judge(outcome: CountedOutcome): void {
-    const { target, outbox, breaker, concurrency, clock, log } = this.#options
+  /** What an outcome says about the target's health. A rejection is an answer: the target is there. */
+  #judge(delivery: Delivery, outcome: CountedOutcome): void {
+    const { target, breaker, concurrency, clock, log } = this.#options
     const before = this.#breaker
     const now = clock.now()
-    if ('unsent' in outcome) this.#breaker = interrupted(before, now)
-    else if (outcome.kind === 'failed') this.#breaker = failed(before, breaker, now)
-    else this.#breaker = succeeded(before, concurrency)
+    if ('unsent' in outcome) {
+      this.#breaker = interrupted(before, delivery.deliveryId, now)
+      return
+    }
+    if (outcome.kind === 'failed') this.#breaker = failed(before, delivery, breaker, now)
+    else this.#breaker = succeeded(before, concurrency, breaker)
     const after: BreakerState = this.#breaker
+    if (after === before || (after.kind === 'closed' && before.kind === 'closed')) return
+    if (before.kind === 'closed') {
+      this.#openings++
+      this.#recent = 0
+    }
+    if (after.kind === 'closed') this.#probeClaimsFrom = now
+    this.#saveBreaker()
     // One that a reload has replaced no longer speaks for its target.
-    if (!this.#stopping && after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
-    if (!this.#stopping && after.kind === 'closed' && before.kind !== 'closed') log.closed(target.name)
-    if (after.kind === before.kind) return
-    // If this cannot be kept, a restart will only have to find it out again.
-    outbox.saveBreaker(target.name, after.kind === 'open' ? after : null, now).catch((error) => {
-      log.outboxUnavailable(target.name, error as Error)
-    })
+    if (this.#stopping) return
+    if (after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
+    if (after.kind === 'closed') log.closed(target.name)
+  }
+
+  /** If this cannot be kept, a restart will only have to find it out again. */
+  #saveBreaker(): void {
+    const { outbox, target, clock, log, configHash } = this.#options
+    if (this.#isReplaced) return
+    const saved = outbox.saveBreaker(target.name, this.#openBreaker(), clock.now())
+    saved.catch((error) => log.outboxUnavailable(target.name, error as Error))
+    if (this.#breaker.kind === 'closed' || this.#configHash !== undefined || configHash === undefined) return
+    // Takes a while, on purpose. A restart before it is known waits out the cooldown.
+    void this.#track(
+      configHash().then((hash) => {
+        this.#configHash = hash
+        if (this.#breaker.kind === 'open') this.#saveBreaker()
+      }),
+    )
+  }
+
+  #openBreaker(): OpenBreaker | null {
+    if (this.#breaker.kind === 'closed') return null
+    const { probeAt, cooldownMs, lastProbe } = this.#breaker
+    return {
+      probeAt,
+      cooldownMs,
+      ...(lastProbe !== null && { lastProbe }),
+      ...(this.#configHash !== undefined && { configHash: this.#configHash }),
+    }
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

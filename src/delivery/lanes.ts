@@ -53,11 +53,18 @@ export class Lanes {
   async start(): Promise<void> {
     await this.#apply()
     const states = await this.#options.outbox.targetStates()
-    for (const { target, breaker } of states) {
-      if (breaker !== null) this.#lanes.get(target)?.lane.restoreBreaker(breaker)
-    }
+    await Promise.all(states.map((state) => this.#restoreBreaker(state)))
     this.#pause(states)
     await this.#tellOrphaned()
+  }
+
+  /** As after a reload, a target whose configuration has changed since its circuit opened is tried at once. */
+  async #restoreBreaker({ target, breaker }: TargetState): Promise<void> {
+    const lane = this.#lanes.get(target)?.lane
+    if (breaker === null || lane === undefined) return
+    const isSame = breaker.configHash === undefined || (await lane.hasConfigHash(breaker.configHash))
+    const probeAt = isSame ? breaker.probeAt : Math.min(breaker.probeAt, this.#options.clock.now())
+    lane.restoreBreaker({ ...breaker, probeAt })
   }
 
   /**

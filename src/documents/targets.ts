@@ -21,6 +21,7 @@ const NOTHING = {
   oldestDueAt: null,
   deliveredPerMinute: 0,
   lastError: null,
+  lastProbe: null,
 }
 
 /** The configured targets in the order of the configuration, then the orphaned ones. */
@@ -45,7 +46,7 @@ export function listedTargets({ targets }: Config, summaries: readonly TargetSum
 }
 
 /** A target for scripts: instants in ISO. */
-export function targetDocument({ breaker, oldestDueAt, lastError, ...target }: ListedTarget): object {
+export function targetDocument({ breaker, oldestDueAt, lastError, lastProbe, ...target }: ListedTarget): object {
   return {
     ...target,
     breaker: breaker === null ? 'closed' : 'open',
@@ -53,5 +54,6 @@ export function targetDocument({ breaker, oldestDueAt, lastError, ...target }: L
     oldestDueAt: isoOrNull(oldestDueAt),
     lastError: lastError?.error ?? null,
     lastErrorAt: isoOrNull(lastError?.at ?? null),
+    lastProbe: lastProbe === null ? null : { ...lastProbe, startedAt: isoOrNull(lastProbe.startedAt) },
   }
 }

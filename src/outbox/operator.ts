@@ -209,6 +209,18 @@ export interface TargetSummary extends TargetState {
   readonly deliveredPerMinute: number
   /** The newest of those that are retrying or dead. */
   readonly lastError: TargetError | null
+  /** The last probe of an open circuit; null where none has ended since it opened. */
+  readonly lastProbe: Probe | null
+}
+
+/** An attempt that was made to find out whether a target answers again. */
+export interface Probe {
+  readonly deliveryId: number
+  /** Null where it is no longer on record, as is what follows. */
+  readonly eventId: string | null
+  readonly startedAt: number | null
+  readonly status: number | null
+  readonly error: string | null
 }
 
 export interface TargetError {

@@ -167,6 +167,10 @@ export interface OpenBreaker {
   /** When one attempt may be made to see (epoch milliseconds). */
   readonly probeAt: number
   readonly cooldownMs: number
+  /** The delivery whose probe failed last; absent where none has. */
+  readonly lastProbe?: number
+  /** A digest of the target's configuration under which the circuit is open; absent where it is not known. */
+  readonly configHash?: string
 }
 
 /** What a daemon tells of itself. */

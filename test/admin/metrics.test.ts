@@ -19,6 +19,7 @@ const target: ListedTarget = {
   oldestDueAt: 4_000,
   deliveredPerMinute: 0,
   lastError: null,
+  lastProbe: null,
 }
 const readings: Readings = {
   at: 10_000,

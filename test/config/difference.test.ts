@@ -4,6 +4,7 @@ import t from 'tap'
 import type { Config } from '../../src/config/config.ts'
 import { differences, sameTarget, withoutRestart } from '../../src/config/difference.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { targetHash } from '../../src/config/target-hash.ts'
 
 const SECRET = 'whsec_marker_that_never_shows'
 const crm = { type: 'http', url: 'https://crm.internal/', headers: { Authorization: SECRET } }
@@ -53,6 +54,15 @@ t.test('a target is the same if its deliveries are made the same way', async (t)
   t.ok(sameTarget(before, load({ ...crm, paused: true }), 'crm'), 'pausing is another matter')
   t.notOk(sameTarget(before, load({ ...crm, headers: { Authorization: 'other' } }), 'crm'), 'its secrets count')
   t.notOk(sameTarget(before, before, 'constructor'))
+
+  const hash = ({ targets, directory }: Config) => targetHash('crm', targets.crm!, directory)
+  const usual = await hash(before)
+  t.match(usual, /^[0-9a-f]{16}$/)
+  t.equal(await hash({ ...before }), usual, 'a digest says the same over a restart')
+  t.equal(await hash({ ...before, targets: { crm: { ...before.targets.crm!, paused: true } } }), usual)
+  t.not(await hash({ ...before, directory: '/elsewhere' }), usual)
+  const changed = { ...crm, headers: { Authorization: 'other' } }
+  t.not(await hash({ ...load(changed), directory: before.directory }), usual)
 
   const { config, needsRestart } = withoutRestart(before, load(crm, '127.0.0.1:1235'))
   t.same(needsRestart, ['server.listen'])

@@ -90,7 +90,7 @@ t.test('a target that keeps failing is told of, and told of again when it answer
     retry: { initialDelay: '20ms', factor: 1, maxDelay: '20ms' },
   })
   const relay = await startRelay(t, config)
-  await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))
+  for (const event of ['call.started', 'call.ended']) await send(`${relay.origin}/webhooks/ultravox`, bodyOf(event))
   await eventually(() => ops.received.length === 1, 'opened')
   well = true
   await eventually(() => ops.received.length === 2, 'closed')

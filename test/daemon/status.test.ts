@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
+import { httpServer } from '../local-server.ts'
 import { newEvent } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 import { commandsIn, fill, type Row, service, sink, sources } from './operator-commands.ts'
@@ -88,6 +89,45 @@ t.test('a reload that failed, an open breaker and what is left of former days st
   await outbox.close()
   t.match(await run('status'), { code: 0, stdout: /^daemon +not running; the last one, version 0\.0\.9, started 20/ })
   t.match(await json('status'), { daemon: { running: false, pid: 17 } })
+})
+
+t.test('a probe that failed is named, and a start with a changed URL tries at once', async (t) => {
+  const directory = scratch(t)
+  const { run, json } = commandsIn(directory)
+  const down = await httpServer(t, (response) => response.writeHead(503).end())
+  const up = await httpServer(t, (response) => response.end())
+  const configured = (timeout: string) =>
+    writeConfig(directory, {
+      sources,
+      targets: {
+        crm: { type: 'http', url: '${CRM_URL}', timeout, breaker: { failures: 2, cooldown: '1h', maxCooldown: '2h' } },
+      },
+      routes: [{ events: ['call.*'], to: ['crm'] }],
+    })
+  const config = configured('9s')
+  const first = await startRelay(t, config, { CRM_URL: down.origin })
+  for (const event of ['call.started', 'call.joined', 'call.ended']) {
+    await send(`${first.origin}/webhooks/ultravox`, bodyOf(event))
+    await eventually(() => down.received.length === (event === 'call.started' ? 1 : 2), 'two are tried')
+  }
+  const crm = async () => ((await json('status')).targets as Row[])[0]!
+  await eventually(async () => (await crm()).breaker === 'open', 'opened')
+  t.match(await crm(), { pending: 3, probeAt: /Z$/, lastProbe: null })
+  t.match((await run('status')).stdout, /\nOPEN CIRCUIT +NEXT PROBE .*\ncrm +in (1h|59m \d+s) +none so far\n/)
+  configured('8s')
+  first.process.kill('SIGHUP')
+  await eventually(() => down.received.length === 3, 'a reload tries at once')
+  await eventually(async () => (await crm()).lastProbe !== null, 'and is not answered otherwise')
+  t.match(await crm(), {
+    breaker: 'open',
+    lastProbe: { deliveryId: 3, eventId: /^evt_/, startedAt: /Z$/, status: 503, error: 'http 503' },
+  })
+  const { stdout } = await run('status')
+  t.match(stdout, /\ncrm +in (2h|1h 59m) +delivery 3 +\d+s ago +http 503\n/)
+  await first.end('SIGTERM')
+  await startRelay(t, config, { CRM_URL: up.origin })
+  await eventually(() => up.received.length > 0, 'the other URL is tried at once')
+  await eventually(async () => (await crm()).breaker === 'closed', 'and has closed the circuit')
 })
 
 t.test('it is shown again and again: on a terminal in place, in a pipe one after the other', async (t) => {

@@ -10,7 +10,7 @@ import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
-import { newEvent, to } from '../outbox/samples.ts'
+import { attemptAt, newEvent, to } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 
 const policy = {
@@ -66,6 +66,12 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     for (let n = 0; n < count; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
     lane.wake()
   }
+  /** None is sent before all are on record, so that all have their first attempts before one is retried. */
+  const recordAtOnce = async (count: number) => {
+    lane.setPaused(true)
+    await record(count)
+    lane.setPaused(false)
+  }
   /** Ends attempts, counted from 0, each as soon as it is made. */
   const endEach = async (from: number, to: number, outcome: Outcome = { kind: 'delivered' }) => {
     for (let n = from; n < to; n++) {
@@ -73,7 +79,7 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
       sent[n]!.end(outcome)
     }
   }
-  return { outbox, path, sent, lane, record, endEach }
+  return { outbox, path, sent, lane, record, recordAtOnce, endEach }
 }
 
 t.test('a lane sends as many at once as its concurrency, and holds no more than twice as many again', async (t) => {
@@ -239,11 +245,11 @@ t.test('a paused lane sends nothing, and everything when it is resumed', async (
 
 t.test('a target that keeps failing is left alone, probed once, and comes back on a ramp', async (t) => {
   const told: string[] = []
-  const { outbox, sent, record, endEach } = await setUp(t, {
+  const { outbox, sent, recordAtOnce, endEach } = await setUp(t, {
     concurrency: 4,
     log: { ...silent, opened: () => told.push('opened'), closed: () => told.push('closed') },
   })
-  await record(10)
+  await recordAtOnce(10)
   await endEach(0, 3, { kind: 'failed', error: 'http 503' })
   await eventually(() => told.length === 1, 'opened')
   // Those under way when it opened say nothing new.
@@ -266,8 +272,8 @@ t.test('a target that keeps failing is left alone, probed once, and comes back o
 
 t.test('an attempt that fails before the target is asked says nothing about the target', async (t) => {
   const told: string[] = []
-  const { outbox, sent, record } = await setUp(t, { log: { ...silent, opened: () => told.push('opened') } })
-  await record(6)
+  const { outbox, sent, recordAtOnce } = await setUp(t, { log: { ...silent, opened: () => told.push('opened') } })
+  await recordAtOnce(6)
   const outcomes: Outcome[] = [
     { kind: 'failed', error: 'transcript: timeout', unsent: true },
     { kind: 'refused', error: 'transcript: larger than 5mb', unsent: true },
@@ -283,6 +289,154 @@ t.test('an attempt that fails before the target is asked says nothing about the 
   }
   await eventually(() => told.length === 1, 'the failures in between count on')
   t.match(await outbox.targetStates(), [{ target: 'crm' }])
+})
+
+/** Lets attempts end by themselves: those of events named `poison` always fail. */
+async function withPoison(t: Test, options: Partial<LaneOptions> = {}) {
+  const told: string[] = []
+  const attempts: string[] = []
+  const policy = { initialDelayMs: 5, factor: 1, maxDelayMs: 5, jitter: 0, giveUpAfterMs: null, maxAttempts: 3 }
+  const target = {
+    name: 'crm',
+    send: async ({ event: { event } }: Delivery): Promise<Outcome> => {
+      attempts.push(event)
+      return event === 'poison' ? { kind: 'failed', error: 'http 500' } : { kind: 'delivered' }
+    },
+    close: async () => {},
+  }
+  const log = { ...silent, opened: () => told.push('opened'), closed: () => told.push('closed') }
+  const lane = await setUp(t, { target, policy, log, ...options })
+  const recordAll = async (events: readonly string[]) => {
+    await Promise.all(events.map((event) => lane.outbox.record(newEvent({ receivedAt: Date.now(), event }), to('crm'))))
+    lane.lane.wake()
+  }
+  const made = (event: string) => attempts.filter((each) => each === event).length
+  return { ...lane, told, attempts, made, recordAll }
+}
+
+t.test('deliveries that always fail delay others by no more than one cooldown', async (t) => {
+  const breaker = { failures: 10, cooldownMs: 200, maxCooldownMs: 1_000 }
+  const poison = Array(30).fill('poison')
+  for (const [concurrency, how] of [
+    [1, 'new'],
+    [8, 'new'],
+    [1, 'retried by an operator'],
+    [8, 'retried by an operator'],
+  ] as const) {
+    const { outbox, path, lane, told, attempts, made, recordAll } = await withPoison(t, { concurrency, breaker })
+    if (how === 'new') await recordAll(poison)
+    else {
+      lane.setPaused(true)
+      await recordAll(poison)
+      const { deliveries } = await outbox.claim('crm', 30, Date.now())
+      await Promise.all(deliveries.map((each) => outbox.settle(each, attemptAt(each, 'failed'), { state: 'dead' })))
+      const operator = SqliteOperator.open(path)
+      t.equal(await operator.retryDeliveries({}, Date.now()), 30)
+      await operator.close()
+      lane.setPaused(false)
+    }
+    await eventually(() => told.length === 1, 'they open the circuit')
+    await recordAll(Array(20).fill('good'))
+    const from = attempts.length
+    await eventually(() => made('good') === 20, 'all the others')
+    t.ok(attempts.slice(from).indexOf('good') <= 1, `${how}: one of the others is the next probe`)
+    t.same(told, ['opened', 'closed'], `${how}: and the circuit stays closed until all are sent`)
+  }
+})
+
+t.test('deliveries that fail again and again do not open the circuit', async (t) => {
+  const { told, made, recordAll } = await withPoison(t, { concurrency: 1 })
+  await recordAll(['good', 'poison', 'good', 'poison', 'good'])
+  await eventually(() => made('poison') === 6, 'they are dead')
+  t.equal(made('good'), 3)
+  t.same(told, [], 'two different ones')
+})
+
+t.test('a new delivery that finds only failed ones due is the next probe', async (t) => {
+  const breaker = { failures: 3, cooldownMs: 200, maxCooldownMs: 200 }
+  const { outbox, told, attempts, recordAll } = await withPoison(t, { breaker })
+  await recordAll(['poison', 'poison', 'poison'])
+  await eventually(() => told.length === 1, 'opened')
+  const { probeAt } = (await outbox.targetStates())[0]!.breaker!
+  const before = attempts.length
+  await recordAll(['good'])
+  t.equal(attempts.length, before, 'not before the cooldown is over')
+  await eventually(() => told.length === 2, 'closed')
+  t.equal(attempts[before], 'good')
+  t.ok(Date.now() >= probeAt)
+})
+
+t.test('attempts that hang keep a target neither from being probed nor from recovering', async (t) => {
+  const { outbox, sent, recordAtOnce } = await setUp(t, { concurrency: 4 })
+  const breaker = async () => (await outbox.targetStates())[0]?.breaker
+  await recordAtOnce(12)
+  for (const n of [2, 3, 4]) {
+    await eventually(() => sent.length >= n + 2, 'all slots are taken')
+    sent[n]!.end({ kind: 'failed', error: 'http 503' })
+  }
+  await eventually(async () => (await breaker()) !== undefined, 'opened, with three attempts under way')
+  await eventually(() => sent.length === 7, 'a probe beside them')
+  const open = await breaker()
+  t.ok(Date.now() >= open!.probeAt)
+  sent[5]!.end({ kind: 'failed', error: 'timeout' })
+  t.same(await breaker(), open, 'its failure is not that of the probe')
+  t.equal(sent.length, 7, 'which is still the only attempt')
+  sent[6]!.end({ kind: 'delivered' })
+  await eventually(() => sent.length === 9, 'two at once, as after any opening, beside two that still hang')
+  t.equal(await breaker(), null)
+})
+
+t.test('what is claimed ahead is given back when the circuit opens', async (t) => {
+  const { outbox, sent, recordAtOnce } = await setUp(t, {
+    breaker: { failures: 3, cooldownMs: 60_000, maxCooldownMs: 60_000 },
+  })
+  await recordAtOnce(12)
+  for (let n = 0; n < 3; n++) {
+    await eventually(() => sent.length >= n + 2, 'both slots are taken')
+    sent[n]!.end({ kind: 'failed', error: 'http 503' })
+  }
+  await eventually(async () => (await outbox.targetStates()).length === 1, 'opened')
+  const { deliveries } = await outbox.claim('crm', 99, Date.now() + 1_000)
+  t.equal(deliveries.length, 11, 'all but one that is under way')
+})
+
+t.test('a slot that was reserved before the circuit opened is not used', async (t) => {
+  const { outbox, sent, lane, record } = await setUp(t, { concurrency: 5 })
+  await record(3)
+  await eventually(() => sent.length === 3, 'three attempts')
+  await eventually(() => lane.reserve(), 'a slot is free')
+  for (const { end } of sent) end({ kind: 'failed', error: 'http 503' })
+  await eventually(async () => (await outbox.targetStates()).length === 1, 'opened')
+  const { leased } = await outbox.record(newEvent({ receivedAt: Date.now() }), [
+    { target: 'crm', ordered: false, lease: true },
+  ])
+  lane.send(leased[0]!)
+  t.equal(sent.length, 3)
+  t.equal(lane.reserve(), false)
+  await eventually(() => sent.length === 4, 'a probe')
+  t.equal(sent[3]!.delivery.deliveryId, leased[0]!.deliveryId, 'it is claimed as any other')
+})
+
+t.test('each failed probe is on record, and a pause neither ends the cooldown nor starts it again', async (t) => {
+  const { outbox, sent, lane, recordAtOnce, endEach } = await setUp(t, {
+    concurrency: 1,
+    breaker: { failures: 3, cooldownMs: 100, maxCooldownMs: 1_000 },
+  })
+  const breaker = async () => (await outbox.targetStates())[0]?.breaker
+  await recordAtOnce(4)
+  await endEach(0, 4, { kind: 'failed', error: 'http 503' })
+  await eventually(async () => (await breaker())?.lastProbe !== undefined, 'a probe has failed')
+  const open = await breaker()
+  t.match(open, { cooldownMs: 200, lastProbe: sent[3]!.delivery.deliveryId })
+  lane.setPaused(true)
+  lane.setPaused(false)
+  t.equal(sent.length, 4)
+  await endEach(4, 5, { kind: 'failed', error: 'http 503' })
+  t.ok(Date.now() >= open!.probeAt)
+  await eventually(async () => (await breaker())?.lastProbe !== open!.lastProbe, 'the next one has failed')
+  t.match(await breaker(), { cooldownMs: 200 }, 'of a delivery that had failed before')
+  await endEach(5, 6)
+  await eventually(async () => (await breaker()) === null, 'closed')
 })
 
 t.test('an open breaker of the last run is taken up', async (t) => {

@@ -5,6 +5,7 @@ import { Lanes } from '../../src/delivery/lanes.ts'
 import { systemClock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
+import type { Outcome } from '../../src/domain/outcome.ts'
 import { UNLIMITED } from '../../src/domain/rate-limit.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
@@ -119,4 +120,112 @@ t.test('lanes that are put in place while all are being stopped are stopped as w
   await lanes.stop(0)
   put()
   t.same(stopped, ['old', 'new'])
+})
+
+t.test('a target whose configuration has changed is tried at once, by a start as by a reload', async (t) => {
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), (error) => t.fail(error.message))
+  const sent: string[] = []
+  const hour = 3_600_000
+  const laneWith = (name: string, configHash: string) => {
+    const target = {
+      name,
+      async send({ event: { event } }: Delivery): Promise<Outcome> {
+        sent.push(name)
+        return event === 'bad' ? { kind: 'failed', error: 'http 503' } : { kind: 'delivered' }
+      },
+      async close() {},
+    }
+    return new Lane({
+      target,
+      outbox,
+      concurrency: 2,
+      rate: UNLIMITED,
+      policy: { initialDelayMs: 10, factor: 2, maxDelayMs: 10, jitter: 0, giveUpAfterMs: null, maxAttempts: null },
+      breaker: { failures: 1, cooldownMs: hour, maxCooldownMs: hour },
+      ordered: false,
+      holdOnDead: false,
+      clock: systemClock,
+      random: Math.random,
+      configHash: async () => configHash,
+      log: { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} },
+    })
+  }
+  const lanesOf = (...names: [string, string][]) =>
+    new Map(names.map(([name, hash]) => [name, { lane: laneWith(name, hash), ...QUEUE, paused: false }] as const))
+  const start = async (configured: ReturnType<typeof lanesOf>) => {
+    const log = { orphaned() {}, outboxUnavailable() {} }
+    const lanes = new Lanes(configured, { outbox, clock: systemClock, log })
+    await lanes.start()
+    return lanes
+  }
+  const open = async () => {
+    const states = await outbox.targetStates()
+    return states.filter(({ breaker }) => breaker !== null).map(({ target, breaker }) => [target, breaker!.configHash])
+  }
+  const names = ['changed', 'same', 'unknown']
+  const first = await start(lanesOf(['changed', '1'], ['same', '1'], ['unknown', '1']))
+  await first.record(newEvent({ receivedAt: Date.now(), event: 'bad' }), names)
+  const opened = names.map((name) => [name, '1'])
+  await eventually(async () => (await open()).filter(([, hash]) => hash === '1').length === 3, 'the digest is kept')
+  await first.stop(0)
+  t.same(await open(), opened)
+  await outbox.saveBreaker('unknown', { probeAt: Date.now() + hour, cooldownMs: hour }, Date.now())
+  await outbox.record(
+    newEvent({ receivedAt: Date.now() }),
+    names.map((target) => ({ target, ordered: false })),
+  )
+
+  sent.length = 0
+  const second = await start(lanesOf(['changed', '2'], ['same', '1'], ['unknown', '1']))
+  await eventually(async () => (await open()).length === 2, 'the probe has closed one')
+  t.equal(sent[0], 'changed')
+  t.same(new Set(sent), new Set(['changed']), 'the others wait out the cooldown')
+
+  sent.length = 0
+  const without = await second.prepare(new Map(), Date.now())
+  without()
+  const withAgain = await second.prepare(lanesOf(['same', '1']), Date.now())
+  t.same(sent, [])
+  withAgain()
+  await eventually(async () => (await open()).length === 1, 'a target that is added again is tried at once, too')
+  await second.stop(0)
+  await outbox.close()
+})
+
+t.test('an attempt of a lane that a reload has replaced does not speak for the new one', async (t) => {
+  const outbox = await SqliteOutbox.open(join(scratch(t), 'relay.db'), (error) => t.fail(error.message))
+  const ends: ((outcome: Outcome) => void)[] = []
+  const lane = () =>
+    new Lane({
+      target: { name: 'crm', send: () => new Promise<Outcome>((resolve) => ends.push(resolve)), async close() {} },
+      outbox,
+      concurrency: 2,
+      rate: UNLIMITED,
+      policy: { initialDelayMs: 10, factor: 2, maxDelayMs: 10, jitter: 0, giveUpAfterMs: null, maxAttempts: null },
+      breaker: { failures: 1, cooldownMs: 1_000, maxCooldownMs: 1_000 },
+      ordered: false,
+      holdOnDead: false,
+      clock: systemClock,
+      random: Math.random,
+      log: { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} },
+    })
+  const lanesThat = () => new Map([['crm', { lane: lane(), ...QUEUE, paused: false }]])
+  const lanes = new Lanes(lanesThat(), { outbox, clock: systemClock, log: { orphaned() {}, outboxUnavailable() {} } })
+  t.teardown(async () => {
+    await lanes.stop(0)
+    await outbox.close()
+  })
+  await lanes.start()
+  await lanes.record(newEvent({ receivedAt: Date.now() }), ['crm'])
+  await eventually(() => ends.length === 1, 'under way')
+  const replace = await lanes.prepare(lanesThat(), Date.now())
+  replace()
+  ends[0]!({ kind: 'failed', error: 'http 503' })
+  await eventually(() => ends.length === 2, 'the new lane tries it')
+  const states = await outbox.targetStates()
+  t.same(
+    states.filter(({ breaker }) => breaker !== null),
+    [],
+  )
+  ends[1]!({ kind: 'delivered' })
 })

@@ -317,19 +317,72 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       )
   })
 
+  t.test(`${name}: a probe is a delivery that has not failed, or else the one with the fewest attempts`, async (t) => {
+    const outbox = await opened(t)
+    const probe = async (limit = 1) => {
+      const { deliveries } = await outbox.claim('crm', limit, 10_000, { probe: true })
+      for (const delivery of deliveries) await outbox.release(delivery)
+      return deliveries.map(({ event }) => event.eventId)
+    }
+    const record = async (eventId: string, receivedAt = 1_000) => {
+      await outbox.record(newEvent({ eventId, receivedAt }), to('crm'))
+    }
+    const failTimes = async (eventId: string, times: number, dueAt: number) => {
+      for (let n = 0; n < times; n++) {
+        const { deliveries } = await outbox.claim('crm', 99, 99_999)
+        for (const delivery of deliveries) {
+          if (delivery.event.eventId !== eventId) await outbox.release(delivery)
+          else await outbox.settle(delivery, attemptAt(delivery, 'failed', 2_000 + n), { state: 'pending', dueAt })
+        }
+      }
+    }
+    t.same(await probe(), [], 'none is due')
+    await record('twice')
+    await record('once, tried last')
+    await record('once')
+    await failTimes('twice', 2, 3_000)
+    await failTimes('once', 1, 5_000)
+    await failTimes('once, tried last', 2, 4_000)
+    await failTimes('twice', 1, 3_000)
+    t.same(await probe(), ['once'], 'all have failed')
+    t.same(await probe(9), ['once', 'once, tried last', 'twice'])
+    await record('put off', 20_000)
+    t.same(await probe(), ['once'], 'not one that is not due')
+    await record('new')
+    await record('newest')
+    t.same(await probe(3), ['newest', 'new', 'once'])
+    await outbox.record(newEvent({ eventId: 'elsewhere' }), to('ops'))
+    const [claimed] = (await outbox.claim('crm', 1, 10_000, { probe: true })).deliveries
+    t.equal(claimed?.event.eventId, 'newest')
+    t.same(await probe(), ['new'], 'nor one that is claimed')
+    const second = await outbox.claim('crm', 99, 10_000)
+    t.equal(second.deliveries.length, 4)
+    t.same(await outbox.claim('crm', 1, 10_000, { probe: true }), { deliveries: [], nextDueAt: 20_000 })
+  })
+
+  t.test(`${name}: a probe of an ordered call is its oldest unfinished delivery`, async (t) => {
+    const outbox = await opened(t)
+    await recordCalls(outbox, ['A', 'A', 'B', 'B'])
+    const { deliveries } = await outbox.claim('crm', 9, 1_000, { probe: true })
+    t.same(namesOf(deliveries).sort(), ['A 0', 'B 2'])
+  })
+
   t.test(`${name}: what is kept of a target is there after a restart`, async (t) => {
     const directory = scratch(t)
     const outbox = await open(directory)
-    await outbox.saveBreaker('crm', { probeAt: 9_000, cooldownMs: 500 }, 1_000)
+    const circuit = { probeAt: 9_000, cooldownMs: 500 }
+    await outbox.saveBreaker('crm', { ...circuit, lastProbe: 17, configHash: 'abc' }, 1_000)
     await outbox.saveBreaker('ops', { probeAt: 9_000, cooldownMs: 500 }, 1_000)
     await outbox.saveBreaker('ops', null, 2_000)
     await outbox.close()
     const reopened = await open(directory)
     t.teardown(() => reopened.close())
     t.same(await reopened.targetStates(), [
-      { target: 'crm', paused: false, breaker: { probeAt: 9_000, cooldownMs: 500 } },
+      { target: 'crm', paused: false, breaker: { ...circuit, lastProbe: 17, configHash: 'abc' } },
       { target: 'ops', paused: false, breaker: null },
     ])
+    await reopened.saveBreaker('crm', circuit, 3_000)
+    t.same((await reopened.targetStates())[0]!.breaker, circuit, 'only the last state is kept')
   })
 
   t.test(`${name}: it tells which targets have unfinished deliveries, and since when the oldest is due`, async (t) => {

@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { REFUSALS, SOURCE_EVENTS } from '../../src/outbox/sqlite/status.ts'
-import { LAST_ERROR, TARGET_COUNTS } from '../../src/outbox/sqlite/target-summaries.ts'
+import { LAST_ATTEMPT, LAST_ERROR, TARGET_COUNTS } from '../../src/outbox/sqlite/target-summaries.ts'
 import { scratch } from '../scratch.ts'
 import { attemptAt, newEvent, to } from './samples.ts'
 
@@ -87,6 +87,7 @@ t.test('of each target: what waits, how fast it goes, and the newest error that 
     oldestDueAt: null,
     deliveredPerMinute: 0.4,
     lastError: null,
+    lastProbe: null,
   })
   await attempt('failed', NOW - 50_000, 'first')
   await attempt('refused', NOW - 40_000, 'second')
@@ -117,8 +118,8 @@ t.test('a look at the status reads no history: indexes alone, and what is unfini
   const { path } = await open(t)
   const database = openDatabase(path, { readonly: true })
   t.teardown(() => database.close())
-  const parameters = { now: 1, since: 1, target: 'x' }
-  for (const query of [SOURCE_EVENTS, REFUSALS, TARGET_COUNTS, LAST_ERROR]) {
+  const parameters = { now: 1, since: 1, target: 'x', deliveryId: 1 }
+  for (const query of [SOURCE_EVENTS, REFUSALS, TARGET_COUNTS, LAST_ERROR, LAST_ATTEMPT]) {
     const used = Object.entries(parameters).filter(([name]) => query.includes(`@${name}`))
     const plan = database
       .prepare(`explain query plan ${query}`)
@@ -131,7 +132,7 @@ t.test('a look at the status reads no history: indexes alone, and what is unfini
       [],
       query,
     )
-    const searches = plan.filter((step) => step.startsWith('SEARCH ') && query !== LAST_ERROR)
+    const searches = plan.filter((step) => step.startsWith('SEARCH ') && query !== LAST_ERROR && query !== LAST_ATTEMPT)
     t.same(
       searches.filter((step) => !step.includes('COVERING INDEX')),
       [],

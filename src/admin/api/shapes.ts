@@ -102,6 +102,15 @@ const target = object({
   oldestDueAt: nullable(instant),
   lastError: nullable(text),
   lastErrorAt: nullable(instant),
+  lastProbe: nullable(
+    object({
+      deliveryId: { type: 'integer' },
+      eventId: nullable(text),
+      startedAt: nullable(instant),
+      status: nullable({ type: 'integer' }),
+      error: nullable(text),
+    }),
+  ),
 })
 
 const gap = object({ source: text, event: text, callId: text, foundAt: instant })

@@ -139,7 +139,7 @@ export function deliveryResults(config: Config, targets: readonly TargetSummary[
 }
 
 function* backlog(config: Config, summary: TargetSummary, now: number): Iterable<CheckResult> {
-  const { target, pending, dead, breaker, oldestDueAt, paused } = summary
+  const { target, pending, dead, breaker, oldestDueAt, paused, lastProbe } = summary
   const name = `target ${target}`
   const configured = Object.hasOwn(config.targets, target)
   if (!configured && pending > 0) {
@@ -149,7 +149,8 @@ function* backlog(config: Config, summary: TargetSummary, now: number): Iterable
   }
   if (breaker !== null && configured) {
     const advice = `see why: deliveries list --target ${target} --state pending`
-    yield warning(name, 'has failed so often that its breaker is open', advice)
+    const probed = lastProbe === null ? '' : `; delivery ${lastProbe.deliveryId} probed it last`
+    yield warning(name, `has failed so often that its breaker is open${probed}`, advice)
   }
   if (oldestDueAt !== null && now - oldestDueAt > config.delivery.alertAfterMs) {
     const isPaused = paused || config.targets[target]?.paused === true

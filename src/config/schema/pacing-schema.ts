@@ -9,10 +9,10 @@ const rateLimit = z.strictObject({
 
 const breaker = z.strictObject({
   failures: integer(1, 1_000_000).prefault(10).meta({
-    description: 'So many failed attempts in a row, whatever the delivery, stop all attempts to this target.',
+    description: 'When this many different deliveries have failed in a row, nothing more is sent to this target.',
   }),
   cooldown: duration('1ms', '1d').prefault('30s').meta({
-    description: 'After this pause one attempt is made to see; each time it fails, the pause is doubled.',
+    description: 'After this pause one delivery probes the target. If its first attempt fails, the pause is doubled.',
   }),
   maxCooldown: duration('1ms', '7d').prefault('10m').meta({ description: 'The longest pause.' }),
 })

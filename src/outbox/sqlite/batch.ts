@@ -119,7 +119,8 @@ export function createBatchRunner(
     const { latest = Number.POSITIVE_INFINITY } = options
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
-    const due = store.dueIds(target, limit + leases.count(target), now, latest)
+    const reach = limit + leases.count(target)
+    const due = probes(target, reach, now, options) ?? store.dueIds(target, reach, now, latest)
     const free = due.filter((id) => !leases.has(target, id))
     // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
     const mayBlock = leases.count(target) > due.length - free.length
@@ -154,6 +155,12 @@ export function createBatchRunner(
     if (!leases.has(target, deliveryId) || settling.has(deliveryId)) return 'gone'
     settling.add(deliveryId)
     return store.settle(delivery, attempt, settlement)
+  }
+
+  /** Ids of what may probe the target; undefined for other claims, and where nothing is due but what a wrong clock put off. */
+  function probes(target: string, limit: number, now: number, { probe }: ClaimOptions): number[] | undefined {
+    const ids = probe === true ? store.probeIds(target, limit, now) : []
+    return ids.length > 0 ? ids : undefined
   }
 
   /** Their events were deleted with another tool. They must not keep those after them from being claimed. */

@@ -6,6 +6,7 @@ import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createProbeChoice, type ProbeChoice } from './probe-choice.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
@@ -21,6 +22,7 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
 export interface Store
   extends EventStore,
     DeliveryStore,
+    ProbeChoice,
     RejectionStore,
     TargetSettingsStore,
     TargetStateStore,
@@ -38,6 +40,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
   return {
     ...createEventStore(database, order),
     ...createDeliveryStore(database, order),
+    ...createProbeChoice(database),
     ...createRejectionStore(database),
     ...createTargetSettingsStore(database, order),
     ...createTargetStateStore(database),

@@ -12,18 +12,25 @@ interface TargetStateRow {
   readonly paused: number
   readonly probeAt: number | null
   readonly cooldownMs: number | null
+  readonly lastProbe: number | null
+  readonly configHash: string | null
 }
 
 export function createTargetStateStore(database: Database.Database): TargetStateStore {
   const select = database.prepare(`
-    select target, paused, probe_at as probeAt, cooldown_ms as cooldownMs
+    select target, paused, probe_at as probeAt, cooldown_ms as cooldownMs, probe_delivery_id as lastProbe,
+      config_hash as configHash
     from target_states
     order by target`)
   const upsertBreaker = database.prepare(`
-    insert into target_states (target, probe_at, cooldown_ms, updated_at)
-    values (@target, @probeAt, @cooldownMs, @now)
+    insert into target_states (target, probe_at, cooldown_ms, probe_delivery_id, config_hash, updated_at)
+    values (@target, @probeAt, @cooldownMs, @lastProbe, @configHash, @now)
     on conflict (target) do update
-      set probe_at = excluded.probe_at, cooldown_ms = excluded.cooldown_ms, updated_at = excluded.updated_at`)
+      set probe_at = excluded.probe_at,
+          cooldown_ms = excluded.cooldown_ms,
+          probe_delivery_id = excluded.probe_delivery_id,
+          config_hash = excluded.config_hash,
+          updated_at = excluded.updated_at`)
   const upsertPaused = database.prepare(`
     insert into target_states (target, paused, updated_at)
     values (@target, @paused, @now)
@@ -31,14 +38,23 @@ export function createTargetStateStore(database: Database.Database): TargetState
 
   return {
     targetStates: () =>
-      (select.all() as TargetStateRow[]).map(({ target, paused, probeAt, cooldownMs }) => ({
+      (select.all() as TargetStateRow[]).map(({ target, paused, ...breaker }) => ({
         target,
         paused: paused === 1,
-        breaker: probeAt === null || cooldownMs === null ? null : { probeAt, cooldownMs },
+        breaker: openBreaker(breaker),
       })),
     saveBreaker(target, breaker, now) {
-      upsertBreaker.run({ target, now, probeAt: breaker?.probeAt ?? null, cooldownMs: breaker?.cooldownMs ?? null })
+      const { probeAt, cooldownMs, lastProbe = null, configHash = null } = breaker ?? CLOSED
+      upsertBreaker.run({ target, now, probeAt, cooldownMs, lastProbe, configHash })
     },
     setPaused: (target, paused, now) => void upsertPaused.run({ target, paused: paused ? 1 : 0, now }),
   }
+}
+
+const CLOSED = { probeAt: null, cooldownMs: null, lastProbe: null, configHash: null }
+
+function openBreaker(row: Omit<TargetStateRow, 'target' | 'paused'>): OpenBreaker | null {
+  const { probeAt, cooldownMs, lastProbe, configHash } = row
+  if (probeAt === null || cooldownMs === null) return null
+  return { probeAt, cooldownMs, ...(lastProbe !== null && { lastProbe }), ...(configHash !== null && { configHash }) }
 }

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { TargetError, TargetSummary } from '../operator.ts'
+import type { Probe, TargetError, TargetSummary } from '../operator.ts'
 import { createTargetStateStore } from './target-states.ts'
 
 const LATELY_MS = 5 * 60_000
@@ -29,13 +29,20 @@ export function targetSummaries(database: Database.Database, now: number): Targe
     (database.prepare(TARGET_COUNTS).all({ now, since: now - LATELY_MS }) as Counts[]).map((row) => [row.target, row]),
   )
   const lastError = database.prepare(LAST_ERROR)
+  const lastAttempt = database.prepare(LAST_ATTEMPT)
+  const probe = (deliveryId: number): Probe => {
+    const found = lastAttempt.get({ deliveryId }) as Omit<Probe, 'deliveryId'> | undefined
+    return { deliveryId, ...(found ?? { eventId: null, startedAt: null, status: null, error: null }) }
+  }
   return [...new Set([...states.keys(), ...counts.keys()])].sort().map((target) => {
     const { delivered, ...counted } = counts.get(target) ?? { ...NO_COUNTS, target }
+    const state = states.get(target) ?? { paused: false, breaker: null }
     return {
-      ...(states.get(target) ?? { paused: false, breaker: null }),
+      ...state,
       ...counted,
       deliveredPerMinute: delivered / (LATELY_MS / 60_000),
       lastError: (lastError.get({ target }) as TargetError | undefined) ?? null,
+      lastProbe: state.breaker?.lastProbe === undefined ? null : probe(state.breaker.lastProbe),
     }
   })
 }
@@ -80,4 +87,13 @@ export const LAST_ERROR = `
       order by finished_at desc
       limit 1))
   order by at desc
+  limit 1`
+
+/** While the circuit is open, only probes are made: a delivery's last attempt is its probe. */
+export const LAST_ATTEMPT = `
+  select e.event_id as eventId, a.started_at as startedAt, a.status, a.error
+  from attempts a
+  left join events e on e.event_seq = a.event_seq
+  where a.delivery_id = @deliveryId
+  order by a.attempt desc
   limit 1`
