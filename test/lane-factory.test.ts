@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../src/config/load.ts'
+import { Capacities } from '../src/delivery/capacity.ts'
 import type { Attachments } from '../src/domain/attachments.ts'
 import { lanesOf } from '../src/lane-factory.ts'
 import { SqliteOutbox } from '../src/outbox/sqlite/sqlite-outbox.ts'
@@ -25,6 +26,7 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
   const log = { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} }
   const lanes = lanesOf(loadConfig(file, {}).config, () => undefined, {
     outbox,
+    capacities: new Capacities(),
     launcher: new Launcher(),
     attachments: {} as Attachments,
     tracing: await openTracing(null, { notExported() {} }),

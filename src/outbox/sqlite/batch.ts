@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { ClaimOptions, Outbox, Recorded } from '../outbox.ts'
+import type { Delivery } from '../../domain/delivery.ts'
+import type { Claim, ClaimOptions, Outbox, Recorded } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
@@ -87,6 +88,8 @@ export function createBatchRunner(
         return store.oldestDueAt(...call.args)
       case 'tally':
         return store.tally(...call.args)
+      case 'attemptsBefore':
+        return store.attemptsBefore(...call.args)
       case 'targetsWithDeliveries':
         return store.targetsWithDeliveries()
       case 'missingEvents':
@@ -112,19 +115,29 @@ export function createBatchRunner(
     }
   }
 
-  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}) {
-    const { latest = Number.POSITIVE_INFINITY } = options
+  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}): Claim {
+    const { latest = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY, atLeastOne = false } = options
     assertOwner()
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
     const due = store.dueIds(target, limit + leases.count(target), now, latest)
     const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
-    const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
-    if (deliveries.length < free.length)
-      abandon(
-        free.filter((id) => !deliveries.some((one) => one.deliveryId === id)),
-        now,
-      )
+    const deliveries: Delivery[] = []
+    const gone: number[] = []
+    let room = maxBytes
+    let nextBytes: number | undefined
+    for (const id of free) {
+      const found = store.delivery(id, atLeastOne && deliveries.length === 0 ? Number.POSITIVE_INFINITY : room)
+      if (found === undefined) gone.push(id)
+      else if ('tooLarge' in found) nextBytes = found.tooLarge
+      else {
+        deliveries.push(found)
+        room -= found.event.body.byteLength
+      }
+      if (nextBytes !== undefined) break
+    }
+    if (gone.length > 0) abandon(gone, now)
     for (const { deliveryId } of deliveries) leases.take(target, deliveryId)
+    if (nextBytes !== undefined) return { deliveries, nextDueAt: now, nextBytes }
     return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now, latest) }
   }
 
