@@ -44,9 +44,11 @@ export class BodyBudget {
     return new BodyShare(this, onRoom)
   }
 
-  /** Whether `share` may take this much now. Nobody overtakes those who wait. */
+  /** Whether `share` may take this much now. None overtakes those that wait. */
   has(bytes: number, share: BodyShare): boolean {
-    return this.#free >= bytes && (this.#waiting.size === 0 || this.#turn === share)
+    if (this.#free < bytes) return false
+    const [first = share] = this.#waiting.keys()
+    return this.#turn === share || first === share
   }
 
   take(bytes: number): void {
@@ -58,8 +60,16 @@ export class BodyBudget {
     this.#serve()
   }
 
+  /** One that waits already keeps its place. */
   wait(share: BodyShare, bytes: number): void {
     this.#waiting.set(share, bytes)
+  }
+
+  /** For one that has had its turn, and only now knows how much it needs. */
+  waitFirst(share: BodyShare, bytes: number): void {
+    const others = [...this.#waiting]
+    this.#waiting.clear()
+    for (const [each, needed] of [[share, bytes] as const, ...others]) this.#waiting.set(each, needed)
   }
 
   leave(share: BodyShare): void {
@@ -132,6 +142,7 @@ export class BodyShare {
         this.#next = nextBytes ?? 0
         if (sizes.length > 0) this.#largest = Math.max(...sizes)
         this.#budget.give(maxBytes - sizes.reduce((sum, size) => sum + size, 0))
+        if (sizes.length === 0 && nextBytes !== undefined) this.#budget.waitFirst(this, nextBytes)
       },
     }
   }

@@ -1,6 +1,6 @@
 import { type Stopwatch, systemStopwatch } from '../domain/clock.ts'
 import { type OpenStart, type RateLimit, RateWindow } from '../domain/rate-limit.ts'
-import type { Outbox } from '../outbox/outbox.ts'
+import type { Outbox, PastAttempt } from '../outbox/outbox.ts'
 import { BodyBudget } from './body-budget.ts'
 
 /**
@@ -29,9 +29,18 @@ export interface Started {
 }
 
 interface CountedAttempt {
+  /** As it will be on record. */
+  readonly key: string
   readonly starts: Map<RateWindow, OpenStart>
   isSent: boolean
   endedAt: number | null
+}
+
+interface CountedWindow {
+  readonly limit: RateLimit
+  readonly window: RateWindow
+  /** Attempts that it has counted itself, until those on record are added; then null. */
+  own: Set<string> | null
 }
 
 /** A rate limit as one lane asks for it. */
@@ -54,7 +63,7 @@ export class TargetCapacity {
   readonly bodies: BodyBudget
   readonly #stopwatch: Stopwatch
   /** By limit: of the current lane, and of one that a reload prepares. */
-  readonly #windows = new Map<string, { readonly limit: RateLimit; readonly window: RateWindow; isComplete: boolean }>()
+  readonly #windows = new Map<string, CountedWindow>()
   /** Under way, or not on record yet. */
   readonly #attempts = new Set<CountedAttempt>()
   #taken = 0
@@ -100,9 +109,14 @@ export class TargetCapacity {
     }
   }
 
-  start(): Started {
-    const attempt: CountedAttempt = { starts: new Map(), isSent: false, endedAt: null }
-    for (const { window } of this.#windows.values()) attempt.starts.set(window, window.open())
+  /** An attempt that is on record with these two once it is over. */
+  start(deliveryId: number, startedAt: number): Started {
+    const key = `${deliveryId} ${startedAt}`
+    const attempt: CountedAttempt = { key, starts: new Map(), isSent: false, endedAt: null }
+    for (const { window, own } of this.#windows.values()) {
+      attempt.starts.set(window, window.open())
+      own?.add(key)
+    }
     this.#attempts.add(attempt)
     this.#taken++
     return {
@@ -126,24 +140,26 @@ export class TargetCapacity {
 
   /** Windows of limits that do not know yet what was sent before. */
   incomplete(): RateLimit[] {
-    return [...this.#windows.values()].flatMap(({ limit, isComplete }) => (isComplete ? [] : [limit]))
+    return [...this.#windows.values()].flatMap(({ limit, own }) => (own === null ? [] : [limit]))
   }
 
-  /** Counts attempts of the outbox's record for a limit that was incomplete. `agesMs`: for how long each has been over. */
-  complete(limit: RateLimit, agesMs: readonly number[]): void {
-    const known = this.#windows.get(nameOf(limit))
-    if (known === undefined || known.isComplete) return
-    known.isComplete = true
+  /** Counts the attempts on record for a limit that was incomplete. `recordedBy`: the time now, by which they are recorded. */
+  complete(limit: RateLimit, attempts: readonly PastAttempt[], recordedBy: number): void {
+    const counted = this.#windows.get(nameOf(limit))
+    if (counted === undefined || counted.own === null) return
+    const { window, own } = counted
     const now = this.#stopwatch()
-    known.window.add(
-      agesMs.map((age) => now - age),
+    const others = attempts.filter(({ deliveryId, startedAt }) => !own.has(`${deliveryId} ${startedAt}`))
+    window.add(
+      others.map(({ endedAt }) => now - Math.max(0, recordedBy - endedAt)),
       now,
     )
+    counted.own = null
   }
 
   #add(limit: RateLimit) {
     const window = new RateWindow(limit, Math.min(MOST_MARGIN_MS, limit.perMs * MARGIN_SHARE))
-    const added = { limit, window, isComplete: false }
+    const added = { limit, window, own: new Set([...this.#attempts].map(({ key }) => key)) }
     this.#windows.set(nameOf(limit), added)
     const now = this.#stopwatch()
     window.add(
@@ -190,23 +206,22 @@ export class Capacities {
    */
   async restore(outbox: Pick<Outbox, 'attemptsBefore'>, now: number): Promise<void> {
     const wanted = [...this.#byTarget.values()].flatMap((capacity) =>
-      capacity.incomplete().map((limit) => ({ capacity, limit, agesMs: [] as number[] })),
+      capacity.incomplete().map((limit) => ({ capacity, limit, attempts: [] as PastAttempt[] })),
     )
     let open = wanted
     for (let before: number | null = null; open.length > 0; ) {
       const oldest = now - Math.max(...open.map(({ limit }) => limit.perMs))
       const page = await outbox.attemptsBefore(before, oldest, PAGE)
-      for (const { target, endedAt } of page.attempts) {
-        for (const { capacity, limit, agesMs } of open) {
-          if (capacity.target === target && agesMs.length < limit.max && endedAt > now - limit.perMs) {
-            agesMs.push(Math.max(0, now - endedAt))
-          }
+      for (const attempt of page.attempts) {
+        for (const { capacity, limit, attempts } of open) {
+          if (capacity.target === attempt.target && attempt.endedAt > now - limit.perMs) attempts.push(attempt)
         }
       }
-      open = open.filter(({ limit, agesMs }) => agesMs.length < limit.max)
+      // As many as there may be are enough.
+      open = open.filter(({ limit, attempts }) => attempts.length < limit.max)
       if (page.next === null) break
       before = page.next
     }
-    for (const { capacity, limit, agesMs } of wanted) capacity.complete(limit, agesMs)
+    for (const { capacity, limit, attempts } of wanted) capacity.complete(limit, attempts, now)
   }
 }

@@ -312,7 +312,7 @@ export class Lane {
   async #attempt(delivery: Delivery): Promise<void> {
     const { clock, capacity } = this.#options
     const startedAt = clock.now()
-    const start = capacity.start()
+    const start = capacity.start(delivery.deliveryId, startedAt)
     this.#sending++
     this.#breaker = started(this.#breaker)
     const outcome = await this.#send(delivery, start.sent)

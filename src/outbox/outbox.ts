@@ -156,9 +156,16 @@ export interface Claim {
   readonly nextBytes?: number
 }
 
+/** When an attempt on record began and ended (epoch milliseconds). */
+export interface PastAttempt {
+  readonly target: string
+  readonly deliveryId: number
+  readonly startedAt: number
+  readonly endedAt: number
+}
+
 export interface AttemptPage {
-  /** When each attempt ended (epoch milliseconds). */
-  readonly attempts: readonly { readonly target: string; readonly endedAt: number }[]
+  readonly attempts: readonly PastAttempt[]
   /** `before` for the next page; null after the last one. */
   readonly next: number | null
 }

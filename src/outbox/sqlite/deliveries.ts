@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain/delivery.ts'
-import type { AttemptPage, Settled } from '../outbox.ts'
+import type { AttemptPage, PastAttempt, Settled } from '../outbox.ts'
 import type { CallOrder } from './call-order.ts'
 
 export interface DeliveryStore {
@@ -30,11 +30,7 @@ export interface TooLarge {
 type DeliveryRow = Omit<Delivery, 'event'> &
   Omit<DeliveredEvent, 'body'> & { readonly body: Uint8Array | null; readonly bytes: number }
 
-interface AttemptRow {
-  readonly seq: number
-  readonly target: string
-  readonly endedAt: number
-}
+type AttemptRow = PastAttempt & { readonly seq: number }
 
 /** An attempt may be recorded so much later than another one that ended after it: while the disk was full, for one. */
 const RECORDED_LATE_MS = 60_000
@@ -114,7 +110,9 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     .pluck()
   // From the end of the table by its key. Attempts are recorded in the order in which they end, or a little later.
   const attemptsBefore = database.prepare(`
-    select attempt_seq as seq, target, started_at + duration_ms as endedAt
+    select
+      attempt_seq as seq, target, delivery_id as deliveryId, started_at as startedAt,
+      started_at + duration_ms as endedAt
     from attempts
     where attempt_seq < @before
     order by attempt_seq desc
@@ -194,9 +192,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     attemptsBefore(before, since, limit) {
       const rows = attemptsBefore.all({ before: before ?? Number.MAX_SAFE_INTEGER, limit }) as AttemptRow[]
       const isLast = rows.length < limit || rows.at(-1)!.endedAt < since - RECORDED_LATE_MS
-      const attempts = rows
-        .filter(({ endedAt }) => endedAt >= since)
-        .map(({ target, endedAt }) => ({ target, endedAt }))
+      const attempts = rows.filter(({ endedAt }) => endedAt >= since).map(({ seq: _, ...attempt }) => attempt)
       return { attempts, next: isLast ? null : rows.at(-1)!.seq }
     },
 
