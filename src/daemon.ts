@@ -14,6 +14,7 @@ import { differences, sameConfig, sameTarget, withoutRestart } from './config/di
 import { accountOfSource } from './config/provider-accounts.ts'
 import { ConfigReader } from './config/reader.ts'
 import { countedLanes, countedRecord, countedRequests } from './counted.ts'
+import { Capacities } from './delivery/capacity.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
@@ -150,6 +151,7 @@ class Relay implements Daemon {
   readonly #laneLog: LaneLog & LanesLog
   readonly #attachments: CallAttachments
   readonly #gates = new RequestGates()
+  readonly #capacities = new Capacities()
   readonly #metrics: Metrics
   readonly #tracing: Tracing
   readonly #admin: AdminSide
@@ -219,7 +221,7 @@ class Relay implements Daemon {
     this.#laneLog = countedLanes(alsoRaised(laneLog(logger), laneAlerts(this.#alerts.raise)), metrics.counts)
     this.#lanes = new Lanes(
       this.#lanesOf(config, () => undefined),
-      { outbox, clock: this.#steady, log: this.#laneLog },
+      { outbox, capacities: this.#capacities, clock: this.#steady, log: this.#laneLog },
     )
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
@@ -386,6 +388,7 @@ class Relay implements Daemon {
   #lanesOf(config: Config, running: (name: string) => Lane | undefined): ReadonlyMap<string, ConfiguredLane> {
     return lanesOf(config, running, {
       outbox: this.#outbox,
+      capacities: this.#capacities,
       launcher: this.#launcher,
       attachments: this.#attachments,
       tracing: this.#tracing,

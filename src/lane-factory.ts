@@ -1,11 +1,11 @@
 import type { Config, TargetConfig } from './config/config.ts'
 import { targetHash } from './config/target-hash.ts'
+import type { Capacities } from './delivery/capacity.ts'
 import { Lane, type LaneOptions } from './delivery/lane.ts'
 import type { ConfiguredLane } from './delivery/lanes.ts'
 import type { Attachments } from './domain/attachments.ts'
 import { longestDelayMs } from './domain/backoff.ts'
 import type { Clock } from './domain/clock.ts'
-import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { createTarget } from './target-factory.ts'
 import type { Launcher } from './targets/launcher.ts'
 import { tracedTarget } from './traced.ts'
@@ -13,6 +13,7 @@ import type { Tracing } from './tracing.ts'
 
 /** What all lanes share. */
 export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' | 'random' | 'log'> {
+  readonly capacities: Capacities
   readonly launcher: Launcher
   readonly attachments: Attachments
   readonly tracing: Tracing
@@ -42,7 +43,7 @@ function laneOf(
   name: string,
   target: TargetConfig,
   directory: string,
-  { launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
+  { capacities, launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
 ): Lane {
   const made = createTarget(name, target, directory, wallClock, launcher, attachments, (path, count, events) =>
     unmatched(name, path, count, events),
@@ -51,7 +52,8 @@ function laneOf(
     ...rest,
     target: tracedTarget(made, target.type, tracing, wallClock),
     concurrency: target.concurrency,
-    rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
+    rateLimit: target.rateLimit,
+    capacity: capacities.of(name),
     policy: target.retry,
     breaker: target.breaker,
     ordered: target.ordered,

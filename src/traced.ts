@@ -97,14 +97,14 @@ export function tracedTarget(target: Target, type: 'http' | 'slack' | 'exec', tr
   return {
     name: target.name,
     close: () => target.close(),
-    async send(delivery, signal) {
+    async send(delivery, signal, onSent) {
       const { event } = delivery
-      if (event.traceparent == null) return target.send(delivery, signal)
+      if (event.traceparent == null) return target.send(delivery, signal, onSent)
       const traceparent = childTraceparent(event.traceparent, newSpanId())
       const attempt = { ...delivery, event: { ...event, traceparent } }
-      if (!isExported(traceparent, tracing)) return target.send(attempt, signal)
+      if (!isExported(traceparent, tracing)) return target.send(attempt, signal, onSent)
       const startedAt = clock.now()
-      const outcome = await target.send(attempt, signal)
+      const outcome = await target.send(attempt, signal, onSent)
       tracing.ended({
         name: 'deliver',
         kind: 'client',

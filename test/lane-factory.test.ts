@@ -1,7 +1,10 @@
+import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../src/config/load.ts'
+import { Capacities } from '../src/delivery/capacity.ts'
 import type { Attachments } from '../src/domain/attachments.ts'
+import { systemClock } from '../src/domain/clock.ts'
 import { lanesOf } from '../src/lane-factory.ts'
 import { SqliteOutbox } from '../src/outbox/sqlite/sqlite-outbox.ts'
 import { Launcher } from '../src/targets/launcher.ts'
@@ -25,6 +28,7 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
   const log = { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} }
   const lanes = lanesOf(loadConfig(file, {}).config, () => undefined, {
     outbox,
+    capacities: new Capacities(),
     launcher: new Launcher(),
     attachments: {} as Attachments,
     tracing: await openTracing(null, { notExported() {} }),
@@ -44,4 +48,48 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
   lane.setPaused(false)
   await eventually(() => crm.received.length === 1, 'it is sent')
   t.equal(crm.received[0]!.headers['webhook-timestamp'], '7')
+})
+
+t.test('every kind of target says when it is sent something', async (t) => {
+  const directory = scratch(t)
+  const held: ServerResponse[] = []
+  const { origin } = await httpServer(t, (response) => held.push(response))
+  const rateLimit = { max: 1, per: '1h' }
+  const file = writeConfig(directory, {
+    sources: { ultravox: { scheme: 'ultravox', secrets: ['whsec_test_5a0c'] } },
+    targets: {
+      crm: { type: 'http', url: origin, rateLimit },
+      chat: { type: 'slack', webhookUrl: origin, text: '{{ event }}', rateLimit },
+      hook: { type: 'exec', command: ['/bin/sh', '-c', 'cat > /dev/null; exec sleep 60'], rateLimit },
+    },
+    routes: [{ events: ['*'], to: ['crm', 'chat', 'hook'] }],
+  })
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
+  const log = { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} }
+  const capacities = new Capacities()
+  const launcher = new Launcher()
+  const lanes = lanesOf(loadConfig(file, {}).config, () => undefined, {
+    outbox,
+    capacities,
+    launcher,
+    attachments: {} as Attachments,
+    tracing: await openTracing(null, { notExported() {} }),
+    clock: systemClock,
+    wallClock: systemClock,
+    random: Math.random,
+    log,
+    unmatched() {},
+  })
+  t.teardown(async () => {
+    await Promise.all([...lanes.values()].map(({ lane }) => lane.stop(0)))
+    await launcher.close()
+    await outbox.close()
+  })
+  const body = Buffer.from('{"event":"call.ended","call":{}}')
+  await outbox.record(newEvent({ body, receivedAt: Date.now() }), to('crm', 'chat', 'hook'))
+  for (const [name, { lane }] of lanes) {
+    lane.setPaused(false)
+    const rate = capacities.of(name).rate({ max: 1, perMs: 3_600_000 })
+    await eventually(() => rate.available() === 0 && Number.isFinite(rate.waitMs()), `${name} says so`)
+  }
 })

@@ -3,9 +3,10 @@ import { dueTimes } from '../domain/backoff.ts'
 import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
-import type { Rate } from '../domain/rate-limit.ts'
+import type { RateLimit } from '../domain/rate-limit.ts'
 import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
+import type { BodyShare, Room } from './body-budget.ts'
 import {
   allowed,
   type BreakerPolicy,
@@ -17,6 +18,7 @@ import {
   started,
   succeeded,
 } from './breaker.ts'
+import type { LaneRate, TargetCapacity } from './capacity.ts'
 import { Questions } from './questions.ts'
 import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
 
@@ -39,7 +41,9 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
   readonly target: Target
   readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release' | 'saveBreaker'>
   readonly concurrency: number
-  readonly rate: Rate
+  readonly rateLimit: RateLimit | null
+  /** Of the target's name: shared with the lanes that this one replaces. */
+  readonly capacity: TargetCapacity
   readonly breaker: BreakerPolicy
   /** Whether a call's events go out one at a time. */
   readonly ordered: boolean
@@ -62,8 +66,8 @@ export interface LaneLog extends SettlingLog {
 
 /**
  * One target's deliveries: claims what is due, sends it, settles it. It holds no more than what it is sending, and twice as
- * much again where the target is quick, and sleeps until the next due time or until it is woken. Nothing of it is shared with
- * other lanes but the outbox, so a slow or dead target is alone with its troubles.
+ * much again where the target is quick, and sleeps until the next due time or until it is woken. Lanes share the
+ * outbox and the budget of bodies, of which each can always have one delivery: a slow or dead target cannot stop others.
  */
 export class Lane {
   readonly #options: LaneOptions
@@ -72,7 +76,8 @@ export class Lane {
   /** Claims and settlements under way. */
   readonly #questions: Questions
   readonly #settle: Settling
-  #sending = 0
+  readonly #rate: LaneRate
+  readonly #bodies: BodyShare
   #settling = 0
   #reserved = 0
   /** Claimed, and not being sent yet. */
@@ -108,6 +113,8 @@ export class Lane {
     this.#options = options
     this.#questions = new Questions(options.clock)
     this.#settle = createSettling({ ...options, questions: this.#questions, signal: this.#abort.signal })
+    this.#rate = options.capacity.rate(options.rateLimit)
+    this.#bodies = options.capacity.bodies.share(() => this.wake())
     setMaxListeners(0, this.#abort.signal)
   }
 
@@ -116,43 +123,53 @@ export class Lane {
     return this.#questions.openMs(now)
   }
 
-  /** Says that something may be due. Cheap, and may be called at any time. */
+  /** Says that something may be due. Cheap, and may be called at any time. A lane that was replaced passes it on. */
   wake(): void {
+    if (this.#stopping) return void this.#options.capacity.wakeSuccessor(this)
     this.#mayBeDue = true
     if (this.#claiming) this.#wokenMeanwhile = true
     else void this.#fill()
   }
 
   /**
-   * Keeps a slot for a delivery that is about to be recorded, so that it need not be read back from the outbox. Only if
-   * it can be sent at once and nothing older waits: true means that `send` or `cancelReservation` has to follow.
+   * Keeps a slot for a delivery that is about to be recorded, with a body of this many bytes, so that it need not be read back
+   * from the outbox. Only if it can be sent at once and nothing older waits: true means that `send` or
+   * `cancelReservation` has to follow.
    */
-  reserve(): boolean {
+  reserve(bytes: number): boolean {
     const now = this.#options.clock.now()
     if (this.#stopping || this.#paused || this.#mayBeDue || this.#breaker.kind !== 'closed') return false
     if (this.#held.length > 0) return false
-    if (this.#startable(now) < 1) return false
+    if (this.#startable(now) < 1 || !this.#bodies.take(bytes)) return false
     this.#reserved++
+    this.#options.capacity.reserve()
     return true
   }
 
-  cancelReservation(): void {
+  cancelReservation(bytes: number): void {
+    this.#endReservation()
+    this.#bodies.give(bytes)
+    this.goOn()
+  }
+
+  #endReservation(): void {
     this.#reserved--
-    this.#goOn()
+    this.#options.capacity.cancelReservation()
   }
 
   /** Sends a delivery that was leased for a reserved slot. */
   send(delivery: Delivery): void {
-    this.#reserved--
+    this.#endReservation()
     // While the circuit is open, a claim chooses the delivery that probes.
     const isHeldUp = this.#stopping || this.#paused || this.#breaker.kind === 'open'
     if (isHeldUp) this.#giveBackOne(delivery)
     else void this.#track(this.#attempt(delivery))
-    this.#goOn()
+    this.goOn()
   }
 
   /** Something has ended that others may have waited for. */
-  #goOn(): void {
+  goOn(): void {
+    if (this.#stopping) return void this.wake()
     this.#startHeld()
     if (this.#mayBeDue) this.wake()
   }
@@ -160,6 +177,8 @@ export class Lane {
   /** Called at the start, for which a lane waits, and when the target was paused or resumed. */
   setPaused(paused: boolean): void {
     this.#paused = paused
+    const { capacity, rateLimit } = this.#options
+    if (!this.#stopping) capacity.enter(this, rateLimit)
     this.wake()
   }
 
@@ -190,6 +209,7 @@ export class Lane {
     this.#stopping = true
     if (graceMs === null) this.#isReplaced = true
     clearTimeout(this.#timer)
+    this.#bodies.leave()
     this.#giveBack()
     const cut = graceMs === null ? undefined : setTimeout(() => this.#abort.abort(), graceMs)
     while (this.#running.size > 0) await Promise.all(this.#running)
@@ -210,22 +230,28 @@ export class Lane {
   /** Starts and claims as much as may be now, and sees to it that this is called again when more may be. */
   async #fill(): Promise<void> {
     clearTimeout(this.#timer)
-    if (this.#stopping || this.#paused) return void this.#giveBack()
-    const { rate, clock } = this.#options
+    if (this.#stopping || this.#paused) {
+      this.#bodies.leave()
+      return void this.#giveBack()
+    }
+    const { clock } = this.#options
     const now = clock.now()
     if (this.#breaker.kind === 'open' && now < this.#breaker.probeAt) return this.#sleep(this.#breaker.probeAt - now)
     this.#startHeld()
     if (this.#claiming || !this.#mayBeDue) return
     const startable = this.#startable(now)
-    if (this.#slots(now) > 0 && startable <= 0) return this.#sleep(rate.waitMs(now))
-    const ahead = this.#ahead(now)
+    if (this.#slots(now) > 0 && startable <= 0) return this.#sleep(this.#rate.waitMs())
+    const ahead = this.#ahead()
     const isCareful = this.#breaker.kind === 'open' || isRecovering(this.#breaker)
     const limit = isCareful ? Math.min(1, startable) : startable + ahead - this.#held.length
     // With no slot free, the end of an attempt comes back here.
     if (limit <= 0 || (startable <= 0 && this.#held.length > ahead / 2)) return
+    const room = this.#bodies.request(limit)
+    // Bodies that this lane or another one gives up come back here.
+    if (room === undefined) return
     this.#claiming = true
     this.#wokenMeanwhile = false
-    const claimed = await this.#track(this.#claim(limit, isCareful && this.#prefersUnfailed(now)))
+    const claimed = await this.#track(this.#claim(limit, room, isCareful && this.#prefersUnfailed(now)))
     this.#claiming = false
     if (claimed === 'unavailable') {
       return this.#sleep(Math.min(LONGEST_CLAIM_PAUSE_MS, OUTBOX_PAUSE_MS * 2 ** this.#failedClaims))
@@ -247,12 +273,14 @@ export class Lane {
     return isTurn
   }
 
-  async #claim(limit: number, probe: boolean): Promise<{ nextDueAt: number | null } | 'unavailable'> {
+  async #claim(limit: number, room: Room, probe: boolean): Promise<{ nextDueAt: number | null } | 'unavailable'> {
     const { outbox, target, clock, policy, log } = this.#options
     try {
       const [now, latest] = dueTimes(policy, clock.now())
-      const claim = outbox.claim(target.name, limit, now, { latest, probe })
-      const { deliveries, nextDueAt } = await this.#questions.ask(claim)
+      const { maxBytes, atLeastOne } = room
+      const claim = outbox.claim(target.name, limit, now, { latest, probe, maxBytes, atLeastOne })
+      const { deliveries, nextDueAt, nextBytes } = await this.#questions.ask(claim)
+      room.close(deliveries, nextBytes)
       this.#failedClaims = 0
       this.#held.push(...deliveries)
       if (probe && deliveries.some(({ attempts }) => attempts > 0)) {
@@ -263,6 +291,7 @@ export class Lane {
       this.#startHeld()
       return { nextDueAt }
     } catch (error) {
+      room.close([])
       log.outboxUnavailable(target.name, error as Error)
       this.#failedClaims = error instanceof RelayError && error.isPermanent ? this.#failedClaims + 1 : 0
       return 'unavailable'
@@ -274,7 +303,7 @@ export class Lane {
     const now = this.#options.clock.now()
     if (this.#stopping || this.#paused) return void this.#giveBack()
     while (this.#held.length > 0 && this.#startable(now) > 0) void this.#track(this.#attempt(this.#held.shift()!))
-    this.#giveBack(this.#ahead(now))
+    this.#giveBack(this.#ahead())
   }
 
   /** Gives back what is held, but for so many. */
@@ -291,17 +320,18 @@ export class Lane {
   async #release(delivery: Delivery): Promise<void> {
     const { outbox, target, log } = this.#options
     try {
+      this.#bodies.give(delivery.event.body.byteLength)
       await outbox.release(delivery)
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
     }
     // If it was cancelled meanwhile, the next of its call has waited for this.
-    if (this.#options.ordered) this.wake()
+    if (this.#stopping || this.#options.ordered) this.wake()
   }
 
   /** How many attempts may start now. */
   #startable(now: number): number {
-    return Math.min(this.#slots(now), this.#options.rate.available(now) - this.#reserved)
+    return Math.min(this.#slots(now), this.#rate.available() - this.#reserved)
   }
 
   /** The same, as far as slots and the breaker go. */
@@ -313,10 +343,9 @@ export class Lane {
    * How many deliveries may be held beyond those that are being sent, so that no slot waits for a claim: only where each of
    * them has its turn within moments, for what is held is out of an operator's hands.
    */
-  #ahead(now: number): number {
-    const { concurrency, rate } = this.#options
-    const isUnlimited = rate.available(now) === Number.POSITIVE_INFINITY
-    return this.#isQuick && isUnlimited && this.#breaker === HEALTHY ? PER_SLOT * concurrency : 0
+  #ahead(): number {
+    const { concurrency, rateLimit } = this.#options
+    return this.#isQuick && rateLimit === null && this.#breaker === HEALTHY ? PER_SLOT * concurrency : 0
   }
 
   /**
@@ -324,8 +353,8 @@ export class Lane {
    * number is bounded: what they are about is sent once more after a crash.
    */
   #freeSlots(): number {
-    const { concurrency } = this.#options
-    const taken = this.#sending + this.#reserved
+    const { concurrency, capacity } = this.#options
+    const { taken } = capacity
     return Math.min(concurrency - taken, (1 + PER_SLOT) * concurrency - taken - this.#settling)
   }
 
@@ -335,18 +364,18 @@ export class Lane {
   }
 
   async #attempt(delivery: Delivery): Promise<void> {
-    const { clock, rate } = this.#options
+    const { clock, capacity } = this.#options
     const startedAt = clock.now()
-    rate.spend(startedAt)
-    this.#sending++
+    const start = capacity.start(delivery.deliveryId, startedAt)
     this.#recent++
     const openings = this.#openings
     this.#breaker = started(this.#breaker, delivery.deliveryId)
-    const outcome = await this.#send(delivery)
-    this.#sending--
+    const outcome = await this.#send(delivery, start.sent)
+    start.ended()
     if (openings === this.#openings) this.#recent--
     if (outcome.kind === 'interrupted') {
       this.#breaker = interrupted(this.#breaker, delivery.deliveryId, clock.now())
+      start.recorded()
       return this.#release(delivery)
     }
     this.#isQuick = clock.now() - startedAt < QUICK_MS
@@ -358,21 +387,23 @@ export class Lane {
     }
     this.#settling++
     const settled = this.#settle(delivery, startedAt, outcome)
-    this.#goOn()
+    this.goOn()
     const isOver = await settled
     this.#settling--
+    start.recorded()
+    this.#bodies.give(delivery.event.body.byteLength)
     // A retry has to be waited for; the end of an ordered delivery may have made the next of its call ready.
     if (!isOver || this.#options.ordered) this.wake()
-    else this.#goOn()
+    else this.goOn()
   }
 
   /** The target's outcome. Never rejects, and ends soon after the lane is cut short, whatever the target does. */
-  async #send(delivery: Delivery): Promise<Outcome> {
+  async #send(delivery: Delivery, onSent: () => void): Promise<Outcome> {
     const { target, log, abandonMs = ABANDON_MS } = this.#options
     const { signal } = this.#abort
     const given = deadlineAfter(abandonMs, signal)
     try {
-      const outcome = await Promise.race([target.send(delivery, signal), given.up])
+      const outcome = await Promise.race([target.send(delivery, signal, onSent), given.up])
       if (outcome !== undefined) return outcome
       log.misbehaved?.(target.name, new Error('the attempt did not end when it was cut short'), delivery)
       return { kind: 'interrupted' }

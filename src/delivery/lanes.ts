@@ -1,6 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
+import type { Capacities } from './capacity.ts'
 import type { Lane, LaneLog } from './lane.ts'
 
 export interface LanesLog extends Pick<LaneLog, 'outboxUnavailable'> {
@@ -17,7 +18,9 @@ export interface ConfiguredLane extends Omit<TargetSettings, 'target'> {
 }
 
 export interface LanesOptions {
-  readonly outbox: Pick<Outbox, 'record' | 'applyTargets' | 'targetStates' | 'targetsWithDeliveries'>
+  readonly outbox: Pick<Outbox, 'record' | 'applyTargets' | 'targetStates' | 'targetsWithDeliveries' | 'attemptsBefore'>
+  /** Those that the lanes were made with. */
+  readonly capacities: Capacities
   readonly clock: Clock
   readonly log: LanesLog
 }
@@ -52,6 +55,7 @@ export class Lanes {
    */
   async start(): Promise<void> {
     await this.#apply()
+    await this.#restoreRates()
     const states = await this.#options.outbox.targetStates()
     await Promise.all(states.map((state) => this.#restoreBreaker(state)))
     this.#pause(states)
@@ -73,6 +77,7 @@ export class Lanes {
    * nothing has changed.
    */
   async prepare(lanes: ReadonlyMap<string, ConfiguredLane>, now: number): Promise<() => void> {
+    await this.#restoreRates()
     const states = await this.#options.outbox.targetStates()
     return () => {
       // Nothing would stop lanes that are installed behind its back.
@@ -89,13 +94,18 @@ export class Lanes {
       }
       this.#lanes = lanes
       for (const lane of kept) if (!previous.has(lane)) this.#starting.add(lane)
-      for (const [target, { lane }] of left) this.#retire(target, lane)
+      for (const [, { lane }] of left) this.#retire(lane)
       this.#isApplied = false
       this.#pause(states)
       void this.#tellOrphaned()
       // An operator may have paused a target since the states were read.
       void this.refresh()
     }
+  }
+
+  #restoreRates(): Promise<void> {
+    const { capacities, outbox, clock } = this.#options
+    return capacities.restore(outbox, clock.now())
   }
 
   /**
@@ -139,7 +149,10 @@ export class Lanes {
   async record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
     const asked = targets.map((target) => {
       const { lane, order = 'none' } = this.#lanes.get(target) ?? {}
-      return { lane, delivery: { target, ordered: order !== 'none', lease: lane?.reserve() ?? false } }
+      return {
+        lane,
+        delivery: { target, ordered: order !== 'none', lease: lane?.reserve(event.body.byteLength) ?? false },
+      }
     })
     let recorded: Recorded | undefined
     try {
@@ -151,7 +164,7 @@ export class Lanes {
         const { target, lease } = delivery
         const own = lease ? recorded?.leased.find((leased) => leased.target === target) : undefined
         if (own !== undefined) lane?.send(own)
-        else if (lease) lane?.cancelReservation()
+        else if (lease) lane?.cancelReservation(event.body.byteLength)
         const now = this.#lanes.get(target)?.lane
         // One that has been replaced meanwhile gives back what it was leased.
         if (recorded?.targets.includes(target) && (!lease || recorded.duplicate || now !== lane)) now?.wake()
@@ -182,13 +195,10 @@ export class Lanes {
     return [...[...this.#lanes.values()].map(({ lane }) => lane), ...this.#retiring]
   }
 
-  /** Its last attempts may leave something for the lane that has come in its place. */
-  #retire(target: string, lane: Lane): void {
+  /** It wakes the lane that has come in its place whenever one of its attempts ends. */
+  #retire(lane: Lane): void {
     this.#retiring.add(lane)
-    void lane.stop(null).then(() => {
-      this.#retiring.delete(lane)
-      this.#lanes.get(target)?.lane.wake()
-    })
+    void lane.stop(null).then(() => this.#retiring.delete(lane))
   }
 
   #pause(states: readonly TargetState[]): void {

@@ -77,6 +77,12 @@ export interface Outbox
   /** How much is due at these targets, and dead at any: read quickly, however much it is. */
   tally(targets: readonly string[], now: number): Promise<Tally>
 
+  /**
+   * One page of the attempts on record, the latest first: `limit` attempts before `before` (null: from the end), or fewer
+   * where one has ended before `since`.
+   */
+  attemptsBefore(before: number | null, since: number, limit: number): Promise<AttemptPage>
+
   /** The names of all targets that have unfinished deliveries. */
   targetsWithDeliveries(): Promise<string[]>
 
@@ -116,8 +122,10 @@ export interface ClaimOptions {
   readonly latest?: number
   /** Claims the delivery that says most about the target's health: one that has not failed, or else the least tried one. */
   readonly probe?: boolean
-  /** Stops before the bodies exceed this many bytes, though not before the first delivery. */
+  /** Stops before the bodies exceed this many bytes. */
   readonly maxBytes?: number
+  /** Whether the first delivery is claimed even if its body alone exceeds `maxBytes`. */
+  readonly atLeastOne?: boolean
 }
 
 /**
@@ -145,6 +153,22 @@ export interface Claim {
   readonly deliveries: Delivery[]
   /** When the target's next delivery that is neither leased nor in this claim falls due; null where there is none. */
   readonly nextDueAt: number | null
+  /** The size of the body before which `maxBytes` has stopped the claim; absent where it has not. */
+  readonly nextBytes?: number
+}
+
+/** When an attempt on record began and ended (epoch milliseconds). */
+export interface PastAttempt {
+  readonly target: string
+  readonly deliveryId: number
+  readonly startedAt: number
+  readonly endedAt: number
+}
+
+export interface AttemptPage {
+  readonly attempts: readonly PastAttempt[]
+  /** `before` for the next page; null after the last one. */
+  readonly next: number | null
 }
 
 /** Numbers of deliveries, counted up to `TALLIED`. */

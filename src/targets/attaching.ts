@@ -13,12 +13,12 @@ import type { Target } from './target.ts'
 export function attaching(target: Target, wanted: WantedAttachments, attachments: Attachments): Target {
   return {
     name: target.name,
-    async send(delivery, signal) {
-      if (delivery.event.callId === null) return target.send(delivery, signal)
+    async send(delivery, signal, onSent) {
+      if (delivery.event.callId === null) return target.send(delivery, signal, onSent)
       const attached = await attachments.fetch(delivery.event, wanted, signal, delivery.firstAttemptAt)
       if (attached.kind !== 'attached') return attached
       try {
-        const outcome = await target.send(withAttachments(delivery, attached), signal)
+        const outcome = await target.send(withAttachments(delivery, attached), signal, onSent)
         // A service may answer with what it was sent.
         return concealed(outcome, concealer(secretsIn(attached)))
       } finally {

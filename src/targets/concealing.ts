@@ -9,7 +9,7 @@ import type { Target } from './target.ts'
 export function concealing(target: Target, conceal: Conceal): Target {
   return {
     name: target.name,
-    send: async (delivery, signal) => concealed(await target.send(delivery, signal), conceal),
+    send: async (...attempt) => concealed(await target.send(...attempt), conceal),
     close: () => target.close(),
   }
 }

@@ -55,11 +55,11 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
 
   return {
     name: options.name,
-    async send(delivery, signal) {
+    async send(delivery, signal, onSent) {
       if (signal.aborted) return { kind: 'interrupted' }
       try {
         const surroundings = { env: { ...env, ...identityEnv(delivery) }, input: delivery.event.body }
-        const ending = await launcher.run({ command, directory, timeoutMs, runAs, ...surroundings }, signal)
+        const ending = await launcher.run({ command, directory, timeoutMs, runAs, ...surroundings }, signal, onSent)
         const [stdout, stderr] = [conceal(ending.stdout), conceal(ending.stderr)]
         return withNote(outcomeOf({ ...ending, stdout, stderr }, timeoutMs), noteOf(ending))
       } catch (error) {

@@ -32,9 +32,14 @@ export type ExchangeResult = Answer | Extract<Outcome, { kind: 'failed' | 'inter
 export interface HttpExchanges {
   /**
    * Sends one request with these headers (name, value, name, value, …) and waits for its answer. Never throws. The length
-   * of a stream has to be among the headers.
+   * of a stream has to be among the headers. Calls `onSent` when there is a connection, before the first byte is written.
    */
-  send(headers: string[], body: Uint8Array | Readable, signal: AbortSignal): Promise<ExchangeResult>
+  send(
+    headers: string[],
+    body: Uint8Array | Readable,
+    signal: AbortSignal,
+    onSent?: () => void,
+  ): Promise<ExchangeResult>
   close(): Promise<void>
 }
 
@@ -70,7 +75,7 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
   const peer = options.socketPath ?? url.host
 
   return {
-    send(headers, body, signal) {
+    send(headers, body, signal, onSent = () => {}) {
       if (signal.aborted) return Promise.resolve({ kind: 'interrupted' })
       const startedAt = performance.now()
       const late = (isWaiting: boolean): Late => {
@@ -84,11 +89,12 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
         return { error: `timeout: ${story}; resolving the name took ${(nameMs / 1000).toFixed(1)}s`, unsent: true }
       }
       return new Promise((resolve) => {
-        const exchange = new Exchange(peer, needsBody, (result) => {
+        const settled = (result: ExchangeResult) => {
           cancelDeadline()
           signal.removeEventListener('abort', interrupt)
           resolve(result)
-        })
+        }
+        const exchange = new Exchange(peer, needsBody, onSent, settled)
         const interrupt = () => exchange.cut({ kind: 'interrupted' }, 'the attempt was interrupted')
         const cancelDeadline = deadlines.start(() => exchange.cutAtDeadline(late))
         signal.addEventListener('abort', interrupt)
@@ -110,6 +116,7 @@ interface Late {
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #host: string
   readonly #needsBody: boolean
+  readonly #onSent: () => void
   readonly #settled: (result: ExchangeResult) => void
   #done = false
   #controller: Dispatcher.DispatchController | undefined
@@ -118,9 +125,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   #read = 0
   #kept: Buffer[] = []
 
-  constructor(host: string, needsBody: boolean, settled: (result: ExchangeResult) => void) {
+  constructor(host: string, needsBody: boolean, onSent: () => void, settled: (result: ExchangeResult) => void) {
     this.#host = host
     this.#needsBody = needsBody
+    this.#onSent = onSent
     this.#settled = settled
   }
 
@@ -146,8 +154,12 @@ class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // undici cannot take back a request that waits for a connection. If it was cut meanwhile, this stops it before a
     // byte is written.
-    if (this.#done) controller.abort(new Error('cut'))
-    else this.#controller = controller
+    if (this.#done) {
+      controller.abort(new Error('cut'))
+      return
+    }
+    this.#controller = controller
+    this.#onSent()
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {

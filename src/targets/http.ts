@@ -59,7 +59,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
 
   return {
     name: options.name,
-    async send(delivery, signal) {
+    async send(delivery, signal, onSent) {
       const { event } = delivery
       // Nothing is awaited or made for the usual target, which sends what came in.
       const content = compose === null ? null : await compose(delivery)
@@ -76,7 +76,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
         // Over what is sent, so that the receiver can verify it.
         ...sign(event.eventId, body, clock.now()),
       ]
-      const result = await exchanges.send(headers, parts?.body ?? body, signal)
+      const result = await exchanges.send(headers, parts?.body ?? body, signal, onSent)
       parts?.body.destroy()
       const outcome = result.kind === 'answered' ? outcomeOf(result, retried, clock) : result
       return withNote(outcome, cutNote(content?.cut ?? []))

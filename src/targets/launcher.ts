@@ -20,6 +20,7 @@ interface Run {
   readonly options: ProcessOptions
   /** Undefined until it is known to have been started. */
   group: Group | undefined
+  readonly onStarted: () => void
   readonly resolve: (ending: ProcessEnding) => void
   readonly reject: (error: Error) => void
 }
@@ -51,8 +52,11 @@ export class Launcher {
     this.#started()
   }
 
-  /** See `runProcessGroup`, which does the work. Rejects with `CannotStart` or `LauncherEnded` only. */
-  async run(options: ProcessOptions, abort: AbortSignal): Promise<ProcessEnding> {
+  /**
+   * See `runProcessGroup`, which does the work. Calls `onStarted` when the program runs. Rejects with `CannotStart` or
+   * `LauncherEnded` only.
+   */
+  async run(options: ProcessOptions, abort: AbortSignal, onStarted: () => void = () => {}): Promise<ProcessEnding> {
     const launcher = this.#started()
     const run = ++this.#lastRun
     const send = (message: ToLauncher) => launcher.connected && launcher.send(message)
@@ -60,7 +64,7 @@ export class Launcher {
     const watch = watched(launcher, options.timeoutMs + LONGEST_END_MS + this.#overdueMs)
     try {
       return await new Promise<ProcessEnding>((resolve, reject) => {
-        this.#runs.set(run, { launcher, options, group: undefined, resolve, reject })
+        this.#runs.set(run, { launcher, options, group: undefined, onStarted, resolve, reject })
         launcher.channel?.ref()
         send({ run, options })
         abort.addEventListener('abort', interrupt)
@@ -106,8 +110,10 @@ export class Launcher {
     launcher.on('message', (message: FromLauncher) => {
       const run = this.#runs.get(message.run)
       if (run === undefined) return
-      if ('group' in message) run.group = groupOf(message.group)
-      else if ('ending' in message) run.resolve(message.ending)
+      if ('group' in message) {
+        run.group = groupOf(message.group)
+        run.onStarted()
+      } else if ('ending' in message) run.resolve(message.ending)
       else run.reject(new CannotStart(message.failed))
     })
     // Killed, or never started: what ran has failed, and the next program starts another.

@@ -39,10 +39,10 @@ export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Ta
 
   return {
     name,
-    async send({ event }, signal) {
+    async send({ event }, signal, onSent) {
       const message = await compose(event)
       if ('kind' in message) return message
-      const result = await exchanges.send(HEADERS, Buffer.from(JSON.stringify(message)), signal)
+      const result = await exchanges.send(HEADERS, Buffer.from(JSON.stringify(message)), signal, onSent)
       return result.kind === 'answered' ? outcomeOf(result, clock) : result
     },
     close: exchanges.close,

@@ -6,10 +6,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Capacities } from '../../src/delivery/capacity.ts'
 import { Lane } from '../../src/delivery/lane.ts'
 import { Lanes } from '../../src/delivery/lanes.ts'
 import { systemClock } from '../../src/domain/clock.ts'
-import { UNLIMITED } from '../../src/domain/rate-limit.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { createExecTarget } from '../../src/targets/exec.ts'
@@ -92,8 +92,16 @@ async function measureP99(others: Target[]): Promise<number> {
     giveUpAfterMs: null,
     maxAttempts: null,
   }
+  const capacities = new Capacities()
   const lanes = [http('healthy', sink.origin), ...others].map((target) => {
-    const own = { target, outbox, concurrency: target.name === 'sleeping' ? 2 : 8, rate: UNLIMITED, policy }
+    const own = {
+      target,
+      outbox,
+      concurrency: target.name === 'sleeping' ? 2 : 8,
+      rateLimit: null,
+      capacity: capacities.of(target.name),
+      policy,
+    }
     // The breaker would take the trouble away; here it is to stay.
     const breaker = { failures: 1_000_000, cooldownMs: 1_000, maxCooldownMs: 1_000 }
     const lane = new Lane({
@@ -109,6 +117,7 @@ async function measureP99(others: Target[]): Promise<number> {
   })
   const all = new Lanes(new Map(lanes), {
     outbox,
+    capacities,
     clock: systemClock,
     log: { orphaned: () => {}, outboxUnavailable: () => {} },
   })

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { TargetCapacity } from '../../src/delivery/capacity.ts'
 import { Lane, type LaneLog, type LaneOptions } from '../../src/delivery/lane.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
-import { createRate, UNLIMITED } from '../../src/domain/rate-limit.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
@@ -36,8 +36,9 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
   const sent: { delivery: Delivery; end: (outcome: Outcome) => void }[] = []
   const target = {
     name: 'crm',
-    send: (delivery: Delivery, signal: AbortSignal) =>
+    send: (delivery: Delivery, signal: AbortSignal, onSent = () => {}) =>
       new Promise<Outcome>((resolve) => {
+        onSent()
         sent.push({ delivery, end: resolve })
         signal.addEventListener('abort', () => resolve({ kind: 'interrupted' }))
       }),
@@ -47,7 +48,8 @@ async function setUp(t: Test, options: Partial<LaneOptions> = {}) {
     target,
     outbox,
     concurrency: 2,
-    rate: UNLIMITED,
+    rateLimit: null,
+    capacity: new TargetCapacity('crm'),
     policy,
     breaker: { failures: 3, cooldownMs: 50, maxCooldownMs: 200 },
     ordered: false,
@@ -172,7 +174,7 @@ t.test('a wake during a claim is not lost', async (t) => {
 })
 
 t.test('a rate limit spaces the starts of attempts', async (t) => {
-  const { record, endEach } = await setUp(t, { rate: createRate({ max: 1, perMs: 100 }) })
+  const { record, endEach } = await setUp(t, { rateLimit: { max: 1, perMs: 100 } })
   const startedAt = Date.now()
   await record(3)
   await endEach(0, 3)
@@ -404,7 +406,7 @@ t.test('a slot that was reserved before the circuit opened is not used', async (
   const { outbox, sent, lane, record } = await setUp(t, { concurrency: 5 })
   await record(3)
   await eventually(() => sent.length === 3, 'three attempts')
-  await eventually(() => lane.reserve(), 'a slot is free')
+  await eventually(() => lane.reserve(100), 'a slot is free')
   for (const { end } of sent) end({ kind: 'failed', error: 'http 503' })
   await eventually(async () => (await outbox.targetStates()).length === 1, 'opened')
   const { leased } = await outbox.record(newEvent({ receivedAt: Date.now() }), [
@@ -412,7 +414,7 @@ t.test('a slot that was reserved before the circuit opened is not used', async (
   ])
   lane.send(leased[0]!)
   t.equal(sent.length, 3)
-  t.equal(lane.reserve(), false)
+  t.equal(lane.reserve(100), false)
   await eventually(() => sent.length === 4, 'a probe')
   t.equal(sent[3]!.delivery.deliveryId, leased[0]!.deliveryId, 'it is claimed as any other')
 })
@@ -515,10 +517,10 @@ t.test('a lane with nothing to do takes a delivery straight from the commit, wit
     return claim(...args)
   }
   lane.wake()
-  await eventually(() => lane.reserve(), 'it knows that nothing waits')
-  t.equal(lane.reserve(), true, 'its second slot')
-  t.equal(lane.reserve(), false, 'and no third')
-  lane.cancelReservation()
+  await eventually(() => lane.reserve(0), 'it knows that nothing waits')
+  t.equal(lane.reserve(0), true, 'its second slot')
+  t.equal(lane.reserve(0), false, 'and no third')
+  lane.cancelReservation(0)
   const before = claims
   const deliveries = [{ target: 'crm', ordered: false, lease: true }]
   const { leased } = await outbox.record(newEvent({ receivedAt: Date.now() }), deliveries)
@@ -534,17 +536,17 @@ t.test(
   'a lane reserves nothing while something older waits, while it is paused, or when its slots are taken',
   async (t) => {
     const { outbox, sent, lane, record } = await setUp(t, { concurrency: 1 })
-    t.equal(lane.reserve(), false, 'before it has looked, anything may wait')
+    t.equal(lane.reserve(0), false, 'before it has looked, anything may wait')
     await record(2)
     await eventually(() => sent.length === 1, 'one is sent')
-    t.equal(lane.reserve(), false)
+    t.equal(lane.reserve(0), false)
     sent[0]!.end({ kind: 'delivered' })
     await eventually(() => sent.length === 2, 'the other')
     sent[1]!.end({ kind: 'delivered' })
-    await eventually(() => lane.reserve(), 'nothing waits any more')
-    lane.cancelReservation()
+    await eventually(() => lane.reserve(0), 'nothing waits any more')
+    lane.cancelReservation(0)
     lane.setPaused(true)
-    t.equal(lane.reserve(), false)
+    t.equal(lane.reserve(0), false)
     t.same(await outbox.claim('crm', 8, Date.now()), { deliveries: [], nextDueAt: null })
   },
 )
@@ -567,17 +569,14 @@ t.test('what is cancelled and tried anew during its attempt goes out once that h
 })
 
 t.test('a lane whose rate is reserved does not wake itself, and goes on once that is used', async (t) => {
-  const rate = createRate({ max: 1, perMs: 50 })
   let asked = 0
-  const counting = {
-    ...rate,
-    available(now: number) {
-      asked += 1
-      return rate.available(now)
-    },
+  const stopwatch = () => {
+    asked += 1
+    return performance.now()
   }
-  const { outbox, sent, lane } = await setUp(t, { rate: counting })
-  await eventually(() => lane.reserve(), 'nothing waits')
+  const capacity = new TargetCapacity('crm', stopwatch)
+  const { outbox, sent, lane } = await setUp(t, { rateLimit: { max: 1, perMs: 50 }, capacity })
+  await eventually(() => lane.reserve(0), 'nothing waits')
   await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
   lane.wake()
   const before = asked
@@ -636,7 +635,8 @@ t.test('a target that cannot be closed does not keep other lanes from stopping',
     },
     outbox: { claim: () => new Promise(() => {}) } as unknown as LaneOptions['outbox'],
     concurrency: 1,
-    rate: UNLIMITED,
+    rateLimit: null,
+    capacity: new TargetCapacity('crm'),
     policy,
     breaker: { failures: 3, cooldownMs: 50, maxCooldownMs: 200 },
     ordered: false,

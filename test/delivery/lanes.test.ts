@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { Capacities, TargetCapacity } from '../../src/delivery/capacity.ts'
 import { Lane } from '../../src/delivery/lane.ts'
 import { Lanes } from '../../src/delivery/lanes.ts'
 import { systemClock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
-import { UNLIMITED } from '../../src/domain/rate-limit.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
 import { newEvent } from '../outbox/samples.ts'
@@ -30,7 +30,8 @@ t.test('what comes before it is known which targets are paused waits until it is
       },
       outbox,
       concurrency: 2,
-      rate: UNLIMITED,
+      rateLimit: null,
+      capacity: new TargetCapacity(name),
       policy: { initialDelayMs: 10, factor: 2, maxDelayMs: 10, jitter: 0, giveUpAfterMs: null, maxAttempts: null },
       breaker: { failures: 3, cooldownMs: 50, maxCooldownMs: 200 },
       ordered: false,
@@ -43,7 +44,7 @@ t.test('what comes before it is known which targets are paused waits until it is
     (name) => [name, { lane: lane(name), ...QUEUE, paused: name === 'resting' }] as const,
   )
   const log = { orphaned() {}, outboxUnavailable() {} }
-  const lanes = new Lanes(new Map(configured), { outbox, clock: systemClock, log })
+  const lanes = new Lanes(new Map(configured), { outbox, capacities: new Capacities(), clock: systemClock, log })
   t.teardown(async () => {
     await lanes.stop(0)
     await outbox.close()
@@ -67,7 +68,12 @@ t.test('which targets are paused is asked again when it could not be read', asyn
   const outbox = { applyTargets: async () => true, targetStates: () => answers.shift()!() } as unknown as SqliteOutbox
   const told: string[] = []
   const log = { orphaned() {}, outboxUnavailable: (_: string, { message }: Error) => told.push(message) }
-  const lanes = new Lanes(new Map([['crm', { lane, ...QUEUE, paused: false }]]), { outbox, clock: systemClock, log })
+  const lanes = new Lanes(new Map([['crm', { lane, ...QUEUE, paused: false }]]), {
+    outbox,
+    capacities: new Capacities(),
+    clock: systemClock,
+    log,
+  })
   await lanes.refresh()
   await eventually(() => paused.length > 0, 'nobody has to say again that something has changed')
   t.same(paused, [true])
@@ -90,7 +96,7 @@ t.test('a target that is paused while lanes are being replaced is not missed', a
   const log = { orphaned() {}, outboxUnavailable() {} }
   const lanesThat = (seen: boolean[]) =>
     new Map([['crm', { lane: lane(seen) as unknown as Lane, ...QUEUE, paused: false }]])
-  const lanes = new Lanes(lanesThat([]), { outbox, clock: systemClock, log })
+  const lanes = new Lanes(lanesThat([]), { outbox, capacities: new Capacities(), clock: systemClock, log })
   const put = await lanes.prepare(lanesThat(paused), 0)
   // The lanes that there are hear of it, and are then replaced.
   isPaused = true
@@ -113,6 +119,7 @@ t.test('lanes that are put in place while all are being stopped are stopped as w
   } as unknown as SqliteOutbox
   const lanes = new Lanes(lanesThat('old'), {
     outbox,
+    capacities: new Capacities(),
     clock: systemClock,
     log: { orphaned() {}, outboxUnavailable() {} },
   })
@@ -139,7 +146,8 @@ t.test('a target whose configuration has changed is tried at once, by a start as
       target,
       outbox,
       concurrency: 2,
-      rate: UNLIMITED,
+      rateLimit: null,
+      capacity: new TargetCapacity(name),
       policy: { initialDelayMs: 10, factor: 2, maxDelayMs: 10, jitter: 0, giveUpAfterMs: null, maxAttempts: null },
       breaker: { failures: 1, cooldownMs: hour, maxCooldownMs: hour },
       ordered: false,
@@ -154,7 +162,7 @@ t.test('a target whose configuration has changed is tried at once, by a start as
     new Map(names.map(([name, hash]) => [name, { lane: laneWith(name, hash), ...QUEUE, paused: false }] as const))
   const start = async (configured: ReturnType<typeof lanesOf>) => {
     const log = { orphaned() {}, outboxUnavailable() {} }
-    const lanes = new Lanes(configured, { outbox, clock: systemClock, log })
+    const lanes = new Lanes(configured, { outbox, capacities: new Capacities(), clock: systemClock, log })
     await lanes.start()
     return lanes
   }
@@ -200,7 +208,8 @@ t.test('an attempt of a lane that a reload has replaced does not speak for the n
       target: { name: 'crm', send: () => new Promise<Outcome>((resolve) => ends.push(resolve)), async close() {} },
       outbox,
       concurrency: 2,
-      rate: UNLIMITED,
+      rateLimit: null,
+      capacity: new TargetCapacity('crm'),
       policy: { initialDelayMs: 10, factor: 2, maxDelayMs: 10, jitter: 0, giveUpAfterMs: null, maxAttempts: null },
       breaker: { failures: 1, cooldownMs: 1_000, maxCooldownMs: 1_000 },
       ordered: false,
@@ -210,7 +219,12 @@ t.test('an attempt of a lane that a reload has replaced does not speak for the n
       log: { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} },
     })
   const lanesThat = () => new Map([['crm', { lane: lane(), ...QUEUE, paused: false }]])
-  const lanes = new Lanes(lanesThat(), { outbox, clock: systemClock, log: { orphaned() {}, outboxUnavailable() {} } })
+  const lanes = new Lanes(lanesThat(), {
+    outbox,
+    capacities: new Capacities(),
+    clock: systemClock,
+    log: { orphaned() {}, outboxUnavailable() {} },
+  })
   t.teardown(async () => {
     await lanes.stop(0)
     await outbox.close()

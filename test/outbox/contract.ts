@@ -100,6 +100,57 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     t.same(await outbox.claim('crm', 9, 6_000, { latest: 10_000 }), { deliveries: [], nextDueAt: null })
   })
 
+  t.test(`${name}: a claim stops before its bodies exceed maxBytes, and says how large the next one is`, async (t) => {
+    const outbox = await opened(t)
+    for (const size of [400, 300, 500, 10]) {
+      await outbox.record(newEvent({ body: Buffer.alloc(size, 'x') }), to('crm'))
+    }
+    const sizes = ({ deliveries }: { deliveries: readonly Delivery[] }) =>
+      deliveries.map(({ event }) => event.body.byteLength)
+    t.same(await outbox.claim('crm', 9, 1_000, { maxBytes: 399 }), { deliveries: [], nextDueAt: 1_000, nextBytes: 400 })
+    t.same(
+      await outbox.claim('crm', 9, 1_000, { maxBytes: 0 }),
+      { deliveries: [], nextDueAt: 1_000, nextBytes: 400 },
+      'the first is not leased',
+    )
+    const first = await outbox.claim('crm', 9, 1_000, { maxBytes: 700 })
+    t.same(sizes(first), [400, 300])
+    t.match(first, { nextDueAt: 1_000, nextBytes: 500 }, 'no smaller one overtakes')
+    const second = await outbox.claim('crm', 9, 1_000, { maxBytes: 20, atLeastOne: true })
+    t.same(sizes(second), [500], 'at least one')
+    t.match(second, { nextDueAt: 1_000, nextBytes: 10 })
+    const last = await outbox.claim('crm', 9, 1_000, { maxBytes: 10, atLeastOne: true })
+    t.same(sizes(last), [10])
+    t.same({ nextDueAt: last.nextDueAt, nextBytes: last.nextBytes }, { nextDueAt: null, nextBytes: undefined })
+  })
+
+  t.test(`${name}: the attempts on record are read page by page, the latest first, back to an instant`, async (t) => {
+    const outbox = await opened(t)
+    t.same(await outbox.attemptsBefore(null, 0, 10), { attempts: [], next: null })
+    const expected: { target: string; deliveryId: number; startedAt: number; endedAt: number }[] = []
+    for (const [target, startedAt] of [
+      ['crm', 100_000],
+      ['ops', 200_000],
+      ['crm', 300_000],
+      ['crm', 400_000],
+    ] as const) {
+      await outbox.record(newEvent(), to(target))
+      const delivery = await claimOne(outbox, target, 1_000)
+      await outbox.settle(delivery, attemptAt(delivery, 'delivered', startedAt), { state: 'delivered' })
+      expected.unshift({ target, deliveryId: delivery.deliveryId, startedAt, endedAt: startedAt + 5 })
+    }
+    const all: unknown[] = []
+    let before: number | null = null
+    do {
+      const page = await outbox.attemptsBefore(before, 0, 3)
+      all.push(...page.attempts)
+      before = page.next
+    } while (before !== null)
+    t.same(all, expected)
+    const recent = await outbox.attemptsBefore(null, 300_005, 3)
+    t.same(recent, { attempts: expected.slice(0, 2), next: null }, 'none that ended before, and no further page')
+  })
+
   t.test(`${name}: the same source, event name and call id is a duplicate and is not delivered again`, async (t) => {
     const outbox = await opened(t)
     const first = newEvent()

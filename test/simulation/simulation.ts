@@ -1,10 +1,10 @@
+import { Capacities } from '../../src/delivery/capacity.ts'
 import { Lane } from '../../src/delivery/lane.ts'
 import { type ConfiguredLane, Lanes } from '../../src/delivery/lanes.ts'
 import { longestDelayMs } from '../../src/domain/backoff.ts'
 import type { Clock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
-import { createRate, UNLIMITED } from '../../src/domain/rate-limit.ts'
 import { createSteadyClock } from '../../src/domain/steady-clock.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
@@ -63,6 +63,7 @@ interface Relay {
   readonly outbox: SqliteOutbox
   readonly used: Outbox
   readonly lanes: Lanes
+  readonly capacities: Capacities
   /** As in the daemon, one reload follows the other, and the end follows them all. */
   inTurn: Promise<unknown>
   isStopping: boolean
@@ -209,12 +210,14 @@ class Simulation {
     )
     const outbox = new SqliteOutbox(thread, (error) => this.#break(error.message))
     const used = this.#sabotage(outbox, world)
-    const lanes = new Lanes(this.#lanesOver(used), {
+    const capacities = new Capacities(() => world.now)
+    const lanes = new Lanes(this.#lanesOver(used, capacities), {
       outbox: used,
+      capacities,
       clock: this.#clock(),
       log: { orphaned() {}, outboxUnavailable() {} },
     })
-    const relay: Relay = { outbox, used, lanes, inTurn: Promise.resolve(), isStopping: false }
+    const relay: Relay = { outbox, used, lanes, capacities, inTurn: Promise.resolve(), isStopping: false }
     this.#relay = relay
     // As the daemon: what cannot be read at the start ends it, and it is started again.
     lanes.start().catch(() => this.#relay === relay && this.#crash('at the start'))
@@ -259,7 +262,8 @@ class Simulation {
     const kept = new Set(this.#plan.targets.map(({ name }) => name).filter(() => world.chance(0.5)))
     world.note(`reload, the same: ${[...kept]}`)
     relay.inTurn = relay.inTurn.then(async () => {
-      const lanes = this.#lanesOver(relay.used, (name) => (kept.has(name) ? relay.lanes.lane(name) : undefined))
+      const running = (name: string) => (kept.has(name) ? relay.lanes.lane(name) : undefined)
+      const lanes = this.#lanesOver(relay.used, relay.capacities, running)
       // What cannot be read now leaves everything as it was.
       const put = await relay.lanes.prepare(lanes, Math.floor(world.now)).catch(() => undefined)
       put?.()
@@ -290,6 +294,7 @@ class Simulation {
 
   #lanesOver(
     outbox: Outbox,
+    capacities: Capacities,
     running: (name: string) => Lane | undefined = () => undefined,
   ): ReadonlyMap<string, ConfiguredLane> {
     const world = this.#world
@@ -298,10 +303,11 @@ class Simulation {
     return new Map(
       this.#plan.targets.map((planned) => {
         const { name, ordered, concurrency, policy, breaker, rateLimit, holdOnDead } = planned
-        const rate = rateLimit === null ? UNLIMITED : createRate(rateLimit)
+        const capacity = capacities.of(name)
         const target = this.#target(planned)
         const { random } = world
-        const options = { target, outbox, concurrency, rate, policy, breaker, ordered, holdOnDead, clock, random, log }
+        const queue = { concurrency, rateLimit, capacity, policy, breaker, ordered, holdOnDead }
+        const options = { target, outbox, ...queue, clock, random, log }
         const order = !ordered ? 'none' : holdOnDead ? 'hold' : 'release'
         const lane = running(name) ?? new Lane(options)
         return [name, { lane, order, paused: false, maxDelayMs: longestDelayMs(policy) }]
@@ -316,7 +322,8 @@ class Simulation {
     return {
       name: planned.name,
       close: async () => {},
-      send: (delivery: Delivery, signal: AbortSignal): Promise<Outcome> => {
+      send: (delivery: Delivery, signal: AbortSignal, onSent = () => {}): Promise<Outcome> => {
+        onSent()
         world.note(`sent ${delivery.deliveryId} to ${planned.name}, attempt ${delivery.attempts + 1}`)
         try {
           this.ledger.started(planned, delivery, hand)

@@ -265,6 +265,22 @@ t.test('a handshake that never ends runs into the deadline, and gives its place 
   await eventually(() => sockets.length === 2 && sockets.every((socket) => socket.readableEnded), 'both are closed')
 })
 
+t.test('a request counts as sent when there is a connection for it, before it is answered', async (t) => {
+  const never = await tcpServer(t, () => {})
+  let sent = 0
+  const tls = exchanges(t, `https://${never.host}`, { timeoutMs: 50 })
+  t.match(await tls.send(headers, body, running, () => sent++), { kind: 'failed' })
+  t.equal(sent, 0, 'no handshake')
+  const seen: number[] = []
+  const { origin } = await rawHttpServer(t, (_, response) => {
+    seen.push(sent)
+    response.end()
+  })
+  const plain = exchanges(t, origin)
+  await Promise.all([1, 2].map(() => plain.send(headers, body, running, () => sent++)))
+  t.same(seen, [1, 2])
+})
+
 t.test('closing ends connections that are still being made', async (t) => {
   let socket: Socket | undefined
   const { server, port } = await tcpServer(t, (connected) => {

@@ -3,8 +3,8 @@ import { targetRetrySchema } from './retry-schema.ts'
 import { duration, flag, integer } from './scalars.ts'
 
 const rateLimit = z.strictObject({
-  max: integer(1, 1_000_000).meta({ description: 'Attempts started per period.' }),
-  per: duration('1ms', '1d').meta({ description: 'The period.' }),
+  max: integer(1, 1_000_000).meta({ description: 'The most attempts in any window; up to so many may start at once.' }),
+  per: duration('1ms', '1d').meta({ description: 'The length of the window.' }),
 })
 
 const breaker = z.strictObject({
@@ -31,9 +31,12 @@ export function pacing(defaults: PacingDefaults) {
       description: 'How long one attempt may take, from its start to the last byte of the answer or the exit.',
     }),
     concurrency: integer(1, 1_000).prefault(defaults.concurrency).meta({
-      description: 'The most attempts under way to this target at the same time.',
+      description: 'The most attempts under way to this target at the same time, also while a reload replaces it.',
     }),
-    rateLimit: limit.meta({ description: 'The most attempts started to this target in a period.' }),
+    rateLimit: limit.meta({
+      description:
+        'The most attempts to this target in any window, also over reloads and restarts. An attempt counts from when it is sent, plus the time of its answer: up to a tenth of the window and at most a second.',
+    }),
     breaker: breaker.prefault({}).meta({
       description: 'When to leave a failing target alone. Due deliveries wait meanwhile without using up attempts.',
     }),

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Delivery } from '../../domain/delivery.ts'
-import type { ClaimOptions, Outbox, Recorded, Settled } from '../outbox.ts'
+import type { Claim, ClaimOptions, Outbox, Recorded, Settled } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
@@ -90,6 +90,8 @@ export function createBatchRunner(
         return store.oldestDueAt(...call.args)
       case 'tally':
         return store.tally(...call.args)
+      case 'attemptsBefore':
+        return store.attemptsBefore(...call.args)
       case 'targetsWithDeliveries':
         return store.targetsWithDeliveries()
       case 'missingEvents':
@@ -115,8 +117,8 @@ export function createBatchRunner(
     }
   }
 
-  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}) {
-    const { latest = Number.POSITIVE_INFINITY } = options
+  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}): Claim {
+    const { latest = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY, atLeastOne = false } = options
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
     const reach = limit + leases.count(target)
@@ -126,18 +128,23 @@ export function createBatchRunner(
     const mayBlock = leases.count(target) > due.length - free.length
     const deliveries: Delivery[] = []
     const lost: number[] = []
+    let room = maxBytes
+    let nextBytes: number | undefined
     for (const id of free) {
       if (deliveries.length + lost.length === limit) break
       if (mayBlock && isBlocked(target, id)) continue
-      const delivery = store.delivery(id)
-      if (delivery === undefined) {
-        lost.push(id)
-        continue
+      const found = store.delivery(id, atLeastOne && deliveries.length === 0 ? Number.POSITIVE_INFINITY : room)
+      if (found === undefined) lost.push(id)
+      else if ('tooLarge' in found) nextBytes = found.tooLarge
+      else {
+        leases.take(target, id, found.event.callId)
+        deliveries.push(found)
+        room -= found.event.body.byteLength
       }
-      leases.take(target, id, delivery.event.callId)
-      deliveries.push(delivery)
+      if (nextBytes !== undefined) break
     }
     if (lost.length > 0) abandon(lost, now)
+    if (nextBytes !== undefined) return { deliveries, nextDueAt: now, nextBytes }
     // What is abandoned may leave the next of its call to be claimed.
     const isMore = deliveries.length === limit || lost.length > 0
     return { deliveries, nextDueAt: isMore ? now : store.nextDueAt(target, now, latest) }

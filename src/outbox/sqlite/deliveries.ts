@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain/delivery.ts'
-import type { Settled } from '../outbox.ts'
+import type { AttemptPage, PastAttempt, Settled } from '../outbox.ts'
 import { createAttemptStore } from './attempts.ts'
 import type { CallOrder } from './call-order.ts'
 
@@ -11,17 +11,33 @@ export interface DeliveryStore {
   dueIds(target: string, limit: number, now: number, latest: number): number[]
   /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
   nextDueAt(target: string, now: number, latest: number): number | null
-  /** A live delivery with its event; undefined where the event or its body is not there any more. */
-  delivery(deliveryId: number): Delivery | undefined
+  /**
+   * A live delivery with its event, or the size of its body if that is larger than `maxBytes`. Undefined where the event or its
+   * body is not there any more.
+   */
+  delivery(deliveryId: number, maxBytes: number): Delivery | TooLarge | undefined
   /** The call of a live delivery, where the target is ordered; else null. */
   orderedCallOf(deliveryId: number): string | null
   /** Ends a delivery whose event is gone. */
   abandon(deliveryId: number, now: number): void
   oldestDueAt(target: string, now: number): number | null
   targetsWithDeliveries(): string[]
+  attemptsBefore(before: number | null, since: number, limit: number): AttemptPage
 }
 
-type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
+/** In bytes. */
+export interface TooLarge {
+  readonly tooLarge: number
+}
+
+/** Without a body where that is too large. */
+type DeliveryRow = Omit<Delivery, 'event'> &
+  Omit<DeliveredEvent, 'body'> & { readonly body: Uint8Array | null; readonly bytes: number }
+
+type AttemptRow = PastAttempt & { readonly seq: number }
+
+/** An attempt may be recorded so much later than another one that ended after it: while the disk was full, for one. */
+const RECORDED_LATE_MS = 60_000
 
 interface AttemptedRow {
   readonly eventSeq: number
@@ -103,6 +119,15 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     order by due_at
     limit 1`)
     .pluck()
+  // From the end of the table by its key. Attempts are recorded in the order in which they end, or a little later.
+  const attemptsBefore = database.prepare(`
+    select
+      attempt_seq as seq, target, delivery_id as deliveryId, started_at as startedAt,
+      started_at + duration_ms as endedAt
+    from attempts
+    where attempt_seq < @before
+    order by attempt_seq desc
+    limit @limit`)
   // One look-up a target, instead of reading an index of perhaps millions.
   const targetAfter = database
     .prepare('select target from live_deliveries where target > @target and ready = 1 order by target limit 1')
@@ -118,12 +143,14 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     join events e on e.event_seq = d.event_seq
     where d.delivery_id = @deliveryId and d.call_key is not null`)
     .pluck()
+  // The length is in the row itself; SQLite reads a body's pages only where the condition holds.
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
       d.first_attempt_at as firstAttemptAt,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
-      e.content_type as contentType, e.traceparent, e.tracestate, b.body
+      e.content_type as contentType, e.traceparent, e.tracestate, length(b.body) as bytes,
+      case when length(b.body) <= @maxBytes then b.body end as body
     from live_deliveries d
     join events e on e.event_seq = d.event_seq
     join event_bodies b on b.event_seq = d.event_seq
@@ -172,11 +199,12 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
 
     nextDueAt: (target, now, latest) => earliest((background) => nextDue.get({ target, background, now, latest })),
 
-    delivery(deliveryId) {
-      const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined
+    delivery(deliveryId, maxBytes) {
+      const row = selectDelivery.get({ deliveryId, maxBytes }) as DeliveryRow | undefined
       if (row === undefined) return undefined
-      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, ...event } = row
-      return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }
+      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, bytes, body, ...event } = row
+      if (body === null) return { tooLarge: bytes }
+      return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event: { ...event, body } }
     },
 
     orderedCallOf: (deliveryId) => (orderedCall.get({ deliveryId }) as string | undefined) ?? null,
@@ -186,6 +214,13 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       const error = 'outbox: the event is no longer on record'
       insertFinished.run(deliveryId, eventSeq, target, callKey, 'dead', attempts, round, now, null, error)
       if (callKey !== null) order.promote({ target, callKey })
+    },
+
+    attemptsBefore(before, since, limit) {
+      const rows = attemptsBefore.all({ before: before ?? Number.MAX_SAFE_INTEGER, limit }) as AttemptRow[]
+      const isLast = rows.length < limit || rows.at(-1)!.endedAt < since - RECORDED_LATE_MS
+      const attempts = rows.filter(({ endedAt }) => endedAt >= since).map(({ seq: _, ...attempt }) => attempt)
+      return { attempts, next: isLast ? null : rows.at(-1)!.seq }
     },
 
     oldestDueAt: (target, now) => earliest((background) => oldestDue.get({ target, background, now })),

@@ -8,6 +8,7 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type {
+  AttemptPage,
   Claim,
   ClaimOptions,
   Creation,
@@ -202,6 +203,10 @@ export class SqliteOutbox implements Outbox {
 
   tally(targets: readonly string[], now: number): Promise<Tally> {
     return this.#call({ method: 'tally', args: [targets, now] })
+  }
+
+  attemptsBefore(before: number | null, since: number, limit: number): Promise<AttemptPage> {
+    return this.#call({ method: 'attemptsBefore', args: [before, since, limit] })
   }
 
   targetsWithDeliveries(): Promise<string[]> {
