@@ -1,12 +1,13 @@
 import { Command, Option } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { NOT_RECALLED, recallClaimed } from '../operations/recall.ts'
 import type { Erasable, OutboxMaintenance } from '../outbox/maintenance.ts'
 import { findRecordings, recordingsDirectory, removeRecordings } from '../ultravox/kept-recordings.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { withMaintenance } from './open-outbox.ts'
-import { counted, examples, jsonOption, note, print } from './printing.ts'
+import { beingSent, counted, examples, jsonOption, note, print } from './printing.ts'
 import { oneLine } from './table.ts'
 
 interface EraseOptions extends ConsentOptions {
@@ -61,7 +62,7 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
     if (unfinished > 0) note(needed(unfinished))
     return print(
       json,
-      { callId: call, dryRun, matched, erased: NOTHING, logEmptied: null },
+      { callId: call, dryRun, matched, erased: NOTHING, underWay: 0, logEmptied: null },
       `${isSomething ? would : nothingLeft}\n`,
     )
   }
@@ -70,11 +71,19 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
   if (isSomething && !(await confirm(`${would}${cancelled}`, yes))) return
   // Also where nothing is left: an older copy may still be in the log.
   const { logEmptied, ...counts } = await outbox.erase(call, cancel, systemClock.now())
+  // Also those that were cancelled before. Recordings are removed after it: none is fetched for what was only claimed.
+  const ofCall = new Set<string | null>(counts.eventIds)
+  const underWay = await recallClaimed(outbox, ({ eventId }) => ofCall.has(eventId))
   const recordings = removeRecordings(directory, counts.eventIds)
   const erased = { ...document(counts), recordings }
   const done = isSomething ? `erased: ${phrase(erased)}\n` : `${nothingLeft}\n`
-  print(json, { callId: call, dryRun, matched, erased, logEmptied }, done)
+  print(json, { callId: call, dryRun, matched, erased, underWay, logEmptied }, done)
+  if (underWay) note(`of its deliveries, ${beingSent(underWay)}`)
   note('backups and replicas made before still have it, and what your targets were sent, they have')
+  if (underWay === null) {
+    note(NOT_RECALLED)
+    process.exitCode = 1
+  }
   if (logEmptied) return
   note(`a program that reads the outbox keeps older copies in its log: end it (fuser -v ${path}), then run this again`)
   process.exitCode = 1

@@ -29,6 +29,11 @@ export function counted(count: number, one: 'call' | 'delivery' | 'event' | 'rej
   return `${count} ${count === 1 ? one : many}`
 }
 
+/** Attempts that nothing can take back: `1 is being sent now and may still arrive`. */
+export function beingSent(count: number): string {
+  return `${count} ${count === 1 ? 'is' : 'are'} being sent now and may still arrive`
+}
+
 /** How many for which target: ` to crm`, or ` (crm 12, ops 5)`. */
 export function named(targets: ReadonlyMap<string, number>): string {
   if (targets.size === 0) return ''

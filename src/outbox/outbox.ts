@@ -2,6 +2,7 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/deliv
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { AttachmentStore } from './attachments.ts'
+import type { AttemptUnderWay } from './recalls.ts'
 import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
 import type { RetentionStore } from './retention.ts'
 
@@ -88,6 +89,12 @@ export interface Outbox
 
   /** Records that secrets of a source have signed a genuine event: their fingerprints in order, with a space between. */
   saveSecretUse(source: string, fingerprint: string, at: number): Promise<void>
+
+  /**
+   * Answers a recall: all that was claimed when it was requested is given back, and these attempts are under way. See
+   * `RecallDesk`.
+   */
+  answerRecall(request: number, underWay: readonly AttemptUnderWay[]): Promise<void>
 
   /** Says who runs and how, for the commands; replaces what was said before. */
   saveDaemon(state: DaemonState): Promise<void>

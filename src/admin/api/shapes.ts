@@ -20,6 +20,12 @@ export function listOf(items: Schema): Schema {
   return { type: 'array', items }
 }
 
+/** See `Redelivered.underWay`. */
+export const underWay: Schema = {
+  ...nullable(count),
+  description: 'Attempts that had begun and may still arrive; null where the relay did not say.',
+}
+
 /** An object with all of these; others may join them one day. */
 export function object(properties: Readonly<Record<string, Schema>>): Schema {
   return { type: 'object', properties, required: Object.keys(properties) }

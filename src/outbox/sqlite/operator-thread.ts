@@ -31,6 +31,8 @@ const METHODS = [
   'newestEntries',
   'daemon',
   'requestReload',
+  'requestRecall',
+  'recallAnswer',
   'close',
 ] as const satisfies readonly (keyof OutboxOperator)[]
 

@@ -10,12 +10,14 @@ import type {
   PruneStep,
   Space,
 } from '../maintenance.ts'
+import type { ReportedAttempt } from '../recalls.ts'
 import { copyDatabase } from './backup.ts'
 import { diagnose } from './diagnosis.ts'
 import { createErasure, emptyLog, eraseInSteps } from './erasure.ts'
 import { type ExistingOutbox, openExisting } from './existing.ts'
 import { isLocked } from './lock.ts'
 import { createPruning } from './pruning.ts'
+import { createRecallDesk } from './recalls.ts'
 import { spaceOf, vacuum } from './space.ts'
 import { PacedWriter, type PacedWriterOptions } from './transaction.ts'
 
@@ -79,6 +81,14 @@ export class SqliteMaintenance implements OutboxMaintenance {
     const found = await this.findErasable(callId)
     await eraseInSteps(createErasure(this.#database), this.#writer, { callId, cancel, now })
     return { ...found, logEmptied: await emptyLog(this.#database) }
+  }
+
+  async requestRecall(): Promise<number | null> {
+    return createRecallDesk(this.#readable(), this.#writer, this.#path).requestRecall()
+  }
+
+  async recallAnswer(request: number): Promise<readonly ReportedAttempt[] | null> {
+    return createRecallDesk(this.#readable(), this.#writer, this.#path).recallAnswer(request)
   }
 
   async space(): Promise<Space> {

@@ -29,6 +29,7 @@ import type {
   TargetSummary,
 } from '../operator.ts'
 import type { DaemonState, Recorded } from '../outbox.ts'
+import type { ReportedAttempt } from '../recalls.ts'
 import { createCallOrder } from './call-order.ts'
 import { createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore } from './daemon-state.ts'
@@ -38,6 +39,7 @@ import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
+import { createRecallDesk } from './recalls.ts'
 import { createReconciliationReader, createReconciliationStore } from './reconciliation.ts'
 import { createRedelivery } from './redelivery.ts'
 import { createRejectionDesk } from './rejection-desk.ts'
@@ -60,6 +62,7 @@ export class SqliteOperator implements OutboxOperator {
   readonly #redelivery = lazily(() => createRedelivery(this.#database, createCallOrder(this.#database)))
   readonly #histories = lazily(() => createHistoryReader(this.#database))
   readonly #rejections = lazily(() => createRejectionDesk(this.#database))
+  readonly #recalls = lazily(() => createRecallDesk(this.#database, this.#writer, this.#path))
   readonly #reconciliation = lazily(() => createReconciliationStore(this.#database))
 
   /**
@@ -239,6 +242,14 @@ export class SqliteOperator implements OutboxOperator {
 
   async requestReload(): Promise<number> {
     return this.#writer.write(() => createDaemonStateStore(this.#database).requestReload())
+  }
+
+  async requestRecall(): Promise<number | null> {
+    return this.#recalls().requestRecall()
+  }
+
+  async recallAnswer(request: number): Promise<readonly ReportedAttempt[] | null> {
+    return this.#recalls().recallAnswer(request)
   }
 
   async clock(reading: ClockReading): Promise<ClockTrust> {

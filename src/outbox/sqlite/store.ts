@@ -6,6 +6,7 @@ import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createRecallStore, type RecallStore } from './recalls.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
@@ -25,6 +26,7 @@ export interface Store
     TargetSettingsStore,
     TargetStateStore,
     DaemonStateStore,
+    RecallStore,
     TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
@@ -42,6 +44,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createTargetSettingsStore(database),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
+    ...createRecallStore(database),
     ...createSecretUseStore(database),
     ...createTallyStore(database),
     ...createReconciliationStore(database),
