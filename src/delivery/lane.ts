@@ -4,8 +4,7 @@ import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { Rate } from '../domain/rate-limit.ts'
-import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
-import type { AttemptUnderWay } from '../outbox/recalls.ts'
+import type { AttemptUnderWay, OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import {
   allowed,

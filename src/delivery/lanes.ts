@@ -1,7 +1,6 @@
 import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
-import type { Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
-import type { AttemptUnderWay } from '../outbox/recalls.ts'
+import type { AttemptUnderWay, Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
 import type { Lane, LaneLog } from './lane.ts'
 
 export interface LanesLog extends Pick<LaneLog, 'outboxUnavailable'> {

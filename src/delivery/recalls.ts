@@ -1,13 +1,14 @@
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Lanes, LanesLog } from './lanes.ts'
 
-/** Pause after the outbox could not be reached. */
 const RETRY_MS = 1_000
 
 export interface RecallsOptions {
   readonly lanes: Pick<Lanes, 'recall'>
   readonly outbox: Pick<Outbox, 'answerRecall'>
   readonly log: Pick<LanesLog, 'outboxUnavailable'>
+  /** Pause after the outbox could not be reached, in milliseconds. */
+  readonly retryMs?: number
 }
 
 /** Answers the recalls that commands ask for, one at a time. One answer serves all requests that were made before it was begun. */
@@ -35,7 +36,7 @@ export class Recalls {
   }
 
   async #run(): Promise<void> {
-    const { lanes, outbox, log } = this.#options
+    const { lanes, outbox, log, retryMs = RETRY_MS } = this.#options
     if (this.#isRunning) return
     this.#isRunning = true
     clearTimeout(this.#timer)
@@ -48,7 +49,7 @@ export class Recalls {
     } catch (error) {
       if (this.#hasEnded) return
       log.outboxUnavailable('all', error as Error)
-      this.#timer = setTimeout(() => void this.#run(), RETRY_MS)
+      this.#timer = setTimeout(() => void this.#run(), retryMs)
     } finally {
       this.#isRunning = false
     }

@@ -2,6 +2,7 @@ import type { Eraser } from './erasure.ts'
 import type { RecallDesk } from './recalls.ts'
 
 export type * from './erasure.ts'
+export type * from './recalls.ts'
 export { MUCH_LOG_BYTES } from './retention.ts'
 
 /**

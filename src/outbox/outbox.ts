@@ -2,7 +2,6 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/deliv
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { AttachmentStore } from './attachments.ts'
-import type { AttemptUnderWay } from './recalls.ts'
 import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
 import type { RetentionStore } from './retention.ts'
 
@@ -194,6 +193,14 @@ export interface DaemonState {
   readonly answeredReload: number
   /** Fingerprints of the secrets that each source goes by now. */
   readonly secrets: Readonly<Record<string, readonly string[]>>
+}
+
+/** An attempt that has started and not ended. */
+export interface AttemptUnderWay {
+  readonly deliveryId: number
+  readonly target: string
+  /** Epoch milliseconds. */
+  readonly startedAt: number
 }
 
 /** A request that was not taken. */

@@ -1,10 +1,4 @@
-/** An attempt that the running relay has started and that has not ended. */
-export interface AttemptUnderWay {
-  readonly deliveryId: number
-  readonly target: string
-  /** Epoch milliseconds. */
-  readonly startedAt: number
-}
+import type { AttemptUnderWay } from './outbox.ts'
 
 /** An attempt that was under way when the relay answered; the event's id is null where the delivery is no longer on record. */
 export interface ReportedAttempt extends AttemptUnderWay {

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { AttemptUnderWay, RecallDesk, ReportedAttempt } from '../recalls.ts'
+import type { RecallDesk, ReportedAttempt } from '../operator.ts'
+import type { AttemptUnderWay } from '../outbox.ts'
 import { isLocked } from './lock.ts'
 import type { PacedWriter } from './transaction.ts'
 

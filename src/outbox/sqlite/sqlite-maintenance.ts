@@ -8,9 +8,9 @@ import type {
   Prunable,
   PruneFilter,
   PruneStep,
+  ReportedAttempt,
   Space,
 } from '../maintenance.ts'
-import type { ReportedAttempt } from '../recalls.ts'
 import { copyDatabase } from './backup.ts'
 import { diagnose } from './diagnosis.ts'
 import { createErasure, emptyLog, eraseInSteps } from './erasure.ts'

@@ -22,6 +22,7 @@ import type {
   RejectionFilter,
   RejectionSummary,
   Replay,
+  ReportedAttempt,
   SecretUse,
   StoredEvent,
   StoredRejection,
@@ -29,7 +30,6 @@ import type {
   TargetSummary,
 } from '../operator.ts'
 import type { DaemonState, Recorded } from '../outbox.ts'
-import type { ReportedAttempt } from '../recalls.ts'
 import { createCallOrder } from './call-order.ts'
 import { createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore } from './daemon-state.ts'

@@ -8,6 +8,7 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type {
+  AttemptUnderWay,
   Claim,
   ClaimOptions,
   Creation,
@@ -23,7 +24,6 @@ import type {
   TargetSettings,
   TargetState,
 } from '../outbox.ts'
-import type { AttemptUnderWay } from '../recalls.ts'
 import type {
   AwaitedCall,
   Coverage,
