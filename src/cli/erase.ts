@@ -62,7 +62,7 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
     if (unfinished > 0) note(needed(unfinished))
     return print(
       json,
-      { callId: call, dryRun, matched, erased: NOTHING, underWay: 0, logEmptied: null },
+      { callId: call, dryRun, matched, erased: NOTHING, underWay: null, logEmptied: null },
       `${isSomething ? would : nothingLeft}\n`,
     )
   }
