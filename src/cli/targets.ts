@@ -7,7 +7,7 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { ago } from './instant.ts'
 import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
-import { beingSent, counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { counted, examples, jsonOption, note, print, sentAnyway, shownTable } from './printing.ts'
 import { targetsTestCommand } from './targets-test.ts'
 
 interface Options {
@@ -59,9 +59,10 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
         pauseTarget(operator, config, target, paused, now),
       )
       const queued = `${counted(done.pending, 'delivery')} pending`
-      const sending = done.underWay ? `; ${beingSent(done.underWay)}` : ''
+      const { underWay = 0 } = done
+      const sending = sentAnyway({ underWay, deliveredMeanwhile: 0 })
       print(options.json, done, `${target} is ${paused ? 'paused' : 'resumed'}, ${queued}${sending}\n`)
-      if (done.underWay === null) {
+      if (underWay === null) {
         note(NOT_RECALLED)
         process.exitCode = 1
       }

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { listedTargets } from '../documents/targets.ts'
-import type { OutboxOperator, RecallDesk } from '../outbox/operator.ts'
+import type { OutboxOperator } from '../outbox/operator.ts'
 import { unknownTarget } from './known-target.ts'
 import { recallClaimed } from './recall.ts'
 
@@ -18,7 +18,7 @@ export interface Pausing {
  * resolved, the running relay starts nothing more for it.
  */
 export async function pauseTarget(
-  operator: Pick<OutboxOperator, 'listTargets' | 'setPaused'> & RecallDesk,
+  operator: Pick<OutboxOperator, 'listTargets' | 'setPaused' | 'requestRecall' | 'recallAnswer'>,
   config: Config,
   target: string,
   paused: boolean,

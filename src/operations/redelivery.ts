@@ -1,7 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator, RecallDesk } from '../outbox/operator.ts'
 import { DELIVERY_STATES, isEmpty } from './filters.ts'
-import { recallClaimed } from './recall.ts'
+import { cancelAndRecall, NOTHING_SENT, type Recalled } from './recall.ts'
 import { type Advance, inSteps } from './steps.ts'
 
 /** So many deliveries a transaction: the daemon's own writes wait for no longer than that takes. */
@@ -54,8 +54,7 @@ export function meantDeliveries(
 export interface Redelivered {
   /** To how many it was done. */
   readonly changed: number
-  /** How many of them are being sent all the same; null where the running relay does not say. */
-  readonly underWay: number | null
+  readonly recalled: Recalled
 }
 
 /** Does it to those that were found, as far as they still are what the filter says. */
@@ -67,13 +66,17 @@ export async function redeliver(
   clock: Clock,
   advance: Advance = () => {},
 ): Promise<Redelivered> {
-  let changed = 0
   const ids = found.map(({ deliveryId }) => deliveryId)
-  await inSteps(ids, STEP, advance, async (step) => {
-    // With the whole filter again: what the daemon has delivered since it was counted is left alone.
-    changed += await change(operator, { ...filter, deliveryIds: step }, clock.now())
-  })
-  if (!recalls || changed === 0) return { changed, underWay: 0 }
+  async function work(): Promise<number> {
+    let changed = 0
+    await inSteps(ids, STEP, advance, async (step) => {
+      // With the whole filter again: what the daemon has delivered since it was counted is left alone.
+      changed += await change(operator, { ...filter, deliveryIds: step }, clock.now())
+    })
+    return changed
+  }
+  if (!recalls || ids.length === 0) return { changed: await work(), recalled: NOTHING_SENT }
   const all = new Set(ids)
-  return { changed, underWay: await recallClaimed(operator, ({ deliveryId }) => all.has(deliveryId)) }
+  const [changed, recalled] = await cancelAndRecall(operator, ({ deliveryId }) => all.has(deliveryId), work)
+  return { changed, recalled }
 }

@@ -1,7 +1,8 @@
-import type { AttemptUnderWay } from './outbox.ts'
-
-/** An attempt that was under way when the relay answered; the event's id is null where the delivery is no longer on record. */
-export interface ReportedAttempt extends AttemptUnderWay {
+/** A delivery that was sent, or is being sent, in spite of what a command did to it. */
+export interface SentDelivery {
+  readonly deliveryId: number
+  readonly target: string
+  /** Null where the delivery is no longer on record. */
   readonly eventId: string | null
 }
 
@@ -14,8 +15,14 @@ export interface RecallDesk {
   requestRecall(): Promise<number | null>
 
   /**
-   * The attempts that were under way when the relay answered this request or a later one: none if the relay has ended or
-   * restarted meanwhile. Null until then.
+   * What was being sent when the relay answered this request or a later one: nothing if the relay has ended or restarted
+   * meanwhile. Null until then.
    */
-  recallAnswer(request: number): Promise<readonly ReportedAttempt[] | null>
+  recallAnswer(request: number): Promise<readonly SentDelivery[] | null>
+
+  /** The number of the last attempt on record; 0 before the first. */
+  lastAttempt(): Promise<number>
+
+  /** Cancelled deliveries that their target has accepted in an attempt recorded after this one. */
+  cancelledButDelivered(lastAttempt: number): Promise<readonly SentDelivery[]>
 }

@@ -87,6 +87,7 @@ t.test('a call is erased from all files of the outbox, and is still known', asyn
     matched,
     erased: { events: 0, bodies: 0, answers: 0, attachments: 0, recordings: 0, rejections: 0, unfinished: 0 },
     underWay: null,
+    deliveredMeanwhile: 0,
     logEmptied: null,
   })
   t.match(await run('erase --call jane'), { code: 2, stdout: '', stderr: /would be erased.*; say --yes/ })

@@ -68,9 +68,8 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     const second = (await operator.requestRecall())!
     await eventually(() => requests.includes(second), 'the daemon has it')
     test.equal(await operator.recallAnswer(first), null)
-    const attempt = { deliveryId, target: 'crm', startedAt: 1_500 }
-    await outbox.answerRecall(first, [attempt])
-    test.same(await operator.recallAnswer(first), [{ ...attempt, eventId: event.eventId }])
+    await outbox.answerRecall(first, [{ deliveryId, target: 'crm', startedAt: 1_500 }])
+    test.same(await operator.recallAnswer(first), [{ deliveryId, target: 'crm', eventId: event.eventId }])
     test.equal(await operator.recallAnswer(second), null, 'what was changed for the second may have been claimed since')
     await outbox.answerRecall(second, [])
     test.same(await operator.recallAnswer(second), [])
@@ -87,6 +86,24 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     test.ok(next > unanswered, 'numbers are not used again')
     await restarted.operator.close()
     await restarted.outbox.close()
+  })
+
+  t.test(`${name}: a delivery that its target accepted while it was cancelled is found`, async (test) => {
+    const { outbox, operator } = await opened(test)
+    await outbox.record(newEvent(), to('crm'))
+    await attempt(outbox, 'crm', DELIVERED)
+    const event = newEvent()
+    for (const each of [event, newEvent(), newEvent()]) await outbox.record(each, to('crm'))
+    const [accepted, failed, rest] = (await outbox.claim('crm', 3, LATER)).deliveries
+    const last = await operator.lastAttempt()
+    await operator.cancelDeliveries({ deliveryIds: [accepted!.deliveryId, failed!.deliveryId] }, LATER)
+    await outbox.settle(accepted!, attemptAt(accepted!, 'delivered'), DELIVERED)
+    await outbox.settle(failed!, attemptAt(failed!, 'failed'), { state: 'pending', dueAt: LATER })
+    await outbox.settle(rest!, attemptAt(rest!, 'delivered'), DELIVERED)
+    test.same(await operator.cancelledButDelivered(last), [
+      { deliveryId: accepted!.deliveryId, target: 'crm', eventId: event.eventId },
+    ])
+    test.same(await operator.cancelledButDelivered(await operator.lastAttempt()), [])
   })
 
   const contract = (title: string, run: (test: Test, both: BothSides) => Promise<void>) =>

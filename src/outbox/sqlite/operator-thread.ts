@@ -33,6 +33,8 @@ const METHODS = [
   'requestReload',
   'requestRecall',
   'recallAnswer',
+  'lastAttempt',
+  'cancelledButDelivered',
   'close',
 ] as const satisfies readonly (keyof OutboxOperator)[]
 

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { RecallDesk, ReportedAttempt } from '../operator.ts'
+import type { RecallDesk, SentDelivery } from '../operator.ts'
 import type { AttemptUnderWay } from '../outbox.ts'
 import { isLocked } from './lock.ts'
 import type { PacedWriter } from './transaction.ts'
@@ -13,7 +13,7 @@ export interface RecallStore {
   answerRecall(request: number, attempts: readonly AttemptUnderWay[]): void
   /** Answers all requests with nothing under way: a relay that starts has claimed nothing. */
   settleRecalls(): void
-  recallAnswer(request: number): ReportedAttempt[] | null
+  recallAnswer(request: number): SentDelivery[] | null
 }
 
 export function createRecallStore(database: Database.Database): RecallStore {
@@ -32,7 +32,7 @@ export function createRecallStore(database: Database.Database): RecallStore {
     values (@deliveryId, @target, @startedAt)
     on conflict do nothing`)
   const attempts = database.prepare(`
-    select a.delivery_id as deliveryId, a.target, a.started_at as startedAt, e.event_id as eventId
+    select a.delivery_id as deliveryId, a.target, e.event_id as eventId
     from attempts_under_way a
     left join live_deliveries l on l.delivery_id = a.delivery_id
     left join finished_deliveries f on f.delivery_id = a.delivery_id
@@ -57,7 +57,7 @@ export function createRecallStore(database: Database.Database): RecallStore {
 
     recallAnswer(number) {
       const last = (answered.get() as number | undefined) ?? 0
-      return last < number ? null : (attempts.all() as ReportedAttempt[])
+      return last < number ? null : (attempts.all() as SentDelivery[])
     },
   }
 }
@@ -65,6 +65,13 @@ export function createRecallStore(database: Database.Database): RecallStore {
 /** Over a command's connection to the outbox at `path`. */
 export function createRecallDesk(database: Database.Database, writer: PacedWriter, path: string): RecallDesk {
   const store = createRecallStore(database)
+  const last = database.prepare('select coalesce(max(attempt_seq), 0) from attempts').pluck()
+  const cancelledButDelivered = database.prepare(`
+    select distinct f.delivery_id as deliveryId, f.target, e.event_id as eventId
+    from attempts a
+    join finished_deliveries f on f.delivery_id = a.delivery_id
+    join events e on e.event_seq = f.event_seq
+    where a.attempt_seq > @last and a.outcome = 'delivered' and f.state = 'cancelled'`)
   return {
     async requestRecall() {
       return isLocked(path) ? writer.write(() => store.requestRecall()) : null
@@ -75,5 +82,9 @@ export function createRecallDesk(database: Database.Database, writer: PacedWrite
       // It may have ended after its answer was looked for.
       return answer ?? (isLocked(path) ? null : [])
     },
+
+    lastAttempt: async () => last.get() as number,
+
+    cancelledButDelivered: async (attempt) => cancelledButDelivered.all({ last: attempt }) as SentDelivery[],
   }
 }

@@ -8,7 +8,8 @@ import type {
   Prunable,
   PruneFilter,
   PruneStep,
-  ReportedAttempt,
+  RecallDesk,
+  SentDelivery,
   Space,
 } from '../maintenance.ts'
 import { copyDatabase } from './backup.ts'
@@ -84,11 +85,19 @@ export class SqliteMaintenance implements OutboxMaintenance {
   }
 
   async requestRecall(): Promise<number | null> {
-    return createRecallDesk(this.#readable(), this.#writer, this.#path).requestRecall()
+    return this.#recalls().requestRecall()
   }
 
-  async recallAnswer(request: number): Promise<readonly ReportedAttempt[] | null> {
-    return createRecallDesk(this.#readable(), this.#writer, this.#path).recallAnswer(request)
+  async recallAnswer(request: number): Promise<readonly SentDelivery[] | null> {
+    return this.#recalls().recallAnswer(request)
+  }
+
+  async lastAttempt(): Promise<number> {
+    return this.#recalls().lastAttempt()
+  }
+
+  async cancelledButDelivered(lastAttempt: number): Promise<readonly SentDelivery[]> {
+    return this.#recalls().cancelledButDelivered(lastAttempt)
   }
 
   async space(): Promise<Space> {
@@ -109,6 +118,10 @@ export class SqliteMaintenance implements OutboxMaintenance {
 
   async close(): Promise<void> {
     this.#outbox.close()
+  }
+
+  #recalls(): RecallDesk {
+    return createRecallDesk(this.#readable(), this.#writer, this.#path)
   }
 
   #readable(): Database.Database {

@@ -22,8 +22,8 @@ import type {
   RejectionFilter,
   RejectionSummary,
   Replay,
-  ReportedAttempt,
   SecretUse,
+  SentDelivery,
   StoredEvent,
   StoredRejection,
   Sweep,
@@ -248,8 +248,16 @@ export class SqliteOperator implements OutboxOperator {
     return this.#recalls().requestRecall()
   }
 
-  async recallAnswer(request: number): Promise<readonly ReportedAttempt[] | null> {
+  async recallAnswer(request: number): Promise<readonly SentDelivery[] | null> {
     return this.#recalls().recallAnswer(request)
+  }
+
+  async lastAttempt(): Promise<number> {
+    return this.#recalls().lastAttempt()
+  }
+
+  async cancelledButDelivered(lastAttempt: number): Promise<readonly SentDelivery[]> {
+    return this.#recalls().cancelledButDelivered(lastAttempt)
   }
 
   async clock(reading: ClockReading): Promise<ClockTrust> {
