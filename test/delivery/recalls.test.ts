@@ -144,13 +144,13 @@ t.test('what was cancelled by a command that did not live to ask for a recall is
 
 t.test('a recall reports the attempts of lanes that a reload has replaced', async (t) => {
   const { sent, send, end } = hanging()
-  const { lanes, operator, record, configured } = await setUp(t, send)
+  const { lanes, operator, record, configured } = await setUp(t, send, 2)
   await record()
   await eventually(() => sent.length === 1, 'the first attempt')
   const use = await lanes.prepare(configured(), standing.now())
   use()
   await record()
-  await eventually(() => sent.length === 2, 'the new lane has a slot of its own')
+  await eventually(() => sent.length === 2, 'an attempt of the new lane')
   t.equal(await recallClaimed(operator, ALL), 2)
   end(1)
   await eventually(async () => (await recallClaimed(operator, ALL)) === 1, 'only the second')

@@ -81,7 +81,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     const key = order.keyOf(target, callIdOf(eventSeq), row.callKey !== null)
     revive.run({ ...row, callKey: key, ready: key === null ? 1 : 0, now })
     decided(deliveryId, row)
-    if (key !== null) order.promote({ target, callKey: key })
+    if (key !== null) order.reorder({ target, callKey: key })
     return true
   }
 
@@ -112,7 +112,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       if (finished !== undefined) return retry(finished, now)
       const key = order.keyOf(target, callIdOf(eventSeq), ordered)
       insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now })
-      if (key !== null) order.promote({ target, callKey: key })
+      if (key !== null) order.reorder({ target, callKey: key })
       return true
     },
   }
