@@ -4,6 +4,7 @@ import { RelayError } from '../domain/errors.ts'
 import { countEach } from '../operations/counts.ts'
 import { type AskedDeliveries, deliveryFilter } from '../operations/filters.ts'
 import { refuseMissing } from '../operations/missing.ts'
+import { NOT_RECALLED, NOTHING_SENT, type Recalled } from '../operations/recall.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../operations/redelivery.ts'
 import type { DeliveryFilter, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
 import { tellOfBodiless } from './bodiless.ts'
@@ -12,7 +13,7 @@ import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, named, note, print } from './printing.ts'
+import { counted, examples, jsonOption, named, note, print, sentAnyway } from './printing.ts'
 import { withProgress } from './progress.ts'
 
 const NOTHING_NAMED = 'name deliveries by their ids or by a filter, such as'
@@ -90,16 +91,20 @@ async function change(
   { yes, dryRun, json }: BulkOptions,
   action: Redelivery,
 ): Promise<void> {
-  const { done } = action
+  const { done, recalls } = action
   const targets = countEach(found.map(({ target }) => target))
   const what = `${counted(found.length, 'delivery')}${named(targets)}`
   const would = `${what} would be ${done}`
   const document = { matched: found.length, targets: Object.fromEntries(targets), dryRun: dryRun === true }
-  if (dryRun === true) return print(json, { ...document, [done]: 0 }, `${would}\n`)
+  const counts = (changed: number, recalled: Recalled) => ({ [done]: changed, ...(recalls && recalled) })
+  if (dryRun === true) return print(json, { ...document, ...counts(0, NOTHING_SENT) }, `${would}\n`)
   if (found.length > 0 && !(await confirm(would, yes))) return
-  const changed = await withProgress(found.length, (advance) =>
+  const { changed, recalled } = await withProgress(found.length, (advance) =>
     redeliver(operator, filter, found, action, systemClock, advance),
   )
   const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
-  print(json, { ...document, [done]: changed }, `${text} ${done}\n`)
+  print(json, { ...document, ...counts(changed, recalled) }, `${text} ${done}${sentAnyway(recalled)}\n`)
+  if (recalled.underWay !== null) return
+  note(NOT_RECALLED)
+  process.exitCode = 1
 }

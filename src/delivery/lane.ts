@@ -4,7 +4,7 @@ import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { RateLimit } from '../domain/rate-limit.ts'
-import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
+import type { AttemptUnderWay, OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import type { BodyShare, Room } from './body-budget.ts'
 import {
@@ -80,6 +80,8 @@ export class Lane {
   readonly #bodies: BodyShare
   #settling = 0
   #reserved = 0
+  /** When each attempt that has not ended was started, by its delivery's id. */
+  readonly #underWay = new Map<number, number>()
   /** Claimed, and not being sent yet. */
   readonly #held: Delivery[] = []
   /** Whether the last attempt was over within moments. */
@@ -180,6 +182,18 @@ export class Lane {
     const { capacity, rateLimit } = this.#options
     if (!this.#stopping) capacity.enter(this, rateLimit)
     this.wake()
+  }
+
+  /** Gives back what is claimed and not started: it may have been changed since. What is still to be sent is claimed again. */
+  dropClaimed(): void {
+    if (this.#held.length === 0) return
+    this.#giveBack()
+    this.wake()
+  }
+
+  attemptsUnderWay(): AttemptUnderWay[] {
+    const { name: target } = this.#options.target
+    return [...this.#underWay].map(([deliveryId, startedAt]) => ({ deliveryId, target, startedAt }))
   }
 
   /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
@@ -370,7 +384,9 @@ export class Lane {
     this.#recent++
     const openings = this.#openings
     this.#breaker = started(this.#breaker, delivery.deliveryId)
+    this.#underWay.set(delivery.deliveryId, startedAt)
     const outcome = await this.#send(delivery, start.sent)
+    this.#underWay.delete(delivery.deliveryId)
     start.ended()
     if (openings === this.#openings) this.#recent--
     if (outcome.kind === 'interrupted') {

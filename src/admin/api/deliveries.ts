@@ -5,11 +5,12 @@ import { countEach } from '../../operations/counts.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../operations/filters.ts'
 import { refuseMissing } from '../../operations/missing.ts'
 import { readPage } from '../../operations/pages.ts'
+import { NOT_RECALLED, NOTHING_SENT } from '../../operations/recall.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../../operations/redelivery.ts'
 import type { DeliveryFilter } from '../../outbox/operator.ts'
 import { type Action, type AskedAs, actionBody, asked, deliveryKeys, listQuery, named } from './asked.ts'
 import { type AdminOperator, type ApiContext, answers, MOST_CHANGED, page, refuseTooMany, warnings } from './context.ts'
-import { count, deliveryStates, flag, id, object, shape } from './shapes.ts'
+import { count, deliveredMeanwhile, deliveryStates, flag, id, object, shape, underWay } from './shapes.ts'
 
 const tags = ['deliveries']
 
@@ -71,6 +72,7 @@ function actionRoute(
     targets: { type: 'object', additionalProperties: count },
     dryRun: flag,
     [action.done]: count,
+    ...(action.recalls && { underWay, deliveredMeanwhile }),
     warnings,
   })
   app.post<{ Body: AskedAs<AskedDeliveries> & Action<number> }>(
@@ -88,14 +90,19 @@ function actionRoute(
       const filter = named(meantDeliveries(ids, deliveryFilter(asked<AskedDeliveries>(rest, clock.now())), action))
       await refuseUnknown(operator, ids)
       const { found, bodiless } = await choose(operator, filter, action)
-      const changed = dryRun ? 0 : await redeliver(operator, filter, found, action, clock)
+      const { changed, recalled } = dryRun
+        ? { changed: 0, recalled: NOTHING_SENT }
+        : await redeliver(operator, filter, found, action, clock)
       return {
         matched: found.length,
         targets: Object.fromEntries(countEach(found.map(({ target }) => target))),
         dryRun,
         [action.done]: changed,
-        warnings:
-          bodiless === 0 ? [] : [`${bodiless} of them cannot be sent again and were left out: the body is gone`],
+        ...(action.recalls && recalled),
+        warnings: [
+          ...(bodiless === 0 ? [] : [`${bodiless} of them cannot be sent again and were left out: the body is gone`]),
+          ...(recalled.underWay === null ? [NOT_RECALLED] : []),
+        ],
       }
     },
   )

@@ -53,6 +53,8 @@ export function createBatchRunner(
         return store.saveSecretUse(...call.args)
       case 'saveDaemon':
         return store.saveDaemon(...call.args)
+      case 'answerRecall':
+        return store.answerRecall(...call.args)
       case 'saveSweep':
         return store.saveSweep(...call.args)
       case 'saveGaps':
@@ -110,6 +112,8 @@ export function createBatchRunner(
         return store.untoldGaps(...call.args)
       case 'attachment':
         return store.attachment(...call.args)
+      case 'isPending':
+        return store.isPending(...call.args)
       case 'eventsWithRecording':
         return store.eventsWithRecording()
       case 'heldLogBytes':
@@ -236,6 +240,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveBreaker',
   'saveSecretUse',
   'saveDaemon',
+  'answerRecall',
   'saveSweep',
   'saveGaps',
   'saveAwaited',

@@ -7,6 +7,7 @@ import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createProbeChoice, type ProbeChoice } from './probe-choice.ts'
+import { createRecallStore, type RecallStore } from './recalls.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
@@ -27,6 +28,7 @@ export interface Store
     TargetSettingsStore,
     TargetStateStore,
     DaemonStateStore,
+    RecallStore,
     TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
@@ -45,6 +47,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createTargetSettingsStore(database, order),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
+    ...createRecallStore(database),
     ...createSecretUseStore(database),
     ...createTallyStore(database),
     ...createReconciliationStore(database),
