@@ -194,7 +194,7 @@ class Relay implements Daemon {
       clock,
       logger,
     })
-    this.#steady = createSteadyClock(clock, systemStopwatch)
+    this.#steady = createSteadyClock(clock, systemStopwatch, (ms) => this.#lanes?.skipTime(ms))
     this.#listener = new Listener(config.server.tls)
     this.#requestLog = appLog(logger)
     this.#route = routing(config.routes, this.#logger)

@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events'
 import { dueTimes } from '../domain/backoff.ts'
+import type { Clock } from '../domain/clock.ts'
 import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { Rate } from '../domain/rate-limit.ts'
-import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
+import type { Claim, OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import {
   allowed,
@@ -18,6 +19,7 @@ import {
 } from './breaker.ts'
 import { Questions } from './questions.ts'
 import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
+import { StoppedTime } from './stopped-time.ts'
 
 /** Longest sleep. Due times are by the wall clock and timers are not: when that is moved, a lane is wrong for no longer. */
 const LONGEST_SLEEP_MS = 30_000
@@ -35,6 +37,7 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
   readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release' | 'saveBreaker'>
   readonly concurrency: number
   readonly rate: Rate
+  readonly clock: Clock
   readonly breaker: BreakerPolicy
   /** Whether a call's events go out one at a time. */
   readonly ordered: boolean
@@ -74,12 +77,15 @@ export class Lane {
   #isQuick = false
   /** Whether the outbox may hold something due that is not leased. While not, nothing is claimed. */
   #mayBeDue = true
+  /** The same for live deliveries. */
+  #mayBeLiveDue = true
   #claiming = false
   /** Woken while a claim was under way: its answer may be out of date. */
   #wokenMeanwhile = false
   #stopping = false
   /** Until it is known whether the target is paused, it is. */
   #paused = true
+  readonly #stopped: StoppedTime
   #breaker: BreakerState = HEALTHY
   #timer: NodeJS.Timeout | undefined
   /** Claims in a row that failed permanently. */
@@ -89,6 +95,7 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options
     this.#questions = new Questions(options.clock)
+    this.#stopped = new StoppedTime(options.clock.now())
     this.#settle = createSettling({ ...options, questions: this.#questions, signal: this.#abort.signal })
     setMaxListeners(0, this.#abort.signal)
   }
@@ -101,17 +108,18 @@ export class Lane {
   /** Says that something may be due. Cheap, and may be called at any time. */
   wake(): void {
     this.#mayBeDue = true
+    this.#mayBeLiveDue = true
     if (this.#claiming) this.#wokenMeanwhile = true
     else void this.#fill()
   }
 
   /**
    * Keeps a slot for a delivery that is about to be recorded, so that it need not be read back from the outbox. Only if
-   * it can be sent at once and nothing older waits: true means that `send` or `cancelReservation` has to follow.
+   * it can be sent at once and nothing older waits but what is in the background: true means that `send` or `cancelReservation` has to follow.
    */
   reserve(): boolean {
     const now = this.#options.clock.now()
-    if (this.#stopping || this.#paused || this.#mayBeDue || this.#breaker.kind !== 'closed') return false
+    if (this.#stopping || this.#paused || this.#mayBeLiveDue || this.#breaker.kind !== 'closed') return false
     if (this.#held.length > 0) return false
     if (this.#startable(now) < 1) return false
     this.#reserved++
@@ -139,7 +147,13 @@ export class Lane {
   /** Called at the start, for which a lane waits, and when the target was paused or resumed. */
   setPaused(paused: boolean): void {
     this.#paused = paused
+    if (!this.#stopping) this.#stopped.set(paused, this.#options.clock.now())
     this.wake()
+  }
+
+  /** The clock has gone on by this without time in which anything could be sent. */
+  skipTime(ms: number): void {
+    this.#stopped.skip(ms)
   }
 
   /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
@@ -154,6 +168,8 @@ export class Lane {
    */
   async stop(graceMs: number | null): Promise<void> {
     this.#stopping = true
+    // One that is replaced leaves its target to another.
+    if (graceMs !== null) this.#stopped.set(true, this.#options.clock.now())
     clearTimeout(this.#timer)
     this.#giveBack()
     const cut = graceMs === null ? undefined : setTimeout(() => this.#abort.abort(), graceMs)
@@ -196,20 +212,21 @@ export class Lane {
     }
     const waitMs = claimed.nextDueAt === null ? Number.POSITIVE_INFINITY : claimed.nextDueAt - clock.now()
     this.#mayBeDue = this.#wokenMeanwhile || waitMs <= 0
+    this.#mayBeLiveDue = this.#wokenMeanwhile || claimed.isLiveDue === true
     if (this.#mayBeDue) return this.#fill()
     if (Number.isFinite(waitMs)) this.#sleep(waitMs)
   }
 
-  async #claim(limit: number): Promise<{ nextDueAt: number | null } | 'unavailable'> {
+  async #claim(limit: number): Promise<Omit<Claim, 'deliveries'> | 'unavailable'> {
     const { outbox, target, clock, policy, log } = this.#options
     try {
       const [now, latest] = dueTimes(policy, clock.now())
       const claim = outbox.claim(target.name, limit, now, { latest })
-      const { deliveries, nextDueAt } = await this.#questions.ask(claim)
+      const { deliveries, ...rest } = await this.#questions.ask(claim)
       this.#failedClaims = 0
       this.#held.push(...deliveries)
       this.#startHeld()
-      return { nextDueAt }
+      return rest
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
       this.#failedClaims = error instanceof RelayError && error.isPermanent ? this.#failedClaims + 1 : 0
@@ -229,6 +246,7 @@ export class Lane {
   #giveBack(kept = 0): void {
     for (const delivery of this.#held.splice(kept)) {
       this.#mayBeDue = true
+      this.#mayBeLiveDue = true
       this.#wokenMeanwhile = true
       void this.#track(this.#release(delivery))
     }
@@ -281,6 +299,7 @@ export class Lane {
   async #attempt(delivery: Delivery): Promise<void> {
     const { clock, rate } = this.#options
     const startedAt = clock.now()
+    const stoppedBefore = this.#stopped.upTo(startedAt)
     rate.spend(startedAt)
     this.#sending++
     this.#breaker = started(this.#breaker)
@@ -290,7 +309,8 @@ export class Lane {
       this.#breaker = interrupted(this.#breaker, clock.now())
       return this.#release(delivery)
     }
-    this.#isQuick = clock.now() - startedAt < QUICK_MS
+    const endedAt = clock.now()
+    this.#isQuick = endedAt - startedAt < QUICK_MS
     try {
       this.#judge(outcome)
     } catch (error) {
@@ -298,7 +318,14 @@ export class Lane {
       this.#options.log.misbehaved?.(delivery.target, error, delivery)
     }
     this.#settling++
-    const settled = this.#settle(delivery, startedAt, outcome)
+    const stoppedMs = this.#stopped.upTo(endedAt) - stoppedBefore
+    const settled = this.#settle(delivery, {
+      startedAt,
+      endedAt,
+      outcome,
+      stoppedMs,
+      isStopped: this.#stopped.isStopped,
+    })
     this.#goOn()
     const isOver = await settled
     this.#settling--

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
@@ -17,7 +18,10 @@ export interface ConfiguredLane extends Omit<TargetSettings, 'target'> {
 }
 
 export interface LanesOptions {
-  readonly outbox: Pick<Outbox, 'record' | 'applyTargets' | 'targetStates' | 'targetsWithDeliveries'>
+  readonly outbox: Pick<
+    Outbox,
+    'record' | 'applyTargets' | 'suspendTargets' | 'skipTime' | 'targetStates' | 'targetsWithDeliveries'
+  >
   readonly clock: Clock
   readonly log: LanesLog
 }
@@ -30,6 +34,8 @@ export class Lanes {
   readonly #retiring = new Set<Lane>()
   /** Installed by a reload whose settings have not been applied to the outbox yet. */
   readonly #starting = new Set<Lane>()
+  /** Those that commands had paused when the outbox last brought deliveries in line. */
+  #pausedByCommand: ReadonlySet<string> | undefined
   /** Whether the outbox follows the settings of `#lanes`. */
   #isApplied = false
   #refreshing: NodeJS.Timeout | undefined
@@ -97,7 +103,8 @@ export class Lanes {
    */
   async #apply(): Promise<void> {
     const { outbox, clock } = this.#options
-    while (!this.#isApplied) {
+    // After the end of the last lane, all are suspended.
+    while (!this.#isApplied && !this.#stopping) {
       const lanes = this.#lanes
       const settings = [...lanes].map(([target, { lane: _, ...rest }]) => ({ ...rest, target }))
       const isDone = await outbox.applyTargets(settings, clock.now())
@@ -117,7 +124,10 @@ export class Lanes {
     if (this.#stopping) return
     try {
       await this.#apply()
-      this.#pause(await outbox.targetStates())
+      if (!this.#pause(await outbox.targetStates())) return
+      // For how long each was paused is counted from now on, when its lane knows.
+      this.#isApplied = false
+      await this.#apply()
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
       clearTimeout(this.#refreshing)
@@ -164,11 +174,22 @@ export class Lanes {
     await Promise.all(unused.map(({ lane }) => lane.stop(0)))
   }
 
+  /** The clock has gone on by this without time in which anything could be sent: it was set, or the machine was suspended. */
+  skipTime(ms: number): void {
+    const { outbox, log } = this.#options
+    for (const lane of this.#all()) lane.skipTime(ms)
+    // It comes before whatever the lanes ask for from now on. If it cannot be kept, deliveries have less time.
+    outbox.skipTime(ms).catch((error) => log.outboxUnavailable('all', error as Error))
+  }
+
   /** See `Lane.stop`. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     clearTimeout(this.#refreshing)
     await Promise.all(this.#all().map((lane) => lane.stop(graceMs)))
+    // Not waited for: the outbox carries out what it was asked before it closes, and a stop has a bound.
+    const { outbox, clock, log } = this.#options
+    outbox.suspendTargets(clock.now()).catch((error) => log.outboxUnavailable('all', error as Error))
   }
 
   #all(): Lane[] {
@@ -178,17 +199,22 @@ export class Lanes {
   /** Its last attempts may leave something for the lane that has come in its place. */
   #retire(target: string, lane: Lane): void {
     this.#retiring.add(lane)
+    if (!this.#lanes.has(target)) lane.setPaused(true)
     void lane.stop(null).then(() => {
       this.#retiring.delete(lane)
       this.#lanes.get(target)?.lane.wake()
     })
   }
 
-  #pause(states: readonly TargetState[]): void {
+  /** Returns whether commands have paused or resumed others than before. */
+  #pause(states: readonly TargetState[]): boolean {
     const byCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
+    const before = this.#pausedByCommand
+    this.#pausedByCommand = byCommand
     for (const [target, { lane, paused }] of this.#lanes) {
       if (!this.#starting.has(lane)) lane.setPaused(paused || byCommand.has(target))
     }
+    return before !== undefined && !isDeepStrictEqual(before, byCommand)
   }
 
   async #tellOrphaned(): Promise<void> {

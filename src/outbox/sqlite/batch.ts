@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { ClaimOptions, Outbox, Recorded } from '../outbox.ts'
+import type { Claim, ClaimOptions, Outbox, Recorded } from '../outbox.ts'
+import { BackgroundShare } from './background-share.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
@@ -33,6 +34,7 @@ export function createBatchRunner(
   checkpoint: () => Checkpointed = () => plainCheckpoint(database),
 ): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
+  const share = new BackgroundShare()
 
   function write(call: Call): unknown {
     switch (call.method) {
@@ -44,6 +46,10 @@ export function createBatchRunner(
         return store.settle(...call.args)
       case 'applyTargets':
         return store.applyTargets(...call.args)
+      case 'suspendTargets':
+        return store.suspendTargets(...call.args)
+      case 'skipTime':
+        return store.skipTime(...call.args)
       case 'saveBreaker':
         return store.saveBreaker(...call.args)
       case 'saveSecretUse':
@@ -112,20 +118,31 @@ export function createBatchRunner(
     }
   }
 
-  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}) {
-    const { latest = Number.POSITIVE_INFINITY } = options
+  function claim(target: string, limit: number, now: number, options: ClaimOptions = {}): Claim {
+    const { latest: asked = Number.POSITIVE_INFINITY } = options
     assertOwner()
     // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
-    const due = store.dueIds(target, limit + leases.count(target), now, latest)
-    const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
-    const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
+    const reach = limit + leases.count(target)
+    const latest = store.latestDueAt(target, now, asked)
+    const due = store.dueIds(target, reach, now, latest, share.isDueWithin(target, limit))
+    const isFree = (id: number) => !leases.has(target, id)
+    const live = due.live.filter(isFree)
+    const background = due.background.filter(isFree)
+    const free = share.inTurn(target, { live, background }).slice(0, limit)
+    const deliveries = free.flatMap((id) => store.delivery(id, now) ?? [])
     if (deliveries.length < free.length)
       abandon(
         free.filter((id) => !deliveries.some((one) => one.deliveryId === id)),
         now,
       )
-    for (const { deliveryId } of deliveries) leases.take(target, deliveryId)
-    return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now, latest) }
+    const behind = new Set(background)
+    for (const { deliveryId } of deliveries) {
+      leases.take(target, deliveryId)
+      share.claimed(target, behind.has(deliveryId))
+    }
+    const isLiveDue = due.live.length === reach || live.some(isFree)
+    const nextDueAt = free.length === limit ? now : store.nextDueAt(target, now, latest)
+    return { deliveries, nextDueAt, ...(isLiveDue && { isLiveDue }) }
   }
 
   /** Their events were deleted with another tool. They must not keep those after them from being claimed. */
@@ -147,7 +164,10 @@ export function createBatchRunner(
     const deliveries = ready
       .filter(({ target }) => wanted.has(target))
       .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
-    for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId)
+    for (const { target, deliveryId } of deliveries) {
+      leases.take(target, deliveryId)
+      share.claimed(target, false)
+    }
     return { ...recorded, leased: deliveries }
   }
 
@@ -187,6 +207,8 @@ const WRITES: ReadonlySet<Method> = new Set([
   'reject',
   'settle',
   'applyTargets',
+  'suspendTargets',
+  'skipTime',
   'saveBreaker',
   'saveSecretUse',
   'saveDaemon',

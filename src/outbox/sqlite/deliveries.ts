@@ -2,19 +2,28 @@ import type Database from 'better-sqlite3'
 import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain/delivery.ts'
 import type { Settled } from '../outbox.ts'
 import type { CallOrder } from './call-order.ts'
+import { stoppedMsOf } from './stopped-time.ts'
 
 export interface DeliveryStore {
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Settled
-  /** Ids of deliveries that may go now: due, oldest first, and then what is put off beyond `latest`. */
-  dueIds(target: string, limit: number, now: number, latest: number): number[]
+  /**
+   * Ids of deliveries that may go now, up to `limit` of each kind: due, oldest first, and then what is put off beyond `latest`.
+   * `always`: background ones are read even if there are `limit` live ones.
+   */
+  dueIds(target: string, limit: number, now: number, latest: number, always: boolean): DueIds
   /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
   nextDueAt(target: string, now: number, latest: number): number | null
   /** A live delivery with its event; undefined where the event or its body is not there any more. */
-  delivery(deliveryId: number): Delivery | undefined
+  delivery(deliveryId: number, now: number): Delivery | undefined
   /** Ends a delivery whose event is gone. */
   abandon(deliveryId: number, now: number): void
   oldestDueAt(target: string, now: number): number | null
   targetsWithDeliveries(): string[]
+}
+
+export interface DueIds {
+  readonly live: readonly number[]
+  readonly background: readonly number[]
 }
 
 type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
@@ -39,12 +48,15 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       (delivery_id, event_seq, target, attempt, started_at, duration_ms, outcome, status, error, response, note)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   // Both are fenced by what was leased: if an attempt was settled or a round begun meanwhile, the row is left alone.
+  // A lane that a reload has replaced may still go by a longer delay than is allowed now.
   const postpone = database.prepare(`
     update live_deliveries
     set attempts = @attempt,
         round_attempts = round_attempts + 1,
-        first_attempt_at = coalesce(first_attempt_at, @startedAt),
-        due_at = @dueAt,
+        first_attempt_at = @firstAttemptAt,
+        stopped_ms = ${stoppedMsOf('live_deliveries.target', '@endedAt')},
+        due_at = min(@dueAt, coalesce(
+          (select @endedAt + max_delay_ms from target_states s where s.target = live_deliveries.target), @dueAt)),
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
@@ -103,7 +115,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
-      d.first_attempt_at as firstAttemptAt,
+      min(@now, d.first_attempt_at + max(0, ${stoppedMsOf('d.target', '@now')} - d.stopped_ms)) as firstAttemptAt,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
       e.content_type as contentType, e.traceparent, e.tracestate, b.body
     from live_deliveries d
@@ -112,12 +124,22 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     where d.delivery_id = @deliveryId`)
 
   return {
-    settle({ deliveryId, target, round }, made, settlement) {
+    settle(delivery, made, settlement) {
+      const { deliveryId, target, round } = delivery
       const { attempt, startedAt, durationMs, outcome, status, error, response, note } = made
       const endedAt = startedAt + durationMs
       const live = (
         settlement.state === 'pending'
-          ? postpone.get({ deliveryId, round, attempt, startedAt, endedAt, dueAt: settlement.dueAt, status, error })
+          ? postpone.get({
+              deliveryId,
+              round,
+              attempt,
+              firstAttemptAt: settlement.firstAttemptAt ?? delivery.firstAttemptAt ?? startedAt,
+              endedAt,
+              dueAt: settlement.dueAt,
+              status,
+              error,
+            })
           : removeLive.get(deliveryId, attempt - 1, round)
       ) as { eventSeq: number; callKey: number | null } | undefined
       if (live === undefined) return 'gone'
@@ -134,21 +156,20 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       return 'settled'
     },
 
-    dueIds(target, limit, now, latest) {
-      const found: number[] = []
-      for (const query of latest === Number.POSITIVE_INFINITY ? [dueIds] : [dueIds, putOffIds]) {
-        for (const background of BOTH) {
-          if (found.length === limit) return found
-          found.push(...(query.all({ target, background, limit: limit - found.length, now, latest }) as number[]))
-        }
+    dueIds(target, limit, now, latest, always) {
+      const idsOf = (background: 0 | 1) => {
+        const due = dueIds.all({ target, background, limit, now }) as number[]
+        if (due.length === limit || latest === Number.POSITIVE_INFINITY) return due
+        return [...due, ...(putOffIds.all({ target, background, limit: limit - due.length, latest }) as number[])]
       }
-      return found
+      const live = idsOf(0)
+      return { live, background: always || live.length < limit ? idsOf(1) : [] }
     },
 
     nextDueAt: (target, now, latest) => earliest((background) => nextDue.get({ target, background, now, latest })),
 
-    delivery(deliveryId) {
-      const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined
+    delivery(deliveryId, now) {
+      const row = selectDelivery.get({ deliveryId, now }) as DeliveryRow | undefined
       if (row === undefined) return undefined
       const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, ...event } = row
       return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }

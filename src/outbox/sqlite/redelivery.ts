@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
 import { type CallOrder, callKey } from './call-order.ts'
+import { createUrgency } from './urgency.ts'
 
 /** What an operator can do to single deliveries. Synchronous, in a transaction of the caller's. */
 export interface Redelivery {
@@ -25,6 +26,7 @@ interface EndedDelivery {
 }
 
 export function createRedelivery(database: Database.Database, order: CallOrder): Redelivery {
+  const urgency = createUrgency(database)
   const removeFinished = database.prepare(`
     delete from finished_deliveries
     where delivery_id = @deliveryId
@@ -32,9 +34,11 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       last_status as lastStatus, last_error as lastError`)
   const revive = database.prepare(`
     insert into live_deliveries
-      (delivery_id, event_seq, target, call_key, ready, attempts, round, due_at, updated_at, last_status, last_error)
+      (delivery_id, event_seq, target, call_key, ready, attempts, round, due_at, updated_at, last_status, last_error,
+        background)
     values
-      (@deliveryId, @eventSeq, @target, @callKey, @ready, @attempts, @round + 1, @now, @now, @lastStatus, @lastError)`)
+      (@deliveryId, @eventSeq, @target, @callKey, @ready, @attempts, @round + 1, @now, @now, @lastStatus, @lastError,
+        @background)`)
   // The round stays: an attempt that is under way may still settle it.
   const hasten = database.prepare(`
     update live_deliveries
@@ -67,14 +71,19 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
   const bodyOf = database.prepare('select 1 from event_bodies where event_seq = @eventSeq')
   const callIdOf = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
   const insertLive = database.prepare(`
-    insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
-    values (@eventSeq, @target, @callKey, @ready, @now, @now)`)
+    insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
+    values (@eventSeq, @target, @callKey, @ready, @now, @now, @background)`)
+
+  function backgroundOf(target: string, key: number | null): 0 | 1 {
+    return urgency.backgroundOf(key === null ? null : { target, callKey: key })
+  }
 
   function retry(deliveryId: number, now: number): boolean {
     const ended = removeFinished.get({ deliveryId }) as EndedDelivery | undefined
     if (ended === undefined) return hasten.run({ deliveryId, now }).changes > 0
     const { state: _, ...row } = ended
-    revive.run({ ...row, ready: row.callKey === null ? 1 : 0, now })
+    const background = backgroundOf(row.target, row.callKey)
+    revive.run({ ...row, ready: row.callKey === null ? 1 : 0, now, background })
     decided(deliveryId, row)
     return true
   }
@@ -106,7 +115,8 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       if (finished !== undefined) return retry(finished, now)
       const callId = callIdOf.get({ eventSeq }) as string | null
       const key = ordered && callId !== null ? callKey(callId) : null
-      insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now })
+      const background = backgroundOf(target, key)
+      insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now, background })
       if (key !== null) order.promote({ target, callKey: key })
       return true
     },

@@ -4,12 +4,14 @@ import { createAttachmentStore, type SqliteAttachmentStore } from './attachments
 import { createCallOrder } from './call-order.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
+import { createDelayLimitStore, type DelayLimitStore } from './delay-limit.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
+import { createStoppedTimeStore, type StoppedTimeStore } from './stopped-time.ts'
 import { createTallyStore, type TallyStore } from './tally.ts'
 import { createTargetSettingsStore, type TargetSettingsStore } from './target-settings.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
@@ -23,6 +25,8 @@ export interface Store
     DeliveryStore,
     RejectionStore,
     TargetSettingsStore,
+    StoppedTimeStore,
+    Pick<DelayLimitStore, 'latestDueAt'>,
     TargetStateStore,
     DaemonStateStore,
     TallyStore,
@@ -35,11 +39,16 @@ export interface Store
 
 export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
   const order = createCallOrder(database)
+  const deliveries = createDeliveryStore(database, order)
+  const stops = createStoppedTimeStore(database, deliveries.targetsWithDeliveries)
+  const delays = createDelayLimitStore(database)
   return {
     ...createEventStore(database, order),
-    ...createDeliveryStore(database, order),
+    ...deliveries,
     ...createRejectionStore(database),
-    ...createTargetSettingsStore(database),
+    ...stops,
+    latestDueAt: delays.latestDueAt,
+    ...createTargetSettingsStore(stops, delays),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createSecretUseStore(database),

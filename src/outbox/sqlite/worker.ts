@@ -48,6 +48,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     const store = createStore(file.database)
     beginWrite(file.database)
     store.dropReloadRequests()
+    store.resumeStoppedTime()
     file.database.exec('commit')
     // The mark after a checkpoint is not worth another one.
     const checkpointIfAny = () => (file.assertInPlace().waitingFrames > 1 ? file.checkpoint() : NOTHING_HELD)
