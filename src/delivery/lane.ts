@@ -77,8 +77,10 @@ export class Lane {
   #isQuick = false
   /** Whether the outbox may hold something due that is not leased. While not, nothing is claimed. */
   #mayBeDue = true
-  /** The same for live deliveries. */
+  /** The same for live deliveries: those in the background do not keep a new one from being sent at once. */
   #mayBeLiveDue = true
+  /** Counts what may have made a live delivery due. */
+  #liveHints = 0
   #claiming = false
   /** Woken while a claim was under way: its answer may be out of date. */
   #wokenMeanwhile = false
@@ -107,8 +109,13 @@ export class Lane {
 
   /** Says that something may be due. Cheap, and may be called at any time. */
   wake(): void {
-    this.#mayBeDue = true
     this.#mayBeLiveDue = true
+    this.#liveHints += 1
+    this.#claimMore()
+  }
+
+  #claimMore(): void {
+    this.#mayBeDue = true
     if (this.#claiming) this.#wokenMeanwhile = true
     else void this.#fill()
   }
@@ -141,7 +148,7 @@ export class Lane {
   /** Something has ended that others may have waited for. */
   #goOn(): void {
     this.#startHeld()
-    if (this.#mayBeDue) this.wake()
+    if (this.#mayBeDue) this.#claimMore()
   }
 
   /** Called at the start, for which a lane waits, and when the target was paused or resumed. */
@@ -205,6 +212,7 @@ export class Lane {
     if (limit <= 0 || (startable <= 0 && this.#held.length > ahead / 2)) return
     this.#claiming = true
     this.#wokenMeanwhile = false
+    const hints = this.#liveHints
     const claimed = await this.#track(this.#claim(limit))
     this.#claiming = false
     if (claimed === 'unavailable') {
@@ -212,7 +220,7 @@ export class Lane {
     }
     const waitMs = claimed.nextDueAt === null ? Number.POSITIVE_INFINITY : claimed.nextDueAt - clock.now()
     this.#mayBeDue = this.#wokenMeanwhile || waitMs <= 0
-    this.#mayBeLiveDue = this.#wokenMeanwhile || claimed.isLiveDue === true
+    this.#mayBeLiveDue = this.#liveHints > hints || claimed.isLiveDue === true
     if (this.#mayBeDue) return this.#fill()
     if (Number.isFinite(waitMs)) this.#sleep(waitMs)
   }
@@ -247,6 +255,7 @@ export class Lane {
     for (const delivery of this.#held.splice(kept)) {
       this.#mayBeDue = true
       this.#mayBeLiveDue = true
+      this.#liveHints += 1
       this.#wokenMeanwhile = true
       void this.#track(this.#release(delivery))
     }

@@ -34,8 +34,8 @@ export class Lanes {
   readonly #retiring = new Set<Lane>()
   /** Installed by a reload whose settings have not been applied to the outbox yet. */
   readonly #starting = new Set<Lane>()
-  /** Those that commands had paused when the outbox last brought deliveries in line. */
-  #pausedByCommand: ReadonlySet<string> | undefined
+  /** The targets that were paused by command before the outbox last recorded which targets are stopped. */
+  #pausesApplied: ReadonlySet<string> | undefined
   /** Whether the outbox follows the settings of `#lanes`. */
   #isApplied = false
   #refreshing: NodeJS.Timeout | undefined
@@ -124,10 +124,14 @@ export class Lanes {
     if (this.#stopping) return
     try {
       await this.#apply()
-      if (!this.#pause(await outbox.targetStates())) return
-      // For how long each was paused is counted from now on, when its lane knows.
+      const states = await outbox.targetStates()
+      this.#pause(states)
+      const pauses = pausedByCommand(states)
+      if (isDeepStrictEqual(pauses, this.#pausesApplied)) return
+      // A target counts as stopped from when its lane sends nothing.
       this.#isApplied = false
       await this.#apply()
+      this.#pausesApplied = pauses
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
       clearTimeout(this.#refreshing)
@@ -206,15 +210,11 @@ export class Lanes {
     })
   }
 
-  /** Returns whether commands have paused or resumed others than before. */
-  #pause(states: readonly TargetState[]): boolean {
-    const byCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
-    const before = this.#pausedByCommand
-    this.#pausedByCommand = byCommand
+  #pause(states: readonly TargetState[]): void {
+    const byCommand = pausedByCommand(states)
     for (const [target, { lane, paused }] of this.#lanes) {
       if (!this.#starting.has(lane)) lane.setPaused(paused || byCommand.has(target))
     }
-    return before !== undefined && !isDeepStrictEqual(before, byCommand)
   }
 
   async #tellOrphaned(): Promise<void> {
@@ -226,4 +226,8 @@ export class Lanes {
       log.outboxUnavailable('all', error as Error)
     }
   }
+}
+
+function pausedByCommand(states: readonly TargetState[]): ReadonlySet<string> {
+  return new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
 }

@@ -47,6 +47,10 @@ export function createStoppedTimeStore(
     values (@target, @since, @since)
     on conflict (target) do update set stopped_since = excluded.stopped_since
     where stopped_since is null or stopped_since > excluded.stopped_since`)
+  const add = database.prepare(`
+    insert into target_states (target, stopped_since, updated_at)
+    values (@target, @since, @since)
+    on conflict do nothing`)
   // A clock that was set back meanwhile takes nothing away.
   const go = database.prepare(`
     update target_states
@@ -74,7 +78,7 @@ export function createStoppedTimeStore(
       const since = lastSign()
       if (since === null) return
       stopAll.run({ since })
-      for (const target of targetsWithDeliveries()) stop.run({ target, since })
+      for (const target of targetsWithDeliveries()) add.run({ target, since })
     },
 
     applyStops(targets, now) {
