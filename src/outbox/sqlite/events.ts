@@ -2,17 +2,27 @@ import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
 import { bodyHash, type NewEvent } from '../../domain/event.ts'
 import type { NewestEvent, Recorded } from '../outbox.ts'
-import { type CallOrder, callKey } from './call-order.ts'
+import type { CallOrder } from './call-order.ts'
 import { createUrgency } from './urgency.ts'
 
 export interface EventStore {
-  /** `ready`: the new deliveries that may go at once. `lateAt`: when it is recorded, for an event that came long before. */
+  /**
+   * `ready`: the new deliveries of a new event that nothing of their call is ahead of. `lateAt`: when it is recorded, for an
+   * event that came long before.
+   */
   record(event: NewEvent, deliveries: readonly NewDelivery[], lateAt?: number): RecordedEvent
   newestEvents(source: string, names: readonly string[], limit: number): NewestEvent[]
 }
 
 export interface RecordedEvent extends Omit<Recorded, 'leased'> {
-  readonly ready: readonly { readonly target: string; readonly deliveryId: number }[]
+  readonly ready: readonly ReadyDelivery[]
+}
+
+interface ReadyDelivery {
+  readonly target: string
+  readonly deliveryId: number
+  /** Whether it is part of an ordered call. */
+  readonly ordered: boolean
 }
 
 /** Values are bound by position here and in deliveries.ts: by name, ten of them took 2 µs more, and the statement itself 3. */
@@ -20,7 +30,7 @@ export function createEventStore(database: Database.Database, order: CallOrder):
   const insertEvent = eventInsert(database, 'call_id')
   const insertEventWithoutCall = eventInsert(database, 'body_hash')
   const insertBody = database.prepare('insert into event_bodies (event_seq, body) values (?, ?)')
-  const urgency = createUrgency(database)
+  const alignUrgency = createUrgency(database)
   const insertDelivery = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
     values (?, ?, ?, ?, ?, ?, ?)`)
@@ -38,16 +48,15 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     deliveries: readonly NewDelivery[],
     dueAt: number,
     isLive: boolean,
-  ): RecordedEvent['ready'] {
-    const ready: { target: string; deliveryId: number }[] = []
+  ): ReadyDelivery[] {
+    const ready: ReadyDelivery[] = []
     for (const { target, ordered } of deliveries) {
-      const key = ordered && callId !== null ? callKey(callId) : null
+      const key = order.keyOf(target, callId, ordered)
       const mayGo = key === null || order.mayGo({ target, callKey: key })
-      const call = key === null ? null : { target, callKey: key }
-      const background = isLive ? 0 : urgency.backgroundOf(call)
+      const background = isLive ? 0 : 1
       const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt, background)
-      if (isLive && !mayGo && call !== null) urgency.addedLive(call)
-      if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid) })
+      if (key !== null && !mayGo) alignUrgency({ target, callKey: key })
+      if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid), ordered: key !== null })
     }
     return ready
   }
@@ -90,6 +99,11 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       const covered = new Set(targetsOf.all({ eventSeq }) as string[])
       const added = deliveries.filter(({ target }) => !covered.has(target))
       deliver(eventSeq, callId, added, dueAt, isLive)
+      // The event may be older than others of its call that wait for these targets.
+      for (const { target, ordered } of added) {
+        const key = order.keyOf(target, callId, ordered)
+        if (key !== null) order.promote({ target, callKey: key })
+      }
       // Not handed over as leased: what the lane would send has to be read from the event on record.
       return { eventId, duplicate: true, targets: added.map(({ target }) => target), ready: [] }
     },

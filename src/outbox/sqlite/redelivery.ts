@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
-import { type CallOrder, callKey } from './call-order.ts'
+import type { CallAtTarget, CallOrder } from './call-order.ts'
 import { createUrgency } from './urgency.ts'
 
 /** What an operator can do to single deliveries. Synchronous, in a transaction of the caller's. */
@@ -26,7 +26,7 @@ interface EndedDelivery {
 }
 
 export function createRedelivery(database: Database.Database, order: CallOrder): Redelivery {
-  const urgency = createUrgency(database)
+  const alignUrgency = createUrgency(database)
   const removeFinished = database.prepare(`
     delete from finished_deliveries
     where delivery_id = @deliveryId
@@ -38,11 +38,11 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
         background)
     values
       (@deliveryId, @eventSeq, @target, @callKey, @ready, @attempts, @round + 1, @now, @now, @lastStatus, @lastError,
-        @background)`)
-  // The round stays: an attempt that is under way may still settle it.
+        1)`)
+  // A new round: an attempt that is under way belongs to the one before.
   const hasten = database.prepare(`
     update live_deliveries
-    set due_at = @now, round_attempts = 0, first_attempt_at = null, updated_at = @now
+    set due_at = @now, round = round + 1, round_attempts = 0, first_attempt_at = null, updated_at = @now
     where delivery_id = @deliveryId`)
   const removeLive = database.prepare(`
     delete from live_deliveries
@@ -69,26 +69,32 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     limit 1`)
     .pluck()
   const bodyOf = database.prepare('select 1 from event_bodies where event_seq = @eventSeq')
-  const callIdOf = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
+  const selectCallId = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
   const insertLive = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
-    values (@eventSeq, @target, @callKey, @ready, @now, @now, @background)`)
+    values (@eventSeq, @target, @callKey, @ready, @now, @now, 1)`)
 
-  function backgroundOf(target: string, key: number | null): 0 | 1 {
-    return urgency.backgroundOf(key === null ? null : { target, callKey: key })
-  }
+  const callIdOf = (eventSeq: number) => (selectCallId.get({ eventSeq }) as string | null | undefined) ?? null
 
   function retry(deliveryId: number, now: number): boolean {
     const ended = removeFinished.get({ deliveryId }) as EndedDelivery | undefined
     if (ended === undefined) return hasten.run({ deliveryId, now }).changes > 0
     const { state: _, ...row } = ended
-    const background = backgroundOf(row.target, row.callKey)
-    revive.run({ ...row, ready: row.callKey === null ? 1 : 0, now, background })
+    const { eventSeq, target } = row
+    // Ordered as the target is today, whatever it was then.
+    const key = order.keyOf(target, callIdOf(eventSeq), row.callKey !== null)
+    revive.run({ ...row, callKey: key, ready: key === null ? 1 : 0, now })
     decided(deliveryId, row)
+    if (key !== null) added({ target, callKey: key })
     return true
   }
 
-  /** An operator has decided about a delivery: if it held its call back, it does so no more. */
+  function added(call: CallAtTarget): void {
+    order.promote(call)
+    alignUrgency(call)
+  }
+
+  /** An operator has decided about a delivery: it no longer holds its call. */
   function decided(deliveryId: number, { target, callKey: key }: Pick<EndedDelivery, 'target' | 'callKey'>): void {
     if (key === null) return
     const call = { target, callKey: key }
@@ -113,11 +119,9 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       if (bodyOf.get({ eventSeq }) === undefined || liveAt.get({ eventSeq, target }) !== undefined) return false
       const finished = finishedAt.get({ eventSeq, target }) as number | undefined
       if (finished !== undefined) return retry(finished, now)
-      const callId = callIdOf.get({ eventSeq }) as string | null
-      const key = ordered && callId !== null ? callKey(callId) : null
-      const background = backgroundOf(target, key)
-      insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now, background })
-      if (key !== null) order.promote({ target, callKey: key })
+      const key = order.keyOf(target, callIdOf(eventSeq), ordered)
+      insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now })
+      if (key !== null) added({ target, callKey: key })
       return true
     },
   }

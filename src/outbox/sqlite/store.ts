@@ -1,12 +1,13 @@
 import type Database from 'better-sqlite3'
 import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
-import { createCallOrder } from './call-order.ts'
+import { type CallOrder, createCallOrder } from './call-order.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDelayLimitStore, type DelayLimitStore } from './delay-limit.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createOrderSettings } from './order-settings.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
@@ -21,7 +22,8 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
  * gives the transaction. Nothing here knows of leases.
  */
 export interface Store
-  extends EventStore,
+  extends Pick<CallOrder, 'forgetOrders'>,
+    EventStore,
     DeliveryStore,
     RejectionStore,
     TargetSettingsStore,
@@ -38,17 +40,18 @@ export interface Store
     ReturnType<typeof createAwaitedEventStore> {}
 
 export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
-  const order = createCallOrder(database)
+  const order = createCallOrder(database, true)
   const deliveries = createDeliveryStore(database, order)
   const stops = createStoppedTimeStore(database, deliveries.targetsWithDeliveries)
   const delays = createDelayLimitStore(database)
   return {
+    forgetOrders: order.forgetOrders,
     ...createEventStore(database, order),
     ...deliveries,
     ...createRejectionStore(database),
     ...stops,
     latestDueAt: delays.latestDueAt,
-    ...createTargetSettingsStore(stops, delays),
+    ...createTargetSettingsStore(stops, createOrderSettings(database, order), delays),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createSecretUseStore(database),

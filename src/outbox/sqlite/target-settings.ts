@@ -1,5 +1,6 @@
 import type { TargetSettings } from '../outbox.ts'
 import type { DelayLimitStore } from './delay-limit.ts'
+import type { OrderSettingsStore } from './order-settings.ts'
 import type { StoppedTimeStore } from './stopped-time.ts'
 
 /** Synchronous, in a transaction of the caller's. */
@@ -7,11 +8,15 @@ export interface TargetSettingsStore {
   applyTargets(targets: readonly TargetSettings[], now: number): boolean
 }
 
-export function createTargetSettingsStore(stops: StoppedTimeStore, delays: DelayLimitStore): TargetSettingsStore {
+export function createTargetSettingsStore(
+  stops: StoppedTimeStore,
+  orders: OrderSettingsStore,
+  delays: DelayLimitStore,
+): TargetSettingsStore {
   return {
     applyTargets(targets, now) {
       stops.applyStops(targets, now)
-      return delays.applyDelayLimits(targets, now)
+      return orders.applyOrders(targets, now) && delays.applyDelayLimits(targets, now)
     },
   }
 }
