@@ -152,7 +152,7 @@ export function createBatchRunner(
     // What is abandoned may leave the next of its call to be claimed.
     const isMore = deliveries.length === limit || lost.length > 0
     const nextDueAt = isMore ? now : store.nextDueAt(target, now, latest)
-    const isLiveDue = due.live.length === reach || live.some(isFree)
+    const isLiveDue = isMore && (due.live.length === reach || live.some(isFree))
     return { deliveries, nextDueAt, ...(isLiveDue && { isLiveDue }) }
   }
 
