@@ -68,6 +68,11 @@ t.test('a delivery is not given up for time in which nothing could be tried', { 
     },
     'without a relay': () => endAndStart('SIGTERM'),
     'without a relay, which was killed': () => endAndStart('SIGKILL'),
+    async frozen() {
+      relay.process.kill('SIGSTOP')
+      await sleep(STOPPED_MS)
+      relay.process.kill('SIGCONT')
+    },
     async suspended() {
       clock?.set(WEEK_S)
     },
