@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { DeliveryHistory, EventHistory, OutboxOperator } from '../outbox/operator.ts'
 import { duration, iso } from './instant.ts'
 import { note } from './printing.ts'
+import { despiteCancelling } from './states.ts'
 
 /** Tells on stderr where something is pending but no relay runs to send it. */
 export async function tellIfNothingIsSent(operator: OutboxOperator, events: readonly EventHistory[]): Promise<void> {
@@ -13,7 +14,7 @@ export async function tellIfNothingIsSent(operator: OutboxOperator, events: read
 export function stateInWords(delivery: DeliveryHistory, config: Config, now: number): string {
   const { state, dueAt, updatedAt } = delivery
   if (state === 'delivered') return state
-  if (dueAt === null) return `${state} since ${iso(updatedAt)}`
+  if (dueAt === null) return `${state} since ${iso(updatedAt)}${despiteCancelling(delivery, delivery.history)}`
   if (delivery.waitsFor === 'order') return `${state} behind an earlier delivery of its call`
   const trouble = targetTrouble(delivery, config)
   const due = dueAt > now ? `due in ${duration(dueAt - now)}` : `due for ${duration(now - dueAt)}`

@@ -122,7 +122,8 @@ export class Lane {
 
   /**
    * Keeps a slot for a delivery that is about to be recorded, so that it need not be read back from the outbox. Only if
-   * it can be sent at once and nothing older waits but what is in the background: true means that `send` or `cancelReservation` has to follow.
+   * it can be sent at once and nothing older waits, but for background deliveries: true means that `send` or
+   * `cancelReservation` has to follow.
    */
   reserve(): boolean {
     const now = this.#options.clock.now()

@@ -44,10 +44,10 @@ export interface Outbox
   reject(rejection: Rejection): Promise<void>
 
   /**
-   * Leases up to `limit` due deliveries of a target: live ones before background ones, but of ten one in the background if both
-   * are due; among each, the one that is due first;
-   * of an ordered call only the oldest unfinished one, and none while an attempt of the call is under way. A leased delivery
-   * is not claimed again until it is settled or released. A lease dies with the process; its delivery is then pending as before.
+   * Leases up to `limit` due deliveries of a target: live ones before background ones, except that one of ten is a background one
+   * while both are due; and then the one that is due first. Of an ordered call only the oldest unfinished one is leased, and none
+   * while an attempt of the call is under way. A leased delivery is not claimed again until it is settled or released. A lease
+   * dies with the process; its delivery is then pending as before.
    */
   claim(target: string, limit: number, now: number, options?: ClaimOptions): Promise<Claim>
 

@@ -22,8 +22,10 @@ export interface CallOrder {
   keyOf(target: string, callId: string | null, fallback: boolean): number | null
   /** Whether the delivery of a new event is ready. */
   mayGo(call: CallAtTarget): boolean
-  /** Makes the delivery ready whose turn it is, and no other. Called after each change to the call's deliveries. */
+  /** Makes the delivery ready whose turn it is. Called after one has ended, or no longer holds the call. */
   promote(call: CallAtTarget): void
+  /** The same after a delivery has been added that may go before the one that is ready until now. */
+  reorder(call: CallAtTarget): void
   /** What came after this delivery waits until `letGo`. */
   hold(call: CallAtTarget, deliveryId: number): void
   letGo(call: CallAtTarget, deliveryId: number): void
@@ -36,12 +38,6 @@ export function callKey(callId: string): number {
   return createHash('sha256').update(callId).digest().readUIntBE(0, 6)
 }
 
-interface Head {
-  readonly deliveryId: number
-  readonly ready: 0 | 1
-  readonly held: 0 | 1
-}
-
 /** `keepsOrders`: for the daemon's thread, which alone changes the settings of targets. Commands read them each time. */
 export function createCallOrder(database: Database.Database, keepsOrders = false): CallOrder {
   const selectOrder = database.prepare('select call_order from target_states where target = ?').pluck()
@@ -51,29 +47,38 @@ export function createCallOrder(database: Database.Database, keepsOrders = false
     from live_deliveries
     where target = @target and call_key = @callKey
     limit 1`)
-  const held = database.prepare('select 1 from held_calls where target = @target and call_key = @callKey limit 1')
-  const oldest = database.prepare(`
-    select l.delivery_id as deliveryId, l.ready,
-      exists (
-        select 1
-        from held_calls h
-        join finished_deliveries f on f.delivery_id = h.delivery_id
-        where h.target = @target and h.call_key = @callKey and f.event_seq < l.event_seq) as held
-    from live_deliveries l
-    where l.target = @target and l.call_key = @callKey
-    order by l.event_seq
+  const held = database.prepare(`
+    select 1
+    from held_calls h
+    join finished_deliveries f on f.delivery_id = h.delivery_id
+    where h.target = @target and h.call_key = @callKey
     limit 1`)
-  // The one that was ready until now is among the first two: a change adds or removes one delivery. All need not be read.
-  const setReady = database.prepare(`
+  const promoteOldest = database.prepare(`
     update live_deliveries
-    set ready = iif(delivery_id = @ready, 1, 0)
-    where delivery_id in (
+    set ready = 1
+    where delivery_id = (
       select delivery_id
       from live_deliveries
       where target = @target and call_key = @callKey
       order by event_seq
-      limit 2)
-    and ready != iif(delivery_id = @ready, 1, 0)`)
+      limit 1)
+    and ready = 0
+    and not exists (
+      select 1
+      from held_calls h
+      join finished_deliveries f on f.delivery_id = h.delivery_id
+      where h.target = @target and h.call_key = @callKey and f.event_seq < live_deliveries.event_seq)`)
+  // The one that was ready until now is the first or the second. The others need not be read, however many they are.
+  const suspendSecond = database.prepare(`
+    update live_deliveries
+    set ready = 0
+    where delivery_id = (
+      select delivery_id
+      from live_deliveries
+      where target = @target and call_key = @callKey
+      order by event_seq
+      limit 1 offset 1)
+    and ready = 1`)
   const insertHold = database.prepare(`
     insert into held_calls (target, call_key, delivery_id)
     values (@target, @callKey, @deliveryId)
@@ -99,10 +104,10 @@ export function createCallOrder(database: Database.Database, keepsOrders = false
       return (order === null ? fallback : order !== 'none') ? callKey(callId) : null
     },
     mayGo: (call) => unfinished.get(call) === undefined && held.get(call) === undefined,
-    promote(call) {
-      const head = oldest.get(call) as Head | undefined
-      if (head === undefined || (head.ready === 1 && head.held === 0)) return
-      setReady.run({ ...call, ready: head.held === 1 ? null : head.deliveryId })
+    promote: (call) => void promoteOldest.run(call),
+    reorder(call) {
+      suspendSecond.run(call)
+      promoteOldest.run(call)
     },
     hold: (call, deliveryId) => void insertHold.run({ ...call, deliveryId }),
     letGo: (call, deliveryId) => void deleteHold.run({ ...call, deliveryId }),

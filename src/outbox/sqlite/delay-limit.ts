@@ -10,6 +10,8 @@ import type { TargetSettings } from '../outbox.ts'
 export interface DelayLimitStore {
   /** Works in short steps: false means that it has to be called again. Until then the old limit holds. */
   applyDelayLimits(targets: readonly TargetSettings[], now: number): boolean
+  /** Forgets what is kept in memory: a transaction was rolled back. */
+  rolledBack(): void
   /** `latest`, or the latest instant to which deliveries of the target may have been put off, if that is later. */
   latestDueAt(target: string, now: number, latest: number): number
 }
@@ -30,14 +32,8 @@ interface LiveRow {
 }
 
 export function createDelayLimitStore(database: Database.Database): DelayLimitStore {
-  // How far waiting deliveries have been read, for targets whose limit is being lowered. A temporary table, because that is
-  // rolled back together with what was done for it.
-  database.exec(`
-    create temp table if not exists lowered_limits (
-      target     text    primary key,
-      limit_ms   integer not null,
-      read_up_to integer not null
-    ) without rowid`)
+  /** How far waiting deliveries have been read, for targets whose limit is being lowered. */
+  const reads = new Map<string, { readonly limitMs: number; readonly upTo: number }>()
   const selectLimit = database.prepare('select max_delay_ms from target_states where target = ?').pluck()
   const saveLimit = database.prepare(`
     insert into target_states (target, max_delay_ms, updated_at)
@@ -59,13 +55,6 @@ export function createDelayLimitStore(database: Database.Database): DelayLimitSt
     order by delivery_id
     limit @limit`)
   const setDue = database.prepare('update live_deliveries set due_at = @dueAt where delivery_id = @deliveryId')
-  const selectRead = database
-    .prepare('select read_up_to from lowered_limits where target = @target and limit_ms = @limitMs')
-    .pluck()
-  const saveRead = database.prepare(
-    'insert or replace into lowered_limits (target, limit_ms, read_up_to) values (@target, @limitMs, @upTo)',
-  )
-  const forgetRead = database.prepare('delete from lowered_limits where target = ?')
 
   /** Whether all deliveries of the target follow the new limit. */
   function lower(target: string, limitMs: number, oldMs: number, now: number): boolean {
@@ -81,14 +70,15 @@ export function createDelayLimitStore(database: Database.Database): DelayLimitSt
       if (ids.length > 0) return false
     }
     // Those that wait for their call are in no index by time.
-    const after = (selectRead.get({ target, limitMs }) as number | undefined) ?? 0
+    const read = reads.get(target)
+    const after = read?.limitMs === limitMs ? read.upTo : 0
     const rows = selectAfter.all({ after, limit: READ_A_STEP }) as LiveRow[]
     for (const row of rows) {
       if (row.target !== target || row.ready === 1) continue
       if (row.dueAt > range.from && row.dueAt <= range.to) bringForward(row.deliveryId)
     }
     const isDone = rows.length < READ_A_STEP
-    if (!isDone) saveRead.run({ target, limitMs, upTo: rows.at(-1)!.deliveryId })
+    if (!isDone) reads.set(target, { limitMs, upTo: rows.at(-1)!.deliveryId })
     return isDone
   }
 
@@ -99,10 +89,12 @@ export function createDelayLimitStore(database: Database.Database): DelayLimitSt
         if (oldMs === limitMs) continue
         if (oldMs !== null && limitMs < oldMs && !lower(target, limitMs, oldMs, now)) return false
         saveLimit.run({ target, limitMs, now })
-        forgetRead.run(target)
+        reads.delete(target)
       }
       return true
     },
+
+    rolledBack: () => reads.clear(),
 
     latestDueAt(target, now, latest) {
       const limitMs = selectLimit.get(target) as number | null | undefined

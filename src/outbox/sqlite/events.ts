@@ -102,7 +102,7 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       // The event may be older than others of its call that wait for these targets.
       for (const { target, ordered } of added) {
         const key = order.keyOf(target, callId, ordered)
-        if (key !== null) order.promote({ target, callKey: key })
+        if (key !== null) order.reorder({ target, callKey: key })
       }
       // Not handed over as leased: what the lane would send has to be read from the event on record.
       return { eventId, duplicate: true, targets: added.map(({ target }) => target), ready: [] }

@@ -15,6 +15,8 @@ export interface OrderSettingsStore {
    * means that there is more to do. After a crash in between, the work begins again.
    */
   applyOrders(targets: readonly OrderSetting[], now: number): boolean
+  /** A transaction was rolled back, perhaps one with a step. */
+  rolledBack(): void
 }
 
 type OrderSetting = Pick<TargetSettings, 'target' | 'order'>
@@ -38,6 +40,8 @@ interface Hold {
   readonly callKey: number
   readonly deliveryId: number
 }
+
+const START = { targets: '', after: 0 }
 
 export function createOrderSettings(database: Database.Database, order: CallOrder): OrderSettingsStore {
   const selectApplied = database.prepare(`
@@ -84,7 +88,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     limit @limit`)
   const setKey = database.prepare(`
     update live_deliveries
-    set call_key = @callKey, ready = 0
+    set call_key = @callKey, ready = @ready
     where delivery_id = @deliveryId`)
 
   const alignUrgency = createUrgency(database)
@@ -92,7 +96,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
   /** Targets whose deliveries have their call keys already: only whether dead ones hold has changed. */
   const keyed = new Set<string>()
   /** How far the deliveries of these targets have been given call keys. */
-  let pass = { targets: '', after: 0 }
+  let pass = START
 
   /** Records what has changed. */
   function record(targets: readonly OrderSetting[], now: number): void {
@@ -105,7 +109,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       else keyed.delete(target)
       // What is dead already does not begin to hold its call.
       save.run({ target, order: setting, isApplied: isKeyed && setting === 'hold' ? 1 : 0, now })
-      pass = { targets: '', after: 0 }
+      pass = START
       order.forgetOrders()
     }
   }
@@ -143,8 +147,10 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     const rows = unordered.all({ after: pass.after, upto, targets, limit: CHANGED }) as Row[]
     for (const { deliveryId, target, callKey: key, callId } of rows) {
       const call = { target, callKey: key ?? callKey(callId!) }
-      setKey.run({ deliveryId, callKey: call.callKey })
-      order.promote(call)
+      const isFirst = order.mayGo(call)
+      setKey.run({ deliveryId, callKey: call.callKey, ready: isFirst ? 1 : 0 })
+      if (isFirst) continue
+      order.reorder(call)
       alignUrgency(call)
     }
     pass = { targets, after: rows.length === CHANGED ? rows.at(-1)!.deliveryId : upto }
@@ -152,6 +158,12 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
   }
 
   return {
+    rolledBack() {
+      keyed.clear()
+      pass = START
+      order.forgetOrders()
+    },
+
     applyOrders(targets, now) {
       record(targets, now)
       const configured = new Set(targets.map(({ target }) => target))

@@ -90,7 +90,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
   }
 
   function added(call: CallAtTarget): void {
-    order.promote(call)
+    order.reorder(call)
     alignUrgency(call)
   }
 

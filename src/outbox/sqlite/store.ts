@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
-import { type CallOrder, createCallOrder } from './call-order.ts'
+import { createCallOrder } from './call-order.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDelayLimitStore, type DelayLimitStore } from './delay-limit.ts'
@@ -22,8 +22,7 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
  * gives the transaction. Nothing here knows of leases.
  */
 export interface Store
-  extends Pick<CallOrder, 'forgetOrders'>,
-    EventStore,
+  extends EventStore,
     DeliveryStore,
     RejectionStore,
     TargetSettingsStore,
@@ -45,7 +44,6 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
   const stops = createStoppedTimeStore(database, deliveries.targetsWithDeliveries)
   const delays = createDelayLimitStore(database)
   return {
-    forgetOrders: order.forgetOrders,
     ...createEventStore(database, order),
     ...deliveries,
     ...createRejectionStore(database),

@@ -6,6 +6,8 @@ import type { StoppedTimeStore } from './stopped-time.ts'
 /** Synchronous, in a transaction of the caller's. */
 export interface TargetSettingsStore {
   applyTargets(targets: readonly TargetSettings[], now: number): boolean
+  /** Forgets what is kept in memory: a transaction was rolled back. */
+  rolledBack(): void
 }
 
 export function createTargetSettingsStore(
@@ -17,6 +19,10 @@ export function createTargetSettingsStore(
     applyTargets(targets, now) {
       stops.applyStops(targets, now)
       return orders.applyOrders(targets, now) && delays.applyDelayLimits(targets, now)
+    },
+    rolledBack() {
+      orders.rolledBack()
+      delays.rolledBack()
     },
   }
 }
