@@ -36,6 +36,7 @@ import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upke
 import { unmountedAbove } from './mounts.ts'
 import { EVICTION_GRACE_MS } from './outbox/sqlite/instance.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
+import { watchFreezes } from './process-freeze.ts'
 import { newRequestId } from './request-id.ts'
 import { Launcher } from './targets/launcher.ts'
 import { ToldState } from './told-state.ts'
@@ -175,6 +176,7 @@ class Relay implements Daemon {
   /** Why the files of the listener's certificate cannot be used; null where what they hold is served. */
   #certificateProblem: string | null = null
   #endWatches: () => Promise<void> = async () => {}
+  #endFreezeWatch = () => {}
   #stopped: Promise<void> | undefined
   /** One after the other. */
   #reloads: Promise<unknown> = Promise.resolve()
@@ -204,7 +206,7 @@ class Relay implements Daemon {
       clock,
       logger,
     })
-    this.#steady = createSteadyClock(clock, systemStopwatch)
+    this.#steady = createSteadyClock(clock, systemStopwatch, (ms) => this.#lanes?.skipTime(ms))
     this.#listener = new Listener(config.server.tls)
     this.#requestLog = appLog(logger)
     this.#route = routing(config.routes, this.#logger)
@@ -250,6 +252,7 @@ class Relay implements Daemon {
     useAdmin()
     this.address = await this.#listener.listen(server.listen, inheritedFd)
     await this.#resumeAlerts()
+    this.#endFreezeWatch = watchFreezes((ms) => this.#lanes.skipTime(ms))
     await this.#lanes.start()
     this.#watch()
     await this.#told.started(this.#config, this.address)
@@ -341,6 +344,7 @@ class Relay implements Daemon {
   async end(graceMs: number): Promise<void> {
     // First, because the end of the watches below waits for a check that may be waiting for the reader.
     this.#reader.close()
+    this.#endFreezeWatch()
     await this.#attempt('monitors', () => this.#endWatches())
     await this.#attempt('listener', () => this.#listener.close())
     await this.#attempt('lanes', () => this.#lanes.stop(graceMs))

@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events'
 import { dueTimes } from '../domain/backoff.ts'
+import type { Clock } from '../domain/clock.ts'
 import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { RateLimit } from '../domain/rate-limit.ts'
-import type { AttemptUnderWay, OpenBreaker, Outbox } from '../outbox/outbox.ts'
+import type { AttemptUnderWay, Claim, OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import type { BodyShare, Room } from './body-budget.ts'
 import {
@@ -21,6 +22,7 @@ import {
 import type { LaneRate, TargetCapacity } from './capacity.ts'
 import { Questions } from './questions.ts'
 import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
+import { StoppedTime } from './stopped-time.ts'
 
 /** Longest sleep. Due times are by the wall clock and timers are not: when that is moved, a lane is wrong for no longer. */
 const LONGEST_SLEEP_MS = 30_000
@@ -44,6 +46,7 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
   readonly rateLimit: RateLimit | null
   /** Of the target's name: shared with the lanes that this one replaces. */
   readonly capacity: TargetCapacity
+  readonly clock: Clock
   readonly breaker: BreakerPolicy
   /** Whether a call's events go out one at a time. */
   readonly ordered: boolean
@@ -88,12 +91,17 @@ export class Lane {
   #isQuick = false
   /** Whether the outbox may hold something due that is not leased. While not, nothing is claimed. */
   #mayBeDue = true
+  /** The same for live deliveries: those in the background do not keep a new one from being sent at once. */
+  #mayBeLiveDue = true
+  /** Counts what may have made a live delivery due. */
+  #liveHints = 0
   #claiming = false
   /** Woken while a claim was under way: its answer may be out of date. */
   #wokenMeanwhile = false
   #stopping = false
   /** Until it is known whether the target is paused, it is. */
   #paused = true
+  readonly #stopped: StoppedTime
   #breaker: BreakerState = HEALTHY
   /** How often the circuit has opened. */
   #openings = 0
@@ -114,6 +122,7 @@ export class Lane {
   constructor(options: LaneOptions) {
     this.#options = options
     this.#questions = new Questions(options.clock)
+    this.#stopped = new StoppedTime(options.clock.now())
     this.#settle = createSettling({ ...options, questions: this.#questions, signal: this.#abort.signal })
     this.#rate = options.capacity.rate(options.rateLimit)
     this.#bodies = options.capacity.bodies.share(() => this.wake())
@@ -128,6 +137,12 @@ export class Lane {
   /** Says that something may be due. Cheap, and may be called at any time. A lane that was replaced passes it on. */
   wake(): void {
     if (this.#stopping) return void this.#options.capacity.wakeSuccessor(this)
+    this.#mayBeLiveDue = true
+    this.#liveHints += 1
+    this.#claimMore()
+  }
+
+  #claimMore(): void {
     this.#mayBeDue = true
     if (this.#claiming) this.#wokenMeanwhile = true
     else void this.#fill()
@@ -135,12 +150,12 @@ export class Lane {
 
   /**
    * Keeps a slot for a delivery that is about to be recorded, with a body of this many bytes, so that it need not be read back
-   * from the outbox. Only if it can be sent at once and nothing older waits: true means that `send` or
+   * from the outbox. Only if it can be sent at once and nothing older waits, but for background deliveries: true means that `send` or
    * `cancelReservation` has to follow.
    */
   reserve(bytes: number): boolean {
     const now = this.#options.clock.now()
-    if (this.#stopping || this.#paused || this.#mayBeDue || this.#breaker.kind !== 'closed') return false
+    if (this.#stopping || this.#paused || this.#mayBeLiveDue || this.#breaker.kind !== 'closed') return false
     if (this.#held.length > 0) return false
     if (this.#startable(now) < 1 || !this.#bodies.take(bytes)) return false
     this.#reserved++
@@ -173,14 +188,17 @@ export class Lane {
   goOn(): void {
     if (this.#stopping) return void this.wake()
     this.#startHeld()
-    if (this.#mayBeDue) this.wake()
+    if (this.#mayBeDue) this.#claimMore()
   }
 
   /** Called at the start, for which a lane waits, and when the target was paused or resumed. */
   setPaused(paused: boolean): void {
     this.#paused = paused
-    const { capacity, rateLimit } = this.#options
-    if (!this.#stopping) capacity.enter(this, rateLimit)
+    const { capacity, rateLimit, clock } = this.#options
+    if (!this.#stopping) {
+      this.#stopped.set(paused, clock.now())
+      capacity.enter(this, rateLimit)
+    }
     this.wake()
   }
 
@@ -194,6 +212,11 @@ export class Lane {
   attemptsUnderWay(): AttemptUnderWay[] {
     const { name: target } = this.#options.target
     return [...this.#underWay].map(([deliveryId, startedAt]) => ({ deliveryId, target, startedAt }))
+  }
+
+  /** The clock has gone on by this without time in which anything could be sent. */
+  skipTime(ms: number): void {
+    this.#stopped.skip(ms)
   }
 
   /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
@@ -222,6 +245,8 @@ export class Lane {
   async stop(graceMs: number | null): Promise<void> {
     this.#stopping = true
     if (graceMs === null) this.#isReplaced = true
+    // One that is replaced leaves its target to another.
+    if (graceMs !== null) this.#stopped.set(true, this.#options.clock.now())
     clearTimeout(this.#timer)
     this.#bodies.leave()
     this.#giveBack()
@@ -265,6 +290,7 @@ export class Lane {
     if (room === undefined) return
     this.#claiming = true
     this.#wokenMeanwhile = false
+    const hints = this.#liveHints
     const claimed = await this.#track(this.#claim(limit, room, isCareful && this.#prefersUnfailed(now)))
     this.#claiming = false
     if (claimed === 'unavailable') {
@@ -272,6 +298,7 @@ export class Lane {
     }
     const waitMs = claimed.nextDueAt === null ? Number.POSITIVE_INFINITY : claimed.nextDueAt - clock.now()
     this.#mayBeDue = this.#wokenMeanwhile || waitMs <= 0
+    this.#mayBeLiveDue = this.#liveHints > hints || claimed.isLiveDue === true
     if (this.#mayBeDue) return this.#fill()
     if (Number.isFinite(waitMs)) this.#sleep(waitMs)
   }
@@ -287,14 +314,14 @@ export class Lane {
     return isTurn
   }
 
-  async #claim(limit: number, room: Room, probe: boolean): Promise<{ nextDueAt: number | null } | 'unavailable'> {
+  async #claim(limit: number, room: Room, probe: boolean): Promise<Omit<Claim, 'deliveries'> | 'unavailable'> {
     const { outbox, target, clock, policy, log } = this.#options
     try {
       const [now, latest] = dueTimes(policy, clock.now())
       const { maxBytes, atLeastOne } = room
       const claim = outbox.claim(target.name, limit, now, { latest, probe, maxBytes, atLeastOne })
-      const { deliveries, nextDueAt, nextBytes } = await this.#questions.ask(claim)
-      room.close(deliveries, nextBytes)
+      const { deliveries, ...rest } = await this.#questions.ask(claim)
+      room.close(deliveries, rest.nextBytes)
       this.#failedClaims = 0
       this.#held.push(...deliveries)
       if (probe && deliveries.some(({ attempts }) => attempts > 0)) {
@@ -303,7 +330,7 @@ export class Lane {
       // Not chosen to probe: the circuit has opened meanwhile.
       if (this.#breaker.kind === 'open' && !probe) this.#giveBack()
       this.#startHeld()
-      return { nextDueAt }
+      return rest
     } catch (error) {
       room.close([])
       log.outboxUnavailable(target.name, error as Error)
@@ -327,6 +354,8 @@ export class Lane {
 
   #giveBackOne(delivery: Delivery): void {
     this.#mayBeDue = true
+    this.#mayBeLiveDue = true
+    this.#liveHints += 1
     this.#wokenMeanwhile = true
     void this.#track(this.#release(delivery))
   }
@@ -380,6 +409,7 @@ export class Lane {
   async #attempt(delivery: Delivery): Promise<void> {
     const { clock, capacity } = this.#options
     const startedAt = clock.now()
+    const stoppedBefore = this.#stopped.upTo(startedAt)
     const start = capacity.start(delivery.deliveryId, startedAt)
     this.#recent++
     const openings = this.#openings
@@ -394,7 +424,8 @@ export class Lane {
       start.recorded()
       return this.#release(delivery)
     }
-    this.#isQuick = clock.now() - startedAt < QUICK_MS
+    const endedAt = clock.now()
+    this.#isQuick = endedAt - startedAt < QUICK_MS
     try {
       this.#judge(delivery, outcome)
     } catch (error) {
@@ -402,7 +433,14 @@ export class Lane {
       this.#options.log.misbehaved?.(delivery.target, error, delivery)
     }
     this.#settling++
-    const settled = this.#settle(delivery, startedAt, outcome)
+    const stoppedMs = this.#stopped.upTo(endedAt) - stoppedBefore
+    const settled = this.#settle(delivery, {
+      startedAt,
+      endedAt,
+      outcome,
+      stoppedMs,
+      isStopped: this.#stopped.isStopped,
+    })
     this.goOn()
     const isOver = await settled
     this.#settling--

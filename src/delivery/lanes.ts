@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { AttemptUnderWay, Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
@@ -18,7 +19,16 @@ export interface ConfiguredLane extends Omit<TargetSettings, 'target'> {
 }
 
 export interface LanesOptions {
-  readonly outbox: Pick<Outbox, 'record' | 'applyTargets' | 'targetStates' | 'targetsWithDeliveries' | 'attemptsBefore'>
+  readonly outbox: Pick<
+    Outbox,
+    | 'record'
+    | 'applyTargets'
+    | 'suspendTargets'
+    | 'skipTime'
+    | 'targetStates'
+    | 'targetsWithDeliveries'
+    | 'attemptsBefore'
+  >
   /** Those that the lanes were made with. */
   readonly capacities: Capacities
   readonly clock: Clock
@@ -36,6 +46,8 @@ export class Lanes {
   /** Those that a command pauses, as last read. */
   #pausedByCommand: ReadonlySet<string> = new Set()
   #isStarted = false
+  /** The targets that were paused by command before the outbox last recorded which targets are stopped. */
+  #pausesApplied: ReadonlySet<string> | undefined
   /** Whether the outbox follows the settings of `#lanes`. */
   #isApplied = false
   #refreshing: NodeJS.Timeout | undefined
@@ -98,7 +110,7 @@ export class Lanes {
       }
       this.#lanes = lanes
       for (const lane of kept) if (!previous.has(lane)) this.#starting.add(lane)
-      for (const [, { lane }] of left) this.#retire(lane)
+      for (const [target, { lane }] of left) this.#retire(target, lane)
       this.#isApplied = false
       this.#pause()
       void this.#tellOrphaned()
@@ -118,7 +130,8 @@ export class Lanes {
    */
   async #apply(): Promise<void> {
     const { outbox, clock } = this.#options
-    while (!this.#isApplied) {
+    // After the end of the last lane, all are suspended.
+    while (!this.#isApplied && !this.#stopping) {
       const lanes = this.#lanes
       const settings = [...lanes].map(([target, { lane: _, ...rest }]) => ({ ...rest, target }))
       const isDone = await outbox.applyTargets(settings, clock.now())
@@ -141,6 +154,12 @@ export class Lanes {
       await this.#apply()
       await this.#readStates()
       this.#pause()
+      const pauses = this.#pausedByCommand
+      if (isDeepStrictEqual(pauses, this.#pausesApplied)) return
+      // A target counts as stopped from when its lane sends nothing.
+      this.#isApplied = false
+      await this.#apply()
+      this.#pausesApplied = pauses
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
       clearTimeout(this.#refreshing)
@@ -202,11 +221,22 @@ export class Lanes {
     await Promise.all(unused.map(({ lane }) => lane.stop(0)))
   }
 
+  /** The clock has gone on by this without time in which anything could be sent: it was set, or the machine was suspended. */
+  skipTime(ms: number): void {
+    const { outbox, log } = this.#options
+    for (const lane of this.#all()) lane.skipTime(ms)
+    // It comes before whatever the lanes ask for from now on. If it cannot be kept, deliveries have less time.
+    outbox.skipTime(ms).catch((error) => log.outboxUnavailable('all', error as Error))
+  }
+
   /** See `Lane.stop`. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     clearTimeout(this.#refreshing)
     await Promise.all(this.#all().map((lane) => lane.stop(graceMs)))
+    // Not waited for: the outbox carries out what it was asked before it closes, and a stop has a bound.
+    const { outbox, clock, log } = this.#options
+    outbox.suspendTargets(clock.now()).catch((error) => log.outboxUnavailable('all', error as Error))
   }
 
   #all(): Lane[] {
@@ -214,15 +244,16 @@ export class Lanes {
   }
 
   /** It wakes the lane that has come in its place whenever one of its attempts ends. */
-  #retire(lane: Lane): void {
+  #retire(target: string, lane: Lane): void {
     this.#retiring.add(lane)
+    if (!this.#lanes.has(target)) lane.setPaused(true)
     void lane.stop(null).then(() => this.#retiring.delete(lane))
   }
 
   /** The outbox answers in the order of the questions, so what is read last is the newest. */
   async #readStates(): Promise<TargetState[]> {
     const states = await this.#options.outbox.targetStates()
-    this.#pausedByCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
+    this.#pausedByCommand = pausedByCommand(states)
     return states
   }
 
@@ -241,4 +272,8 @@ export class Lanes {
       log.outboxUnavailable('all', error as Error)
     }
   }
+}
+
+function pausedByCommand(states: readonly TargetState[]): ReadonlySet<string> {
+  return new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
 }

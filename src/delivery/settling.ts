@@ -1,10 +1,9 @@
 import pRetry from 'p-retry'
 import type { RetryPolicy } from '../domain/backoff.ts'
-import type { Clock, Random } from '../domain/clock.ts'
+import type { Random } from '../domain/clock.ts'
 import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
-import type { CountedOutcome } from '../domain/outcome.ts'
-import { settle } from '../domain/settlement.ts'
+import { type FinishedAttempt, settle } from '../domain/settlement.ts'
 import type { Outbox, Settled } from '../outbox/outbox.ts'
 import type { Questions } from './questions.ts'
 
@@ -16,7 +15,6 @@ export interface SettlingOptions {
   readonly policy: RetryPolicy
   /** Whether in an ordered target a dead delivery holds back the rest of its call. */
   readonly holdOnDead: boolean
-  readonly clock: Clock
   readonly random: Random
   readonly log: SettlingLog
   readonly questions: Questions
@@ -38,10 +36,10 @@ export interface SettlingLog {
  * Puts on record what an attempt came to. Resolves with whether nothing is left to be done for the delivery, and never
  * rejects.
  */
-export type Settling = (delivery: Delivery, startedAt: number, outcome: CountedOutcome) => Promise<boolean>
+export type Settling = (delivery: Delivery, finished: FinishedAttempt) => Promise<boolean>
 
 export function createSettling(options: SettlingOptions): Settling {
-  const { outbox, policy, holdOnDead, clock, random, log, questions, signal } = options
+  const { outbox, policy, holdOnDead, random, log, questions, signal } = options
 
   /**
    * The target has it: to forget that would be to send it again. So it is tried until the outbox can be reached, or until
@@ -67,9 +65,8 @@ export function createSettling(options: SettlingOptions): Settling {
     })
   }
 
-  return async (delivery, startedAt, outcome) => {
+  return async (delivery, finished) => {
     try {
-      const finished = { startedAt, endedAt: clock.now(), outcome }
       const { attempt, settlement: made } = settle(delivery, finished, policy, random)
       const settlement = made.state === 'dead' && holdOnDead ? { ...made, hold: true } : made
       const settled = await record(delivery, attempt, settlement).catch((problem) => {

@@ -43,7 +43,7 @@ export function longestDelayMs({ maxDelayMs, jitter }: RetryPolicy): number {
 }
 
 /** A claim may wait for the outbox together with settlements that come after it, and are put off from their time on. */
-const CLAIM_WAITS_MS = 60_000
+export const CLAIM_WAITS_MS = 60_000
 
 /**
  * Now, and the latest time to which the policy may have put a delivery off by now: epoch milliseconds. What is put off beyond

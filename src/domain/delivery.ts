@@ -8,7 +8,10 @@ export interface Delivery {
   readonly round: number
   /** Attempts already made in this round. */
   readonly roundAttempts: number
-  /** When the round's first attempt began (epoch milliseconds), or null before it. */
+  /**
+   * From when the time for this round counts (epoch milliseconds): when its first attempt began, put forward by the time during
+   * which nothing could be tried since. Null before it.
+   */
   readonly firstAttemptAt: number | null
   readonly event: DeliveredEvent
   /** The recording of its call, for the attempt at hand; absent where the target does not get it as a file. */
@@ -69,6 +72,7 @@ export interface Attempt {
 /** What an attempt makes of its delivery. */
 export type Settlement =
   | { readonly state: 'delivered' }
-  | { readonly state: 'pending'; readonly dueAt: number }
+  /** `firstAttemptAt`: the delivery's from now on; absent: as it was, or when the attempt began. */
+  | { readonly state: 'pending'; readonly dueAt: number; readonly firstAttemptAt?: number }
   /** `hold`: in an ordered target, the later events of the call wait until an operator has decided about this one. */
   | { readonly state: 'dead'; readonly hold?: boolean }

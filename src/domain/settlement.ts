@@ -12,6 +12,10 @@ export interface FinishedAttempt {
   readonly startedAt: number
   readonly endedAt: number
   readonly outcome: CountedOutcome
+  /** For how much of it nothing else could have been tried: the target was paused, or the machine suspended. Absent: 0. */
+  readonly stoppedMs?: number
+  /** Whether nothing can be tried now: then the time for the delivery stands still. */
+  readonly isStopped?: boolean
 }
 
 /** Decides what becomes of a delivery after an attempt. Pure: the same input gives the same answer. */
@@ -39,7 +43,7 @@ export function settle(
 
 function settlementOf(
   delivery: Delivery,
-  { outcome, startedAt, endedAt }: FinishedAttempt,
+  { outcome, startedAt, endedAt, stoppedMs = 0, isStopped = false }: FinishedAttempt,
   policy: RetryPolicy,
   random: Random,
 ): Settlement {
@@ -48,7 +52,9 @@ function settlementOf(
   const number = delivery.roundAttempts + 1
   if (policy.maxAttempts !== null && number >= policy.maxAttempts) return { state: 'dead' }
   const dueAt = endedAt + retryDelayMs(policy, number, random, outcome.retryAfterMs)
-  const firstAttemptAt = delivery.firstAttemptAt ?? startedAt
-  if (policy.giveUpAfterMs !== null && dueAt - firstAttemptAt > policy.giveUpAfterMs) return { state: 'dead' }
-  return { state: 'pending', dueAt }
+  const firstAttemptAt = (delivery.firstAttemptAt ?? startedAt) + stoppedMs
+  // While the time stands still, the next attempt may start without more of it being used.
+  const usedMs = (isStopped ? endedAt : dueAt) - firstAttemptAt
+  if (policy.giveUpAfterMs !== null && usedMs > policy.giveUpAfterMs) return { state: 'dead' }
+  return stoppedMs === 0 ? { state: 'pending', dueAt } : { state: 'pending', dueAt, firstAttemptAt }
 }

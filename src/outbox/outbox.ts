@@ -44,9 +44,10 @@ export interface Outbox
   reject(rejection: Rejection): Promise<void>
 
   /**
-   * Leases up to `limit` due deliveries of a target: live ones before background ones, and then the one that is due first;
-   * of an ordered call only the oldest unfinished one, and none while an attempt of the call is under way. A leased delivery
-   * is not claimed again until it is settled or released. A lease dies with the process; its delivery is then pending as before.
+   * Leases up to `limit` due deliveries of a target: live ones before background ones, except that one of ten is a background one
+   * while both are due; and then the one that is due first. Of an ordered call only the oldest unfinished one is leased, and none
+   * while an attempt of the call is under way. A leased delivery is not claimed again until it is settled or released. A lease
+   * dies with the process; its delivery is then pending as before.
    */
   claim(target: string, limit: number, now: number, options?: ClaimOptions): Promise<Claim>
 
@@ -64,6 +65,15 @@ export interface Outbox
    * short steps: false means that it has to be called again. Targets that are not named are missing from the configuration.
    */
   applyTargets(targets: readonly TargetSettings[], now: number): Promise<boolean>
+
+  /**
+   * Stops the windows (`giveUpAfter`) of all deliveries until targets are applied again: the relay is about to end. Outboxes that
+   * are opened after a crash have stopped them at the last sign of the relay.
+   */
+  suspendTargets(now: number): Promise<void>
+
+  /** Leaves time out of all windows: the machine was suspended, or its clock was set forward. */
+  skipTime(ms: number): Promise<void>
 
   /** What is kept of each target that was ever paused, or whose breaker has ever opened. */
   targetStates(): Promise<TargetState[]>
@@ -124,7 +134,10 @@ export interface Recorded {
 }
 
 export interface ClaimOptions {
-  /** What falls due after this instant is due now: only a clock that was ahead can have put it off so far. */
+  /**
+   * What falls due after this instant is due now: only a clock that was ahead can have put it off so far. It is not before the
+   * longest delay last applied has passed.
+   */
   readonly latest?: number
   /** Claims the delivery that says most about the target's health: one that has not failed, or else the least tried one. */
   readonly probe?: boolean
@@ -157,6 +170,8 @@ export type CallOrderSetting = 'none' | 'release' | 'hold'
 
 export interface Claim {
   readonly deliveries: Delivery[]
+  /** Live deliveries that are not leased may be due now. Absent: none is. */
+  readonly isLiveDue?: true
   /** When the target's next delivery that is neither leased nor in this claim falls due; null where there is none. */
   readonly nextDueAt: number | null
   /** The size of the body before which `maxBytes` has stopped the claim; absent where it has not. */

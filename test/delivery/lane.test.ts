@@ -743,3 +743,98 @@ t.test('what observes a lane and throws costs no delivery', async (t) => {
   await record(1)
   await eventually(() => logged.includes('failed dead'), 'it ends')
 })
+
+t.test(
+  'neither a pause nor a suspend during an attempt uses up the time for a delivery, nor does a stop',
+  async (t) => {
+    const DAY_MS = 24 * 3_600_000
+    const interruptions: Readonly<Record<string, (lane: Lane, pass: (ms: number) => void) => void>> = {
+      'paused and resumed'(lane, pass) {
+        lane.setPaused(true)
+        pass(DAY_MS)
+        lane.setPaused(false)
+      },
+      'paused at its end'(lane, pass) {
+        lane.setPaused(true)
+        pass(DAY_MS)
+      },
+      suspended(lane, pass) {
+        pass(DAY_MS)
+        lane.skipTime(DAY_MS)
+      },
+      stopped(lane, pass) {
+        void lane.stop(10_000)
+        pass(59_000)
+      },
+    }
+    for (const [what, interrupt] of Object.entries(interruptions)) {
+      let now = Date.now() + 60_000
+      const states: string[] = []
+      const { sent, lane, record } = await setUp(t, {
+        clock: { now: () => now },
+        policy: { ...policy, giveUpAfterMs: 6_000 },
+        log: { ...silent, attempted: (_, __, { state }) => states.push(state) },
+      })
+      await record(1)
+      await eventually(() => sent.length === 1, 'an attempt')
+      interrupt(lane, (ms) => {
+        now += ms
+      })
+      sent[0]!.end({ kind: 'failed', error: 'http 503' })
+      await eventually(() => states.length === 1, 'it ends')
+      t.same(states, ['pending'], what)
+    }
+  },
+)
+
+t.test('a new event is next to be sent, however many deliveries wait in the background', async (t) => {
+  const { outbox, lane, sent, endEach } = await setUp(t, { rateLimit: { max: 20, perMs: 1_000 } })
+  const received = Date.now()
+  const fetched = Array.from({ length: 700 }, () => newEvent({ receivedAt: received, origin: 'reconcile' }))
+  await Promise.all(fetched.map((event) => outbox.record(event, to('crm'))))
+  lane.wake()
+  await endEach(0, 22)
+  await outbox.record(newEvent({ eventId: 'live', receivedAt: Date.now() }), to('crm'))
+  lane.wake()
+  await endEach(22, 27)
+  const place = sent.findIndex(({ delivery }) => delivery.event.eventId === 'live')
+  t.ok(place >= 22 && place <= 24, `sent as number ${place}`)
+})
+
+t.test('a lane takes a new event straight from the commit, whatever waits in the background', async (t) => {
+  const { outbox, lane, sent, endEach } = await setUp(t)
+  const claim = outbox.claim.bind(outbox)
+  let letGo = () => {}
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  t.teardown(() => letGo())
+  for (let n = 0; n < 9; n++) await outbox.record(newEvent({ receivedAt: 1_000, origin: 'reconcile' }), to('crm'))
+  lane.wake()
+  await eventually(() => sent.length === 2, 'both slots are in use')
+  t.notOk(lane.reserve(100), 'and none is free')
+  outbox.claim = async (...args) => {
+    await held
+    return claim(...args)
+  }
+  sent[0]!.end({ kind: 'delivered' })
+  await eventually(() => lane.reserve(100), 'a slot is free, and its claim is under way')
+  const asked = [{ target: 'crm', ordered: false, lease: true }]
+  const { leased } = await outbox.record(newEvent({ eventId: 'live', receivedAt: Date.now() }), asked)
+  lane.send(leased[0]!)
+  t.equal(sent[2]!.delivery.event.eventId, 'live')
+  t.notOk(lane.reserve(100))
+  letGo()
+  await endEach(1, 10)
+  t.equal(new Set(sent.map(({ delivery }) => delivery.deliveryId)).size, 10, 'each once')
+})
+
+t.test('a new event does not pass live ones that wait', async (t) => {
+  const { outbox, lane, sent, record, endEach } = await setUp(t)
+  await outbox.record(newEvent({ receivedAt: 1_000, origin: 'reconcile' }), to('crm'))
+  await record(4)
+  await eventually(() => sent.length === 2, 'both slots are in use')
+  sent[0]!.end({ kind: 'delivered' })
+  t.notOk(lane.reserve(100), 'nothing is handed over while live deliveries wait')
+  await endEach(1, 5)
+})

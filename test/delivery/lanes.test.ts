@@ -120,6 +120,7 @@ t.test('lanes that are put in place while all are being stopped are stopped as w
   }
   const outbox = {
     applyTargets: async () => true,
+    suspendTargets: async () => {},
     targetStates: async () => [],
     targetsWithDeliveries: async () => [],
   } as unknown as SqliteOutbox

@@ -163,3 +163,19 @@ t.test('whatever the policy and the times, a delivery is due within its bounds o
   )
   t.pass()
 })
+
+t.test('time during an attempt in which nothing could be tried does not count', async (t) => {
+  const policy = { ...PLAIN, giveUpAfterMs: HOUR_MS }
+  const finished = { startedAt: T, endedAt: T + 9 * HOUR_MS, outcome: failed }
+  const of = (firstAttemptAt: number | null, stopped: { stoppedMs?: number; isStopped?: boolean }) =>
+    settle(delivery(firstAttemptAt === null ? 0 : 1, firstAttemptAt), { ...finished, ...stopped }, policy, middle)
+      .settlement
+  t.same(of(null, {}), { state: 'dead' })
+  const stoppedMs = 9 * HOUR_MS - 1_000
+  t.match(of(null, { stoppedMs }), { state: 'pending', firstAttemptAt: T + stoppedMs })
+  t.match(of(T - 60_000, { stoppedMs }), { state: 'pending', firstAttemptAt: T - 60_000 + stoppedMs })
+  t.same(of(T - HOUR_MS, { stoppedMs }), { state: 'dead' })
+  const justWithin = T - HOUR_MS + 1_000
+  t.same(of(justWithin, { stoppedMs }), { state: 'dead' }, 'the next attempt would be too late')
+  t.match(of(justWithin, { stoppedMs, isStopped: true }), { state: 'pending' }, 'not if the time stands still')
+})

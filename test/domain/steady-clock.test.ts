@@ -9,9 +9,15 @@ const NOW = Date.UTC(2026, 0, 15, 12)
 function setUp() {
   let wall = NOW
   let monotonic = 5
-  const clock = createSteadyClock({ now: () => wall }, () => monotonic)
+  const skips: number[] = []
+  const clock = createSteadyClock(
+    { now: () => wall },
+    () => monotonic,
+    (ms) => skips.push(ms),
+  )
   return {
     clock,
+    skips,
     pass: (ms: number) => {
       wall += ms
       monotonic += ms
@@ -71,4 +77,22 @@ t.test('whatever is done to the wall clock, it never goes back nor stands still'
     }),
   )
   t.pass()
+})
+
+t.test('it reports each step forward, and nothing else', async (t) => {
+  const { clock, skips, pass, step } = setUp()
+  clock.now()
+  pass(5 * HOUR_MS)
+  step(500)
+  clock.now()
+  t.same(skips, [], 'neither time that the process has seen pass nor a small correction')
+  step(3 * HOUR_MS)
+  clock.now()
+  clock.now()
+  t.same(skips, [3 * HOUR_MS], 'a suspend')
+  step(-HOUR_MS)
+  clock.now()
+  step(HOUR_MS + 2_000)
+  clock.now()
+  t.same(skips, [3 * HOUR_MS, 2_000], 'what was set back and forward again is no time')
 })

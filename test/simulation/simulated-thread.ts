@@ -21,10 +21,9 @@ export function simulatedThread(
   /** What the relay learns of the targets, in the moment in which it does. */
   learns: (states: readonly TargetState[]) => void,
 ): OutboxThread {
-  const run = createBatchRunner(
-    database,
-    createStore(database, () => world.now),
-  )
+  const store = createStore(database, () => world.now)
+  store.resumeStoppedTime()
+  const run = createBatchRunner(database, store)
   const ofRun = world.run
   let hear: (message: FromWorker) => void = () => {}
   const maybeCrash = (where: string) => {

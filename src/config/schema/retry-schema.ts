@@ -13,7 +13,10 @@ const described = {
   factor: { description: 'Each further pause is this many times the one before.' },
   maxDelay: { description: 'The longest pause; also the most that a Retry-After of the target is followed.' },
   jitter: { description: 'Share of a pause by which it is randomly made longer or shorter, from 0 to 1.' },
-  giveUpAfter: { description: 'No attempt starts later than this after the first one; then the delivery is dead.' },
+  giveUpAfter: {
+    description:
+      'No attempt starts later than this after the first one; then the delivery is dead. Time in which the target is paused or missing, or the relay is stopped, does not count.',
+  },
   maxAttempts: { description: 'The most attempts made. With giveUpAfter, the first reached wins. Default: no limit.' },
 }
 

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Delivery } from '../../domain/delivery.ts'
 import type { Claim, ClaimOptions, Outbox, Recorded, Settled } from '../outbox.ts'
+import { BackgroundShare } from './background-share.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
@@ -34,6 +35,7 @@ export function createBatchRunner(
   checkpoint: () => Checkpointed = () => plainCheckpoint(database),
 ): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
+  const share = new BackgroundShare()
   /** Settled in the transaction under way: their leases end when it has committed. */
   const settling = new Set<number>()
 
@@ -47,6 +49,10 @@ export function createBatchRunner(
         return settle(...call.args)
       case 'applyTargets':
         return store.applyTargets(...call.args)
+      case 'suspendTargets':
+        return store.suspendTargets(...call.args)
+      case 'skipTime':
+        return store.skipTime(...call.args)
       case 'saveBreaker':
         return store.saveBreaker(...call.args)
       case 'saveSecretUse':
@@ -122,14 +128,20 @@ export function createBatchRunner(
   }
 
   function claim(target: string, limit: number, now: number, options: ClaimOptions = {}): Claim {
-    const { latest = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY, atLeastOne = false } = options
+    const { latest: asked = Number.POSITIVE_INFINITY } = options
+    const { maxBytes = Number.POSITIVE_INFINITY, atLeastOne = false } = options
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
     const reach = limit + leases.count(target)
-    const due = probes(target, reach, now, options) ?? store.dueIds(target, reach, now, latest)
-    const free = due.filter((id) => !leases.has(target, id))
+    const latest = store.latestDueAt(target, now, asked)
+    const due = store.dueIds(target, reach, now, latest, share.isDueWithin(target, limit))
+    const isFree = (id: number) => !leases.has(target, id)
+    const [live, background] = [due.live.filter(isFree), due.background.filter(isFree)]
+    const inTurn = share.inTurn(target, { live, background })
+    const free = probes(target, reach, now, options)?.filter(isFree) ?? inTurn
     // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
-    const mayBlock = leases.count(target) > due.length - free.length
+    const mayBlock = leases.count(target) > due.live.length + due.background.length - inTurn.length
+    const isBehind = new Set(background)
     const deliveries: Delivery[] = []
     const lost: number[] = []
     let room = maxBytes
@@ -137,11 +149,12 @@ export function createBatchRunner(
     for (const id of free) {
       if (deliveries.length + lost.length === limit) break
       if (mayBlock && isBlocked(target, id)) continue
-      const found = store.delivery(id, atLeastOne && deliveries.length === 0 ? Number.POSITIVE_INFINITY : room)
+      const found = store.delivery(id, now, atLeastOne && deliveries.length === 0 ? Number.POSITIVE_INFINITY : room)
       if (found === undefined) lost.push(id)
       else if ('tooLarge' in found) nextBytes = found.tooLarge
       else {
         leases.take(target, id, found.event.callId)
+        share.claimed(target, isBehind.has(id))
         deliveries.push(found)
         room -= found.event.body.byteLength
       }
@@ -151,7 +164,9 @@ export function createBatchRunner(
     if (nextBytes !== undefined) return { deliveries, nextDueAt: now, nextBytes }
     // What is abandoned may leave the next of its call to be claimed.
     const isMore = deliveries.length === limit || lost.length > 0
-    return { deliveries, nextDueAt: isMore ? now : store.nextDueAt(target, now, latest) }
+    const nextDueAt = isMore ? now : store.nextDueAt(target, now, latest)
+    const isLiveDue = isMore && (due.live.length === reach || live.some(isFree))
+    return { deliveries, nextDueAt, ...(isLiveDue && { isLiveDue }) }
   }
 
   /** Whether an attempt of the delivery's ordered call is still under way. */
@@ -195,7 +210,10 @@ export function createBatchRunner(
       .filter(({ target }) => wanted.has(target))
       .filter(({ target, ordered }) => !ordered || callId === null || !leases.hasCall(target, callId))
       .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
-    for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId, callId)
+    for (const { target, deliveryId } of deliveries) {
+      leases.take(target, deliveryId, callId)
+      share.claimed(target, false)
+    }
     return { ...recorded, leased: deliveries }
   }
 
@@ -237,6 +255,8 @@ const WRITES: ReadonlySet<Method> = new Set([
   'reject',
   'settle',
   'applyTargets',
+  'suspendTargets',
+  'skipTime',
   'saveBreaker',
   'saveSecretUse',
   'saveDaemon',

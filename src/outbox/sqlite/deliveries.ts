@@ -3,19 +3,23 @@ import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain
 import type { AttemptPage, PastAttempt, Settled } from '../outbox.ts'
 import { createAttemptStore } from './attempts.ts'
 import type { CallOrder } from './call-order.ts'
+import { stoppedMsOf } from './stopped-time.ts'
 
 export interface DeliveryStore {
   /** The delivery is leased. */
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Settled
-  /** Ids of deliveries that may go now: due, oldest first, and then what is put off beyond `latest`. */
-  dueIds(target: string, limit: number, now: number, latest: number): number[]
+  /**
+   * Ids of deliveries that may go now, up to `limit` of each kind: due, oldest first, and then what is put off beyond `latest`.
+   * `always`: background ones are read even if there are `limit` live ones.
+   */
+  dueIds(target: string, limit: number, now: number, latest: number, always: boolean): DueIds
   /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
   nextDueAt(target: string, now: number, latest: number): number | null
   /**
    * A live delivery with its event, or the size of its body if that is larger than `maxBytes`. Undefined where the event or its
    * body is not there any more.
    */
-  delivery(deliveryId: number, maxBytes: number): Delivery | TooLarge | undefined
+  delivery(deliveryId: number, now: number, maxBytes: number): Delivery | TooLarge | undefined
   /** The call of a live delivery, where the target is ordered; else null. */
   orderedCallOf(deliveryId: number): string | null
   /** Ends a delivery whose event is gone. */
@@ -28,6 +32,11 @@ export interface DeliveryStore {
 /** In bytes. */
 export interface TooLarge {
   readonly tooLarge: number
+}
+
+export interface DueIds {
+  readonly live: readonly number[]
+  readonly background: readonly number[]
 }
 
 /** Without a body where that is too large. */
@@ -66,12 +75,15 @@ function earliest(find: (background: 0 | 1) => unknown): number | null {
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
   const attempts = createAttemptStore(database)
   // Neither finds a delivery of which a later round has begun since it was leased.
+  // A lane that a reload has replaced may still go by a longer delay than is allowed now.
   const postpone = database.prepare(`
     update live_deliveries
     set attempts = attempts + 1,
         round_attempts = round_attempts + 1,
-        first_attempt_at = coalesce(first_attempt_at, @startedAt),
-        due_at = @dueAt,
+        first_attempt_at = @firstAttemptAt,
+        stopped_ms = ${stoppedMsOf('live_deliveries.target', '@endedAt')},
+        due_at = min(@dueAt, coalesce(
+          (select @endedAt + max_delay_ms from target_states s where s.target = live_deliveries.target), @dueAt)),
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
@@ -147,7 +159,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
-      d.first_attempt_at as firstAttemptAt,
+      min(@now, d.first_attempt_at + max(0, ${stoppedMsOf('d.target', '@now')} - d.stopped_ms)) as firstAttemptAt,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
       e.content_type as contentType, e.traceparent, e.tracestate, length(b.body) as bytes,
       case when length(b.body) <= @maxBytes then b.body end as body
@@ -171,7 +183,15 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       // What the target has accepted is delivered, also if a retry was given meanwhile.
       const live = (
         state === 'pending'
-          ? postpone.get({ deliveryId, round, startedAt, endedAt, dueAt: settlement.dueAt, status, error })
+          ? postpone.get({
+              deliveryId,
+              round,
+              firstAttemptAt: settlement.firstAttemptAt ?? delivery.firstAttemptAt ?? startedAt,
+              endedAt,
+              dueAt: settlement.dueAt,
+              status,
+              error,
+            })
           : removeLive.get(deliveryId, state === 'delivered' ? ANY_ROUND : round)
       ) as AttemptedRow | undefined
       if (live === undefined) return attempts.recordLate(delivery, attempt)
@@ -186,21 +206,20 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       return 'settled'
     },
 
-    dueIds(target, limit, now, latest) {
-      const found: number[] = []
-      for (const query of latest === Number.POSITIVE_INFINITY ? [dueIds] : [dueIds, putOffIds]) {
-        for (const background of BOTH) {
-          if (found.length === limit) return found
-          found.push(...(query.all({ target, background, limit: limit - found.length, now, latest }) as number[]))
-        }
+    dueIds(target, limit, now, latest, always) {
+      const idsOf = (background: 0 | 1) => {
+        const due = dueIds.all({ target, background, limit, now }) as number[]
+        if (due.length === limit || latest === Number.POSITIVE_INFINITY) return due
+        return [...due, ...(putOffIds.all({ target, background, limit: limit - due.length, latest }) as number[])]
       }
-      return found
+      const live = idsOf(0)
+      return { live, background: always || live.length < limit ? idsOf(1) : [] }
     },
 
     nextDueAt: (target, now, latest) => earliest((background) => nextDue.get({ target, background, now, latest })),
 
-    delivery(deliveryId, maxBytes) {
-      const row = selectDelivery.get({ deliveryId, maxBytes }) as DeliveryRow | undefined
+    delivery(deliveryId, now, maxBytes) {
+      const row = selectDelivery.get({ deliveryId, now, maxBytes }) as DeliveryRow | undefined
       if (row === undefined) return undefined
       const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, bytes, body, ...event } = row
       if (body === null) return { tooLarge: bytes }

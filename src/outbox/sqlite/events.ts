@@ -3,10 +3,14 @@ import type { NewDelivery } from '../../domain/delivery.ts'
 import { bodyHash, type NewEvent } from '../../domain/event.ts'
 import type { NewestEvent, Recorded } from '../outbox.ts'
 import type { CallOrder } from './call-order.ts'
+import { createUrgency } from './urgency.ts'
 
 export interface EventStore {
-  /** `ready`: the new deliveries of a new event that nothing of their call is ahead of. `dueAt`: for an event that is recorded long after it came. */
-  record(event: NewEvent, deliveries: readonly NewDelivery[], dueAt?: number): RecordedEvent
+  /**
+   * `ready`: the new deliveries of a new event that nothing of their call is ahead of. `lateAt`: when it is recorded, for an
+   * event that came long before.
+   */
+  record(event: NewEvent, deliveries: readonly NewDelivery[], lateAt?: number): RecordedEvent
   newestEvents(source: string, names: readonly string[], limit: number): NewestEvent[]
 }
 
@@ -26,9 +30,10 @@ export function createEventStore(database: Database.Database, order: CallOrder):
   const insertEvent = eventInsert(database, 'call_id')
   const insertEventWithoutCall = eventInsert(database, 'body_hash')
   const insertBody = database.prepare('insert into event_bodies (event_seq, body) values (?, ?)')
+  const alignUrgency = createUrgency(database)
   const insertDelivery = database.prepare(`
-    insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
-    values (?, ?, ?, ?, ?, ?)`)
+    insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
+    values (?, ?, ?, ?, ?, ?, ?)`)
   const targetsOf = database
     .prepare(`
     select target from live_deliveries where event_seq = @eventSeq
@@ -42,12 +47,15 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     callId: string | null,
     deliveries: readonly NewDelivery[],
     dueAt: number,
+    isLive: boolean,
   ): ReadyDelivery[] {
     const ready: ReadyDelivery[] = []
     for (const { target, ordered } of deliveries) {
       const key = order.keyOf(target, callId, ordered)
       const mayGo = key === null || order.mayGo({ target, callKey: key })
-      const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt)
+      const background = isLive ? 0 : 1
+      const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt, background)
+      if (key !== null && !mayGo) alignUrgency({ target, callKey: key })
       if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid), ordered: key !== null })
     }
     return ready
@@ -63,8 +71,10 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     limit @limit`)
 
   return {
-    record(event, deliveries, dueAt = event.receivedAt) {
+    record(event, deliveries, lateAt) {
       const { callId, body } = event
+      const dueAt = lateAt ?? event.receivedAt
+      const isLive = event.origin !== 'reconcile' && lateAt === undefined
       const insert = callId === null ? insertEventWithoutCall : insertEvent
       const { eventSeq, eventId, source, pruned } = insert.get(
         event.eventId,
@@ -81,14 +91,14 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       ) as { eventSeq: number; eventId: string; source: string; pruned: 0 | 1 }
       if (eventId === event.eventId) {
         insertBody.run(eventSeq, body)
-        const ready = deliver(eventSeq, callId, deliveries, dueAt)
+        const ready = deliver(eventSeq, callId, deliveries, dueAt, isLive)
         return { eventId, duplicate: false, targets: deliveries.map(({ target }) => target), ready }
       }
       if (source === event.source || pruned === 1) return { eventId, duplicate: true, targets: [], ready: [] }
       // Routes may match by source: a target that only this source leads to must not miss the event.
       const covered = new Set(targetsOf.all({ eventSeq }) as string[])
       const added = deliveries.filter(({ target }) => !covered.has(target))
-      deliver(eventSeq, callId, added, dueAt)
+      deliver(eventSeq, callId, added, dueAt, isLive)
       // The event may be older than others of its call that wait for these targets.
       for (const { target, ordered } of added) {
         const key = order.keyOf(target, callId, ordered)

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { CallOrderSetting, TargetSettings } from '../outbox.ts'
 import { type CallOrder, callKey } from './call-order.ts'
+import { createUrgency } from './urgency.ts'
 
 /** A step changes this many rows at most: 3 to 6 ms. */
 const CHANGED = 250
@@ -90,6 +91,8 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     set call_key = @callKey, ready = @ready
     where delivery_id = @deliveryId`)
 
+  const alignUrgency = createUrgency(database)
+
   /** Targets whose deliveries have their call keys already: only whether dead ones hold has changed. */
   const keyed = new Set<string>()
   /** How far the deliveries of these targets have been given call keys. */
@@ -146,7 +149,9 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       const call = { target, callKey: key ?? callKey(callId!) }
       const isFirst = order.mayGo(call)
       setKey.run({ deliveryId, callKey: call.callKey, ready: isFirst ? 1 : 0 })
-      if (!isFirst) order.reorder(call)
+      if (isFirst) continue
+      order.reorder(call)
+      alignUrgency(call)
     }
     pass = { targets, after: rows.length === CHANGED ? rows.at(-1)!.deliveryId : upto }
     return false

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
-import type { CallOrder } from './call-order.ts'
+import type { CallAtTarget, CallOrder } from './call-order.ts'
+import { createUrgency } from './urgency.ts'
 
 /** What an operator can do to single deliveries. Synchronous, in a transaction of the caller's. */
 export interface Redelivery {
@@ -25,6 +26,7 @@ interface EndedDelivery {
 }
 
 export function createRedelivery(database: Database.Database, order: CallOrder): Redelivery {
+  const alignUrgency = createUrgency(database)
   const removeFinished = database.prepare(`
     delete from finished_deliveries
     where delivery_id = @deliveryId
@@ -32,9 +34,11 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       last_status as lastStatus, last_error as lastError`)
   const revive = database.prepare(`
     insert into live_deliveries
-      (delivery_id, event_seq, target, call_key, ready, attempts, round, due_at, updated_at, last_status, last_error)
+      (delivery_id, event_seq, target, call_key, ready, attempts, round, due_at, updated_at, last_status, last_error,
+        background)
     values
-      (@deliveryId, @eventSeq, @target, @callKey, @ready, @attempts, @round + 1, @now, @now, @lastStatus, @lastError)`)
+      (@deliveryId, @eventSeq, @target, @callKey, @ready, @attempts, @round + 1, @now, @now, @lastStatus, @lastError,
+        1)`)
   // A new round: an attempt that is under way belongs to the one before.
   const hasten = database.prepare(`
     update live_deliveries
@@ -67,8 +71,8 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
   const bodyOf = database.prepare('select 1 from event_bodies where event_seq = @eventSeq')
   const selectCallId = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
   const insertLive = database.prepare(`
-    insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
-    values (@eventSeq, @target, @callKey, @ready, @now, @now)`)
+    insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
+    values (@eventSeq, @target, @callKey, @ready, @now, @now, 1)`)
 
   const callIdOf = (eventSeq: number) => (selectCallId.get({ eventSeq }) as string | null | undefined) ?? null
 
@@ -81,8 +85,13 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     const key = order.keyOf(target, callIdOf(eventSeq), row.callKey !== null)
     revive.run({ ...row, callKey: key, ready: key === null ? 1 : 0, now })
     decided(deliveryId, row)
-    if (key !== null) order.reorder({ target, callKey: key })
+    if (key !== null) added({ target, callKey: key })
     return true
+  }
+
+  function added(call: CallAtTarget): void {
+    order.reorder(call)
+    alignUrgency(call)
   }
 
   /** An operator has decided about a delivery: it no longer holds its call. */
@@ -112,7 +121,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       if (finished !== undefined) return retry(finished, now)
       const key = order.keyOf(target, callIdOf(eventSeq), ordered)
       insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now })
-      if (key !== null) order.reorder({ target, callKey: key })
+      if (key !== null) added({ target, callKey: key })
       return true
     },
   }

@@ -197,6 +197,14 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'applyTargets', args: [targets, now] })
   }
 
+  suspendTargets(now: number): Promise<void> {
+    return this.#call({ method: 'suspendTargets', args: [now] })
+  }
+
+  skipTime(ms: number): Promise<void> {
+    return this.#call({ method: 'skipTime', args: [ms] })
+  }
+
   targetStates(): Promise<TargetState[]> {
     return this.#call({ method: 'targetStates', args: [] })
   }

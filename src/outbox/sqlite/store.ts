@@ -4,14 +4,17 @@ import { createAttachmentStore, type SqliteAttachmentStore } from './attachments
 import { createCallOrder } from './call-order.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
+import { createDelayLimitStore, type DelayLimitStore } from './delay-limit.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createOrderSettings } from './order-settings.ts'
 import { createProbeChoice, type ProbeChoice } from './probe-choice.ts'
 import { createRecallStore, type RecallStore } from './recalls.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
 import { createSecretUseStore, type SecretUseStore } from './secret-uses.ts'
+import { createStoppedTimeStore, type StoppedTimeStore } from './stopped-time.ts'
 import { createTallyStore, type TallyStore } from './tally.ts'
 import { createTargetSettingsStore, type TargetSettingsStore } from './target-settings.ts'
 import { createTargetStateStore, type TargetStateStore } from './target-states.ts'
@@ -26,6 +29,8 @@ export interface Store
     ProbeChoice,
     RejectionStore,
     TargetSettingsStore,
+    StoppedTimeStore,
+    Pick<DelayLimitStore, 'latestDueAt'>,
     TargetStateStore,
     DaemonStateStore,
     RecallStore,
@@ -39,12 +44,17 @@ export interface Store
 
 export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
   const order = createCallOrder(database, true)
+  const deliveries = createDeliveryStore(database, order)
+  const stops = createStoppedTimeStore(database, deliveries.targetsWithDeliveries)
+  const delays = createDelayLimitStore(database)
   return {
     ...createEventStore(database, order),
-    ...createDeliveryStore(database, order),
+    ...deliveries,
     ...createProbeChoice(database),
     ...createRejectionStore(database),
-    ...createTargetSettingsStore(database, order),
+    ...stops,
+    latestDueAt: delays.latestDueAt,
+    ...createTargetSettingsStore(stops, createOrderSettings(database, order), delays),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createRecallStore(database),

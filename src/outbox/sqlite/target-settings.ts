@@ -1,7 +1,7 @@
-import type Database from 'better-sqlite3'
 import type { TargetSettings } from '../outbox.ts'
-import type { CallOrder } from './call-order.ts'
-import { createOrderSettings } from './order-settings.ts'
+import type { DelayLimitStore } from './delay-limit.ts'
+import type { OrderSettingsStore } from './order-settings.ts'
+import type { StoppedTimeStore } from './stopped-time.ts'
 
 /** Synchronous, in a transaction of the caller's. */
 export interface TargetSettingsStore {
@@ -10,10 +10,19 @@ export interface TargetSettingsStore {
   rolledBack(): void
 }
 
-export function createTargetSettingsStore(database: Database.Database, order: CallOrder): TargetSettingsStore {
-  const orders = createOrderSettings(database, order)
+export function createTargetSettingsStore(
+  stops: StoppedTimeStore,
+  orders: OrderSettingsStore,
+  delays: DelayLimitStore,
+): TargetSettingsStore {
   return {
-    applyTargets: (targets, now) => orders.applyOrders(targets, now),
-    rolledBack: () => orders.rolledBack(),
+    applyTargets(targets, now) {
+      stops.applyStops(targets, now)
+      return orders.applyOrders(targets, now) && delays.applyDelayLimits(targets, now)
+    },
+    rolledBack() {
+      orders.rolledBack()
+      delays.rolledBack()
+    },
   }
 }

@@ -56,6 +56,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     beginWrite(file.database)
     store.dropReloadRequests()
     store.settleRecalls()
+    store.resumeStoppedTime()
     file.database.exec('commit')
     // The mark after a checkpoint is not worth another one.
     const checkpointIfAny = () => (file.assertInPlace().waitingFrames > 1 ? file.checkpoint() : NOTHING_HELD)

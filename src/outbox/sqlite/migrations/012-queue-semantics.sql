@@ -2,7 +2,7 @@
 
 -- background: added by an operator or by reconciliation, and sent after what is live.
 -- starts: attempts in a row during which the relay ended unexpectedly.
--- stopped_ms: the target's stopped_ms when first_attempt_at was set.
+-- stopped_ms: the target's stopped_ms up to which first_attempt_at is corrected; see stopped-time.ts.
 alter table live_deliveries add column background integer not null default 0 check (background in (0, 1));
 alter table live_deliveries add column starts integer not null default 0 check (starts >= 0);
 alter table live_deliveries add column stopped_ms integer not null default 0;
@@ -20,10 +20,8 @@ create index live_deliveries_by_call on live_deliveries (target, call_key, event
 alter table target_states add column call_order text check (call_order in ('none', 'release', 'hold'));
 alter table target_states add column order_applied integer not null default 0 check (order_applied in (0, 1));
 
--- For how long nothing could be tried: paused, missing from the configuration, or no relay running. idle: for a reason other
--- than `paused`. stopped_since: null while attempts can be made. max_delay_ms: the longest delay that a delivery may have been
--- given.
-alter table target_states add column idle integer not null default 0 check (idle in (0, 1));
+-- For how long nothing could be tried: paused, missing from the configuration, or no relay running. stopped_since: null while
+-- attempts can be made. max_delay_ms: the longest delay that a delivery may have been given.
 alter table target_states add column stopped_since integer;
 alter table target_states add column stopped_ms integer not null default 0 check (stopped_ms >= 0);
 alter table target_states add column max_delay_ms integer;

@@ -1,0 +1,104 @@
+import type Database from 'better-sqlite3'
+import { CLAIM_WAITS_MS } from '../../domain/backoff.ts'
+import type { TargetSettings } from '../outbox.ts'
+
+/**
+ * Keeps for each target the longest delay that its deliveries may have been given, and brings those that were given more forward
+ * when it is lowered. They are spread over the new delay: they may be many, and the target may have asked to be left alone.
+ * Synchronous, in a transaction of the caller's.
+ */
+export interface DelayLimitStore {
+  /** Works in short steps: false means that it has to be called again. Until then the old limit holds. */
+  applyDelayLimits(targets: readonly TargetSettings[], now: number): boolean
+  /** Forgets what is kept in memory: a transaction was rolled back. */
+  rolledBack(): void
+  /** `latest`, or the latest instant to which deliveries of the target may have been put off, if that is later. */
+  latestDueAt(target: string, now: number, latest: number): number
+}
+
+/** Deliveries that are changed in one step, or looked through. */
+const CHANGED_A_STEP = 500
+const READ_A_STEP = 2_000
+/** A tenth of the delay passes before the first of them goes out. */
+const EARLIEST = 0.1
+/** Multiples of it modulo 1 are spread evenly, however few there are and whatever their distance. */
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
+
+interface LiveRow {
+  readonly deliveryId: number
+  readonly target: string
+  readonly ready: 0 | 1
+  readonly dueAt: number
+}
+
+export function createDelayLimitStore(database: Database.Database): DelayLimitStore {
+  /** How far waiting deliveries have been read, for targets whose limit is being lowered. */
+  const reads = new Map<string, { readonly limitMs: number; readonly upTo: number }>()
+  const selectLimit = database.prepare('select max_delay_ms from target_states where target = ?').pluck()
+  const saveLimit = database.prepare(`
+    insert into target_states (target, max_delay_ms, updated_at)
+    values (@target, @limitMs, @now)
+    on conflict (target) do update set max_delay_ms = excluded.max_delay_ms`)
+  // by live_deliveries_by_due
+  const putOff = database
+    .prepare(`
+    select delivery_id
+    from live_deliveries
+    where target = @target and background = @background and due_at > @from and due_at <= @to and ready = 1
+    order by due_at
+    limit @limit`)
+    .pluck()
+  const selectAfter = database.prepare(`
+    select delivery_id as deliveryId, target, ready, due_at as dueAt
+    from live_deliveries
+    where delivery_id > @after
+    order by delivery_id
+    limit @limit`)
+  const setDue = database.prepare('update live_deliveries set due_at = @dueAt where delivery_id = @deliveryId')
+
+  /** Whether all deliveries of the target follow the new limit. */
+  function lower(target: string, limitMs: number, oldMs: number, now: number): boolean {
+    // What is due later than the old limit allows was put off by a wrong clock. A claim takes it at once.
+    const range = { from: now + limitMs, to: now + oldMs + CLAIM_WAITS_MS }
+    const bringForward = (deliveryId: number) => {
+      const share = EARLIEST + (1 - EARLIEST) * ((deliveryId * GOLDEN_RATIO) % 1)
+      setDue.run({ deliveryId, dueAt: now + Math.round(limitMs * share) })
+    }
+    for (const background of [0, 1]) {
+      const ids = putOff.all({ target, background, ...range, limit: CHANGED_A_STEP }) as number[]
+      ids.forEach(bringForward)
+      if (ids.length > 0) return false
+    }
+    // Those that wait for their call are in no index by time.
+    const read = reads.get(target)
+    const after = read?.limitMs === limitMs ? read.upTo : 0
+    const rows = selectAfter.all({ after, limit: READ_A_STEP }) as LiveRow[]
+    for (const row of rows) {
+      if (row.target !== target || row.ready === 1) continue
+      if (row.dueAt > range.from && row.dueAt <= range.to) bringForward(row.deliveryId)
+    }
+    const isDone = rows.length < READ_A_STEP
+    if (!isDone) reads.set(target, { limitMs, upTo: rows.at(-1)!.deliveryId })
+    return isDone
+  }
+
+  return {
+    applyDelayLimits(targets, now) {
+      for (const { target, maxDelayMs: limitMs } of targets) {
+        const oldMs = (selectLimit.get(target) as number | null | undefined) ?? null
+        if (oldMs === limitMs) continue
+        if (oldMs !== null && limitMs < oldMs && !lower(target, limitMs, oldMs, now)) return false
+        saveLimit.run({ target, limitMs, now })
+        reads.delete(target)
+      }
+      return true
+    },
+
+    rolledBack: () => reads.clear(),
+
+    latestDueAt(target, now, latest) {
+      const limitMs = selectLimit.get(target) as number | null | undefined
+      return limitMs == null ? latest : Math.max(latest, now + limitMs + CLAIM_WAITS_MS)
+    },
+  }
+}
