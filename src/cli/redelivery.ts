@@ -1,8 +1,10 @@
 import { Command } from 'commander'
+import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { countEach } from '../operations/counts.ts'
 import { type AskedDeliveries, deliveryFilter } from '../operations/filters.ts'
+import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import { refuseMissing } from '../operations/missing.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../operations/redelivery.ts'
 import type { DeliveryFilter, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
@@ -10,10 +12,12 @@ import { tellOfBodiless } from './bodiless.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
+import { forecastText } from './forecasts.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
+import { tellIfNoRelayRuns } from './waiting.ts'
 
 const NOTHING_NAMED = 'name deliveries by their ids or by a filter, such as'
 
@@ -32,6 +36,7 @@ export function retryCommand(): Command {
         'deliveries retry --target crm --since 2h --dry-run',
         "deliveries retry --target crm --error 'http 503' --yes",
         'deliveries retry --target crm --state delivered --call 0a1b2c3d-…',
+        'deliveries retry --target crm --holding',
       )}`,
     )
 }
@@ -66,7 +71,7 @@ function bulkCommand(name: string, action: Redelivery): Command {
       if (ids !== undefined) await tellOfOthers(operator, ids, [...found, ...bodiless])
       tellOfBodiless(bodiless.length, filter.deliveryIds !== undefined)
       if (found.length === 0) tellOfUnknown('target', filter.target, config.targets)
-      await change(operator, filter, found, options, action)
+      await change(operator, config, filter, found, options, action)
     })
   })
 }
@@ -85,6 +90,7 @@ async function tellOfOthers(operator: OutboxOperator, ids: readonly number[], fo
 
 async function change(
   operator: OutboxOperator,
+  config: Config,
   filter: DeliveryFilter,
   found: readonly FoundDelivery[],
   { yes, dryRun, json }: BulkOptions,
@@ -95,11 +101,27 @@ async function change(
   const what = `${counted(found.length, 'delivery')}${named(targets)}`
   const would = `${what} would be ${done}`
   const document = { matched: found.length, targets: Object.fromEntries(targets), dryRun: dryRun === true }
-  if (dryRun === true) return print(json, { ...document, [done]: 0 }, `${would}\n`)
+  const queues = action.sends ? await QueuesBefore.read(operator, config, systemClock.now()) : null
+  const expected = (forecasts: readonly Forecast[] | undefined) =>
+    forecasts === undefined ? {} : { expected: forecasts.map(forecastDocument) }
+  if (dryRun === true) {
+    const forecasts = await queues?.ahead(targets, filter, systemClock.now())
+    return print(
+      json,
+      { ...document, [done]: 0, ...expected(forecasts) },
+      `${would}\n${forecastText(forecasts ?? [], systemClock.now())}`,
+    )
+  }
   if (found.length > 0 && !(await confirm(would, yes))) return
   const changed = await withProgress(found.length, (advance) =>
     redeliver(operator, filter, found, action, systemClock, advance),
   )
   const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
-  print(json, { ...document, [done]: changed }, `${text} ${done}\n`)
+  const forecasts = await queues?.after(targets, systemClock.now())
+  if (forecasts !== undefined && changed > 0) await tellIfNoRelayRuns(operator)
+  print(
+    json,
+    { ...document, [done]: changed, ...expected(forecasts) },
+    `${text} ${done}\n${forecastText(forecasts ?? [], systemClock.now())}`,
+  )
 }

@@ -6,6 +6,7 @@ import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createHeldBacklogStore, type HeldBacklogStore } from './held-backlog.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
@@ -25,6 +26,7 @@ export interface Store
     TargetSettingsStore,
     TargetStateStore,
     DaemonStateStore,
+    HeldBacklogStore,
     TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
@@ -43,6 +45,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createSecretUseStore(database),
+    ...createHeldBacklogStore(database),
     ...createTallyStore(database),
     ...createReconciliationStore(database),
     ...createAwaitedEventStore(database),
