@@ -17,11 +17,15 @@ export function countedRecord(record: Record, counts: Counts): Record {
 }
 
 /** What goes to a log, counted. */
-export function countedLanes<L extends Pick<LaneLog, 'attempted'>>(log: L, counts: Counts): L {
+export function countedLanes<L extends Pick<LaneLog, 'attempted' | 'superseded'>>(log: L, counts: Counts): L {
   return {
     ...log,
     attempted(delivery, attempt, settlement) {
       log.attempted(delivery, attempt, settlement)
+      counts.attempted(delivery, attempt)
+    },
+    superseded(delivery, attempt, settled) {
+      log.superseded(delivery, attempt, settled)
       counts.attempted(delivery, attempt)
     },
   }

@@ -5,6 +5,7 @@ import type { AlertsLog } from './alerts/alerts.ts'
 import type { CertificateLog } from './certificate-watch.ts'
 import type { LaneLog } from './delivery/lane.ts'
 import type { LanesLog } from './delivery/lanes.ts'
+import type { Attempt, Delivery } from './domain/delivery.ts'
 import { errorMessage } from './domain/errors.ts'
 import { withoutKeys } from './domain/secret.ts'
 import { traceIdOf } from './domain/trace-context.ts'
@@ -166,33 +167,41 @@ const LISTED = 20
 /** While the outbox is unavailable, how often that is logged. */
 const OUTAGE_EVERY_MS = 30_000
 
+function attemptFields(
+  { deliveryId, target, event: { eventId, event, callId, traceparent } }: Delivery,
+  made: Attempt,
+) {
+  const { outcome, attempt, durationMs, status, error, note } = made
+  return {
+    target,
+    eventId,
+    event,
+    callId,
+    deliveryId,
+    attempt,
+    outcome,
+    status: status ?? undefined,
+    error: error ?? undefined,
+    note: note ?? undefined,
+    ms: durationMs,
+    traceId: traceparent == null ? undefined : traceIdOf(traceparent),
+  }
+}
+
 /** One line per attempt. Answers are not in it; they are in the outbox, for those who may read it. */
 export function laneLog(logger: Logger, outageEveryMs = OUTAGE_EVERY_MS): LaneLog & LanesLog {
   return {
-    attempted({ deliveryId, target, event: { eventId, event, callId, traceparent } }, attempt, settlement) {
-      const { outcome, attempt: number, durationMs, status, error, note } = attempt
+    attempted(delivery, attempt, settlement) {
+      const { outcome, note } = attempt
       const dueAt = settlement.state === 'pending' ? new Date(settlement.dueAt).toISOString() : undefined
-      const fields = {
-        target,
-        eventId,
-        event,
-        callId,
-        deliveryId,
-        attempt: number,
-        outcome,
-        status: status ?? undefined,
-        error: error ?? undefined,
-        note: note ?? undefined,
-        ms: durationMs,
-        state: settlement.state,
-        dueAt,
-        traceId: traceparent == null ? undefined : traceIdOf(traceparent),
-      }
+      const fields = { ...attemptFields(delivery, attempt), state: settlement.state, dueAt }
       if (outcome === 'delivered' && note === null) logger.info(fields, 'delivery attempted')
       else logger.warn(fields, 'delivery attempted')
     },
-    superseded({ deliveryId, target, event: { eventId, event, callId } }) {
-      logger.info({ target, eventId, event, callId, deliveryId }, 'delivery changed during its attempt')
+    superseded(delivery, attempt, settled) {
+      const fields = { ...attemptFields(delivery, attempt), settled }
+      if (settled === 'gone') logger.warn(fields, 'attempt not recorded, delivery no longer on record')
+      else logger.info(fields, 'delivery changed during its attempt')
     },
     opened(target, probeAt) {
       logger.warn({ target, probeAt: new Date(probeAt).toISOString() }, 'target failing, breaker opened')

@@ -14,7 +14,7 @@ import { withOutbox } from './open-outbox.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, retryCommand } from './redelivery.ts'
-import { noteColumn, outcomeCell, stateCell } from './states.ts'
+import { despiteCancelling, noteColumn, outcomeCell, stateCell } from './states.ts'
 import { oneLine } from './table.ts'
 import { waitLines } from './waiting.ts'
 
@@ -98,7 +98,10 @@ function listed(deliveries: readonly DeliverySummary[], now: number): string {
 function shown(delivery: DeliveryHistory, config: Config, now: number): string {
   const { history } = delivery
   const facts = factLines([
-    ['delivery', `${delivery.deliveryId} to ${delivery.target}, ${delivery.state}`],
+    [
+      'delivery',
+      `${delivery.deliveryId} to ${delivery.target}, ${delivery.state}${despiteCancelling(delivery, history)}`,
+    ],
     ['event', `${delivery.event}  ${delivery.eventId}`],
     ['call', delivery.callId],
     ['updated', iso(delivery.updatedAt)],

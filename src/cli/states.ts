@@ -1,5 +1,6 @@
 import type { Attempt } from '../domain/delivery.ts'
 import type { DeliverySummary } from '../outbox/operator.ts'
+import { iso } from './instant.ts'
 import type { Style } from './style.ts'
 import { type Cell, cell } from './table.ts'
 
@@ -13,6 +14,13 @@ export function stateStyle({ state, lastError }: Pick<DeliverySummary, 'state' |
 
 export function stateCell(delivery: Pick<DeliverySummary, 'state' | 'lastError'>): Cell {
   return cell(delivery.state, stateStyle(delivery))
+}
+
+/** What the state of a cancelled delivery does not show: that the target has it, by an attempt that was under way, for one. */
+export function despiteCancelling({ state }: Pick<DeliverySummary, 'state'>, history: readonly Attempt[]): string {
+  const delivered = history.findLast(({ outcome }) => outcome === 'delivered')
+  if (state !== 'cancelled' || delivered === undefined) return ''
+  return `, but delivered at ${iso(delivered.startedAt + delivered.durationMs)}`
 }
 
 export function outcomeStyle({ outcome }: Pick<Attempt, 'outcome'>): Style {

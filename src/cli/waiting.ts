@@ -5,6 +5,7 @@ import type { DeliveryHistory, EventHistory, OutboxOperator } from '../outbox/op
 import { rateInWords } from './forecasts.ts'
 import { ago, duration, iso } from './instant.ts'
 import { counted, note } from './printing.ts'
+import { despiteCancelling } from './states.ts'
 
 /** Tells on stderr where something is pending but no relay runs to send it. */
 export async function tellIfNothingIsSent(operator: OutboxOperator, events: readonly EventHistory[]): Promise<void> {
@@ -21,7 +22,7 @@ export async function tellIfNoRelayRuns(operator: Pick<OutboxOperator, 'daemon'>
 export function stateInWords(delivery: DeliveryHistory, config: Config, now: number): string {
   const { state, dueAt, updatedAt } = delivery
   if (state === 'delivered') return state
-  if (dueAt === null) return `${state} since ${iso(updatedAt)}`
+  if (dueAt === null) return `${state} since ${iso(updatedAt)}${despiteCancelling(delivery, delivery.history)}`
   const wait = waitsFor(delivery, config, now)
   if (wait?.reason === 'held') return `${state}, held by dead delivery ${wait.deliveryId}`
   if (wait?.reason === 'order') {

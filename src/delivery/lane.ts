@@ -241,6 +241,8 @@ export class Lane {
     } catch (error) {
       log.outboxUnavailable(target.name, error as Error)
     }
+    // If it was cancelled meanwhile, the next of its call has waited for this.
+    if (this.#options.ordered) this.wake()
   }
 
   /** How many attempts may start now. */

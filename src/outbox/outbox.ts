@@ -51,8 +51,8 @@ export interface Outbox
   claim(target: string, limit: number, now: number, options?: ClaimOptions): Promise<Claim>
 
   /**
-   * Ends a lease and records the attempt, whatever has become of the delivery meanwhile. The settlement applies to a delivery
-   * that nobody has changed since it was leased.
+   * Ends a lease and records the attempt. A delivery that was retried or cancelled since it was leased stays as it is, unless a
+   * retried one is now delivered. A delivery that is not leased is `gone`.
    */
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Promise<Settled>
 
@@ -124,9 +124,10 @@ export interface ClaimOptions {
 }
 
 /**
- * What a settlement found. `settled`: the delivery as it was leased. `retried`: a retry was given meanwhile; the delivery is
- * pending with a fresh budget, or delivered. `cancelled`: it was cancelled meanwhile, and stays so. `gone`: it is no longer on
- * record, and neither is the attempt.
+ * What a settlement came to. `settled`: the delivery is as the settlement says. `retried`: a retry was given during the attempt,
+ * which failed; the delivery is pending, due as the retry made it, with a fresh budget. `cancelled`: it was cancelled during the
+ * attempt, and stays so. In all three cases the attempt is on record. `gone`: the delivery is no longer on record, or was not
+ * leased, and the attempt is not recorded.
  */
 export type Settled = 'settled' | 'retried' | 'cancelled' | 'gone'
 

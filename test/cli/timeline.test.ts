@@ -1,6 +1,7 @@
 import t from 'tap'
 import { timeline } from '../../src/cli/timeline.ts'
 import type { Config } from '../../src/config/config.ts'
+import type { Attempt } from '../../src/domain/delivery.ts'
 import type { DeliveryHistory, EarlierDelivery, EventHistory, QueuePlace } from '../../src/outbox/operator.ts'
 
 const START = Date.parse('2026-01-15T12:00:00Z')
@@ -102,6 +103,13 @@ t.test('a call is told from its first event on, errors in one line however long 
   ])
 })
 
+/** An attempt that had begun when its delivery was cancelled. */
+function underWay(outcome: Attempt['outcome']): Attempt {
+  const error = outcome === 'delivered' ? null : 'http 503'
+  const answer = { status: null, response: null, error, note: null }
+  return { attempt: 1, startedAt: START - 1_000, durationMs: 3_000, outcome, ...answer }
+}
+
 t.test('of what is pending it is told when it is due, and what it waits for besides', async (t) => {
   const cases: [Partial<DeliveryHistory>, string][] = [
     [{ dueAt: NOW + 182_000, place: NEXT }, 'crm: pending, due in 3m 2s (delivery 7)'],
@@ -138,6 +146,14 @@ t.test('of what is pending it is told when it is due, and what it waits for besi
     [{ dueAt: NOW, target: 'old', place: NEXT }, 'old: pending, due for 0s; its target is not configured (delivery 7)'],
     [{ state: 'dead', updatedAt: START }, 'crm: dead since 2026-01-15T12:00:00.000Z (delivery 7)'],
     [{ state: 'cancelled', updatedAt: START }, 'crm: cancelled since 2026-01-15T12:00:00.000Z (delivery 7)'],
+    [
+      { state: 'cancelled', updatedAt: START, history: [underWay('delivered')] },
+      'crm: cancelled since 2026-01-15T12:00:00.000Z, but delivered at 2026-01-15T12:00:02.000Z (delivery 7)',
+    ],
+    [
+      { state: 'cancelled', updatedAt: START, history: [underWay('failed')] },
+      'crm: cancelled since 2026-01-15T12:00:00.000Z (delivery 7)',
+    ],
   ]
   for (const [given, text] of cases) t.equal(told(given), text)
 })

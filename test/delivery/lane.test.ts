@@ -381,7 +381,7 @@ t.test('what is cancelled and tried anew during its attempt goes out once that h
   // Once this is answered, so is the lane: there is nothing to claim.
   await outbox.claim('crm', 1, Date.now())
   t.equal(sent.length, 1, 'not while it is in hand')
-  sent[0]!.end({ kind: 'delivered' })
+  sent[0]!.end({ kind: 'failed', error: 'http 503' })
   await eventually(() => sent.length === 2, 'the new round')
   t.equal(sent[1]!.delivery.round, 2)
 })

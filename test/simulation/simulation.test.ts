@@ -56,10 +56,10 @@ const sabotages: Readonly<Record<string, readonly [Sabotage, RegExp]>> = {
   'an order that is not kept': [
     (outbox) =>
       altered(outbox, {
-        record: (event, deliveries) =>
-          outbox.record(
-            event,
-            deliveries.map((one) => ({ ...one, ordered: false })),
+        applyTargets: (targets, now) =>
+          outbox.applyTargets(
+            targets.map((one) => ({ ...one, order: 'none' })),
+            now,
           ),
       }),
     /overtakes/,

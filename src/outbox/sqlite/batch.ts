@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { ClaimOptions, Outbox, Recorded } from '../outbox.ts'
+import type { Delivery } from '../../domain/delivery.ts'
+import type { ClaimOptions, Outbox, Recorded, Settled } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
@@ -33,6 +34,8 @@ export function createBatchRunner(
   checkpoint: () => Checkpointed = () => plainCheckpoint(database),
 ): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
+  /** Settled in the transaction under way: their leases end when it has committed. */
+  const settling = new Set<number>()
 
   function write(call: Call): unknown {
     switch (call.method) {
@@ -41,7 +44,7 @@ export function createBatchRunner(
       case 'reject':
         return store.reject(...call.args)
       case 'settle':
-        return store.settle(...call.args)
+        return settle(...call.args)
       case 'applyTargets':
         return store.applyTargets(...call.args)
       case 'saveBreaker':
@@ -117,17 +120,42 @@ export function createBatchRunner(
   function claim(target: string, limit: number, now: number, options: ClaimOptions = {}) {
     const { latest = Number.POSITIVE_INFINITY } = options
     assertOwner()
-    // The leased ones are among the first due, so the limit reaches past them; there are never more than are being sent.
+    // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
     const due = store.dueIds(target, limit + leases.count(target), now, latest)
-    const free = due.filter((id) => !leases.has(target, id)).slice(0, limit)
-    const deliveries = free.flatMap((id) => store.delivery(id) ?? [])
-    if (deliveries.length < free.length)
-      abandon(
-        free.filter((id) => !deliveries.some((one) => one.deliveryId === id)),
-        now,
-      )
-    for (const { deliveryId } of deliveries) leases.take(target, deliveryId)
-    return { deliveries, nextDueAt: free.length === limit ? now : store.nextDueAt(target, now, latest) }
+    const free = due.filter((id) => !leases.has(target, id))
+    // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
+    const mayBlock = leases.count(target) > due.length - free.length
+    const deliveries: Delivery[] = []
+    const lost: number[] = []
+    for (const id of free) {
+      if (deliveries.length + lost.length === limit) break
+      if (mayBlock && isBlocked(target, id)) continue
+      const delivery = store.delivery(id)
+      if (delivery === undefined) {
+        lost.push(id)
+        continue
+      }
+      leases.take(target, id, delivery.event.callId)
+      deliveries.push(delivery)
+    }
+    if (lost.length > 0) abandon(lost, now)
+    // What is abandoned may leave the next of its call to be claimed.
+    const isMore = deliveries.length === limit || lost.length > 0
+    return { deliveries, nextDueAt: isMore ? now : store.nextDueAt(target, now, latest) }
+  }
+
+  /** Whether an attempt of the delivery's ordered call is still under way. */
+  function isBlocked(target: string, deliveryId: number): boolean {
+    const callId = store.orderedCallOf(deliveryId)
+    return callId !== null && leases.hasCall(target, callId)
+  }
+
+  /** Fenced by the lease. */
+  function settle(...[delivery, attempt, settlement]: Parameters<Outbox['settle']>): Settled {
+    const { target, deliveryId } = delivery
+    if (!leases.has(target, deliveryId) || settling.has(deliveryId)) return 'gone'
+    settling.add(deliveryId)
+    return store.settle(delivery, attempt, settlement)
   }
 
   /** Their events were deleted with another tool. They must not keep those after them from being claimed. */
@@ -146,23 +174,34 @@ export function createBatchRunner(
   function leased([event, asked]: Parameters<Outbox['record']>, { ready, ...recorded }: RecordedEvent): Recorded {
     const wanted = new Set(asked.filter(({ lease }) => lease === true).map(({ target }) => target))
     const { origin: _, ...delivered } = { traceparent: null, tracestate: null, ...event, body: NOTHING }
+    const { callId } = event
     const deliveries = ready
       .filter(({ target }) => wanted.has(target))
+      .filter(({ target, ordered }) => !ordered || callId === null || !leases.hasCall(target, callId))
       .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
-    for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId)
+    for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId, callId)
     return { ...recorded, leased: deliveries }
+  }
+
+  /** Takes and ends leases as a call that has committed says; returns its value. */
+  function committed(call: Call, value: unknown): unknown {
+    if (call.method === 'settle') leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+    return call.method === 'record' ? leased(call.args, value as RecordedEvent) : value
   }
 
   function transaction(calls: readonly Call[]): Reply[] {
     try {
+      settling.clear()
       beginWrite(database)
       assertOwner()
-      const replies = calls.map((call) => ({ value: write(call) }))
+      const values = calls.map(write)
       database.exec('commit')
-      return replies
+      // Leases are taken and given back only when what they rest on is on disk.
+      return calls.map((call, index) => ({ value: committed(call, values[index]) }))
     } catch (error) {
       // Some errors have rolled back already.
       if (database.inTransaction) database.exec('rollback')
+      store.forgetOrders()
       if (classify(error) === 'fatal') throw error
       if (classify(error) === 'of-one-call' && calls.length > 1) return calls.flatMap((call) => transaction([call]))
       return calls.map(() => ({ fault: toFault(error) }))
@@ -172,13 +211,6 @@ export function createBatchRunner(
   return (calls) => {
     const writes = calls.filter(isWrite)
     const written = writes.length === 0 ? [] : transaction(writes)
-    // Leases are taken and given back only when what they rest on is on disk.
-    for (const [index, call] of writes.entries()) {
-      const reply = written[index]!
-      if (!('value' in reply)) continue
-      if (call.method === 'settle') leases.giveBack(call.args[0].target, call.args[0].deliveryId)
-      if (call.method === 'record') written[index] = { value: leased(call.args, reply.value as RecordedEvent) }
-    }
     let next = 0
     return calls.map((call) => (isWrite(call) ? written[next++]! : answered(() => read(call))))
   }

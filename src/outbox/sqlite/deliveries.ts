@@ -1,9 +1,11 @@
 import type Database from 'better-sqlite3'
 import type { Attempt, DeliveredEvent, Delivery, Settlement } from '../../domain/delivery.ts'
 import type { Settled } from '../outbox.ts'
+import { createAttemptStore } from './attempts.ts'
 import type { CallOrder } from './call-order.ts'
 
 export interface DeliveryStore {
+  /** The delivery is leased. */
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Settled
   /** Ids of deliveries that may go now: due, oldest first, and then what is put off beyond `latest`. */
   dueIds(target: string, limit: number, now: number, latest: number): number[]
@@ -11,6 +13,8 @@ export interface DeliveryStore {
   nextDueAt(target: string, now: number, latest: number): number | null
   /** A live delivery with its event; undefined where the event or its body is not there any more. */
   delivery(deliveryId: number): Delivery | undefined
+  /** The call of a live delivery, where the target is ordered; else null. */
+  orderedCallOf(deliveryId: number): string | null
   /** Ends a delivery whose event is gone. */
   abandon(deliveryId: number, now: number): void
   oldestDueAt(target: string, now: number): number | null
@@ -18,6 +22,16 @@ export interface DeliveryStore {
 }
 
 type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
+
+interface AttemptedRow {
+  readonly eventSeq: number
+  readonly callKey: number | null
+  /** Of the attempt. */
+  readonly number: number
+  readonly round: number
+}
+
+const ANY_ROUND = Number.MAX_SAFE_INTEGER
 
 interface AbandonedRow extends Pick<Delivery, 'target' | 'attempts' | 'round'> {
   readonly eventSeq: number
@@ -34,26 +48,23 @@ function earliest(find: (background: 0 | 1) => unknown): number | null {
 }
 
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
-  const insertAttempt = database.prepare(`
-    insert into attempts
-      (delivery_id, event_seq, target, attempt, started_at, duration_ms, outcome, status, error, response, note)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-  // Both are fenced by what was leased: if an attempt was settled or a round begun meanwhile, the row is left alone.
+  const attempts = createAttemptStore(database)
+  // Neither finds a delivery of which a later round has begun since it was leased.
   const postpone = database.prepare(`
     update live_deliveries
-    set attempts = @attempt,
+    set attempts = attempts + 1,
         round_attempts = round_attempts + 1,
         first_attempt_at = coalesce(first_attempt_at, @startedAt),
         due_at = @dueAt,
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
-    where delivery_id = @deliveryId and attempts = @attempt - 1 and round = @round
-    returning event_seq as eventSeq, call_key as callKey`)
+    where delivery_id = @deliveryId and round <= @round
+    returning event_seq as eventSeq, call_key as callKey, attempts as number, round`)
   const removeLive = database.prepare(`
     delete from live_deliveries
-    where delivery_id = ? and attempts = ? and round = ?
-    returning event_seq as eventSeq, call_key as callKey`)
+    where delivery_id = ? and round <= ?
+    returning event_seq as eventSeq, call_key as callKey, attempts + 1 as number, round`)
   const insertFinished = database.prepare(`
     insert into finished_deliveries
       (delivery_id, event_seq, target, call_key, state, attempts, round, finished_at, last_status, last_error)
@@ -100,6 +111,13 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     delete from live_deliveries
     where delivery_id = @deliveryId
     returning event_seq as eventSeq, target, call_key as callKey, attempts, round`)
+  const orderedCall = database
+    .prepare(`
+    select e.call_id
+    from live_deliveries d
+    join events e on e.event_seq = d.event_seq
+    where d.delivery_id = @deliveryId and d.call_key is not null`)
+    .pluck()
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
@@ -111,24 +129,31 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     join event_bodies b on b.event_seq = d.event_seq
     where d.delivery_id = @deliveryId`)
 
+  /** Not after a reload that has changed this: the lane of the attempt may be the one before it. */
+  function mayHold(target: string): boolean {
+    const setting = order.orderOf(target)
+    return setting === null || setting === 'hold'
+  }
+
   return {
-    settle({ deliveryId, target, round }, made, settlement) {
-      const { attempt, startedAt, durationMs, outcome, status, error, response, note } = made
-      const endedAt = startedAt + durationMs
-      const live = (
-        settlement.state === 'pending'
-          ? postpone.get({ deliveryId, round, attempt, startedAt, endedAt, dueAt: settlement.dueAt, status, error })
-          : removeLive.get(deliveryId, attempt - 1, round)
-      ) as { eventSeq: number; callKey: number | null } | undefined
-      if (live === undefined) return 'gone'
-      const { eventSeq, callKey } = live
-      const result = [outcome, status, error, response, note]
-      insertAttempt.run(deliveryId, eventSeq, target, attempt, startedAt, durationMs, ...result)
+    settle(delivery, attempt, settlement) {
+      const { deliveryId, target, round } = delivery
+      const { startedAt, durationMs, status, error } = attempt
       const { state } = settlement
+      const endedAt = startedAt + durationMs
+      // What the target has accepted is delivered, also if a retry was given meanwhile.
+      const live = (
+        state === 'pending'
+          ? postpone.get({ deliveryId, round, startedAt, endedAt, dueAt: settlement.dueAt, status, error })
+          : removeLive.get(deliveryId, state === 'delivered' ? ANY_ROUND : round)
+      ) as AttemptedRow | undefined
+      if (live === undefined) return attempts.recordLate(delivery, attempt)
+      const { eventSeq, callKey, number } = live
+      attempts.record({ deliveryId, eventSeq, target }, number, attempt)
       if (state === 'pending') return 'settled'
-      insertFinished.run(deliveryId, eventSeq, target, callKey, state, attempt, round, endedAt, status, error)
+      insertFinished.run(deliveryId, eventSeq, target, callKey, state, number, live.round, endedAt, status, error)
       if (callKey !== null) {
-        if (state === 'dead' && settlement.hold === true) order.hold({ target, callKey }, deliveryId)
+        if (state === 'dead' && settlement.hold === true && mayHold(target)) order.hold({ target, callKey }, deliveryId)
         order.promote({ target, callKey })
       }
       return 'settled'
@@ -153,6 +178,8 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, ...event } = row
       return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }
     },
+
+    orderedCallOf: (deliveryId) => (orderedCall.get({ deliveryId }) as string | undefined) ?? null,
 
     abandon(deliveryId, now) {
       const { eventSeq, target, callKey, attempts, round } = removeAbandoned.get({ deliveryId }) as AbandonedRow

@@ -5,12 +5,10 @@ import { callIdOf, parsePayload } from '../../domain/event.ts'
 import { asUtf8 } from '../../domain/json-bytes.ts'
 import { RELAY_SOURCE } from '../../domain/relay-events.ts'
 import type { Erasable } from '../maintenance.ts'
+import { ERASED } from './attempts.ts'
 import { createCallOrder } from './call-order.ts'
 import { createRedelivery } from './redelivery.ts'
 import type { PacedWriter } from './transaction.ts'
-
-/** What stands where a target's words have stood. */
-const ERASED = 'erased'
 
 /** Erasing one call. Synchronous; what writes is in a transaction of the caller's. */
 export interface Erasure {

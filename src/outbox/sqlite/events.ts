@@ -2,16 +2,23 @@ import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
 import { bodyHash, type NewEvent } from '../../domain/event.ts'
 import type { NewestEvent, Recorded } from '../outbox.ts'
-import { type CallOrder, callKey } from './call-order.ts'
+import type { CallOrder } from './call-order.ts'
 
 export interface EventStore {
-  /** `ready`: the new deliveries that may go at once. `dueAt`: for an event that is recorded long after it came. */
+  /** `ready`: the new deliveries of a new event that nothing of their call is ahead of. `dueAt`: for an event that is recorded long after it came. */
   record(event: NewEvent, deliveries: readonly NewDelivery[], dueAt?: number): RecordedEvent
   newestEvents(source: string, names: readonly string[], limit: number): NewestEvent[]
 }
 
 export interface RecordedEvent extends Omit<Recorded, 'leased'> {
-  readonly ready: readonly { readonly target: string; readonly deliveryId: number }[]
+  readonly ready: readonly ReadyDelivery[]
+}
+
+interface ReadyDelivery {
+  readonly target: string
+  readonly deliveryId: number
+  /** Whether it is part of an ordered call. */
+  readonly ordered: boolean
 }
 
 /** Values are bound by position here and in deliveries.ts: by name, ten of them took 2 µs more, and the statement itself 3. */
@@ -35,13 +42,13 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     callId: string | null,
     deliveries: readonly NewDelivery[],
     dueAt: number,
-  ): RecordedEvent['ready'] {
-    const ready: { target: string; deliveryId: number }[] = []
+  ): ReadyDelivery[] {
+    const ready: ReadyDelivery[] = []
     for (const { target, ordered } of deliveries) {
-      const key = ordered && callId !== null ? callKey(callId) : null
+      const key = order.keyOf(target, callId, ordered)
       const mayGo = key === null || order.mayGo({ target, callKey: key })
       const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt)
-      if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid) })
+      if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid), ordered: key !== null })
     }
     return ready
   }
@@ -82,6 +89,11 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       const covered = new Set(targetsOf.all({ eventSeq }) as string[])
       const added = deliveries.filter(({ target }) => !covered.has(target))
       deliver(eventSeq, callId, added, dueAt)
+      // The event may be older than others of its call that wait for these targets.
+      for (const { target, ordered } of added) {
+        const key = order.keyOf(target, callId, ordered)
+        if (key !== null) order.reorder({ target, callKey: key })
+      }
       // Not handed over as leased: what the lane would send has to be read from the event on record.
       return { eventId, duplicate: true, targets: added.map(({ target }) => target), ready: [] }
     },

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
-import { type CallOrder, callKey } from './call-order.ts'
+import type { CallOrder } from './call-order.ts'
 
 /** What an operator can do to single deliveries. Synchronous, in a transaction of the caller's. */
 export interface Redelivery {
@@ -35,10 +35,10 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       (delivery_id, event_seq, target, call_key, ready, attempts, round, due_at, updated_at, last_status, last_error)
     values
       (@deliveryId, @eventSeq, @target, @callKey, @ready, @attempts, @round + 1, @now, @now, @lastStatus, @lastError)`)
-  // The round stays: an attempt that is under way may still settle it.
+  // A new round: an attempt that is under way belongs to the one before.
   const hasten = database.prepare(`
     update live_deliveries
-    set due_at = @now, round_attempts = 0, first_attempt_at = null, updated_at = @now
+    set due_at = @now, round = round + 1, round_attempts = 0, first_attempt_at = null, updated_at = @now
     where delivery_id = @deliveryId`)
   const removeLive = database.prepare(`
     delete from live_deliveries
@@ -65,21 +65,27 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     limit 1`)
     .pluck()
   const bodyOf = database.prepare('select 1 from event_bodies where event_seq = @eventSeq')
-  const callIdOf = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
+  const selectCallId = database.prepare('select call_id from events where event_seq = @eventSeq').pluck()
   const insertLive = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at)
     values (@eventSeq, @target, @callKey, @ready, @now, @now)`)
+
+  const callIdOf = (eventSeq: number) => (selectCallId.get({ eventSeq }) as string | null | undefined) ?? null
 
   function retry(deliveryId: number, now: number): boolean {
     const ended = removeFinished.get({ deliveryId }) as EndedDelivery | undefined
     if (ended === undefined) return hasten.run({ deliveryId, now }).changes > 0
     const { state: _, ...row } = ended
-    revive.run({ ...row, ready: row.callKey === null ? 1 : 0, now })
+    const { eventSeq, target } = row
+    // Ordered as the target is today, whatever it was then.
+    const key = order.keyOf(target, callIdOf(eventSeq), row.callKey !== null)
+    revive.run({ ...row, callKey: key, ready: key === null ? 1 : 0, now })
     decided(deliveryId, row)
+    if (key !== null) order.reorder({ target, callKey: key })
     return true
   }
 
-  /** An operator has decided about a delivery: if it held its call back, it does so no more. */
+  /** An operator has decided about a delivery: it no longer holds its call. */
   function decided(deliveryId: number, { target, callKey: key }: Pick<EndedDelivery, 'target' | 'callKey'>): void {
     if (key === null) return
     const call = { target, callKey: key }
@@ -104,10 +110,9 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       if (bodyOf.get({ eventSeq }) === undefined || liveAt.get({ eventSeq, target }) !== undefined) return false
       const finished = finishedAt.get({ eventSeq, target }) as number | undefined
       if (finished !== undefined) return retry(finished, now)
-      const callId = callIdOf.get({ eventSeq }) as string | null
-      const key = ordered && callId !== null ? callKey(callId) : null
+      const key = order.keyOf(target, callIdOf(eventSeq), ordered)
       insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now })
-      if (key !== null) order.promote({ target, callKey: key })
+      if (key !== null) order.reorder({ target, callKey: key })
       return true
     },
   }

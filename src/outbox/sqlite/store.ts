@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
-import { createCallOrder } from './call-order.ts'
+import { type CallOrder, createCallOrder } from './call-order.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
@@ -20,7 +20,8 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
  * gives the transaction. Nothing here knows of leases.
  */
 export interface Store
-  extends EventStore,
+  extends Pick<CallOrder, 'forgetOrders'>,
+    EventStore,
     DeliveryStore,
     RejectionStore,
     TargetSettingsStore,
@@ -36,12 +37,13 @@ export interface Store
     ReturnType<typeof createAwaitedEventStore> {}
 
 export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
-  const order = createCallOrder(database)
+  const order = createCallOrder(database, true)
   return {
+    forgetOrders: order.forgetOrders,
     ...createEventStore(database, order),
     ...createDeliveryStore(database, order),
     ...createRejectionStore(database),
-    ...createTargetSettingsStore(database),
+    ...createTargetSettingsStore(database, order),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createSecretUseStore(database),

@@ -27,6 +27,8 @@ export function targetSummaries(database: Database.Database, now: number): Targe
   const states = new Map(
     createTargetStateStore(database)
       .targetStates()
+      // The others have their settings on record, no more.
+      .filter(({ paused, breaker }) => paused || breaker !== null)
       .map((state) => [state.target, state]),
   )
   const counts = new Map(

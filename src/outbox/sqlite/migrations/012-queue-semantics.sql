@@ -11,6 +11,10 @@ alter table live_deliveries add column stopped_ms integer not null default 0;
 drop index live_deliveries_by_due;
 create index live_deliveries_by_due on live_deliveries (target, background, due_at) where ready = 1;
 
+-- for the next of a call: that of the oldest event, whenever its delivery was created
+drop index live_deliveries_by_call;
+create index live_deliveries_by_call on live_deliveries (target, call_key, event_seq) where call_key is not null;
+
 -- call_order: how the configuration last applied orders the target's calls; null where none has been applied. order_applied:
 -- whether all live deliveries follow it.
 alter table target_states add column call_order text check (call_order in ('none', 'release', 'hold'));
