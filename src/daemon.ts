@@ -16,6 +16,7 @@ import { ConfigReader } from './config/reader.ts'
 import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
+import { Recalls } from './delivery/recalls.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import { RelayError } from './domain/errors.ts'
 import { parsePayload } from './domain/event.ts'
@@ -98,11 +99,16 @@ export interface DaemonOptions {
 export async function startDaemon(config: Config, options: DaemonOptions): Promise<Daemon> {
   const { onFailure, onReloadRequest } = options
   const relay: { current?: Relay } = {}
+  let recall = 0
   const metrics = new Metrics(options.droppedLogLines)
   const observer = {
     onChange: () => void relay.current?.refresh(),
     onBatch: (calls: number, ms: number) => metrics.counts.committed(calls, ms),
     ...(onReloadRequest && { onReloadRequest }),
+    onRecallRequest: (request: number) => {
+      recall = request
+      relay.current?.recall(request)
+    },
     onEvicted: (error: RelayError) => void endEvicted(relay.current, error, options),
   }
   const creation = options.create === true ? 'always' : config.outbox.createIfMissing ? 'if mounted' : 'never'
@@ -111,6 +117,7 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
   try {
     const tracing = await openTracing(config.tracing, tracingLog(options.logger))
     relay.current = new Relay(config, outbox, metrics, tracing, options)
+    relay.current.recall(recall)
     await relay.current.start(options.inheritedFd)
     return relay.current
   } catch (error) {
@@ -148,6 +155,7 @@ class Relay implements Daemon {
   readonly #reserve: DiskReserve
   readonly #lanes: Lanes
   readonly #laneLog: LaneLog & LanesLog
+  readonly #recalls: Recalls
   readonly #attachments: CallAttachments
   readonly #gates = new RequestGates()
   readonly #metrics: Metrics
@@ -221,6 +229,7 @@ class Relay implements Daemon {
       this.#lanesOf(config, () => undefined),
       { outbox, clock: this.#steady, log: this.#laneLog },
     )
+    this.#recalls = new Recalls({ lanes: this.#lanes, outbox, log: this.#laneLog })
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
       traceOf: takingUp(tracing),
@@ -262,6 +271,11 @@ class Relay implements Daemon {
   /** Another process has written to the outbox. */
   refresh(): Promise<void> {
     return this.#lanes.refresh()
+  }
+
+  /** A command asks for a recall; 0 where none does. */
+  recall(request: number): void {
+    this.#recalls.request(request)
   }
 
   reload(next: Config, request?: number): Promise<Reloaded> {
@@ -331,6 +345,7 @@ class Relay implements Daemon {
     // What the lanes have told of up to their end is on disk before the outbox is closed.
     await this.#attempt('alerts', () => this.#alerts.stop())
     await this.#attempt('admin', () => this.#admin.close())
+    this.#recalls.end()
     const rest = {
       outbox: this.#outbox,
       launcher: this.#launcher,

@@ -1,12 +1,13 @@
 import { Command, Option } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { cancelAndRecall, NOT_RECALLED } from '../operations/recall.ts'
 import type { Erasable, OutboxMaintenance } from '../outbox/maintenance.ts'
 import { findRecordings, recordingsDirectory, removeRecordings } from '../ultravox/kept-recordings.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { withMaintenance } from './open-outbox.ts'
-import { counted, examples, jsonOption, note, print } from './printing.ts'
+import { counted, examples, jsonOption, note, print, sentAnyway } from './printing.ts'
 import { oneLine } from './table.ts'
 
 interface EraseOptions extends ConsentOptions {
@@ -61,7 +62,7 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
     if (unfinished > 0) note(needed(unfinished))
     return print(
       json,
-      { callId: call, dryRun, matched, erased: NOTHING, logEmptied: null },
+      { callId: call, dryRun, matched, erased: NOTHING, underWay: null, deliveredMeanwhile: 0, logEmptied: null },
       `${isSomething ? would : nothingLeft}\n`,
     )
   }
@@ -69,12 +70,29 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
   const cancelled = unfinished > 0 ? `, and ${counted(unfinished, 'delivery')} cancelled` : ''
   if (isSomething && !(await confirm(`${would}${cancelled}`, yes))) return
   // Also where nothing is left: an older copy may still be in the log.
-  const { logEmptied, ...counts } = await outbox.erase(call, cancel, systemClock.now())
+  // Also for those that were cancelled before, and for what came since it was looked for.
+  const ofCall = new Set<string | null>(found.eventIds)
+  const [{ logEmptied, ...counts }, { underWay, deliveredMeanwhile }] = await cancelAndRecall(
+    outbox,
+    ({ eventId }) => ofCall.has(eventId),
+    async () => {
+      const done = await outbox.erase(call, cancel, systemClock.now())
+      for (const eventId of done.eventIds) ofCall.add(eventId)
+      return done
+    },
+  )
+  // After it: none is fetched any more for what was only claimed.
   const recordings = removeRecordings(directory, counts.eventIds)
   const erased = { ...document(counts), recordings }
   const done = isSomething ? `erased: ${phrase(erased)}\n` : `${nothingLeft}\n`
-  print(json, { callId: call, dryRun, matched, erased, logEmptied }, done)
+  print(json, { callId: call, dryRun, matched, erased, underWay, deliveredMeanwhile, logEmptied }, done)
+  const sent = sentAnyway({ underWay, deliveredMeanwhile })
+  if (sent !== '') note(`its deliveries were cancelled${sent}`)
   note('backups and replicas made before still have it, and what your targets were sent, they have')
+  if (underWay === null) {
+    note(NOT_RECALLED)
+    process.exitCode = 1
+  }
   if (logEmptied) return
   note(`a program that reads the outbox keeps older copies in its log: end it (fuser -v ${path}), then run this again`)
   process.exitCode = 1

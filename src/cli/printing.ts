@@ -1,4 +1,5 @@
 import { Option } from 'commander'
+import type { Recalled } from '../operations/recall.ts'
 import { terminalWidth, writeError, writeJson, writeOut } from './output.ts'
 import { type Cell, table } from './table.ts'
 
@@ -27,6 +28,18 @@ export function note(text: string): void {
 export function counted(count: number, one: 'call' | 'delivery' | 'event' | 'rejection' | 'webhook'): string {
   const many = one === 'delivery' ? 'deliveries' : `${one}s`
   return `${count} ${count === 1 ? one : many}`
+}
+
+/** What nothing can take back, after what it was done to: `; 1 is being sent now and may still arrive`. Empty if nothing was sent. */
+export function sentAnyway({ underWay, deliveredMeanwhile }: Recalled): string {
+  const delivered =
+    deliveredMeanwhile === 0 ? '' : `; ${deliveredMeanwhile} ${wasOrWere(deliveredMeanwhile)} delivered meanwhile`
+  const sending = underWay ? `; ${underWay} ${underWay === 1 ? 'is' : 'are'} being sent now and may still arrive` : ''
+  return delivered + sending
+}
+
+function wasOrWere(count: number): string {
+  return count === 1 ? 'was' : 'were'
 }
 
 /** How many for which target: ` to crm`, or ` (crm 12, ops 5)`. */

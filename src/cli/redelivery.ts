@@ -6,6 +6,7 @@ import { countEach } from '../operations/counts.ts'
 import { type AskedDeliveries, deliveryFilter } from '../operations/filters.ts'
 import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import { refuseMissing } from '../operations/missing.ts'
+import { NOT_RECALLED, NOTHING_SENT, type Recalled } from '../operations/recall.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../operations/redelivery.ts'
 import type { DeliveryFilter, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
 import { tellOfBodiless } from './bodiless.ts'
@@ -15,7 +16,7 @@ import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { forecastText } from './forecasts.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, named, note, print } from './printing.ts'
+import { counted, examples, jsonOption, named, note, print, sentAnyway } from './printing.ts'
 import { withProgress } from './progress.ts'
 import { tellIfNoRelayRuns } from './waiting.ts'
 
@@ -96,24 +97,25 @@ async function change(
   { yes, dryRun, json }: BulkOptions,
   action: Redelivery,
 ): Promise<void> {
-  const { done } = action
+  const { done, recalls, sends } = action
   const targets = countEach(found.map(({ target }) => target))
   const what = `${counted(found.length, 'delivery')}${named(targets)}`
   const would = `${what} would be ${done}`
   const document = { matched: found.length, targets: Object.fromEntries(targets), dryRun: dryRun === true }
-  const queues = action.sends ? await QueuesBefore.read(operator, config, systemClock.now()) : null
-  const expected = (forecasts: readonly Forecast[] | undefined) =>
-    forecasts === undefined ? {} : { expected: forecasts.map(forecastDocument) }
+  const counts = (changed: number, recalled: Recalled, forecasts: readonly Forecast[] | undefined) => ({
+    [done]: changed,
+    ...(forecasts && { expected: forecasts.map(forecastDocument) }),
+    ...(recalls && recalled),
+  })
+  const outlook = (forecasts: readonly Forecast[] = []) => forecastText(forecasts, systemClock.now())
+  const readQueues = async () => (sends ? QueuesBefore.read(operator, config, systemClock.now()) : undefined)
   if (dryRun === true) {
-    const forecasts = await queues?.ahead(targets, filter, systemClock.now())
-    return print(
-      json,
-      { ...document, [done]: 0, ...expected(forecasts) },
-      `${would}\n${forecastText(forecasts ?? [], systemClock.now())}`,
-    )
+    const forecasts = await (await readQueues())?.ahead(targets, filter, systemClock.now())
+    return print(json, { ...document, ...counts(0, NOTHING_SENT, forecasts) }, `${would}\n${outlook(forecasts)}`)
   }
   if (found.length > 0 && !(await confirm(would, yes))) return
-  const changed = await withProgress(found.length, (advance) =>
+  const queues = await readQueues()
+  const { changed, recalled } = await withProgress(found.length, (advance) =>
     redeliver(operator, filter, found, action, systemClock, advance),
   )
   const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
@@ -121,7 +123,10 @@ async function change(
   if (forecasts !== undefined && changed > 0) await tellIfNoRelayRuns(operator)
   print(
     json,
-    { ...document, [done]: changed, ...expected(forecasts) },
-    `${text} ${done}\n${forecastText(forecasts ?? [], systemClock.now())}`,
+    { ...document, ...counts(changed, recalled, forecasts) },
+    `${text} ${done}${sentAnyway(recalled)}\n${outlook(forecasts)}`,
   )
+  if (recalled.underWay !== null) return
+  note(NOT_RECALLED)
+  process.exitCode = 1
 }

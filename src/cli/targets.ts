@@ -2,11 +2,12 @@ import { Command } from 'commander'
 import { type ListedTarget, listedTargets, targetDocument } from '../documents/targets.ts'
 import { systemClock } from '../domain/clock.ts'
 import { pauseTarget } from '../operations/pausing.ts'
+import { NOT_RECALLED } from '../operations/recall.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { ago } from './instant.ts'
 import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
-import { counted, examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { counted, examples, jsonOption, note, print, sentAnyway, shownTable } from './printing.ts'
 import { targetsTestCommand } from './targets-test.ts'
 
 interface Options {
@@ -46,7 +47,7 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
     ? 'send nothing more to a target; what comes for it is queued, over restarts too'
     : 'send to a paused target again, what has queued up first'
   return new Command(name)
-    .description(`${description}. A running relay notices within two seconds`)
+    .description(description)
     .argument('<name>', 'the target; an orphaned one will do')
     .addOption(configOption())
     .addOption(jsonOption())
@@ -58,7 +59,13 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
         pauseTarget(operator, config, target, paused, now),
       )
       const queued = `${counted(done.pending, 'delivery')} pending`
-      print(options.json, done, `${target} is ${paused ? 'paused' : 'resumed'}, ${queued}\n`)
+      const { underWay = 0 } = done
+      const sending = sentAnyway({ underWay, deliveredMeanwhile: 0 })
+      print(options.json, done, `${target} is ${paused ? 'paused' : 'resumed'}, ${queued}${sending}\n`)
+      if (underWay === null) {
+        note(NOT_RECALLED)
+        process.exitCode = 1
+      }
       if (!paused && done.pausedByConfig)
         note(`the configuration itself pauses ${target} (paused: true): nothing is sent`)
     })

@@ -4,7 +4,7 @@ import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { Rate } from '../domain/rate-limit.ts'
-import type { OpenBreaker, Outbox } from '../outbox/outbox.ts'
+import type { AttemptUnderWay, OpenBreaker, Outbox } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import {
   allowed,
@@ -68,6 +68,8 @@ export class Lane {
   #sending = 0
   #settling = 0
   #reserved = 0
+  /** When each attempt that has not ended was started, by its delivery's id. */
+  readonly #underWay = new Map<number, number>()
   /** Claimed, and not being sent yet. */
   readonly #held: Delivery[] = []
   /** Whether the last attempt was over within moments. */
@@ -140,6 +142,18 @@ export class Lane {
   setPaused(paused: boolean): void {
     this.#paused = paused
     this.wake()
+  }
+
+  /** Gives back what is claimed and not started: it may have been changed since. What is still to be sent is claimed again. */
+  dropClaimed(): void {
+    if (this.#held.length === 0) return
+    this.#giveBack()
+    this.wake()
+  }
+
+  attemptsUnderWay(): AttemptUnderWay[] {
+    const { name: target } = this.#options.target
+    return [...this.#underWay].map(([deliveryId, startedAt]) => ({ deliveryId, target, startedAt }))
   }
 
   /** Takes up an open breaker of the last run. It waits for no longer than its cooldown, also if the clock was ahead then. */
@@ -286,7 +300,9 @@ export class Lane {
     rate.spend(startedAt)
     this.#sending++
     this.#breaker = started(this.#breaker)
+    this.#underWay.set(delivery.deliveryId, startedAt)
     const outcome = await this.#send(delivery)
+    this.#underWay.delete(delivery.deliveryId)
     this.#sending--
     if (outcome.kind === 'interrupted') {
       this.#breaker = interrupted(this.#breaker, clock.now())

@@ -1,6 +1,6 @@
 import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
-import type { Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
+import type { AttemptUnderWay, Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
 import type { Lane, LaneLog } from './lane.ts'
 
 export interface LanesLog extends Pick<LaneLog, 'outboxUnavailable'> {
@@ -30,6 +30,9 @@ export class Lanes {
   readonly #retiring = new Set<Lane>()
   /** Installed by a reload whose settings have not been applied to the outbox yet. */
   readonly #starting = new Set<Lane>()
+  /** Those that a command pauses, as last read. */
+  #pausedByCommand: ReadonlySet<string> = new Set()
+  #isStarted = false
   /** Whether the outbox follows the settings of `#lanes`. */
   #isApplied = false
   #refreshing: NodeJS.Timeout | undefined
@@ -52,11 +55,12 @@ export class Lanes {
    */
   async start(): Promise<void> {
     await this.#apply()
-    const states = await this.#options.outbox.targetStates()
+    const states = await this.#readStates()
     for (const { target, breaker } of states) {
       if (breaker !== null) this.#lanes.get(target)?.lane.restoreBreaker(breaker)
     }
-    this.#pause(states)
+    this.#isStarted = true
+    this.#pause()
     await this.#tellOrphaned()
   }
 
@@ -66,7 +70,7 @@ export class Lanes {
    * nothing has changed.
    */
   async prepare(lanes: ReadonlyMap<string, ConfiguredLane>, now: number): Promise<() => void> {
-    const states = await this.#options.outbox.targetStates()
+    const states = await this.#readStates()
     return () => {
       // Nothing would stop lanes that are installed behind its back.
       if (this.#stopping) return void this.discard(lanes)
@@ -84,7 +88,7 @@ export class Lanes {
       for (const lane of kept) if (!previous.has(lane)) this.#starting.add(lane)
       for (const [target, { lane }] of left) this.#retire(target, lane)
       this.#isApplied = false
-      this.#pause(states)
+      this.#pause()
       void this.#tellOrphaned()
       // An operator may have paused a target since the states were read.
       void this.refresh()
@@ -108,21 +112,35 @@ export class Lanes {
   }
 
   /**
-   * Another process has written to the outbox: what is paused may have changed, and anything may be due. What cannot be
-   * read now is read a little later: nobody would say it again.
+   * Another process has written to the outbox: what is paused or claimed may have changed, and anything may be due. What
+   * cannot be read now is read a little later: nobody would say it again.
    */
   async refresh(): Promise<void> {
-    const { outbox, log } = this.#options
+    const { log } = this.#options
     clearTimeout(this.#refreshing)
     if (this.#stopping) return
+    for (const lane of this.#all()) lane.dropClaimed()
     try {
       await this.#apply()
-      this.#pause(await outbox.targetStates())
+      await this.#readStates()
+      this.#pause()
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
       clearTimeout(this.#refreshing)
       if (!this.#stopping) this.#refreshing = setTimeout(() => void this.refresh(), REFRESH_PAUSE_MS)
     }
+  }
+
+  /**
+   * A command has changed deliveries or paused a target, and waits until nothing else can be started. Gives back all that is
+   * claimed, starts no more for paused targets, and resolves with the attempts that are then under way. Rejects as the outbox
+   * does.
+   */
+  async recall(): Promise<AttemptUnderWay[]> {
+    for (const lane of this.#all()) lane.dropClaimed()
+    await this.#readStates()
+    if (this.#isStarted) this.#pause()
+    return this.#all().flatMap((lane) => lane.attemptsUnderWay())
   }
 
   /**
@@ -184,10 +202,16 @@ export class Lanes {
     })
   }
 
-  #pause(states: readonly TargetState[]): void {
-    const byCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
+  /** The outbox answers in the order of the questions, so what is read last is the newest. */
+  async #readStates(): Promise<TargetState[]> {
+    const states = await this.#options.outbox.targetStates()
+    this.#pausedByCommand = new Set(states.filter(({ paused }) => paused).map(({ target }) => target))
+    return states
+  }
+
+  #pause(): void {
     for (const [target, { lane, paused }] of this.#lanes) {
-      if (!this.#starting.has(lane)) lane.setPaused(paused || byCommand.has(target))
+      if (!this.#starting.has(lane)) lane.setPaused(paused || this.#pausedByCommand.has(target))
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
-import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
+import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator, RecallDesk } from '../outbox/operator.ts'
 import { DELIVERY_STATES, isEmpty } from './filters.ts'
+import { cancelAndRecall, NOTHING_SENT, type Recalled } from './recall.ts'
 import { type Advance, inSteps } from './steps.ts'
 
 /** So many deliveries a transaction: the daemon's own writes wait for no longer than that takes. */
@@ -15,16 +16,19 @@ export interface Redelivery {
   readonly possible: readonly DeliveryState[]
   /** Whether it takes the event's body. */
   readonly sends: boolean
+  /** Whether the running relay must not send what it is done to, even if it has claimed it. */
+  readonly recalls: boolean
   readonly change: (operator: Redeliverer, filter: DeliveryFilter, now: number) => Promise<number>
 }
 
-export type Redeliverer = Pick<OutboxOperator, 'retryDeliveries' | 'cancelDeliveries'>
+export type Redeliverer = Pick<OutboxOperator, 'retryDeliveries' | 'cancelDeliveries'> & RecallDesk
 
 export const RETRY: Redelivery = {
   done: 'retried',
   usual: ['dead'],
   possible: DELIVERY_STATES,
   sends: true,
+  recalls: false,
   change: (operator, filter, now) => operator.retryDeliveries(filter, now),
 }
 
@@ -33,6 +37,7 @@ export const CANCEL: Redelivery = {
   usual: ['pending', 'dead'],
   possible: ['pending', 'dead'],
   sends: false,
+  recalls: true,
   change: (operator, filter, now) => operator.cancelDeliveries(filter, now),
 }
 
@@ -46,20 +51,32 @@ export function meantDeliveries(
   return isEmpty(filter) ? undefined : { states: usual, ...filter }
 }
 
-/** Does it to those that were found, as far as they still are what the filter says. Returns to how many. */
+export interface Redelivered {
+  /** To how many it was done. */
+  readonly changed: number
+  readonly recalled: Recalled
+}
+
+/** Does it to those that were found, as far as they still are what the filter says. */
 export async function redeliver(
   operator: Redeliverer,
   filter: DeliveryFilter,
   found: readonly FoundDelivery[],
-  { change }: Redelivery,
+  { change, recalls }: Redelivery,
   clock: Clock,
   advance: Advance = () => {},
-): Promise<number> {
-  let changed = 0
+): Promise<Redelivered> {
   const ids = found.map(({ deliveryId }) => deliveryId)
-  await inSteps(ids, STEP, advance, async (step) => {
-    // With the whole filter again: what the daemon has delivered since it was counted is left alone.
-    changed += await change(operator, { ...filter, deliveryIds: step }, clock.now())
-  })
-  return changed
+  async function work(): Promise<number> {
+    let changed = 0
+    await inSteps(ids, STEP, advance, async (step) => {
+      // With the whole filter again: what the daemon has delivered since it was counted is left alone.
+      changed += await change(operator, { ...filter, deliveryIds: step }, clock.now())
+    })
+    return changed
+  }
+  if (!recalls || ids.length === 0) return { changed: await work(), recalled: NOTHING_SENT }
+  const all = new Set(ids)
+  const [changed, recalled] = await cancelAndRecall(operator, ({ deliveryId }) => all.has(deliveryId), work)
+  return { changed, recalled }
 }

@@ -1,13 +1,15 @@
 import type { Eraser } from './erasure.ts'
+import type { RecallDesk } from './recalls.ts'
 
 export type * from './erasure.ts'
+export type * from './recalls.ts'
 export { MUCH_LOG_BYTES } from './retention.ts'
 
 /**
  * How an outbox is kept in good order, beside the daemon or while none is running: apart from `OutboxOperator`, for it is
  * about the storage and not about what became of an event. Instants are epoch milliseconds.
  */
-export interface OutboxMaintenance extends Eraser {
+export interface OutboxMaintenance extends Eraser, RecallDesk {
   /**
    * Writes a consistent, checked copy of everything into the empty file `to`, while a daemon may go on writing. Throws
    * the signal's reason where that ends it.

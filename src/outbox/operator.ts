@@ -3,10 +3,12 @@ import type { Attempt, NewDelivery } from '../domain/delivery.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
 import type { JournalReader } from './journal.ts'
 import type { DaemonState, OpenBreaker, Recorded, TargetState } from './outbox.ts'
+import type { RecallDesk } from './recalls.ts'
 import type { ReconciliationReader, ReconciliationStore } from './reconciliation.ts'
 import type { RejectionDesk } from './rejections.ts'
 
 export type * from './journal.ts'
+export type * from './recalls.ts'
 export type * from './reconciliation.ts'
 export type * from './rejections.ts'
 
@@ -16,7 +18,12 @@ export type * from './rejections.ts'
  * milliseconds with pauses between them, so that the daemon's own writes wait for no longer; what is done stays done if a
  * later one fails. All instants are epoch milliseconds.
  */
-export interface OutboxOperator extends JournalReader, RejectionDesk, ReconciliationStore, ReconciliationReader {
+export interface OutboxOperator
+  extends JournalReader,
+    RejectionDesk,
+    RecallDesk,
+    ReconciliationStore,
+    ReconciliationReader {
   /** The deliveries that are meant, in ascending order of their ids. */
   findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]>
 

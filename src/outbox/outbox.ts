@@ -92,6 +92,12 @@ export interface Outbox
   /** Records that secrets of a source have signed a genuine event: their fingerprints in order, with a space between. */
   saveSecretUse(source: string, fingerprint: string, at: number): Promise<void>
 
+  /**
+   * Answers a recall: all that was claimed when it was requested is given back, and these attempts are under way. See
+   * `RecallDesk`.
+   */
+  answerRecall(request: number, underWay: readonly AttemptUnderWay[]): Promise<void>
+
   /** Says who runs and how, for the commands; replaces what was said before. */
   saveDaemon(state: DaemonState): Promise<void>
 
@@ -202,6 +208,14 @@ export interface DaemonState {
   readonly answeredReload: number
   /** Fingerprints of the secrets that each source goes by now. */
   readonly secrets: Readonly<Record<string, readonly string[]>>
+}
+
+/** An attempt that has started and not ended. */
+export interface AttemptUnderWay {
+  readonly deliveryId: number
+  readonly target: string
+  /** Epoch milliseconds. */
+  readonly startedAt: number
 }
 
 /** A request that was not taken. */

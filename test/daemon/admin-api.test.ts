@@ -265,6 +265,7 @@ t.test('on one relay', async (t) => {
       pausedByCommand: true,
       pausedByConfig: false,
       pending: 0,
+      underWay: 0,
     })
     t.match(await target('crm'), { pausedByCommand: true })
     t.match((await post('/api/targets/crm/resume')).json(), { pausedByCommand: false })

@@ -106,8 +106,16 @@ t.test('thousands are changed in steps, and cancelled ones can be brought back',
     targets: {},
     dryRun: true,
     cancelled: 0,
+    underWay: 0,
+    deliveredMeanwhile: 0,
   })
-  t.same(await json('deliveries cancel --until 2000-01-01 --dry-run'), { ...counts, dryRun: true, cancelled: 0 })
+  t.same(await json('deliveries cancel --until 2000-01-01 --dry-run'), {
+    ...counts,
+    dryRun: true,
+    cancelled: 0,
+    underWay: 0,
+    deliveredMeanwhile: 0,
+  })
   t.match(await run('deliveries cancel --until 2000-01-01 --yes'), {
     code: 0,
     stdout: '1202 deliveries (crm 1201, ops 1) cancelled\n',

@@ -27,7 +27,9 @@ function holders(directory: string): string[] {
 
 /** An outbox with all there can be of a call: two events, one delivered and one dead, refused ones, an alert. */
 async function filled(directory: string) {
-  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
+  const outbox: SqliteOutbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message), {
+    onRecallRequest: (request) => void outbox.answerRecall(request, []),
+  })
   const [ended, billed] = (['call.ended', 'call.billed'] as const).map((event) =>
     newEvent({
       callId: 'jane',
@@ -84,6 +86,8 @@ t.test('a call is erased from all files of the outbox, and is still known', asyn
     dryRun: true,
     matched,
     erased: { events: 0, bodies: 0, answers: 0, attachments: 0, recordings: 0, rejections: 0, unfinished: 0 },
+    underWay: null,
+    deliveredMeanwhile: 0,
     logEmptied: null,
   })
   t.match(await run('erase --call jane'), { code: 2, stdout: '', stderr: /would be erased.*; say --yes/ })

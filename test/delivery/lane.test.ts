@@ -386,6 +386,31 @@ t.test('what is cancelled and tried anew during its attempt goes out once that h
   t.equal(sent[1]!.delivery.round, 2)
 })
 
+t.test('what a lane has claimed ahead is dropped on request, and claimed again unless it was cancelled', async (t) => {
+  const now = Date.now() + 60_000
+  const { outbox, path, sent, lane, record, endEach } = await setUp(t, { concurrency: 1, clock: { now: () => now } })
+  await record(4)
+  await endEach(0, 1)
+  await eventually(() => sent.length === 2, 'the second attempt')
+  await eventually(
+    async () => (await outbox.claim('crm', 9, now)).deliveries.length === 0,
+    'the other two are held, for the target is quick',
+  )
+  const [held] = [3, 4]
+  const operator = SqliteOperator.open(path)
+  t.equal(await operator.cancelDeliveries({ deliveryIds: [held!] }, now), 1)
+  await operator.close()
+  lane.dropClaimed()
+  t.same(lane.attemptsUnderWay(), [{ deliveryId: 2, target: 'crm', startedAt: now }])
+  await endEach(1, 3)
+  t.same(
+    sent.map(({ delivery }) => delivery.deliveryId),
+    [1, 2, 4],
+  )
+  await lane.stop(5_000)
+  t.same(lane.attemptsUnderWay(), [])
+})
+
 t.test('a lane whose rate is reserved does not wake itself, and goes on once that is used', async (t) => {
   const rate = createRate({ max: 1, perMs: 50 })
   let asked = 0

@@ -60,7 +60,7 @@ t.test('what comes before it is known which targets are paused waits until it is
 
 t.test('which targets are paused is asked again when it could not be read', async (t) => {
   const paused: boolean[] = []
-  const lane = { setPaused: (isPaused: boolean) => paused.push(isPaused) } as unknown as Lane
+  const lane = { dropClaimed() {}, setPaused: (isPaused: boolean) => paused.push(isPaused) } as unknown as Lane
   const unavailable = () => Promise.reject(new RelayError('outbox_unavailable', 'outbox: SQLITE_BUSY'))
   const answers = [unavailable, unavailable, async () => [{ target: 'crm', paused: true, breaker: null }]]
   const outbox = { applyTargets: async () => true, targetStates: () => answers.shift()!() } as unknown as SqliteOutbox
@@ -76,6 +76,7 @@ t.test('which targets are paused is asked again when it could not be read', asyn
 t.test('a target that is paused while lanes are being replaced is not missed', async (t) => {
   const paused: boolean[] = []
   const lane = (seen: boolean[]) => ({
+    dropClaimed() {},
     setPaused: (isPaused: boolean) => seen.push(isPaused),
     stop: async () => {},
     wake() {},
@@ -102,7 +103,12 @@ t.test('a target that is paused while lanes are being replaced is not missed', a
 t.test('lanes that are put in place while all are being stopped are stopped as well', async (t) => {
   const stopped: string[] = []
   const lanesThat = (name: string) => {
-    const lane = { setPaused() {}, wake() {}, stop: async () => void stopped.push(name) } as unknown as Lane
+    const lane = {
+      dropClaimed() {},
+      setPaused() {},
+      wake() {},
+      stop: async () => void stopped.push(name),
+    } as unknown as Lane
     return new Map([['crm', { lane, ...QUEUE, paused: false }]])
   }
   const outbox = {

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../src/domain/delivery.ts'
 import type { DeliveryFilter, EventFilter, OutboxOperator } from '../../src/outbox/operator.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
+import { eventually } from '../eventually.ts'
 import { attemptAt, newEvent, to } from './samples.ts'
 
 /** The daemon's and an operator's way into the same store. */
@@ -11,7 +12,7 @@ export interface BothSides {
 }
 
 /** Opens an implementation that keeps what it has in a directory, from both sides at once. */
-export type OpenBothSides = (directory: string) => Promise<BothSides>
+export type OpenBothSides = (directory: string, onRecallRequest?: (request: number) => void) => Promise<BothSides>
 
 const DEAD: Settlement = { state: 'dead' }
 const DELIVERED: Settlement = { state: 'delivered' }
@@ -54,6 +55,56 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     })
     return both
   }
+
+  t.test(`${name}: a recall is requested of the daemon, and answered with the attempts under way`, async (test) => {
+    const requests: number[] = []
+    const directory = test.testdir()
+    const { outbox, operator } = await open(directory, (request) => requests.push(request))
+    test.teardown(() => operator.close())
+    const event = newEvent()
+    await outbox.record(event, to('crm'))
+    const { deliveryId } = await claimOne(outbox, 'crm')
+    const first = (await operator.requestRecall())!
+    const second = (await operator.requestRecall())!
+    await eventually(() => requests.includes(second), 'the daemon has it')
+    test.equal(await operator.recallAnswer(first), null)
+    await outbox.answerRecall(first, [{ deliveryId, target: 'crm', startedAt: 1_500 }])
+    test.same(await operator.recallAnswer(first), [{ deliveryId, target: 'crm', eventId: event.eventId }])
+    test.equal(await operator.recallAnswer(second), null, 'what was changed for the second may have been claimed since')
+    await outbox.answerRecall(second, [])
+    test.same(await operator.recallAnswer(second), [])
+    test.same(await operator.recallAnswer(first), [], 'a later answer serves all earlier requests')
+
+    const unanswered = (await operator.requestRecall())!
+    await outbox.close()
+    test.same(await operator.recallAnswer(unanswered), [], 'a relay that has ended sends nothing')
+    test.equal(await operator.requestRecall(), null, 'and is not asked')
+    const restarted = await open(directory, (request) => requests.push(request))
+    test.same(await operator.recallAnswer(unanswered), [], 'nor has one that has restarted claimed anything before')
+    const next = (await operator.requestRecall())!
+    await eventually(() => requests.includes(next), 'the restarted one has it')
+    test.ok(next > unanswered, 'numbers are not used again')
+    await restarted.operator.close()
+    await restarted.outbox.close()
+  })
+
+  t.test(`${name}: a delivery that its target accepted while it was cancelled is found`, async (test) => {
+    const { outbox, operator } = await opened(test)
+    await outbox.record(newEvent(), to('crm'))
+    await attempt(outbox, 'crm', DELIVERED)
+    const event = newEvent()
+    for (const each of [event, newEvent(), newEvent()]) await outbox.record(each, to('crm'))
+    const [accepted, failed, rest] = (await outbox.claim('crm', 3, LATER)).deliveries
+    const last = await operator.lastAttempt()
+    await operator.cancelDeliveries({ deliveryIds: [accepted!.deliveryId, failed!.deliveryId] }, LATER)
+    await outbox.settle(accepted!, attemptAt(accepted!, 'delivered'), DELIVERED)
+    await outbox.settle(failed!, attemptAt(failed!, 'failed'), { state: 'pending', dueAt: LATER })
+    await outbox.settle(rest!, attemptAt(rest!, 'delivered'), DELIVERED)
+    test.same(await operator.cancelledButDelivered(last), [
+      { deliveryId: accepted!.deliveryId, target: 'crm', eventId: event.eventId },
+    ])
+    test.same(await operator.cancelledButDelivered(await operator.lastAttempt()), [])
+  })
 
   const contract = (title: string, run: (test: Test, both: BothSides) => Promise<void>) =>
     t.test(`${name}: ${title}`, async (test) => run(test, await opened(test)))

@@ -14,9 +14,9 @@ import { newEvent, to } from './samples.ts'
 const fail = (error: Error) => t.fail(error.message)
 
 for (const contract of [operatorContract, historyContract, rejectionContract]) {
-  contract('sqlite', async (directory) => {
+  contract('sqlite', async (directory: string, onRecallRequest: (request: number) => void = () => {}) => {
     const path = join(directory, 'relay.db')
-    const outbox = await SqliteOutbox.open(path, fail)
+    const outbox = await SqliteOutbox.open(path, fail, { onRecallRequest })
     return { outbox, operator: SqliteOperator.open(path) }
   })
 }

@@ -6,6 +6,7 @@ import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../ope
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
 import { refuseMissing } from '../../operations/missing.ts'
 import { readPage } from '../../operations/pages.ts'
+import { NOT_RECALLED, NOTHING_SENT } from '../../operations/recall.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../../operations/redelivery.ts'
 import type { DeliveryFilter } from '../../outbox/operator.ts'
 import { type Action, type AskedAs, actionBody, asked, deliveryKeys, listQuery, named } from './asked.ts'
@@ -19,7 +20,7 @@ import {
   refuseTooMany,
   warnings,
 } from './context.ts'
-import { count, deliveryStates, flag, id, object, shape } from './shapes.ts'
+import { count, deliveredMeanwhile, deliveryStates, flag, id, object, shape, underWay } from './shapes.ts'
 
 const tags = ['deliveries']
 
@@ -80,7 +81,8 @@ function actionRoute(
     targets: { type: 'object', additionalProperties: count },
     dryRun: flag,
     [action.done]: count,
-    ...(action.sends ? { expected } : {}),
+    ...(action.sends && { expected }),
+    ...(action.recalls && { underWay, deliveredMeanwhile }),
     warnings,
   })
   app.post<{ Body: AskedAs<AskedDeliveries> & Action<number> }>(
@@ -100,7 +102,9 @@ function actionRoute(
       const { found, bodiless } = await choose(operator, filter, action)
       const targets = countEach(found.map(({ target }) => target))
       const queues = action.sends ? await QueuesBefore.read(operator, config, clock.now()) : null
-      const changed = dryRun ? 0 : await redeliver(operator, filter, found, action, clock)
+      const { changed, recalled } = dryRun
+        ? { changed: 0, recalled: NOTHING_SENT }
+        : await redeliver(operator, filter, found, action, clock)
       const forecasts = await (dryRun
         ? queues?.ahead(targets, filter, clock.now())
         : queues?.after(targets, clock.now()))
@@ -109,9 +113,12 @@ function actionRoute(
         targets: Object.fromEntries(targets),
         dryRun,
         [action.done]: changed,
-        ...(forecasts === undefined ? {} : { expected: forecasts.map(forecastDocument) }),
-        warnings:
-          bodiless === 0 ? [] : [`${bodiless} of them cannot be sent again and were left out: the body is gone`],
+        ...(forecasts && { expected: forecasts.map(forecastDocument) }),
+        ...(action.recalls && recalled),
+        warnings: [
+          ...(bodiless === 0 ? [] : [`${bodiless} of them cannot be sent again and were left out: the body is gone`]),
+          ...(recalled.underWay === null ? [NOT_RECALLED] : []),
+        ],
       }
     },
   )

@@ -20,6 +20,16 @@ export function listOf(items: Schema): Schema {
   return { type: 'array', items }
 }
 
+/** See `Recalled`. */
+export const underWay: Schema = {
+  ...nullable(count),
+  description: 'Attempts that had begun and may still arrive; null where the relay did not say.',
+}
+export const deliveredMeanwhile: Schema = {
+  ...count,
+  description: 'Deliveries that the target accepted while they were changed.',
+}
+
 /** An object with all of these; others may join them one day. */
 export function object(properties: Readonly<Record<string, Schema>>): Schema {
   return { type: 'object', properties, required: Object.keys(properties) }

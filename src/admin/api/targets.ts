@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { listedTargets, targetDocument } from '../../documents/targets.ts'
 import { pauseTarget } from '../../operations/pausing.ts'
 import { type ApiContext, answers } from './context.ts'
-import { count, flag, listOf, object, shape, text } from './shapes.ts'
+import { count, flag, listOf, object, shape, text, underWay } from './shapes.ts'
 
 const tags = ['targets']
 
@@ -25,7 +25,13 @@ export function targetsApi(app: FastifyInstance, { config, operator, clock }: Ap
   )
 
   for (const name of ['pause', 'resume'] as const) {
-    const result = object({ target: text, pausedByCommand: flag, pausedByConfig: flag, pending: count })
+    const result = object({
+      target: text,
+      pausedByCommand: flag,
+      pausedByConfig: flag,
+      pending: count,
+      ...(name === 'pause' && { underWay }),
+    })
     app.post<{ Params: { target: string } }>(
       `/api/targets/:target/${name}`,
       {

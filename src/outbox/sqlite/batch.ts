@@ -53,6 +53,8 @@ export function createBatchRunner(
         return store.saveSecretUse(...call.args)
       case 'saveDaemon':
         return store.saveDaemon(...call.args)
+      case 'answerRecall':
+        return store.answerRecall(...call.args)
       case 'saveSweep':
         return store.saveSweep(...call.args)
       case 'saveGaps':
@@ -224,6 +226,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveBreaker',
   'saveSecretUse',
   'saveDaemon',
+  'answerRecall',
   'saveSweep',
   'saveGaps',
   'saveAwaited',

@@ -31,6 +31,10 @@ const METHODS = [
   'newestEntries',
   'daemon',
   'requestReload',
+  'requestRecall',
+  'recallAnswer',
+  'lastAttempt',
+  'cancelledButDelivered',
   'close',
 ] as const satisfies readonly (keyof OutboxOperator)[]
 

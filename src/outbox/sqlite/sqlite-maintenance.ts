@@ -8,6 +8,8 @@ import type {
   Prunable,
   PruneFilter,
   PruneStep,
+  RecallDesk,
+  SentDelivery,
   Space,
 } from '../maintenance.ts'
 import { copyDatabase } from './backup.ts'
@@ -16,6 +18,7 @@ import { createErasure, emptyLog, eraseInSteps } from './erasure.ts'
 import { type ExistingOutbox, openExisting } from './existing.ts'
 import { isLocked } from './lock.ts'
 import { createPruning } from './pruning.ts'
+import { createRecallDesk } from './recalls.ts'
 import { spaceOf, vacuum } from './space.ts'
 import { PacedWriter, type PacedWriterOptions } from './transaction.ts'
 
@@ -81,6 +84,22 @@ export class SqliteMaintenance implements OutboxMaintenance {
     return { ...found, logEmptied: await emptyLog(this.#database) }
   }
 
+  async requestRecall(): Promise<number | null> {
+    return this.#recalls().requestRecall()
+  }
+
+  async recallAnswer(request: number): Promise<readonly SentDelivery[] | null> {
+    return this.#recalls().recallAnswer(request)
+  }
+
+  async lastAttempt(): Promise<number> {
+    return this.#recalls().lastAttempt()
+  }
+
+  async cancelledButDelivered(lastAttempt: number): Promise<readonly SentDelivery[]> {
+    return this.#recalls().cancelledButDelivered(lastAttempt)
+  }
+
   async space(): Promise<Space> {
     return spaceOf(this.#database)
   }
@@ -99,6 +118,10 @@ export class SqliteMaintenance implements OutboxMaintenance {
 
   async close(): Promise<void> {
     this.#outbox.close()
+  }
+
+  #recalls(): RecallDesk {
+    return createRecallDesk(this.#readable(), this.#writer, this.#path)
   }
 
   #readable(): Database.Database {

@@ -24,6 +24,7 @@ import type {
   RejectionSummary,
   Replay,
   SecretUse,
+  SentDelivery,
   StoredEvent,
   StoredRejection,
   Sweep,
@@ -39,6 +40,7 @@ import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
+import { createRecallDesk } from './recalls.ts'
 import { createReconciliationReader, createReconciliationStore } from './reconciliation.ts'
 import { createRedelivery } from './redelivery.ts'
 import { createRejectionDesk } from './rejection-desk.ts'
@@ -61,6 +63,7 @@ export class SqliteOperator implements OutboxOperator {
   readonly #redelivery = lazily(() => createRedelivery(this.#database, createCallOrder(this.#database)))
   readonly #histories = lazily(() => createHistoryReader(this.#database))
   readonly #rejections = lazily(() => createRejectionDesk(this.#database))
+  readonly #recalls = lazily(() => createRecallDesk(this.#database, this.#writer, this.#path))
   readonly #reconciliation = lazily(() => createReconciliationStore(this.#database))
 
   /**
@@ -239,6 +242,22 @@ export class SqliteOperator implements OutboxOperator {
 
   async requestReload(): Promise<number> {
     return this.#writer.write(() => createDaemonStateStore(this.#database).requestReload())
+  }
+
+  async requestRecall(): Promise<number | null> {
+    return this.#recalls().requestRecall()
+  }
+
+  async recallAnswer(request: number): Promise<readonly SentDelivery[] | null> {
+    return this.#recalls().recallAnswer(request)
+  }
+
+  async lastAttempt(): Promise<number> {
+    return this.#recalls().lastAttempt()
+  }
+
+  async cancelledButDelivered(lastAttempt: number): Promise<readonly SentDelivery[]> {
+    return this.#recalls().cancelledButDelivered(lastAttempt)
   }
 
   async clock(reading: ClockReading): Promise<ClockTrust> {

@@ -8,6 +8,7 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type { KeptAttachment } from '../attachments.ts'
 import type {
+  AttemptUnderWay,
   Claim,
   ClaimOptions,
   Creation,
@@ -55,12 +56,17 @@ export interface OutboxThread {
 
 /** What an outbox reports. Each may be absent. */
 export interface OutboxObserver {
-  /** Another process has written to the outbox, within the last two seconds. */
+  /** Another process has written to the outbox, within the last half second. */
   readonly onChange?: () => void
   /** A batch of `calls` calls is on disk, `ms` milliseconds after it was sent. */
   readonly onBatch?: (calls: number, ms: number) => void
   /** A command asks for a reload; with the number of its request, see `OutboxOperator.requestReload`. */
   readonly onReloadRequest?: (request: number) => void
+  /**
+   * A command asks for a recall; with the number of its request, see `RecallDesk`. All claims and records that were answered
+   * before the thread saw the request have reached the callers. Those answered later have seen what the command had committed.
+   */
+  readonly onRecallRequest?: (request: number) => void
   /** The lock file was removed, once: the outbox still works, but has to be closed, for another daemon may be waiting. */
   readonly onEvicted?: (error: RelayError) => void
 }
@@ -155,6 +161,8 @@ export class SqliteOutbox implements Outbox {
     thread.on('message', (message) => {
       if (message.kind === 'changed') observer.onChange?.()
       else if (message.kind === 'reload') observer.onReloadRequest?.(message.request)
+      // Once the answers that came before it have been dealt with, down to what awaits them.
+      else if (message.kind === 'recall') setImmediate(() => observer.onRecallRequest?.(message.request))
       else if (message.kind === 'evicted') observer.onEvicted?.(fromFault(message.fault))
       else this.#receive(message)
     })
@@ -215,6 +223,10 @@ export class SqliteOutbox implements Outbox {
 
   saveDaemon(state: DaemonState): Promise<void> {
     return this.#call({ method: 'saveDaemon', args: [state] })
+  }
+
+  answerRecall(request: number, underWay: readonly AttemptUnderWay[]): Promise<void> {
+    return this.#call({ method: 'answerRecall', args: [request, underWay] })
   }
 
   newestEvents(source: string, names: readonly string[], limit: number): Promise<NewestEvent[]> {

@@ -7,6 +7,7 @@ import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createHeldBacklogStore, type HeldBacklogStore } from './held-backlog.ts'
+import { createRecallStore, type RecallStore } from './recalls.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
 import { createRetentionStore, type SqliteRetentionStore } from './retention.ts'
@@ -28,6 +29,7 @@ export interface Store
     TargetStateStore,
     DaemonStateStore,
     HeldBacklogStore,
+    RecallStore,
     TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
@@ -46,6 +48,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createTargetSettingsStore(database, order),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
+    ...createRecallStore(database),
     ...createSecretUseStore(database),
     ...createHeldBacklogStore(database),
     ...createTallyStore(database),

@@ -17,6 +17,8 @@ export type FromWorker =
   | { readonly kind: 'changed' }
   /** A command asks for a reload; its number. */
   | { readonly kind: 'reload'; readonly request: number }
+  /** A command asks for a recall; its number. What was claimed from now on is as the command left it. */
+  | { readonly kind: 'recall'; readonly request: number }
   /** The lock file is gone: the daemon is to end before another one begins. Everything still works. */
   | { readonly kind: 'evicted'; readonly fault: Fault }
   | { readonly kind: 'failed'; readonly fault: Fault }
@@ -29,12 +31,17 @@ export interface WorkerInput {
 }
 const NOTHING_HELD = { frames: 0, backfilled: 0, isWhole: true }
 
-/** How often to check whether another process has written, the files are in their places, and the outbox is still ours. */
-const CHANGE_CHECK_MS = 1_000
+/** How often to check whether the files are in their places, and the outbox is still ours. */
+const FILE_CHECK_MS = 1_000
+/** How often to check whether another process has written: deliveries that are claimed may be out of date. */
+const CHANGE_CHECK_MS = 200
 /** As many as SQLite's own default. */
 const FRAMES_A_CHECKPOINT = 1_000
-/** How often a request to reload is looked for: a command waits for it. Takes microseconds where nothing was written. */
-const REQUEST_CHECK_MS = 200
+/**
+ * How often a command's request is looked for where there is no batch after which to look: the command waits for it. Takes
+ * microseconds where nothing was written.
+ */
+const REQUEST_CHECK_MS = 100
 
 /**
  * The thread that owns the database. The event loop of the daemon never waits for a disk; this one does nothing else.
@@ -48,6 +55,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     const store = createStore(file.database)
     beginWrite(file.database)
     store.dropReloadRequests()
+    store.settleRecalls()
     file.database.exec('commit')
     // The mark after a checkpoint is not worth another one.
     const checkpointIfAny = () => (file.assertInPlace().waitingFrames > 1 ? file.checkpoint() : NOTHING_HELD)
@@ -62,36 +70,41 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
         post({ kind: 'evicted', fault: toFault(error) })
       }
     }
-    const tellChange = whenChanged(file.database, () => post({ kind: 'changed' }))
     const watch = setInterval(() => {
       try {
         const { isMarked } = file.assertInPlace()
         file.assertOwner()
         checkLockFile()
-        tellChange()
         if (!isMarked) file.checkpoint()
       } catch (error) {
         fail(error)
       }
-    }, CHANGE_CHECK_MS)
-    let lastRequest = 0
-    const lookForRequest = () => {
-      const request = store.reloadRequested()
-      if (request > lastRequest) post({ kind: 'reload', request })
-      lastRequest = request
+    }, FILE_CHECK_MS)
+    let lastReload = 0
+    let lastRecall = store.recallRequested()
+    const lookForRequests = () => {
+      const reload = store.reloadRequested()
+      if (reload > lastReload) post({ kind: 'reload', request: reload })
+      lastReload = reload
+      const recall = store.recallRequested()
+      if (recall > lastRecall) post({ kind: 'recall', request: recall })
+      lastRecall = recall
     }
-    const tellRequest = whenChanged(file.database, lookForRequest)
-    const requests = setInterval(() => {
+    const check = (tell: () => void) => () => {
       try {
-        tellRequest()
+        tell()
       } catch (error) {
         // Locked or out of memory: it is there the next time.
         if (classify(error) !== 'passing') fail(error)
       }
-    }, REQUEST_CHECK_MS)
+    }
+    const checkRequests = check(whenChanged(file.database, lookForRequests))
+    const requests = setInterval(checkRequests, REQUEST_CHECK_MS)
+    const changes = setInterval(check(whenChanged(file.database, () => post({ kind: 'changed' }))), CHANGE_CHECK_MS)
     const endWatches = () => {
       clearInterval(watch)
       clearInterval(requests)
+      clearInterval(changes)
     }
     /** Files that are not in place explain whatever else has failed. */
     const reasonFor = (error: unknown) => {
@@ -123,6 +136,9 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
           const replies = run(calls)
           const { waitingFrames } = file.assertInPlace()
           post({ kind: 'replies', replies })
+          // A relay that is busy has claimed much, and is the one that a recall should reach soon.
+          checkRequests()
+          if (hasFailed) return
           if (waitingFrames >= FRAMES_A_CHECKPOINT) file.checkpoint()
         }
         if (!isLast) return
@@ -135,8 +151,8 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
       }
     })
     post({ kind: 'open', origin: file.origin })
-    // One that was made before changes were watched for.
-    lookForRequest()
+    // Those that were made before changes were watched for.
+    lookForRequests()
   } catch (error) {
     post({ kind: 'failed', fault: toFault(error) })
   }
