@@ -307,8 +307,7 @@ function forecasts(
   const now = systemClock.now()
   if (dryRun !== true) return queues.after(added, now)
   const missing = [...counts.values()].reduce((sum, each) => sum + recordedOf(each, true), 0)
-  // What is missing cannot be pending.
-  return queues.ahead(new Map(toTarget.map((target) => [target, missing])), { states: [] }, now)
+  return queues.aheadOfNew(new Map(toTarget.map((target) => [target, missing])), now)
 }
 
 function report(findings: Findings, { from, to }: Start, options: Options, expected: readonly Forecast[]): void {

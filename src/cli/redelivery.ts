@@ -110,7 +110,7 @@ async function change(
   const outlook = (forecasts: readonly Forecast[] = []) => forecastText(forecasts, systemClock.now())
   const readQueues = async () => (sends ? QueuesBefore.read(operator, config, systemClock.now()) : undefined)
   if (dryRun === true) {
-    const forecasts = await (await readQueues())?.ahead(targets, filter, systemClock.now())
+    const forecasts = await (await readQueues())?.aheadOfRetry(targets, filter, systemClock.now())
     return print(json, { ...document, ...counts(0, NOTHING_SENT, forecasts) }, `${would}\n${outlook(forecasts)}`)
   }
   if (found.length > 0 && !(await confirm(would, yes))) return

@@ -73,7 +73,7 @@ async function replay(
     replayEvents(operator, config, withBody, matched, { to, dryRun, clock: systemClock, warn: note, advance }),
   )
   const now = systemClock.now()
-  const forecasts = await (dryRun ? queues.ahead(targets, withBody, now) : queues.after(targets, now))
+  const forecasts = await (dryRun ? queues.aheadOfReplay(targets, withBody, now) : queues.after(targets, now))
   const expected = forecasts.map(forecastDocument)
   const document = { matched, targets: Object.fromEntries(targets), dryRun, replayed, expected }
   const outlook = forecastText(forecasts, now)

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { isoOrNull } from '../documents/instants.ts'
 import { type TargetWait, targetWait } from '../documents/waits.ts'
-import type { DeliveryFilter, OutboxOperator, TargetSummary } from '../outbox/operator.ts'
+import type { DeliveryFilter, DeliverySummary, EventFilter, OutboxOperator, TargetSummary } from '../outbox/operator.ts'
 
 /** The span over which `TargetSummary.deliveredPerMinute` is measured. */
 const MEASURED_MS = 5 * 60_000
@@ -58,19 +58,41 @@ export class QueuesBefore {
     })
   }
 
-  /** Of an action that would send so many deliveries to each target: those of the filter, if it is about deliveries. */
-  async ahead(planned: ReadonlyMap<string, number>, filter: DeliveryFilter, now: number): Promise<Forecast[]> {
-    const pending = new Map<string, number>()
+  /** Before a retry of the deliveries of a filter, so many at each target. Those in backoff would be due. */
+  aheadOfRetry(planned: ReadonlyMap<string, number>, filter: DeliveryFilter, now: number): Promise<Forecast[]> {
+    return this.#ahead(planned, filter, now, ({ waiting, dueAt }) => waiting || dueAt! <= now)
+  }
+
+  /** Before a replay of the events of a filter, so many to each target. What is pending there stays as it is. */
+  aheadOfReplay(planned: ReadonlyMap<string, number>, filter: EventFilter, now: number): Promise<Forecast[]> {
+    return this.#ahead(planned, filter, now, () => true)
+  }
+
+  /** Before so many new events are recorded for each target. */
+  async aheadOfNew(planned: ReadonlyMap<string, number>, now: number): Promise<Forecast[]> {
+    return forecastsOf(planned, (target, count) => this.#forecastAdded(target, count, now))
+  }
+
+  /** `isUnchanged`: whether a pending delivery adds nothing to the queue. */
+  async #ahead(
+    planned: ReadonlyMap<string, number>,
+    filter: DeliveryFilter,
+    now: number,
+    isUnchanged: (delivery: DeliverySummary) => boolean,
+  ): Promise<Forecast[]> {
+    const added = new Map(planned)
     for (const [target, count] of planned) {
-      if (this.#before.get(target)?.pending === 0 || filter.states?.includes('pending') === false) continue
+      const { pending = 0 } = this.#before.get(target) ?? {}
+      if (pending === 0 || filter.states?.includes('pending') === false) continue
       const found = await this.#operator.listDeliveries({ ...filter, target, states: ['pending'] }, count)
-      pending.set(target, found.length)
+      added.set(target, count - found.filter(isUnchanged).length)
     }
-    return forecastsOf(planned, (target, count) => {
-      const { due = 0, waiting = 0 } = this.#before.get(target) ?? {}
-      const added = count - (pending.get(target) ?? 0)
-      return this.#forecast(target, added, due + waiting + added, 0, now)
-    })
+    return forecastsOf(added, (target, count) => this.#forecastAdded(target, count, now))
+  }
+
+  #forecastAdded(target: string, added: number, now: number): Forecast {
+    const { due = 0, waiting = 0 } = this.#before.get(target) ?? {}
+    return this.#forecast(target, added, due + waiting + added, 0, now)
   }
 
   #forecast(target: string, added: number, queued: number, held: number, now: number): Forecast {

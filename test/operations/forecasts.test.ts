@@ -41,7 +41,7 @@ async function opened(t: Test) {
     const queues = await QueuesBefore.read(operator, config, NOW)
     const filter = { target, states: ['dead' as const] }
     const added = new Map([[target, (await operator.findDeliveries(filter)).length]])
-    if (dryRun) return queues.ahead(added, filter, NOW)
+    if (dryRun) return queues.aheadOfRetry(added, filter, NOW)
     await operator.retryDeliveries(filter, NOW)
     return queues.after(added, NOW)
   }
@@ -94,6 +94,17 @@ t.test('without a limit nothing is said, unless a backlog has shown how fast the
   )
   await settle('free', 10, { state: 'delivered' }, NOW - 60_000)
   t.equal(forecastText(await retry('free', true)), '', 'an idle target shows how much comes, not how fast it is')
+})
+
+t.test('of what is pending, a retry adds what is in backoff, and a replay adds nothing', async (t) => {
+  const { operator, record, settle } = await opened(t)
+  await record('crm', 60)
+  await settle('crm', 40, { state: 'pending', dueAt: NOW + 60_000 })
+  const queues = await QueuesBefore.read(operator, config, NOW)
+  const planned = new Map([['crm', 60]])
+  t.match(await queues.aheadOfRetry(planned, { target: 'crm', states: ['pending'] }, NOW), [{ added: 40, queued: 60 }])
+  t.same(await queues.aheadOfReplay(planned, { since: 0 }, NOW), [])
+  t.match(await queues.aheadOfNew(planned, NOW), [{ added: 60, queued: 80, durationMs: 4_000 }])
 })
 
 t.test('where nothing is sent, the reason is given instead of a time', async (t) => {

@@ -106,7 +106,7 @@ function actionRoute(
         ? { changed: 0, recalled: NOTHING_SENT }
         : await redeliver(operator, filter, found, action, clock)
       const forecasts = await (dryRun
-        ? queues?.ahead(targets, filter, clock.now())
+        ? queues?.aheadOfRetry(targets, filter, clock.now())
         : queues?.after(targets, clock.now()))
       return {
         matched: found.length,

@@ -134,7 +134,7 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
       const queues = await QueuesBefore.read(operator, config, clock.now())
       const { targets, replayed } = await replayEvents(operator, config, withBody, matched, { to, dryRun, clock, warn })
       const forecasts = await (dryRun
-        ? queues.ahead(targets, withBody, clock.now())
+        ? queues.aheadOfReplay(targets, withBody, clock.now())
         : queues.after(targets, clock.now()))
       const expected = forecasts.map(forecastDocument)
       return { matched, targets: Object.fromEntries(targets), dryRun, replayed, expected, warnings: told }
