@@ -1,8 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import pino from 'pino'
 import t from 'tap'
+import type { Counts } from '../src/admin/counts.ts'
+import { countedLanes } from '../src/counted.ts'
+import type { Attempt, Delivery } from '../src/domain/delivery.ts'
 import type { RefusalCode } from '../src/domain/errors.ts'
-import { adminLog, appLog } from '../src/logging.ts'
+import { adminLog, appLog, laneLog } from '../src/logging.ts'
 import { eventually } from './eventually.ts'
 
 const PERIOD_MS = 200
@@ -86,4 +89,22 @@ t.test('headers that are too large are logged with the setting that bounds them'
     { ...expected, msg: 'request unreadable', reason: 'headers_too_large' },
     { ...expected, msg: 'admin request unreadable' },
   ])
+})
+
+t.test('an attempt at a delivery that was changed meanwhile is logged with what it came to, and counted', async (t) => {
+  const { log, lines } = logger()
+  const counted: string[] = []
+  const counts = { attempted: (_: Delivery, { outcome }: Attempt) => counted.push(outcome) } as unknown as Counts
+  const lanes = countedLanes(laneLog(log), counts)
+  const event = { eventId: 'evt_1', event: 'call.ended', callId: 'c', traceparent: null }
+  const delivery = { deliveryId: 7, target: 'crm', event } as unknown as Delivery
+  const attempt = { attempt: 2, durationMs: 5, outcome: 'delivered', status: 204, error: null, note: null } as Attempt
+  for (const settled of ['cancelled', 'retried', 'gone'] as const) lanes.superseded(delivery, attempt, settled)
+  const fields = { deliveryId: 7, attempt: 2, outcome: 'delivered', status: 204 }
+  t.match(lines, [
+    { msg: 'delivery changed during its attempt', settled: 'cancelled', ...fields },
+    { msg: 'delivery changed during its attempt', settled: 'retried', ...fields },
+    { level: WARN, msg: 'attempt not recorded, delivery no longer on record', ...fields },
+  ])
+  t.same(counted, ['delivered', 'delivered', 'delivered'])
 })

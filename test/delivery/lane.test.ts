@@ -319,6 +319,32 @@ t.test('what was put off by a clock that was ahead is sent at once', async (t) =
   )
 })
 
+t.test('the next of a call is sent once the attempt at a cancelled one has ended', async (t) => {
+  const superseded: unknown[] = []
+  const log = {
+    ...silent,
+    superseded: (_: Delivery, { outcome }: { outcome: string }, settled: string) => superseded.push([outcome, settled]),
+  }
+  const { outbox, path, sent, lane } = await setUp(t, { ordered: true, log })
+  for (const event of ['first', 'second']) {
+    await outbox.record(newEvent({ receivedAt: Date.now(), callId: 'c', event }), [{ target: 'crm', ordered: true }])
+  }
+  lane.wake()
+  await eventually(() => sent.length === 1, 'the first of the call')
+  const operator = SqliteOperator.open(path)
+  t.equal(await operator.cancelDeliveries({ deliveryIds: [sent[0]!.delivery.deliveryId] }, Date.now()), 1)
+  lane.wake()
+  // Once this is answered, so is the lane.
+  await outbox.claim('crm', 1, Date.now())
+  t.equal(sent.length, 1)
+  sent[0]!.end({ kind: 'delivered' })
+  await eventually(() => sent.length === 2, 'the second')
+  t.equal(sent[1]!.delivery.event.event, 'second')
+  t.same(superseded, [['delivered', 'cancelled']])
+  t.match(await operator.showDelivery(sent[0]!.delivery.deliveryId), { state: 'cancelled', attempts: 1 })
+  await operator.close()
+})
+
 t.test('a refusal is an answer: it opens no breaker', async (t) => {
   const { outbox, record, endEach } = await setUp(t, { concurrency: 1 })
   await record(5)

@@ -379,6 +379,23 @@ export function queueContract(name: string, open: OpenBothSides): void {
       t.same(idsOf(await queue.claim()), [second])
     })
 
+    contract('a step that is rolled back with another call is made again', async (t, queue) => {
+      const { outbox, target } = queue
+      await queue.configure('none')
+      await recordMany(outbox, [target])
+      const [leased] = (await queue.claim(1)) as [Delivery]
+      const settings = [{ target, order: 'release', paused: false, maxDelayMs: 60_000 } as const]
+      t.equal(await outbox.applyTargets(settings, NOW), false)
+      const [step, settled] = await Promise.allSettled([
+        outbox.applyTargets(settings, NOW),
+        queue.settle(leased, DELIVERED, { error: 'not of one that is delivered' }),
+      ])
+      t.match([step, settled], [{ value: false }, { status: 'rejected' }])
+      await queue.configure('release')
+      await outbox.release(leased)
+      t.equal((await queue.claim()).length, CALLS)
+    })
+
     contract('the order of many deliveries is changed in steps, and once', async (t, queue) => {
       await queue.configure('none')
       await recordMany(queue.outbox, [queue.target, 'left-alone'])

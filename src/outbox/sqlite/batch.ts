@@ -203,7 +203,7 @@ export function createBatchRunner(
     } catch (error) {
       // Some errors have rolled back already.
       if (database.inTransaction) database.exec('rollback')
-      store.forgetOrders()
+      store.rolledBack()
       if (classify(error) === 'fatal') throw error
       if (classify(error) === 'of-one-call' && calls.length > 1) return calls.flatMap((call) => transaction([call]))
       return calls.map(() => ({ fault: toFault(error) }))

@@ -47,7 +47,12 @@ export function createCallOrder(database: Database.Database, keepsOrders = false
     from live_deliveries
     where target = @target and call_key = @callKey
     limit 1`)
-  const held = database.prepare('select 1 from held_calls where target = @target and call_key = @callKey limit 1')
+  const held = database.prepare(`
+    select 1
+    from held_calls h
+    join finished_deliveries f on f.delivery_id = h.delivery_id
+    where h.target = @target and h.call_key = @callKey
+    limit 1`)
   const promoteOldest = database.prepare(`
     update live_deliveries
     set ready = 1

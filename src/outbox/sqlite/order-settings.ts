@@ -14,6 +14,8 @@ export interface OrderSettingsStore {
    * means that there is more to do. After a crash in between, the work begins again.
    */
   applyOrders(targets: readonly OrderSetting[], now: number): boolean
+  /** A transaction was rolled back, perhaps one with a step. */
+  rolledBack(): void
 }
 
 type OrderSetting = Pick<TargetSettings, 'target' | 'order'>
@@ -37,6 +39,8 @@ interface Hold {
   readonly callKey: number
   readonly deliveryId: number
 }
+
+const START = { targets: '', after: 0 }
 
 export function createOrderSettings(database: Database.Database, order: CallOrder): OrderSettingsStore {
   const selectApplied = database.prepare(`
@@ -83,13 +87,13 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     limit @limit`)
   const setKey = database.prepare(`
     update live_deliveries
-    set call_key = @callKey, ready = 0
+    set call_key = @callKey, ready = @ready
     where delivery_id = @deliveryId`)
 
   /** Targets whose deliveries have their call keys already: only whether dead ones hold has changed. */
   const keyed = new Set<string>()
   /** How far the deliveries of these targets have been given call keys. */
-  let pass = { targets: '', after: 0 }
+  let pass = START
 
   /** Records what has changed. */
   function record(targets: readonly OrderSetting[], now: number): void {
@@ -102,7 +106,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       else keyed.delete(target)
       // What is dead already does not begin to hold its call.
       save.run({ target, order: setting, isApplied: isKeyed && setting === 'hold' ? 1 : 0, now })
-      pass = { targets: '', after: 0 }
+      pass = START
       order.forgetOrders()
     }
   }
@@ -140,14 +144,21 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     const rows = unordered.all({ after: pass.after, upto, targets, limit: CHANGED }) as Row[]
     for (const { deliveryId, target, callKey: key, callId } of rows) {
       const call = { target, callKey: key ?? callKey(callId!) }
-      setKey.run({ deliveryId, callKey: call.callKey })
-      order.reorder(call)
+      const isFirst = order.mayGo(call)
+      setKey.run({ deliveryId, callKey: call.callKey, ready: isFirst ? 1 : 0 })
+      if (!isFirst) order.reorder(call)
     }
     pass = { targets, after: rows.length === CHANGED ? rows.at(-1)!.deliveryId : upto }
     return false
   }
 
   return {
+    rolledBack() {
+      keyed.clear()
+      pass = START
+      order.forgetOrders()
+    },
+
     applyOrders(targets, now) {
       record(targets, now)
       const configured = new Set(targets.map(({ target }) => target))

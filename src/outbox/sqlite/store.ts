@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
-import { type CallOrder, createCallOrder } from './call-order.ts'
+import { createCallOrder } from './call-order.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
@@ -21,8 +21,7 @@ import { createTargetStateStore, type TargetStateStore } from './target-states.t
  * gives the transaction. Nothing here knows of leases.
  */
 export interface Store
-  extends Pick<CallOrder, 'forgetOrders'>,
-    EventStore,
+  extends EventStore,
     DeliveryStore,
     RejectionStore,
     TargetSettingsStore,
@@ -41,7 +40,6 @@ export interface Store
 export function createStore(database: Database.Database, stopwatch?: Stopwatch): Store {
   const order = createCallOrder(database, true)
   return {
-    forgetOrders: order.forgetOrders,
     ...createEventStore(database, order),
     ...createDeliveryStore(database, order),
     ...createRejectionStore(database),
