@@ -94,7 +94,10 @@ async function attempt(
 }
 
 /** The event's call is made up, so nothing can be fetched of it. */
-const SAMPLE_ATTACHMENTS: Attachments = { fetch: async (_, wanted) => sampleAttached(wanted) }
+const SAMPLE_ATTACHMENTS: Attachments = {
+  fetch: async (_, wanted) => sampleAttached(wanted),
+  isPending: async () => true,
+}
 
 function sampleAttached(wanted: WantedAttachments): Attached {
   return {

@@ -1,4 +1,4 @@
-import type { DeliveredEvent, RecordingFile } from './delivery.ts'
+import type { DeliveredEvent, Delivery, RecordingFile } from './delivery.ts'
 import type { Outcome } from './outcome.ts'
 import type { Secret } from './secret.ts'
 
@@ -44,6 +44,9 @@ export interface Attachments {
     signal: AbortSignal,
     triedSince?: number | null,
   ): Promise<Attached | NotAttached>
+
+  /** Whether a claimed delivery is still to be sent: it may have been cancelled while something was fetched. Never rejects. */
+  isPending(delivery: Delivery): Promise<boolean>
 }
 
 export type NotAttached = Exclude<Outcome, { kind: 'delivered' }>

@@ -11,6 +11,9 @@ export interface AttachmentStore {
   /** Keeps an attachment, in the place of an earlier one. Of an event with no unfinished delivery, nothing is kept. */
   saveAttachment(eventId: string, kind: AttachmentKind, attachment: KeptAttachment): Promise<void>
 
+  /** Whether a delivery is unfinished, and in the same round of attempts. */
+  isPending(deliveryId: number, round: number): Promise<boolean>
+
   /** The ids of the events whose recording is kept. */
   eventsWithRecording(): Promise<string[]>
 }

@@ -8,7 +8,7 @@ import type { Target } from './target.ts'
 
 /**
  * A target that gets what it wants of an event's call along with the event: fetched before each attempt, whose outcome
- * it is if that fails. An event of no call goes out as it is.
+ * it is if that fails. An event of no call goes out as it is. Nothing is sent of a delivery that was cancelled meanwhile.
  */
 export function attaching(target: Target, wanted: WantedAttachments, attachments: Attachments): Target {
   return {
@@ -18,6 +18,7 @@ export function attaching(target: Target, wanted: WantedAttachments, attachments
       const attached = await attachments.fetch(delivery.event, wanted, signal, delivery.firstAttemptAt)
       if (attached.kind !== 'attached') return attached
       try {
+        if (!(await attachments.isPending(delivery))) return { kind: 'interrupted' }
         const outcome = await target.send(withAttachments(delivery, attached), signal)
         // A service may answer with what it was sent.
         return concealed(outcome, concealer(secretsIn(attached)))

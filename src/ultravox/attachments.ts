@@ -7,7 +7,7 @@ import type {
   WantedAttachments,
 } from '../domain/attachments.ts'
 import type { Clock, Random } from '../domain/clock.ts'
-import type { DeliveredEvent } from '../domain/delivery.ts'
+import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type { AttachmentStore } from '../outbox/attachments.ts'
 import { createUltravoxClient, type UltravoxClient } from './client.ts'
@@ -158,6 +158,11 @@ export class CallAttachments implements Attachments {
     } catch (error) {
       return signal.aborted ? { kind: 'interrupted' } : notAttached(kind, error)
     }
+  }
+
+  isPending({ deliveryId, round }: Delivery): Promise<boolean> {
+    // An outbox that cannot be asked says nothing against it.
+    return this.#options.store.isPending(deliveryId, round).catch(() => true)
   }
 
   /** The account of events that arrived through a source without one. */

@@ -2,13 +2,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
+import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { attaching } from '../../src/targets/attaching.ts'
 import {
   type AttachmentSettings,
   CallAttachments,
   type CallAttachmentsOptions,
 } from '../../src/ultravox/attachments.ts'
 import { redirectedTo } from '../../src/ultravox/recording.ts'
+import { eventually } from '../eventually.ts'
 import { httpServer, rawHttpServer } from '../local-server.ts'
 import { newEvent, to } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
@@ -27,7 +30,8 @@ async function setUp(
 ) {
   const api = await createFakeApi(t)
   const outboxDirectory = scratch(t)
-  const store = await SqliteOutbox.open(join(outboxDirectory, 'relay.db'), (error) => t.fail(error.message))
+  const path = join(outboxDirectory, 'relay.db')
+  const store = await SqliteOutbox.open(path, (error) => t.fail(error.message))
   const directory = join(outboxDirectory, 'recordings')
   const told: string[] = []
   const attachments = new CallAttachments({
@@ -57,7 +61,7 @@ async function setUp(
   const callId = api.calls.create()
   const event = newEvent({ callId })
   await store.record(event, to('crm'))
-  return { api, callId, event, attachments, directory, told }
+  return { api, callId, event, attachments, store, path, directory, told }
 }
 
 t.test('attempts at the same time share one fetch, also of a recording, and each has a file of its own', async (t) => {
@@ -97,6 +101,37 @@ t.test(
     t.same(readdirSync(directory), [])
   },
 )
+
+t.test('nothing is sent of a delivery that was cancelled while its transcript was fetched', async (t) => {
+  const { api, callId, attachments, store, path } = await setUp(t)
+  api.calls.addMessage(callId, { text: 'Hello' })
+  const sent: number[] = []
+  const target = attaching(
+    {
+      name: 'crm',
+      send: async ({ deliveryId }) => {
+        sent.push(deliveryId)
+        return { kind: 'delivered' }
+      },
+      close: async () => {},
+    },
+    TEXT,
+    attachments,
+  )
+  const [delivery] = (await store.claim('crm', 1, Date.now())).deliveries
+  api.misbehave({ kind: 'delay', ms: 50 })
+  const attempt = target.send(delivery!, running)
+  await eventually(() => api.requests.length > 0, 'it is being fetched')
+  const operator = SqliteOperator.open(path)
+  t.teardown(() => operator.close())
+  t.equal(await operator.cancelDeliveries({}, Date.now()), 1)
+  t.same(await attempt, { kind: 'interrupted' })
+  t.same(sent, [])
+  await store.release(delivery!)
+  await operator.retryDeliveries({}, Date.now())
+  const [again] = (await store.claim('crm', 1, Date.now())).deliveries
+  t.same(await target.send(again!, running), { kind: 'delivered' })
+})
 
 t.test('a storage that refuses tells how long to wait, and by its host alone', async (t) => {
   const { api, callId, event, attachments } = await setUp(t)

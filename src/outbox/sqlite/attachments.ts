@@ -5,6 +5,7 @@ import type { KeptAttachment } from '../attachments.ts'
 export interface SqliteAttachmentStore {
   attachment(eventId: string, kind: AttachmentKind): KeptAttachment | null
   saveAttachment(eventId: string, kind: AttachmentKind, attachment: KeptAttachment): void
+  isPending(deliveryId: number, round: number): boolean
   eventsWithRecording(): string[]
 }
 
@@ -20,6 +21,7 @@ export function createAttachmentStore(database: Database.Database): SqliteAttach
     select event_seq, @kind, @contentType, @body
     from events e
     where event_id = @eventId and exists (select 1 from live_deliveries l where l.event_seq = e.event_seq)`)
+  const pending = database.prepare('select 1 from live_deliveries where delivery_id = @deliveryId and round = @round')
   const recorded = database
     .prepare(`
     select e.event_id
@@ -33,6 +35,7 @@ export function createAttachmentStore(database: Database.Database): SqliteAttach
     saveAttachment(eventId, kind, attachment) {
       replace.run({ eventId, kind, ...attachment })
     },
+    isPending: (deliveryId, round) => pending.get({ deliveryId, round }) !== undefined,
     eventsWithRecording: () => recorded.all() as string[],
   }
 }

@@ -112,6 +112,8 @@ export function createBatchRunner(
         return store.untoldGaps(...call.args)
       case 'attachment':
         return store.attachment(...call.args)
+      case 'isPending':
+        return store.isPending(...call.args)
       case 'eventsWithRecording':
         return store.eventsWithRecording()
       case 'heldLogBytes':

@@ -301,6 +301,10 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'saveAttachment', args: [eventId, kind, attachment] })
   }
 
+  isPending(deliveryId: number, round: number): Promise<boolean> {
+    return this.#call({ method: 'isPending', args: [deliveryId, round] })
+  }
+
   eventsWithRecording(): Promise<string[]> {
     return this.#call({ method: 'eventsWithRecording', args: [] })
   }
