@@ -1,3 +1,4 @@
+import { watchHeldCalls } from './alerts/held-calls.ts'
 import { watchBacklog } from './alerts/old-backlog.ts'
 import { systemSchedule } from './alerts/schedule.ts'
 import type { SilentSources } from './alerts/silent-sources.ts'
@@ -42,6 +43,7 @@ export function startWatching(config: Config, options: WatchingOptions): () => P
     machineClock.watch(),
     silence,
     watchBacklog({ targets, alertAfterMs, outbox, clock: steady, raise, recovered }),
+    watchHeldCalls({ targets, alertAfterMs, outbox, clock: steady, raise, recovered }),
     reserve.watch(reserveBytes, raise, recovered),
     watchRetention({
       policy,

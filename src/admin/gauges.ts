@@ -26,7 +26,7 @@ export interface CertificateReadings {
   readonly clients: readonly { readonly target: string; readonly facts: CertificateFacts }[]
 }
 
-type Count = 'pending' | 'due' | 'retrying' | 'dead'
+type Count = 'pending' | 'due' | 'backoff' | 'waiting' | 'held' | 'retrying' | 'dead'
 
 /** What is shown of how things are: set as a whole, just before somebody reads it. */
 export function createGauges(registry: Registry): (readings: Readings) => void {
@@ -40,12 +40,24 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
       "Of them, those that nothing but the target's limits keeps from being sent.",
       'target',
     ),
+    backoff: gauge('deliveries_backoff', 'Of them, those that are due later, after a failed attempt.', 'target'),
+    waiting: gauge('deliveries_waiting', 'Of them, those behind an earlier delivery of their call.', 'target'),
+    held: gauge(
+      'deliveries_held',
+      'Of them, those behind a dead delivery of their call, until an operator retries or cancels that one.',
+      'target',
+    ),
     retrying: gauge('deliveries_retrying', 'Of them, those whose last attempt failed.', 'target'),
     dead: gauge('deliveries_dead', 'Deliveries that will not be tried again by themselves.', 'target'),
   }
   const oldestAge = gauge(
     'oldest_due_age_seconds',
     'For how long the oldest due delivery has been due; 0: none is.',
+    'target',
+  )
+  const oldestHeldAge = gauge(
+    'oldest_held_age_seconds',
+    'For how long the longest waiting held delivery has been due; 0: none is held.',
     'target',
   )
   const breakerOpen = gauge(
@@ -113,14 +125,16 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
     free.set(readings.freeBytes)
     reserve.set(readings.reserveBytes)
     up.set(readings.targets === null ? 0 : 1)
-    for (const each of [...Object.values(deliveries), oldestAge, breakerOpen, paused]) each.reset()
+    for (const each of [...Object.values(deliveries), oldestAge, oldestHeldAge, breakerOpen, paused]) each.reset()
     // Nothing is better than what was once.
     orphaned.remove()
     if (readings.targets === null) return
     for (const each of readings.targets.filter(({ configured }) => configured)) {
-      const { target, oldestDueAt, breaker, pausedByConfig, pausedByCommand } = each
+      const { target, oldestDueAt, oldestHeldAt, breaker, pausedByConfig, pausedByCommand } = each
       for (const [name, gauge] of Object.entries(deliveries)) gauge.set({ target }, each[name as Count])
-      oldestAge.set({ target }, oldestDueAt === null ? 0 : Math.max(0, readings.at - oldestDueAt) / 1_000)
+      const age = (since: number | null) => (since === null ? 0 : Math.max(0, readings.at - since) / 1_000)
+      oldestAge.set({ target }, age(oldestDueAt))
+      oldestHeldAge.set({ target }, age(oldestHeldAt))
       breakerOpen.set({ target }, breaker === null ? 0 : 1)
       paused.set({ target }, pausedByConfig || pausedByCommand ? 1 : 0)
     }

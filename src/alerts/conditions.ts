@@ -13,6 +13,7 @@ export interface Statement {
 /** The events about states, by what they are about: those that report a problem, and the one that ends all of them. */
 const PAIRS: Readonly<Record<string, { problems: readonly RelayEventName[]; recovery: RelayEventName }>> = {
   target: { problems: ['relay.target.opened'], recovery: 'relay.target.closed' },
+  held: { problems: ['relay.target.calls_held'], recovery: 'relay.target.calls_released' },
   silence: { problems: ['relay.source.silent'], recovery: 'relay.source.resumed' },
   backlog: { problems: ['relay.backlog.old'], recovery: 'relay.backlog.cleared' },
   space: { problems: ['relay.outbox.low_space'], recovery: 'relay.outbox.space_recovered' },

@@ -2,6 +2,7 @@ import type { Attempt, Delivery } from '../domain/delivery.ts'
 import type { Payload } from '../domain/event.ts'
 import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
+import type { HeldBacklog } from '../outbox/outbox.ts'
 
 /** Something an operator may want to know, before it becomes an event. */
 export interface Alert {
@@ -84,6 +85,27 @@ export function backlogOld(target: string, alertAfterMs: number, oldestDueAt: nu
     subject: target,
     message: `The oldest due delivery to target "${target}" has waited since ${since}, for longer than ${after}.`,
     facts: { target: { name: target, alertAfterMs, oldestDueAt: since } },
+  }
+}
+
+export function callsHeld(target: string, alertAfterMs: number, { deliveries, calls, since }: HeldBacklog): Alert {
+  const [heldSince, after] = [iso(since), duration(alertAfterMs)]
+  const what = `Dead deliveries to target "${target}" hold ${calls === 1 ? '1 call' : `${calls} calls`}`
+  const others = deliveries === 1 ? '1 delivery waits' : `${deliveries} deliveries wait`
+  return {
+    event: 'relay.target.calls_held',
+    subject: target,
+    message: `${what}: ${others} behind them, since ${heldSince}, for longer than ${after}. Retry or cancel the dead ones: ultravox-relay deliveries list --target ${target} --holding`,
+    facts: { target: { name: target, alertAfterMs, held: deliveries, heldCalls: calls, heldSince } },
+  }
+}
+
+export function callsReleased(target: string): Alert {
+  return {
+    event: 'relay.target.calls_released',
+    subject: target,
+    message: `No call is held at target "${target}" any more.`,
+    facts: { target: { name: target } },
   }
 }
 

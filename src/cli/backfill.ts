@@ -6,12 +6,15 @@ import { RelayError } from '../domain/errors.ts'
 import { LIFECYCLE_EVENTS } from '../domain/sample-event.ts'
 import { sampledShare } from '../domain/trace-context.ts'
 import { newEventId } from '../event-id.ts'
+import { countEach } from '../operations/counts.ts'
+import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import { configuredTarget } from '../operations/known-target.ts'
 import { deliveriesTo, todaysRoutes } from '../operations/todays-routes.ts'
 import type { OutboxOperator, SweepPlace } from '../outbox/operator.ts'
 import { newTraceparent } from '../trace-ids.ts'
 import type { EventCounts, Findings, Reconciler } from '../ultravox/reconciler.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { forecastText } from './forecasts.ts'
 import { duration, iso, parseDuration, parseEnd, parseInstant, zoneOfDate } from './instant.ts'
 import { Interrupted, interruptible } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
@@ -19,6 +22,7 @@ import { counted, examples, jsonOption, note, print, shownTable } from './printi
 import { createProgress } from './progress.ts'
 import { accountOption, chosenAccount, withClient } from './provider-client.ts'
 import { oneLine } from './table.ts'
+import { tellIfNoRelayRuns } from './waiting.ts'
 
 interface Options {
   readonly config?: string
@@ -147,7 +151,9 @@ async function backfill(
   const { webhook, reconcile } = ultravox
   const source = sourceOf(config, ultravox)
   const events = options.events ?? webhook?.events ?? LIFECYCLE_EVENTS
-  const take = options.dryRun === true ? null : await recorder(operator, config, source, options)
+  const added = new Map<string, number>()
+  const take = options.dryRun === true ? null : await recorder(operator, config, source, options, added)
+  const queues = await QueuesBefore.read(operator, config, systemClock.now())
   const findings = noFindings()
   const graceMs = options.grace ?? reconcile?.graceMs ?? GRACE_MS
   const start = startOf(source, events, options)
@@ -173,7 +179,8 @@ async function backfill(
     process.exitCode = 1
     return
   }
-  report(findings, start, options)
+  report(findings, start, options, await forecasts(queues, findings, added, options))
+  if (added.size > 0) await tellIfNoRelayRuns(operator)
   await tellWhatIsLeft(findings, start, graceMs, options)
 }
 
@@ -186,7 +193,14 @@ function sourceOf({ sources }: Config, { reconcile, webhook }: UltravoxConfig): 
   throw new RelayError('config_invalid', 'which source are the events for? Add ultravox.webhook, with its source')
 }
 
-async function recorder(operator: OutboxOperator, config: Config, source: string, { toTarget }: Options) {
+/** `added`: counts up the deliveries recorded, by their targets. */
+async function recorder(
+  operator: OutboxOperator,
+  config: Config,
+  source: string,
+  { toTarget }: Options,
+  added: Map<string, number>,
+) {
   const { fetchedEvent } = await import('../ultravox/fetched-event.ts')
   const route = todaysRoutes(config, note)
   return async (body: Buffer): Promise<boolean> => {
@@ -199,7 +213,9 @@ async function recorder(operator: OutboxOperator, config: Config, source: string
     )
     const event = { ...fetched, traceparent: newTraceparent(sampledShare(config.tracing)) }
     const targets = toTarget ?? (await route(payload, source, `${event.event} of call ${event.callId}`))
-    return !(await operator.record(event, deliveriesTo(config, targets))).duplicate
+    const recorded = await operator.record(event, deliveriesTo(config, targets))
+    countEach(recorded.targets, added)
+    return !recorded.duplicate
   }
 }
 
@@ -281,7 +297,20 @@ function shownProgress(findings: Findings) {
   }
 }
 
-function report(findings: Findings, { from, to }: Start, options: Options): void {
+/** Of a dry run only where the targets are named: which ones the routes name depends on what has not been fetched. */
+function forecasts(
+  queues: QueuesBefore,
+  { counts }: Findings,
+  added: ReadonlyMap<string, number>,
+  { dryRun, toTarget = [] }: Options,
+): Promise<Forecast[]> {
+  const now = systemClock.now()
+  if (dryRun !== true) return queues.after(added, now)
+  const missing = [...counts.values()].reduce((sum, each) => sum + recordedOf(each, true), 0)
+  return queues.aheadOfNew(new Map(toTarget.map((target) => [target, missing])), now)
+}
+
+function report(findings: Findings, { from, to }: Start, options: Options, expected: readonly Forecast[]): void {
   const { calls, deleted, counts, unreadable } = findings
   const { json, dryRun = false } = options
   const rows = [...counts].sort(([a], [b]) => placeInLife(a) - placeInLife(b))
@@ -293,6 +322,7 @@ function report(findings: Findings, { from, to }: Start, options: Options): void
     deletedCalls: deleted,
     events: Object.fromEntries(rows),
     unreadable: unreadable.count,
+    expected: expected.map(forecastDocument),
   }
   const isUnclear = rows.some(([, each]) => each.unreadable > 0)
   const recorded = dryRun ? 'TO RECORD' : 'RECORDED'
@@ -314,7 +344,9 @@ function report(findings: Findings, { from, to }: Start, options: Options): void
     ...(deleted === 0 ? [] : [`${deleted} deleted ${deleted === 1 ? 'call' : 'calls'} of that period`]),
     `times are in UTC${zonesOf(options)}`,
   ]
-  print(json, document, `${head}${about.join('; ')}\n${rows.length === 0 ? '' : `\n${table}`}`)
+  const outlook = forecastText(expected, systemClock.now())
+  const results = rows.length === 0 ? '' : `\n${table}`
+  print(json, document, `${head}${about.join('; ')}\n${results}${outlook === '' ? '' : `\n${outlook}`}`)
   if (unreadable.count === 0) return
   const example = unreadable.callId === null ? '' : `, such as ${oneLine(unreadable.callId)}`
   note(`${counted(unreadable.count, 'call')} could not be read in full${example}: ${unreadable.first}`)

@@ -11,7 +11,7 @@ import { withOutbox } from './open-outbox.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 import { oneLine, table } from './table.ts'
 import { timeline } from './timeline.ts'
-import { tellIfNothingIsSent } from './waiting.ts'
+import { tellIfNothingIsSent, tellOfHolds } from './waiting.ts'
 
 /** So many calls are named where a prefix could mean several. */
 const NAMED = 10
@@ -43,9 +43,15 @@ function showCommand(): Command {
         await tellIfNothingIsSent(operator, call.events)
         return call
       })
+      const now = systemClock.now()
       if (callId !== asked) note(`${oneLine(asked)} is call ${oneLine(callId)}`)
-      const document = { callId, events: events.map(eventHistoryDocument), gaps: gaps.map(gapDocument) }
-      print(options.json, document, shown(callId, events, gaps, config, systemClock.now()))
+      const document = {
+        callId,
+        events: events.map((event) => eventHistoryDocument(event, config, now)),
+        gaps: gaps.map(gapDocument),
+      }
+      print(options.json, document, shown(callId, events, gaps, config, now))
+      tellOfHolds(events, config, now)
     })
 }
 

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
-import { attemptDocument, deliveryDocument } from '../documents/histories.ts'
+import type { Config } from '../config/config.ts'
+import { deliveryDocument, deliveryHistoryDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
 import { readPage } from '../operations/pages.ts'
-import type { DeliverySummary, OutboxOperator } from '../outbox/operator.ts'
+import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
@@ -15,6 +16,7 @@ import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, retryCommand } from './redelivery.ts'
 import { despiteCancelling, noteColumn, outcomeCell, stateCell } from './states.ts'
 import { oneLine } from './table.ts'
+import { waitLines } from './waiting.ts'
 
 interface ShowOptions {
   readonly config?: string
@@ -24,8 +26,6 @@ interface ShowOptions {
 interface ListOptions extends AskedDeliveries, PageOptions {
   readonly config?: string
 }
-
-type Shown = NonNullable<Awaited<ReturnType<OutboxOperator['showDelivery']>>>
 
 /** What became of events at their targets, and another try for it. Works whether the relay runs or not. */
 export function deliveriesCommand(): Command {
@@ -64,7 +64,7 @@ function listCommand(): Command {
 
 function showCommand(): Command {
   return new Command('show')
-    .description('show one delivery with all of its attempts and the last answer')
+    .description('show one delivery: what it waits for, all of its attempts and the last answer')
     .argument('<id>', 'its id', (text) => parseDeliveryId(text)[0])
     .addOption(configOption())
     .addOption(jsonOption())
@@ -73,9 +73,8 @@ function showCommand(): Command {
       const { config } = loadWithoutSecrets(configFile(options.config))
       const delivery = await withOutbox(config.outbox.path, (operator) => operator.showDelivery(id))
       if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
-      const { history, ...summary } = delivery
-      const document = { ...deliveryDocument(summary), history: history.map(attemptDocument) }
-      print(options.json, document, shown(delivery))
+      const now = systemClock.now()
+      print(options.json, deliveryHistoryDocument(delivery, config, now), shown(delivery, config, now))
     })
 }
 
@@ -89,14 +88,14 @@ function listed(deliveries: readonly DeliverySummary[], now: number): string {
       each.event,
       each.callId,
       ago(each.updatedAt, now),
-      ago(each.dueAt, now),
+      each.waiting ? 'waits' : ago(each.dueAt, now),
       each.attempts,
       each.lastError ?? '',
     ]),
   )
 }
 
-function shown(delivery: Shown): string {
+function shown(delivery: DeliveryHistory, config: Config, now: number): string {
   const { history } = delivery
   const facts = factLines([
     [
@@ -108,6 +107,7 @@ function shown(delivery: Shown): string {
     ['updated', iso(delivery.updatedAt)],
     ['due', isoOrNull(delivery.dueAt)],
     ['error', delivery.lastError],
+    ...waitLines(delivery, config, now).map((line, index) => [index === 0 ? 'waits' : '', line] as const),
   ])
   if (history.length === 0) return `${facts}\nno attempts yet\n`
   const attempts = shownTable(

@@ -15,7 +15,7 @@ import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { noteColumn, outcomeCell, stateStyle } from './states.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
-import { stateInWords, tellIfNothingIsSent } from './waiting.ts'
+import { stateInWords, tellIfNothingIsSent, tellOfHolds } from './waiting.ts'
 
 interface ShowOptions {
   readonly config?: string
@@ -47,11 +47,13 @@ export function showCommand(): Command {
       })
       if (payload === true) return printBytes(id, body)
       const payloadText = body === null ? '\nthe payload is no longer on record\n' : `\n${shownPayload(body)}`
+      const now = systemClock.now()
       print(
         json,
-        { ...eventHistoryDocument(event), body: textOf(body) },
-        `${shown(event, config, systemClock.now())}${payloadText}`,
+        { ...eventHistoryDocument(event, config, now), body: textOf(body) },
+        `${shown(event, config, now)}${payloadText}`,
       )
+      tellOfHolds([event], config, now)
     })
 }
 

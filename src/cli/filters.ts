@@ -47,6 +47,7 @@ export function deliveryFilterOptions(states: readonly DeliveryState[]): Option[
       (id, earlier: string[] = []) => [...earlier, id],
     ),
     new Option('--error <text>', 'deliveries whose last error has this text in it'),
+    new Option('--holding', 'dead deliveries that hold the rest of their call (onDead: hold)'),
   ]
 }
 

@@ -1,8 +1,10 @@
 import { Command } from 'commander'
+import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { countEach } from '../operations/counts.ts'
 import { type AskedDeliveries, deliveryFilter } from '../operations/filters.ts'
+import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import { refuseMissing } from '../operations/missing.ts'
 import { NOT_RECALLED, NOTHING_SENT, type Recalled } from '../operations/recall.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../operations/redelivery.ts'
@@ -11,10 +13,12 @@ import { tellOfBodiless } from './bodiless.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
+import { forecastText } from './forecasts.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print, sentAnyway } from './printing.ts'
 import { withProgress } from './progress.ts'
+import { tellIfNoRelayRuns } from './waiting.ts'
 
 const NOTHING_NAMED = 'name deliveries by their ids or by a filter, such as'
 
@@ -33,6 +37,7 @@ export function retryCommand(): Command {
         'deliveries retry --target crm --since 2h --dry-run',
         "deliveries retry --target crm --error 'http 503' --yes",
         'deliveries retry --target crm --state delivered --call 0a1b2c3d-…',
+        'deliveries retry --target crm --holding',
       )}`,
     )
 }
@@ -67,7 +72,7 @@ function bulkCommand(name: string, action: Redelivery): Command {
       if (ids !== undefined) await tellOfOthers(operator, ids, [...found, ...bodiless])
       tellOfBodiless(bodiless.length, filter.deliveryIds !== undefined)
       if (found.length === 0) tellOfUnknown('target', filter.target, config.targets)
-      await change(operator, filter, found, options, action)
+      await change(operator, config, filter, found, options, action)
     })
   })
 }
@@ -86,24 +91,41 @@ async function tellOfOthers(operator: OutboxOperator, ids: readonly number[], fo
 
 async function change(
   operator: OutboxOperator,
+  config: Config,
   filter: DeliveryFilter,
   found: readonly FoundDelivery[],
   { yes, dryRun, json }: BulkOptions,
   action: Redelivery,
 ): Promise<void> {
-  const { done, recalls } = action
+  const { done, recalls, sends } = action
   const targets = countEach(found.map(({ target }) => target))
   const what = `${counted(found.length, 'delivery')}${named(targets)}`
   const would = `${what} would be ${done}`
   const document = { matched: found.length, targets: Object.fromEntries(targets), dryRun: dryRun === true }
-  const counts = (changed: number, recalled: Recalled) => ({ [done]: changed, ...(recalls && recalled) })
-  if (dryRun === true) return print(json, { ...document, ...counts(0, NOTHING_SENT) }, `${would}\n`)
+  const counts = (changed: number, recalled: Recalled, forecasts: readonly Forecast[] | undefined) => ({
+    [done]: changed,
+    ...(forecasts && { expected: forecasts.map(forecastDocument) }),
+    ...(recalls && recalled),
+  })
+  const outlook = (forecasts: readonly Forecast[] = []) => forecastText(forecasts, systemClock.now())
+  const readQueues = async () => (sends ? QueuesBefore.read(operator, config, systemClock.now()) : undefined)
+  if (dryRun === true) {
+    const forecasts = await (await readQueues())?.aheadOfRetry(targets, filter, systemClock.now())
+    return print(json, { ...document, ...counts(0, NOTHING_SENT, forecasts) }, `${would}\n${outlook(forecasts)}`)
+  }
   if (found.length > 0 && !(await confirm(would, yes))) return
+  const queues = await readQueues()
   const { changed, recalled } = await withProgress(found.length, (advance) =>
     redeliver(operator, filter, found, action, systemClock, advance),
   )
   const text = changed === found.length ? what : `${changed} of ${what}, for the others have changed meanwhile,`
-  print(json, { ...document, ...counts(changed, recalled) }, `${text} ${done}${sentAnyway(recalled)}\n`)
+  const forecasts = await queues?.after(targets, systemClock.now())
+  if (forecasts !== undefined && changed > 0) await tellIfNoRelayRuns(operator)
+  print(
+    json,
+    { ...document, ...counts(changed, recalled, forecasts) },
+    `${text} ${done}${sentAnyway(recalled)}\n${outlook(forecasts)}`,
+  )
   if (recalled.underWay !== null) return
   note(NOT_RECALLED)
   process.exitCode = 1

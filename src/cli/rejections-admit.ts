@@ -14,9 +14,11 @@ import {
   refuseUnproven,
 } from '../operations/admission.ts'
 import { rejectionFilter } from '../operations/filters.ts'
+import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import type { Admitted, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
+import { forecastText } from './forecasts.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, named, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
@@ -70,18 +72,28 @@ async function admit(
   const { yes, dryRun = false } = options
   const what = counted(rejectionIds.length, 'rejection')
   if (!dryRun && rejectionIds.length > 0 && !(await confirm(`${what} would be admitted`, yes))) return
+  const queues = await QueuesBefore.read(operator, config, systemClock.now())
   const tally = await withProgress(rejectionIds.length, (advance) =>
     admitRejections(operator, config, rejectionIds, { dryRun, named: event, clock: systemClock, warn: note, advance }),
   )
-  report(tally, rejectionIds.length, dryRun, options.json)
+  const now = systemClock.now()
+  const forecasts = await (dryRun ? queues.aheadOfNew(tally.targets, now) : queues.after(tally.targets, now))
+  report(tally, rejectionIds.length, dryRun, options.json, forecasts)
 }
 
-function report(tally: AdmissionTally, matched: number, dryRun: boolean, json: boolean | undefined): void {
+function report(
+  tally: AdmissionTally,
+  matched: number,
+  dryRun: boolean,
+  json: boolean | undefined,
+  forecasts: readonly Forecast[],
+): void {
   const { admitted, refused } = tally
-  const document = admissionDocument(tally, matched, dryRun)
+  const document = { ...admissionDocument(tally, matched, dryRun), expected: forecasts.map(forecastDocument) }
   const { duplicates, events } = document
   const lines = events.length > TOLD ? '' : events.map(inWords).join('')
-  print(json, document, `${lines}${summary(tally, duplicates, dryRun)}\n`)
+  const outlook = forecastText(forecasts, systemClock.now())
+  print(json, document, `${lines}${summary(tally, duplicates, dryRun)}\n${outlook}`)
   const gone = matched - admitted.length - refused.length
   if (gone > 0) note(`${counted(gone, 'rejection')} had gone meanwhile`)
   tellOfRefused(refused)

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedEvents, eventFilter } from '../operations/filters.ts'
+import { forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import { configuredTarget } from '../operations/known-target.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../operations/replay.ts'
 import type { EventFilter, OutboxOperator } from '../outbox/operator.ts'
@@ -10,9 +11,11 @@ import { tellOfBodiless } from './bodiless.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { eventFilterOptions } from './filters.ts'
+import { forecastText } from './forecasts.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
+import { tellIfNoRelayRuns } from './waiting.ts'
 
 const NOTHING_NAMED = 'name events by their ids or by a filter, such as: events replay --since 2h'
 
@@ -65,10 +68,17 @@ async function replay(
   const what = counted(matched, 'event')
   const would = `${what} would be replayed ${to === undefined ? "through today's routes" : `to ${to}`}`
   if (!dryRun && matched > 0 && !(await confirm(would, yes))) return
+  const queues = await QueuesBefore.read(operator, config, systemClock.now())
   const { replayed, targets } = await withProgress(matched, (advance) =>
     replayEvents(operator, config, withBody, matched, { to, dryRun, clock: systemClock, warn: note, advance }),
   )
-  const document = { matched, targets: Object.fromEntries(targets), dryRun, replayed }
-  if (dryRun) return print(json, document, `${would}${to === undefined ? named(targets) : ''}\n`)
-  print(json, document, `${what} replayed${named(targets)}: ${counted(replayed, 'delivery')} made or tried anew\n`)
+  const now = systemClock.now()
+  const forecasts = await (dryRun ? queues.aheadOfReplay(targets, withBody, now) : queues.after(targets, now))
+  const expected = forecasts.map(forecastDocument)
+  const document = { matched, targets: Object.fromEntries(targets), dryRun, replayed, expected }
+  const outlook = forecastText(forecasts, now)
+  if (dryRun) return print(json, document, `${would}${to === undefined ? named(targets) : ''}\n${outlook}`)
+  if (replayed > 0) await tellIfNoRelayRuns(operator)
+  const done = `${what} replayed${named(targets)}: ${counted(replayed, 'delivery')} made or tried anew`
+  print(json, document, `${done}\n${outlook}`)
 }

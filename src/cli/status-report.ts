@@ -120,20 +120,46 @@ function sourceTable(sources: readonly ListedSource[], now: number): string {
 }
 
 function targetTable(targets: readonly ListedTarget[], now: number): string {
-  return shownTable(
-    ['TARGET', 'STATE', 'DUE', 'OLDEST', 'RETRYING', 'DEAD', 'PER MIN', 'BREAKER', 'LAST ERROR'],
+  // Only of ordered targets.
+  const anyWait = targets.some(({ waiting, held }) => waiting > 0 || held > 0)
+  const table = shownTable(
+    [
+      'TARGET',
+      'STATE',
+      'DUE',
+      'OLDEST',
+      'BACKOFF',
+      ...(anyWait ? ['WAITING', 'HELD'] : []),
+      'DEAD',
+      'PER MIN',
+      'BREAKER',
+      'LAST ERROR',
+    ],
     targets.map((each) => [
       each.target,
       stateCell(each),
       each.due,
       each.oldestDueAt === null ? '' : duration(now - each.oldestDueAt),
-      countCell(each.retrying, 'yellow'),
+      countCell(each.backoff, 'yellow'),
+      ...(anyWait ? [each.waiting, countCell(each.held, 'red')] : []),
       countCell(each.dead, 'red'),
       each.deliveredPerMinute,
       breakerCell(each, now),
       each.lastError === null ? '' : `${ago(each.lastError.at, now)}: ${each.lastError.error}`,
     ]),
   )
+  return `${table}${holdLines(targets)}`
+}
+
+/** What held deliveries wait for, and the command that shows it. */
+function holdLines(targets: readonly ListedTarget[]): string {
+  const lines = targets
+    .filter(({ held }) => held > 0)
+    .map(({ target, held, heldCalls }) => {
+      const what = `${target}: ${counted(held, 'delivery')} of ${counted(heldCalls, 'call')} held behind dead ones`
+      return `${styled('red', oneLine(what))}\n  deliveries list --holding --target ${oneLine(target)}\n`
+    })
+  return lines.length === 0 ? '' : `\n${lines.join('')}`
 }
 
 /** Which delivery last probed each target whose circuit is open, and how that ended; empty where none is open. */

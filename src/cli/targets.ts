@@ -72,15 +72,17 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
 }
 
 function listed(targets: readonly ListedTarget[], now: number): string {
+  const anyHeld = targets.some(({ held }) => held > 0)
   return shownTable(
-    ['TARGET', 'TYPE', 'STATE', 'BREAKER', 'PENDING', 'RETRYING', 'DEAD', 'OLDEST DUE'],
+    ['TARGET', 'TYPE', 'STATE', 'BREAKER', 'PENDING', 'BACKOFF', ...(anyHeld ? ['HELD'] : []), 'DEAD', 'OLDEST DUE'],
     targets.map((each) => [
       each.target,
       each.type ?? '',
       stateCell(each),
       breakerCell(each, now),
       each.pending,
-      countCell(each.retrying, 'yellow'),
+      countCell(each.backoff, 'yellow'),
+      ...(anyHeld ? [countCell(each.held, 'red')] : []),
       countCell(each.dead, 'red'),
       ago(each.oldestDueAt, now),
     ]),

@@ -1,6 +1,8 @@
+import type { Config } from '../config/config.ts'
 import type { Attempt } from '../domain/delivery.ts'
 import type { DeliveryHistory, DeliverySummary, EventHistory, EventSummary } from '../outbox/operator.ts'
 import { iso, isoOrNull } from './instants.ts'
+import { type WaitsFor, waitsFor } from './waits.ts'
 
 /** An event for scripts: instants in ISO, here and in all that follow. */
 export function eventDocument<T extends EventSummary>(event: T): object {
@@ -15,11 +17,33 @@ export function attemptDocument(attempt: Attempt): object {
   return { ...attempt, startedAt: iso(attempt.startedAt) }
 }
 
-/** An event with its deliveries, and those with their attempts. */
-export function eventHistoryDocument({ deliveries, ...event }: EventHistory): object {
-  return { ...eventDocument(event), deliveries: deliveries.map(deliveryHistoryDocument) }
+/** An event with its deliveries, and those with their attempts and what they wait for. */
+export function eventHistoryDocument({ deliveries, ...event }: EventHistory, config: Config, now: number): object {
+  return { ...eventDocument(event), deliveries: deliveries.map((each) => deliveryHistoryDocument(each, config, now)) }
 }
 
-function deliveryHistoryDocument({ history, ...delivery }: DeliveryHistory): object {
-  return { ...deliveryDocument(delivery), history: history.map(attemptDocument) }
+/** A delivery with its attempts and what it waits for. */
+export function deliveryHistoryDocument(delivery: DeliveryHistory, config: Config, now: number): object {
+  const { history, place: _, ...summary } = delivery
+  const reason = waitsFor(delivery, config, now)
+  return {
+    ...deliveryDocument(summary),
+    history: history.map(attemptDocument),
+    waitsFor: reason && waitsForDocument(reason),
+  }
+}
+
+function waitsForDocument(wait: WaitsFor): object {
+  switch (wait.reason) {
+    case 'held':
+      return { ...wait, deadSince: iso(wait.deadSince) }
+    case 'order':
+      return { ...wait, dueAt: iso(wait.dueAt), waitsFor: wait.waitsFor && waitsForDocument(wait.waitsFor) }
+    case 'circuit':
+      return { ...wait, probeAt: iso(wait.probeAt) }
+    case 'backoff':
+      return { ...wait, dueAt: iso(wait.dueAt) }
+    default:
+      return wait
+  }
 }

@@ -16,9 +16,14 @@ const NOTHING = {
   breaker: null,
   pending: 0,
   due: 0,
+  backoff: 0,
+  waiting: 0,
+  held: 0,
+  heldCalls: 0,
   retrying: 0,
   dead: 0,
   oldestDueAt: null,
+  oldestHeldAt: null,
   deliveredPerMinute: 0,
   lastError: null,
   lastProbe: null,
@@ -46,12 +51,14 @@ export function listedTargets({ targets }: Config, summaries: readonly TargetSum
 }
 
 /** A target for scripts: instants in ISO. */
-export function targetDocument({ breaker, oldestDueAt, lastError, lastProbe, ...target }: ListedTarget): object {
+export function targetDocument(listed: ListedTarget): object {
+  const { breaker, oldestDueAt, oldestHeldAt, lastError, lastProbe, ...target } = listed
   return {
     ...target,
     breaker: breaker === null ? 'closed' : 'open',
     probeAt: isoOrNull(breaker?.probeAt ?? null),
     oldestDueAt: isoOrNull(oldestDueAt),
+    oldestHeldAt: isoOrNull(oldestHeldAt),
     lastError: lastError?.error ?? null,
     lastErrorAt: isoOrNull(lastError?.at ?? null),
     lastProbe: lastProbe === null ? null : { ...lastProbe, startedAt: isoOrNull(lastProbe.startedAt) },

@@ -6,6 +6,8 @@ export const RELAY_EVENTS = [
   'relay.delivery.dead',
   'relay.target.opened',
   'relay.target.closed',
+  'relay.target.calls_held',
+  'relay.target.calls_released',
   'relay.source.silent',
   'relay.source.resumed',
   'relay.backlog.old',

@@ -21,6 +21,8 @@ export interface AskedDeliveries extends AskedEvents {
   readonly state?: DeliveryState[]
   readonly eventId?: string[]
   readonly error?: string
+  /** Only dead deliveries that hold the rest of their call. */
+  readonly holding?: boolean
 }
 
 export interface AskedRejections {
@@ -47,8 +49,10 @@ export function eventListFilter({ state, ...event }: AskedEventList): EventFilte
 }
 
 /** See `eventFilter`. */
-export function deliveryFilter({ target, state, eventId, error, ...event }: AskedDeliveries): DeliveryFilter {
-  return { ...given({ target, states: state, eventIds: eventId, error }), ...eventFilter(event) }
+export function deliveryFilter({ target, state, eventId, error, holding, ...event }: AskedDeliveries): DeliveryFilter {
+  // Only dead ones hold, and to say so keeps the others from being read.
+  const states = state ?? (holding === true ? ['dead' as const] : undefined)
+  return { ...given({ target, states, eventIds: eventId, error, holding }), ...eventFilter(event) }
 }
 
 /** See `eventFilter`. */

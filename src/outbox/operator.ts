@@ -2,7 +2,7 @@ import type { ClockReading, ClockTrust } from '../domain/clock-trust.ts'
 import type { Attempt, NewDelivery } from '../domain/delivery.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
 import type { JournalReader } from './journal.ts'
-import type { DaemonState, Recorded, TargetState } from './outbox.ts'
+import type { DaemonState, OpenBreaker, Recorded, TargetState } from './outbox.ts'
 import type { RecallDesk } from './recalls.ts'
 import type { ReconciliationReader, ReconciliationStore } from './reconciliation.ts'
 import type { RejectionDesk } from './rejections.ts'
@@ -30,8 +30,8 @@ export interface OutboxOperator
   /** The newest first. */
   listDeliveries(filter: DeliveryFilter, limit: number): Promise<DeliverySummary[]>
 
-  /** One delivery with all of its attempts, or null where there is none. */
-  showDelivery(deliveryId: number): Promise<(DeliverySummary & { readonly history: readonly Attempt[] }) | null>
+  /** One delivery with all of its attempts and its place in the queue, or null where there is none. */
+  showDelivery(deliveryId: number): Promise<DeliveryHistory | null>
 
   /**
    * Has deliveries tried anew: due at once, with a fresh budget of attempts and the same event id. Returns how many there
@@ -119,6 +119,8 @@ export interface DeliveryFilter extends EventFilter {
   readonly states?: readonly DeliveryState[]
   /** A piece of the last error's text. */
   readonly error?: string
+  /** Whether it is a dead delivery that holds the rest of its call. */
+  readonly holding?: boolean
 }
 
 export type DeliveryState = 'pending' | 'delivered' | 'dead' | 'cancelled'
@@ -153,6 +155,8 @@ export interface DeliverySummary {
   readonly callId: string | null
   readonly target: string
   readonly state: DeliveryState
+  /** Pending, and behind another delivery of its call. */
+  readonly waiting: boolean
   readonly attempts: number
   /** Null unless pending. */
   readonly dueAt: number | null
@@ -185,12 +189,27 @@ export interface EventHistory extends EventSummary {
 
 export interface DeliveryHistory extends DeliverySummary {
   readonly history: readonly Attempt[]
-  /** Null where it waits for nothing but the time at which it is due. */
-  readonly waitsFor: WaitsFor | null
+  /** Null unless pending. */
+  readonly place: QueuePlace | null
 }
 
-/** An earlier delivery of its call, an operator's word (its target is paused), or its target's open breaker. */
-export type WaitsFor = 'order' | 'resume' | 'breaker'
+/** Where a pending delivery stands in its target's queue. */
+export interface QueuePlace {
+  /** The delivery of its call that has to end first, or the dead one that holds the call; null where it is ready. */
+  readonly behind: EarlierDelivery | null
+  /** Whether an operator has paused its target. */
+  readonly paused: boolean
+  readonly breaker: OpenBreaker | null
+  /** Ready deliveries of its target that are due before it and sent first, counted up to `TALLIED`. */
+  readonly ahead: number
+}
+
+export interface EarlierDelivery
+  extends Pick<DeliverySummary, 'deliveryId' | 'event' | 'dueAt' | 'updatedAt' | 'lastError'> {
+  readonly state: 'pending' | 'dead'
+  /** See `QueuePlace`. */
+  readonly ahead: number
+}
 
 export interface StoredEvent extends EventSummary {
   /** Its place in the order of arrival. */
@@ -205,13 +224,24 @@ export interface Replay {
 }
 
 export interface TargetSummary extends TargetState {
+  /** The sum of `due`, `backoff`, `waiting` and `held`. */
   readonly pending: number
-  /** Pending, and nothing but the target's limits keeps them from being sent. */
+  /** Nothing but the target's limits keeps them from being sent. */
   readonly due: number
-  /** Pending, and their last attempt failed. */
+  /** Due later, after a failed attempt. */
+  readonly backoff: number
+  /** Behind an earlier delivery of their call that is pending itself. */
+  readonly waiting: number
+  /** Behind a dead delivery of their call, until an operator retries or cancels that one. */
+  readonly held: number
+  /** The number of calls that the held deliveries belong to. */
+  readonly heldCalls: number
+  /** Pending, whatever they wait for, and their last attempt failed. */
   readonly retrying: number
   readonly dead: number
   readonly oldestDueAt: number | null
+  /** Since when the longest waiting of the held deliveries has been due; null where none is held. */
+  readonly oldestHeldAt: number | null
   /** Over the last five minutes. */
   readonly deliveredPerMinute: number
   /** The newest of those that are retrying or dead. */

@@ -84,7 +84,10 @@ export interface Outbox
   /** Since when a target's oldest due delivery is due; null where none is. */
   oldestDueAt(target: string, now: number): Promise<number | null>
 
-  /** How much is due at these targets, and dead at any: read quickly, however much it is. */
+  /** What waits at a target behind dead deliveries of its calls; null where nothing does. */
+  heldBacklog(target: string): Promise<HeldBacklog | null>
+
+  /** How much is due and held at these targets, and dead at any: read quickly, however much it is. */
   tally(targets: readonly string[], now: number): Promise<Tally>
 
   /**
@@ -192,9 +195,20 @@ export interface AttemptPage {
   readonly next: number | null
 }
 
+/** Deliveries behind dead ones of their calls, counted up to a limit. */
+export interface HeldBacklog {
+  readonly deliveries: number
+  /** The number of calls that they belong to. */
+  readonly calls: number
+  /** Since when the longest waiting of them has been due. */
+  readonly since: number
+}
+
 /** Numbers of deliveries, counted up to `TALLIED`. */
 export interface Tally {
   readonly due: number
+  /** Behind dead deliveries of their calls. */
+  readonly held: number
   readonly dead: number
 }
 

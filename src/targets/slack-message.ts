@@ -9,6 +9,8 @@ const TITLES: Readonly<Record<string, string>> = {
   'relay.delivery.dead': 'Delivery dead',
   'relay.target.opened': 'Target failing',
   'relay.target.closed': 'Target well again',
+  'relay.target.calls_held': 'Calls held',
+  'relay.target.calls_released': 'Calls released',
   'relay.source.silent': 'Source silent',
   'relay.source.resumed': 'Source active again',
   'relay.backlog.old': 'Backlog old',

@@ -12,8 +12,13 @@ const target: ListedTarget = {
   pausedByConfig: false,
   pausedByCommand: false,
   breaker: null,
-  pending: 5,
+  pending: 98,
   due: 3,
+  backoff: 1,
+  waiting: 4,
+  held: 90,
+  heldCalls: 3,
+  oldestHeldAt: 2_000,
   retrying: 2,
   dead: 1,
   oldestDueAt: 4_000,
@@ -81,7 +86,7 @@ t.test('no name that the configuration does not have becomes a label', async (t)
   const { samples, value } = await read({ targets: [target, { ...target, target: 'orphan', configured: false }] })
   const values = new Set(samples.flatMap(({ labels }) => [labels.source, labels.target]))
   t.same([...values].filter((each) => each !== undefined).sort(), ['crm', 'relay', 'ultravox'])
-  t.equal(value('ultravox_relay_deliveries_orphaned'), 5, 'orphans are counted together')
+  t.equal(value('ultravox_relay_deliveries_orphaned'), 98, 'orphans are counted together')
 })
 
 t.test('certificates are shown with their ends, and of one that is gone nothing more', async (t) => {
@@ -115,6 +120,10 @@ t.test('how things are is told in base units, and of what is gone nothing more',
   const { value } = await read()
   t.equal(value('ultravox_relay_deliveries_due', { target: 'crm' }), 3)
   t.equal(value('ultravox_relay_oldest_due_age_seconds', { target: 'crm' }), 6)
+  t.equal(value('ultravox_relay_deliveries_backoff', { target: 'crm' }), 1)
+  t.equal(value('ultravox_relay_deliveries_waiting', { target: 'crm' }), 4)
+  t.equal(value('ultravox_relay_deliveries_held', { target: 'crm' }), 90)
+  t.equal(value('ultravox_relay_oldest_held_age_seconds', { target: 'crm' }), 8)
   t.equal(value('ultravox_relay_target_breaker_open', { target: 'crm' }), 0)
   t.equal(value('ultravox_relay_outbox_up'), 1)
   t.equal(value('ultravox_relay_disk_free_bytes'), 3)

@@ -20,6 +20,8 @@ import {
   type Alert,
   backlogCleared,
   backlogOld,
+  callsHeld,
+  callsReleased,
   deadDelivery,
   lowSpace,
   payloadOf,
@@ -71,6 +73,8 @@ const alerts = {
   space: lowSpace(100 * 1024 ** 2 + 5, 256 * 1024 ** 2),
   resumed: sourceResumed('ultravox'),
   cleared: backlogCleared('crm'),
+  held: callsHeld('crm', 15 * 60_000, { deliveries: 90, calls: 3, since: noon }),
+  released: callsReleased('crm'),
   spaceRecovered: spaceRecovered(300 * 1024 ** 2),
 }
 const payload = (alert: Alert) => payloadOf(alert, noon, 1)
@@ -134,6 +138,22 @@ t.test('an old backlog is told with its target and its age', async (t) => {
     ...envelope,
     message: 'The oldest due delivery to target "crm" has waited since 2026-01-15T12:00:00.000Z, for longer than 15m.',
     target: { name: 'crm', alertAfterMs: 900_000, oldestDueAt: '2026-01-15T12:00:00.000Z' },
+  })
+})
+
+t.test('held calls are reported with the command that lists what holds them', async (t) => {
+  t.strictSame(payload(alerts.held), {
+    event: 'relay.target.calls_held',
+    ...envelope,
+    message:
+      'Dead deliveries to target "crm" hold 3 calls: 90 deliveries wait behind them, since 2026-01-15T12:00:00.000Z, for longer than 15m. Retry or cancel the dead ones: ultravox-relay deliveries list --target crm --holding',
+    target: {
+      name: 'crm',
+      alertAfterMs: 900_000,
+      held: 90,
+      heldCalls: 3,
+      heldSince: '2026-01-15T12:00:00.000Z',
+    },
   })
 })
 

@@ -1,8 +1,10 @@
 import t from 'tap'
+import { watchHeldCalls } from '../../src/alerts/held-calls.ts'
 import { watchBacklog } from '../../src/alerts/old-backlog.ts'
 import type { Alert } from '../../src/alerts/relay-event.ts'
 import { watchSilence } from '../../src/alerts/silent-sources.ts'
 import { intervalFor, startWatches } from '../../src/alerts/watches.ts'
+import type { HeldBacklog } from '../../src/outbox/outbox.ts'
 import { HandSchedule, settled } from './hand-schedule.ts'
 
 const MINUTE = 60_000
@@ -120,6 +122,31 @@ t.test('what a clock that jumps ahead makes due, and the lane then sends, is not
   dueAt.crm = time.clock.now()
   await look(MINUTE)
   t.same(raised, [])
+})
+
+t.test('calls that dead deliveries hold for too long are reported once, and their release', async (t) => {
+  const time = new HandSchedule()
+  const [raised, recovered]: Alert[][] = [[], []]
+  const since = time.clock.now()
+  let held: HeldBacklog | null = { deliveries: 90, calls: 3, since }
+  const watch = watchHeldCalls({
+    targets: ['crm'],
+    alertAfterMs: 15 * MINUTE,
+    outbox: { heldBacklog: async () => held },
+    clock: time.clock,
+    raise: (alert) => raised!.push(alert),
+    recovered: (alert) => recovered!.push(alert),
+  })
+  await watch.check()
+  await time.pass(15 * MINUTE)
+  await watch.check()
+  t.same([...raised!, ...recovered!], [], 'an operator may be about to release them')
+  await time.pass(MINUTE)
+  await watch.check()
+  t.match(raised, [{ event: 'relay.target.calls_held', facts: { target: { held: 90, heldCalls: 3 } } }])
+  held = null
+  await watch.check()
+  t.match(recovered, [{ event: 'relay.target.calls_released', subject: 'crm' }])
 })
 
 t.test('watches look at once and then again and again, after an error too, and not after their end', async (t) => {

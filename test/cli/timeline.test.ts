@@ -2,11 +2,28 @@ import t from 'tap'
 import { timeline } from '../../src/cli/timeline.ts'
 import type { Config } from '../../src/config/config.ts'
 import type { Attempt } from '../../src/domain/delivery.ts'
-import type { DeliveryHistory, EventHistory } from '../../src/outbox/operator.ts'
+import type { DeliveryHistory, EarlierDelivery, EventHistory, QueuePlace } from '../../src/outbox/operator.ts'
 
 const START = Date.parse('2026-01-15T12:00:00Z')
 const NOW = START + 600_000
-const config = { targets: { crm: { paused: false }, ops: { paused: true } } } as unknown as Config
+const config = {
+  targets: {
+    crm: { paused: false, rateLimit: null },
+    ops: { paused: true, rateLimit: null },
+    slow: { paused: false, rateLimit: { max: 20, perMs: 1_000 } },
+  },
+} as unknown as Config
+
+const NEXT: QueuePlace = { behind: null, paused: false, breaker: null, ahead: 0 }
+const EARLIER: EarlierDelivery = {
+  deliveryId: 3,
+  event: 'call.started',
+  state: 'pending',
+  dueAt: NOW + 60_000,
+  updatedAt: START,
+  lastError: 'http 503',
+  ahead: 0,
+}
 
 function delivery(given: Partial<DeliveryHistory>): DeliveryHistory {
   const event = { eventId: 'evt_1', event: 'call.ended', callId: 'call-1' }
@@ -16,7 +33,8 @@ function delivery(given: Partial<DeliveryHistory>): DeliveryHistory {
     updatedAt: NOW,
     lastStatus: null,
     lastError: null,
-    waitsFor: null,
+    waiting: false,
+    place: null,
     history: [],
   }
   return { ...event, ...none, deliveryId: 7, target: 'crm', state: 'pending', ...given }
@@ -94,16 +112,38 @@ function underWay(outcome: Attempt['outcome']): Attempt {
 
 t.test('of what is pending it is told when it is due, and what it waits for besides', async (t) => {
   const cases: [Partial<DeliveryHistory>, string][] = [
-    [{ dueAt: NOW + 182_000 }, 'crm: pending, due in 3m 2s (delivery 7)'],
-    [{ dueAt: NOW - 4_000 }, 'crm: pending, due for 4s (delivery 7)'],
-    [{ dueAt: NOW, waitsFor: 'order' }, 'crm: pending behind an earlier delivery of its call (delivery 7)'],
-    [{ dueAt: NOW - 4_000, waitsFor: 'resume' }, 'crm: pending, due for 4s; its target is paused (delivery 7)'],
+    [{ dueAt: NOW + 182_000, place: NEXT }, 'crm: pending, due in 3m 2s (delivery 7)'],
+    [{ dueAt: NOW - 4_000, place: NEXT }, 'crm: pending, due for 4s (delivery 7)'],
+    [{ dueAt: NOW, place: { ...NEXT, behind: EARLIER } }, 'crm: pending behind delivery 3, due in 1m (delivery 7)'],
     [
-      { dueAt: NOW, waitsFor: 'breaker' },
-      'crm: pending, due for 0s; its target keeps failing (breaker open) (delivery 7)',
+      { dueAt: NOW, place: { ...NEXT, behind: { ...EARLIER, dueAt: START }, paused: true } },
+      'crm: pending behind delivery 3, due for 10m; its target is paused (delivery 7)',
     ],
-    [{ dueAt: NOW, target: 'ops' }, 'ops: pending, due for 0s; its target is paused (delivery 7)'],
-    [{ dueAt: NOW, target: 'old' }, 'old: pending, due for 0s; its target is not configured (orphaned) (delivery 7)'],
+    [
+      { dueAt: NOW, place: { ...NEXT, behind: { ...EARLIER, state: 'dead', dueAt: null } } },
+      'crm: pending, held by dead delivery 3 (delivery 7)',
+    ],
+    [
+      { dueAt: NOW - 4_000, place: { ...NEXT, paused: true } },
+      'crm: pending, due for 4s; its target is paused (delivery 7)',
+    ],
+    [
+      { dueAt: NOW, place: { ...NEXT, breaker: { probeAt: NOW + 30_000, cooldownMs: 1 } } },
+      'crm: pending, due for 0s; circuit open, probe in 30s (delivery 7)',
+    ],
+    [
+      { dueAt: NOW, place: { ...NEXT, breaker: { probeAt: NOW, cooldownMs: 1 } } },
+      'crm: pending, due for 0s; circuit open, probe due (delivery 7)',
+    ],
+    [
+      { dueAt: NOW, target: 'slow', place: { ...NEXT, ahead: 700 } },
+      'slow: pending, due for 0s; 700 due before it, at most 20/s (delivery 7)',
+    ],
+    [
+      { dueAt: NOW, target: 'ops', place: NEXT },
+      'ops: pending, due for 0s; the configuration pauses its target (delivery 7)',
+    ],
+    [{ dueAt: NOW, target: 'old', place: NEXT }, 'old: pending, due for 0s; its target is not configured (delivery 7)'],
     [{ state: 'dead', updatedAt: START }, 'crm: dead since 2026-01-15T12:00:00.000Z (delivery 7)'],
     [{ state: 'cancelled', updatedAt: START }, 'crm: cancelled since 2026-01-15T12:00:00.000Z (delivery 7)'],
     [

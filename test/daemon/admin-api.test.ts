@@ -283,7 +283,9 @@ t.test('deliveries are tried anew and given up', async (t) => {
   const { post, list, crm, deliveries } = await running(t)
   crm.state.up = true
   const dryRun = await post('/api/deliveries/retry', { target: 'crm', dryRun: true })
-  t.same(dryRun.json(), { matched: 2, targets: { crm: 2 }, dryRun: true, retried: 0, warnings: [] })
+  const forecast = { target: 'crm', added: 2, queued: 2, held: 0, waitsFor: null, rate: null, durationMs: null }
+  const result = { matched: 2, targets: { crm: 2 }, dryRun: true, retried: 0 }
+  t.same(dryRun.json(), { ...result, expected: [forecast], warnings: [] })
   const ids = (await list('/api/deliveries?target=crm')).deliveries.map(({ deliveryId }) => deliveryId)
   t.match((await post('/api/deliveries/retry', { ids: [ids[0]] })).json(), { matched: 1, retried: 1 })
   t.match((await post('/api/deliveries/retry', { target: 'crm' })).json(), { matched: 1, retried: 1 })

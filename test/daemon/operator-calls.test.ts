@@ -39,7 +39,12 @@ t.test("a call's life is shown beside a running relay, and an event of it", asyn
         duplicates: 1,
         deliveries: [
           { target: 'crm', state: 'dead', dueAt: null, history: [{ status: 404, startedAt: /Z$/ }] },
-          { target: 'later', state: 'pending', dueAt: /Z$/, waitsFor: null },
+          {
+            target: 'later',
+            state: 'pending',
+            dueAt: /Z$/,
+            waitsFor: { reason: 'paused', by: 'configuration' },
+          },
         ],
       },
     ],
@@ -50,7 +55,7 @@ t.test("a call's life is shown beside a running relay, and an event of it", asyn
   const red = (text: string) => `\u001b[31m${text}`
   t.ok(shown.stdout.includes(red('  crm: dead since ')), 'in colour')
   t.ok(shown.stdout.includes(red('    attempt 1 refused (404), ')), 'in colour')
-  t.match(shown.stdout, /later: pending, due for \d+s; its target is paused/)
+  t.match(shown.stdout, /later: pending, due for \d+s; the configuration pauses its target/)
 
   const id = String(ended!.eventId)
   const payload = await run('events show', id, '--payload')

@@ -25,7 +25,7 @@ t.test('a new target gets past events by a replay', async (t) => {
   t.match(await run(...replay, '--dry-run'), { code: 0, stdout: '450 events would be replayed to fresh\n', stderr: '' })
   t.match(await run(...replay), { code: 2, stderr: /450 events would be replayed to fresh; say --yes/ })
   t.equal(fresh.received.length, 0)
-  t.same(await json(...replay, '--yes'), { matched: 450, targets: { fresh: 450 }, dryRun: false, replayed: 450 })
+  t.match(await json(...replay, '--yes'), { matched: 450, targets: { fresh: 450 }, dryRun: false, replayed: 450 })
   await eventually(() => fresh.received.length === 450, 'all delivered')
   t.same(fresh.ids().sort(), ids.slice(0, 450).sort())
 

@@ -70,7 +70,7 @@ t.test('what was refused as stale is shown, admitted beside a running relay, and
   const admitted = await run('rejections admit --yes', id)
   t.match(
     admitted.stdout,
-    /^rejection \d+: event evt_\S+ recorded\n1 event recorded, 2 deliveries \(crm 1, spare 1\)\n$/,
+    /^rejection \d+: event evt_\S+ recorded\n1 event recorded, 2 deliveries \(crm 1, spare 1\)\n1 delivery queued for spare waits: the configuration pauses it\n$/,
   )
   await eventually(() => crm.received.length === 1, 'the running relay has noticed')
   const eventId = /event (\S+)/.exec(admitted.stdout)![1]!

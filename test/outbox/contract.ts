@@ -445,14 +445,30 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     t.equal(await outbox.oldestDueAt('ops', 5_000), null)
   })
 
+  t.test(`${name}: what waits behind dead deliveries that hold their calls is counted, with its age`, async (t) => {
+    const outbox = await opened(t)
+    t.equal(await outbox.heldBacklog('crm'), null)
+    await recordCalls(outbox, ['held', 'free'])
+    const [held, free] = (await outbox.claim('crm', 2, 1_000)).deliveries
+    await outbox.settle(held!, attemptAt(held!, 'refused'), { state: 'dead', hold: true })
+    t.equal(await outbox.heldBacklog('crm'), null, 'nothing waits for it yet')
+    await recordCalls(outbox, ['held', 'held', 'free'])
+    t.same(await outbox.heldBacklog('crm'), { deliveries: 2, calls: 1, since: 1_000 })
+    t.same(await outbox.tally(['crm'], 5_000), { due: 1, held: 2, dead: 1 }, 'what is behind an attempt is not held')
+    await outbox.settle(free!, attemptAt(free!, 'refused'), { state: 'dead', hold: true })
+    t.same(await outbox.heldBacklog('crm'), { deliveries: 3, calls: 2, since: 1_000 })
+    t.equal(await outbox.heldBacklog('ops'), null)
+    t.match(await outbox.tally(['ops'], 5_000), { held: 0 })
+  })
+
   t.test(`${name}: it tells how much is due at some targets, and how much is dead`, async (t) => {
     const outbox = await opened(t)
     for (const receivedAt of [2_000, 3_000]) await outbox.record(newEvent({ receivedAt }), to('crm', 'dwh'))
-    t.same(await outbox.tally(['crm', 'gone'], 2_500), { due: 1, dead: 0 })
-    t.same(await outbox.tally(['crm', 'dwh'], 5_000), { due: 4, dead: 0 })
+    t.same(await outbox.tally(['crm', 'gone'], 2_500), { due: 1, held: 0, dead: 0 })
+    t.same(await outbox.tally(['crm', 'dwh'], 5_000), { due: 4, held: 0, dead: 0 })
     const delivery = await claimOne(outbox, 'crm', 5_000)
     await outbox.settle(delivery, attemptAt(delivery, 'refused'), { state: 'dead' })
-    t.same(await outbox.tally(['dwh'], 5_000), { due: 2, dead: 1 }, 'dead at any target')
+    t.same(await outbox.tally(['dwh'], 5_000), { due: 2, held: 0, dead: 1 }, 'dead at any target')
   })
 
   t.test(`${name}: what is to be leased at once comes back from recording as if it had been claimed`, async (t) => {

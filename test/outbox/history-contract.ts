@@ -28,7 +28,13 @@ export function historyContract(name: string, open: OpenBothSides): void {
     t.match(rest, { eventId: event.eventId, origin: 'webhook', contentType: null, bytes: 3, duplicates: 1 })
     t.equal(rest.traceId, traceIdOf(TRACEPARENT))
     t.match(rest.deliveries, [
-      { target: 'crm', state: 'pending', dueAt: 9_000, waitsFor: null, history: [{ attempt: 1, error: 'http 503' }] },
+      {
+        target: 'crm',
+        state: 'pending',
+        dueAt: 9_000,
+        place: { behind: null },
+        history: [{ attempt: 1, error: 'http 503' }],
+      },
       { target: 'ops', state: 'pending', history: [] },
     ])
     t.equal(rest.deliveries.length, 2)
@@ -54,19 +60,45 @@ export function historyContract(name: string, open: OpenBothSides): void {
     t.same(await operator.showCall('call'), [])
   })
 
-  t.test(`${name}: what a pending delivery waits for is told`, async (t) => {
+  t.test(`${name}: a pending delivery shows its place in the queue`, async (t) => {
     const { outbox, operator } = await opened(t)
-    const event = (name: string) => newEvent({ callId: 'call-x', event: name })
-    const ordered = [{ target: 'crm', ordered: true }]
-    await outbox.record(event('call.started'), ordered)
-    await outbox.record(event('call.ended'), ordered)
-    const waits = async () =>
-      (await operator.showCall('call-x')).flatMap(({ deliveries }) => deliveries.map(({ waitsFor }) => waitsFor))
-    t.same(await waits(), [null, 'order'])
+    const record = (event: string, callId = 'call-x') =>
+      outbox.record(newEvent({ callId, event }), [{ target: 'crm', ordered: true }])
+    await record('other.call', 'call-y')
+    await record('call.started')
+    await record('call.ended')
+    const places = async () =>
+      (await operator.showCall('call-x')).flatMap(({ deliveries }) => deliveries.map(({ place }) => place))
+    const free = { behind: null, paused: false, breaker: null, ahead: 1 }
+    const earlier = { deliveryId: 2, event: 'call.started', state: 'pending', dueAt: 1_000, lastError: null, ahead: 1 }
+    t.match(await places(), [free, { ...free, behind: earlier, ahead: 0 }])
     await outbox.saveBreaker('crm', { probeAt: 9_000, cooldownMs: 1_000 }, 2_000)
-    t.same(await waits(), ['breaker', 'order'])
     await operator.setPaused('crm', true, 3_000)
-    t.same(await waits(), ['resume', 'order'])
+    t.match(await places(), [
+      { paused: true, breaker: { probeAt: 9_000 } },
+      { paused: true, behind: { deliveryId: 2 } },
+    ])
+
+    const [other, started] = (await outbox.claim('crm', 2, 2_000)).deliveries
+    await outbox.settle(other!, attemptAt(other!, 'delivered'), { state: 'delivered' })
+    await outbox.settle(started!, attemptAt(started!, 'failed'), { state: 'pending', dueAt: 9_000 })
+    t.match((await places())[1], { behind: { state: 'pending', dueAt: 9_000, lastError: 'http 503', ahead: 0 } })
+
+    const [again] = (await outbox.claim('crm', 1, 9_000)).deliveries
+    await outbox.settle(again!, attemptAt(again!, 'refused', 9_000), { state: 'dead', hold: true })
+    const dead = { deliveryId: 2, event: 'call.started', state: 'dead', dueAt: null, updatedAt: 9_005 }
+    t.match(await places(), [null, { behind: { ...dead, lastError: 'http 503' } }])
+    const shown = await operator.showDelivery(3)
+    t.match(shown, { deliveryId: 3, waiting: true, history: [], place: { behind: dead } })
+    t.match(await operator.listDeliveries({}, 9), [{ deliveryId: 3, waiting: true }, { waiting: false }, {}])
+  })
+
+  t.test(`${name}: what is due first is ahead`, async (t) => {
+    const { outbox, operator } = await opened(t)
+    for (const receivedAt of [1_000, 2_000, 3_000]) await outbox.record(newEvent({ receivedAt }), to('crm'))
+    const ahead = async (deliveryId: number) => (await operator.showDelivery(deliveryId))?.place?.ahead
+    t.same([await ahead(1), await ahead(2), await ahead(3)], [0, 1, 2])
+    t.equal(await operator.showDelivery(4), null)
   })
 
   t.test(`${name}: calls are found by how their ids begin, each once`, async (t) => {

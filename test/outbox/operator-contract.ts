@@ -461,6 +461,23 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     t.match(await operator.listTargets(3_500), [{}, { target: 'crm', oldestDueAt: null }], 'nothing is due yet')
   })
 
+  contract('the counts of a target say why nothing is sent: due, in backoff, waiting or held', async (t, both) => {
+    const { outbox, operator } = both
+    const record = (callId: string, event: string) => outbox.record(newEvent({ callId, event }), ordered('crm'))
+    for (const call of ['dead', 'failing', 'due']) {
+      for (const event of ['call.started', 'call.joined', 'call.ended']) await record(call, event)
+    }
+    await attempt(outbox, 'crm', { state: 'dead', hold: true })
+    await attempt(outbox, 'crm', { state: 'pending', dueAt: 9_000 })
+    const counts = { pending: 8, due: 1, backoff: 1, waiting: 4, held: 2, heldCalls: 1, retrying: 1, dead: 1 }
+    t.match(await operator.listTargets(5_000), [{ ...counts, oldestDueAt: 1_000, oldestHeldAt: 1_000 }])
+    t.match(await operator.listTargets(9_000), [{ ...counts, due: 2, backoff: 0 }])
+    t.same(await operator.findDeliveries({ holding: true }), [{ deliveryId: 1, target: 'crm' }])
+    t.same(await operator.findDeliveries({ holding: true, states: ['pending'] }), [])
+    await operator.retryDeliveries({ holding: true }, LATER)
+    t.match(await operator.listTargets(LATER), [{ pending: 9, due: 3, waiting: 6, held: 0, oldestHeldAt: null }])
+  })
+
   /** Deliveries of so many events of one call to the ordered target `crm`; their ids. */
   async function callOf(outbox: Outbox, events: number): Promise<number[]> {
     for (let number = 0; number < events; number++) {

@@ -27,6 +27,7 @@ export function deliveryKeys(states: Schema): Record<string, Schema> {
     ...eventKeys,
     eventId: { type: 'array', minItems: 1, maxItems: MOST_IDS, items: word },
     error: { ...word, description: 'A piece of the last error.' },
+    holding: { ...flag, description: 'Whether it is a dead delivery that holds the rest of its call.' },
   }
 }
 

@@ -4,7 +4,7 @@ import type { ServedCertificate } from '../../documents/certificate.ts'
 import type { Clock } from '../../domain/clock.ts'
 import { RelayError } from '../../domain/errors.ts'
 import type { OutboxOperator } from '../../outbox/operator.ts'
-import { listOf, object, type Schema, shape, text } from './shapes.ts'
+import { count, listOf, nullable, object, type Schema, shape, targetWait, text } from './shapes.ts'
 
 /** What the API works with. */
 export interface ApiContext {
@@ -50,6 +50,31 @@ export function answers(ok: Schema, ...errors: (400 | 404 | 409 | 422)[]): Recor
 export function page(name: string, item: Schema): Schema {
   return object({ [name]: listOf(item), more: { type: 'boolean', description: 'Whether there is more than this.' } })
 }
+
+/** How long what an action has queued takes, or why it waits; a target each. */
+export const expected = listOf(
+  object({
+    target: text,
+    added: count,
+    queued: {
+      ...count,
+      description: 'Deliveries that are due or come after those in their calls, the added ones included.',
+    },
+    held: { ...count, description: 'Added behind dead deliveries of their calls; released by retry or cancel.' },
+    waitsFor: nullable({
+      ...targetWait,
+      description: 'What keeps all of them from being sent; null where nothing does.',
+    }),
+    rate: nullable(
+      object({
+        from: { type: 'string', enum: ['rateLimit', 'measured'] },
+        max: { type: 'number' },
+        perMs: { type: 'integer' },
+      }),
+    ),
+    durationMs: nullable({ ...count, description: 'Null where no rate is known, or the target waits.' }),
+  }),
+)
 
 /** What an operator should know of an action besides its result. */
 export const warnings = listOf(text)

@@ -1,22 +1,32 @@
 import type { FastifyInstance } from 'fastify'
-import { attemptDocument, deliveryDocument } from '../../documents/histories.ts'
+import { deliveryDocument, deliveryHistoryDocument } from '../../documents/histories.ts'
 import { RelayError } from '../../domain/errors.ts'
 import { countEach } from '../../operations/counts.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../operations/filters.ts'
+import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
 import { refuseMissing } from '../../operations/missing.ts'
 import { readPage } from '../../operations/pages.ts'
 import { NOT_RECALLED, NOTHING_SENT } from '../../operations/recall.ts'
 import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../../operations/redelivery.ts'
 import type { DeliveryFilter } from '../../outbox/operator.ts'
 import { type Action, type AskedAs, actionBody, asked, deliveryKeys, listQuery, named } from './asked.ts'
-import { type AdminOperator, type ApiContext, answers, MOST_CHANGED, page, refuseTooMany, warnings } from './context.ts'
+import {
+  type AdminOperator,
+  type ApiContext,
+  answers,
+  expected,
+  MOST_CHANGED,
+  page,
+  refuseTooMany,
+  warnings,
+} from './context.ts'
 import { count, deliveredMeanwhile, deliveryStates, flag, id, object, shape, underWay } from './shapes.ts'
 
 const tags = ['deliveries']
 
 /** See `ultravox-relay deliveries`. */
 export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
-  const { operator, clock } = context
+  const { config, operator, clock } = context
   const query = listQuery(deliveryKeys(deliveryStates(DELIVERY_STATES)))
 
   app.get<{ Querystring: AskedAs<AskedDeliveries> & { limit: number } }>(
@@ -43,7 +53,7 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
       schema: {
         tags,
         operationId: 'getDelivery',
-        summary: 'One delivery with all of its attempts',
+        summary: 'One delivery: what it waits for, and all of its attempts',
         params: object({ id }),
         response: answers(shape('DeliveryHistory'), 400, 404),
       },
@@ -51,8 +61,7 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
     async ({ params: { id } }) => {
       const delivery = await operator.showDelivery(id)
       if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
-      const { history, ...summary } = delivery
-      return { ...deliveryDocument(summary), history: history.map(attemptDocument) }
+      return deliveryHistoryDocument(delivery, config, clock.now())
     },
   )
 
@@ -62,7 +71,7 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
 
 function actionRoute(
   app: FastifyInstance,
-  { operator, clock }: ApiContext,
+  { config, operator, clock }: ApiContext,
   name: string,
   action: Redelivery,
   summary: string,
@@ -72,6 +81,7 @@ function actionRoute(
     targets: { type: 'object', additionalProperties: count },
     dryRun: flag,
     [action.done]: count,
+    ...(action.sends && { expected }),
     ...(action.recalls && { underWay, deliveredMeanwhile }),
     warnings,
   })
@@ -90,14 +100,20 @@ function actionRoute(
       const filter = named(meantDeliveries(ids, deliveryFilter(asked<AskedDeliveries>(rest, clock.now())), action))
       await refuseUnknown(operator, ids)
       const { found, bodiless } = await choose(operator, filter, action)
+      const targets = countEach(found.map(({ target }) => target))
+      const queues = action.sends ? await QueuesBefore.read(operator, config, clock.now()) : null
       const { changed, recalled } = dryRun
         ? { changed: 0, recalled: NOTHING_SENT }
         : await redeliver(operator, filter, found, action, clock)
+      const forecasts = await (dryRun
+        ? queues?.aheadOfRetry(targets, filter, clock.now())
+        : queues?.after(targets, clock.now()))
       return {
         matched: found.length,
-        targets: Object.fromEntries(countEach(found.map(({ target }) => target))),
+        targets: Object.fromEntries(targets),
         dryRun,
         [action.done]: changed,
+        ...(forecasts && { expected: forecasts.map(forecastDocument) }),
         ...(action.recalls && recalled),
         warnings: [
           ...(bodiless === 0 ? [] : [`${bodiless} of them cannot be sent again and were left out: the body is gone`]),

@@ -4,11 +4,12 @@ import { eventDocument, eventHistoryDocument } from '../../documents/histories.t
 import { gapDocument } from '../../documents/provider.ts'
 import { RelayError } from '../../domain/errors.ts'
 import { type AskedEventList, type AskedEvents, eventFilter, eventListFilter } from '../../operations/filters.ts'
+import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
 import { configuredTarget } from '../../operations/known-target.ts'
 import { readPage } from '../../operations/pages.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../../operations/replay.ts'
 import { type Action, type AskedAs, actionBody, asked, eventKeys, listQuery, named } from './asked.ts'
-import { type ApiContext, answers, page, refuseTooMany, warnings } from './context.ts'
+import { type ApiContext, answers, expected, page, refuseTooMany, warnings } from './context.ts'
 import { count, eventStates, flag, object, shape, text, word } from './shapes.ts'
 
 const tags = ['events']
@@ -17,7 +18,7 @@ const MOST_GAPS = 1_000
 
 /** See `ultravox-relay events` and `calls`. */
 export function eventsApi(app: FastifyInstance, context: ApiContext): void {
-  const { operator, clock } = context
+  const { config, operator, clock } = context
 
   app.get<{ Querystring: AskedAs<AskedEventList> & { limit: number } }>(
     '/api/events',
@@ -52,7 +53,7 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
       const found = await operator.showEvent(id)
       if (found === null) throw new RelayError('not_found', 'there is no such event')
       const { body, ...event } = found
-      return { ...eventHistoryDocument(event), body: textOf(body) }
+      return { ...eventHistoryDocument(event, config, clock.now()), body: textOf(body) }
     },
   )
 
@@ -71,7 +72,9 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
       const events = await operator.showCall(id)
       const gaps = (await operator.listGaps(MOST_GAPS, id)).filter(({ callId }) => callId === id)
       if (events.length === 0 && gaps.length === 0) throw new RelayError('not_found', 'nothing is known of such a call')
-      return { callId: id, events: events.map(eventHistoryDocument), gaps: gaps.map(gapDocument) }
+      const now = clock.now()
+      const documents = events.map((event) => eventHistoryDocument(event, config, now))
+      return { callId: id, events: documents, gaps: gaps.map(gapDocument) }
     },
   )
 
@@ -102,6 +105,7 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
     targets: { type: 'object', additionalProperties: count },
     dryRun: flag,
     replayed: count,
+    expected,
     warnings,
   })
   app.post<{ Body: AskedAs<AskedEvents> & Action<string> & { to?: string } }>(
@@ -127,8 +131,13 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
       if (bodiless > 0 && ids.length > 0) throw new RelayError('not_found', gone)
       const told: string[] = bodiless > 0 ? [gone] : []
       const warn = (warning: string) => void told.push(warning)
+      const queues = await QueuesBefore.read(operator, config, clock.now())
       const { targets, replayed } = await replayEvents(operator, config, withBody, matched, { to, dryRun, clock, warn })
-      return { matched, targets: Object.fromEntries(targets), dryRun, replayed, warnings: told }
+      const forecasts = await (dryRun
+        ? queues.aheadOfReplay(targets, withBody, clock.now())
+        : queues.after(targets, clock.now()))
+      const expected = forecasts.map(forecastDocument)
+      return { matched, targets: Object.fromEntries(targets), dryRun, replayed, expected, warnings: told }
     },
   )
 }

@@ -12,9 +12,10 @@ import {
   refuseUnproven,
 } from '../../operations/admission.ts'
 import { type AskedRejections, rejectionFilter } from '../../operations/filters.ts'
+import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
 import { readPage } from '../../operations/pages.ts'
 import { type Action, type AskedAs, actionBody, asked, listQuery, named, rejectionKeys } from './asked.ts'
-import { type ApiContext, answers, page, refuseTooMany, warnings } from './context.ts'
+import { type ApiContext, answers, expected, page, refuseTooMany, warnings } from './context.ts'
 import { count, flag, id, listOf, object, shape, text, word } from './shapes.ts'
 
 const tags = ['rejections']
@@ -72,6 +73,7 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
     targets: { type: 'object', additionalProperties: count },
     events: listOf(object({ rejectionId: { type: 'integer' }, eventId: text, duplicate: flag })),
     refused: listOf(object({ rejectionId: { type: 'integer' }, problem: text })),
+    expected,
     warnings,
   })
   const body = actionBody(id, {
@@ -104,8 +106,13 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
       refuseTooMany(found.length, 'rejections')
       const told: string[] = []
       const warn = (warning: string) => void told.push(warning)
+      const queues = await QueuesBefore.read(operator, config, clock.now())
       const tally = await admitRejections(operator, config, found, { dryRun, named: event, clock, warn })
-      return { ...admissionDocument(tally, found.length, dryRun), warnings: told }
+      const forecasts = await (dryRun
+        ? queues.aheadOfNew(tally.targets, clock.now())
+        : queues.after(tally.targets, clock.now()))
+      const expected = forecasts.map(forecastDocument)
+      return { ...admissionDocument(tally, found.length, dryRun), expected, warnings: told }
     },
   )
 }

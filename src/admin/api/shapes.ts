@@ -45,6 +45,7 @@ const delivery = {
   lastStatus: nullable({ type: 'integer' }),
   lastError: nullable(text),
   state: { type: 'string', enum: [...DELIVERY_STATES] },
+  waiting: { ...flag, description: 'Pending, and behind another delivery of its call.' },
   dueAt: nullable(instant),
   updatedAt: instant,
 }
@@ -69,19 +70,52 @@ const attempt = object({
   note: nullable(text),
 })
 
+/** What keeps a delivery that nothing of its call is in the way of. Which other keys there are depends on the reason. */
+export const targetWait: Schema = {
+  type: 'object',
+  required: ['reason'],
+  properties: {
+    reason: { type: 'string', enum: ['not_configured', 'paused', 'circuit', 'backoff', 'rate_limit'] },
+    by: { type: 'string', enum: ['configuration', 'command'], description: 'paused: what pauses the target.' },
+    probeAt: { ...instant, description: 'circuit: when one delivery may be tried.' },
+    dueAt: { ...instant, description: 'backoff: when the next attempt is due.' },
+    error: nullable({ ...text, description: 'backoff: of the last attempt.' }),
+    ahead: { ...count, description: 'rate_limit: deliveries sent before this one, counted up to 10,000.' },
+    max: { type: 'integer', description: 'rate_limit: the most attempts started in perMs.' },
+    perMs: { type: 'integer', description: 'rate_limit: the period in milliseconds.' },
+  },
+}
+
+const { reason, ...targetWaitDetails } = targetWait.properties as Record<string, Schema>
+const waitsFor = nullable({
+  type: 'object',
+  description: 'What keeps a pending delivery from being sent; null where it is being sent, or is next.',
+  required: ['reason'],
+  properties: {
+    ...targetWaitDetails,
+    reason: {
+      ...reason,
+      enum: ['held', 'order', ...(reason!.enum as string[])],
+      description: 'held: behind a dead delivery of its call. order: behind a pending one.',
+    },
+    deliveryId: { type: 'integer', description: 'held, order: the delivery that it is behind.' },
+    event: { ...text, description: 'held, order: the name of its event.' },
+    deadSince: { ...instant, description: 'held.' },
+    dueAt: { ...instant, description: 'backoff: when the next attempt is due. order: when that delivery is due.' },
+    error: nullable({ ...text, description: 'held, backoff: the last error.' }),
+    waitsFor: nullable({ ...targetWait, description: 'order: what that delivery waits for.' }),
+  },
+})
+
+const deliveryHistory = object({ ...delivery, history: listOf(attempt), waitsFor })
+
 const eventHistory = {
   ...event,
   origin: { type: 'string', enum: ['webhook', 'reconcile', 'relay'] },
   contentType: nullable(text),
   bytes: nullable(count),
   traceId: nullable(text),
-  deliveries: listOf(
-    object({
-      ...delivery,
-      history: listOf(attempt),
-      waitsFor: nullable({ type: 'string', enum: ['order', 'resume', 'breaker', null] }),
-    }),
-  ),
+  deliveries: listOf(deliveryHistory),
 }
 
 const rejection = {
@@ -102,14 +136,19 @@ const target = object({
   configured: flag,
   pausedByConfig: flag,
   pausedByCommand: flag,
-  pending: count,
-  due: count,
-  retrying: count,
+  pending: { ...count, description: 'The sum of due, backoff, waiting and held.' },
+  due: { ...count, description: "Nothing but the target's limits keeps them from being sent." },
+  backoff: { ...count, description: 'Due later, after a failed attempt.' },
+  waiting: { ...count, description: 'Behind an earlier delivery of their call.' },
+  held: { ...count, description: 'Behind a dead delivery of their call; released by its retry or cancel.' },
+  heldCalls: { ...count, description: 'The number of calls that held deliveries belong to.' },
+  retrying: { ...count, description: 'Pending, and their last attempt failed.' },
   dead: count,
   deliveredPerMinute: { type: 'number' },
   breaker: { type: 'string', enum: ['closed', 'open'] },
   probeAt: nullable(instant),
   oldestDueAt: nullable(instant),
+  oldestHeldAt: nullable({ ...instant, description: 'Since when the longest waiting of the held ones has been due.' }),
   lastError: nullable(text),
   lastErrorAt: nullable(instant),
   lastProbe: nullable(
@@ -129,7 +168,7 @@ const gap = object({ source: text, event: text, callId: text, foundAt: instant }
 export const SHAPES = {
   Error: object({ error: text, message: text }),
   Delivery: object(delivery),
-  DeliveryHistory: object({ ...delivery, history: listOf(attempt) }),
+  DeliveryHistory: deliveryHistory,
   Event: object(event),
   EventHistory: object({ ...eventHistory, body: nullable(text) }),
   Call: object({ callId: text, events: listOf(object(eventHistory)), gaps: listOf(gap) }),

@@ -139,7 +139,7 @@ export function deliveryResults(config: Config, targets: readonly TargetSummary[
 }
 
 function* backlog(config: Config, summary: TargetSummary, now: number): Iterable<CheckResult> {
-  const { target, pending, dead, breaker, oldestDueAt, paused, lastProbe } = summary
+  const { target, pending, held, heldCalls, dead, breaker, oldestDueAt, paused, lastProbe } = summary
   const name = `target ${target}`
   const configured = Object.hasOwn(config.targets, target)
   if (!configured && pending > 0) {
@@ -158,6 +158,12 @@ function* backlog(config: Config, summary: TargetSummary, now: number): Iterable
       ? `it is paused: targets resume ${target}`
       : 'is the relay running, and does the target answer?'
     yield warning(name, `its oldest due delivery has waited for ${duration(now - oldestDueAt)}`, advice)
+  }
+  if (held > 0) {
+    const what = `${counted(held, 'delivery')} of ${counted(heldCalls, 'call')}`
+    const which = `--holding --target ${target}`
+    const advice = `deliveries list ${which}, then: deliveries retry ${which}, or: deliveries cancel ${which}`
+    yield warning(name, `${what} wait behind dead deliveries that hold their calls`, advice)
   }
   if (dead > 0) {
     const advice = `deliveries list --target ${target} --state dead, then: deliveries retry --target ${target}`

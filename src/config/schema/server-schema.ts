@@ -93,6 +93,7 @@ export const serverSchema = z.strictObject({
 
 export const deliverySchema = z.strictObject({
   alertAfter: duration('1s', '365d').prefault('15m').meta({
-    description: "Raise relay.backlog.old when a target's oldest due delivery has waited for longer than this.",
+    description:
+      "Raise relay.backlog.old when a target's oldest due delivery has waited for longer than this, and relay.target.calls_held when one has that a dead delivery holds.",
   }),
 })

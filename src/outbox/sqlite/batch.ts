@@ -96,6 +96,8 @@ export function createBatchRunner(
         return store.newestEvents(...call.args)
       case 'oldestDueAt':
         return store.oldestDueAt(...call.args)
+      case 'heldBacklog':
+        return store.heldBacklog(...call.args)
       case 'tally':
         return store.tally(...call.args)
       case 'attemptsBefore':

@@ -38,6 +38,11 @@ const STANDS_SO = `exists (
     else exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq and f.state = s.value)
   end)`
 
+const HOLDS = `exists (
+  select 1
+  from held_calls h
+  where h.target = d.target and h.call_key = d.call_key and h.delivery_id = d.delivery_id)`
+
 /** The condition of a filter over `events e` and a table of deliveries `d`; the state is not in it. */
 export function deliveryCondition(filter: DeliveryFilter): Condition {
   const event = eventCondition(filter)
@@ -48,6 +53,7 @@ export function deliveryCondition(filter: DeliveryFilter): Condition {
     ['d.delivery_id in (select value from json_each(@deliveryIds))', { deliveryIds: jsonOf(filter.deliveryIds) }],
     [`${target} = @target`, { target: filter.target }],
     ['instr(d.last_error, @error) > 0', { error: filter.error }],
+    [`(${HOLDS}) = @holding`, { holding: filter.holding === undefined ? undefined : Number(filter.holding) }],
   ])
   return { sql: `${event.sql} and ${delivery.sql}`, parameters: { ...event.parameters, ...delivery.parameters } }
 }

@@ -1,7 +1,8 @@
 import type Database from 'better-sqlite3'
 import type { Attempt } from '../../domain/delivery.ts'
-import type { DeliveryHistory, DeliverySummary, EventHistory, WaitsFor } from '../operator.ts'
-import { ATTEMPT, EVENT, FINISHED, UNFINISHED } from './summaries.ts'
+import type { DeliveryHistory, EventHistory } from '../operator.ts'
+import { createQueuePlaces } from './queue-places.ts'
+import { ATTEMPT, type DeliveryRow, deliverySummary, EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 
 /** What became of events. Synchronous; several statements, so the caller gives the transaction. */
 export interface HistoryReader {
@@ -9,8 +10,7 @@ export interface HistoryReader {
   event(eventId: string): (EventHistory & { readonly body: Uint8Array | null }) | null
   /** A call's events in the order in which they came. */
   call(callId: string): EventHistory[]
-  /** All attempts of a delivery, in their order. */
-  attempts(deliveryId: number): Attempt[]
+  delivery(deliveryId: number): DeliveryHistory | null
   /** The ids of calls that begin so, in their order. */
   callIds(prefix: string, limit: number): string[]
 }
@@ -27,32 +27,28 @@ export function createHistoryReader(database: Database.Database): HistoryReader 
     from events e
     left join event_bodies b on b.event_seq = e.event_seq`
   const OF_EVENT = 'where d.event_seq = @eventSeq'
+  const OF_DELIVERY = 'where d.delivery_id = @deliveryId'
 
   const selectAttempts = database.prepare(`
     select ${ATTEMPT}
     from attempts
     where delivery_id = @deliveryId
     order by attempt`)
-  const selectWaitsFor = database
-    .prepare(`
-    select case when d.ready = 0 then 'order' when s.paused = 1 then 'resume' when s.probe_at is not null then 'breaker' end
-    from live_deliveries d
-    left join target_states s on s.target = d.target
-    where d.delivery_id = @deliveryId`)
-    .pluck()
+  const places = createQueuePlaces(database)
 
   const attempts = (deliveryId: number) => selectAttempts.all({ deliveryId }) as Attempt[]
 
   function history({ eventSeq, ...event }: EventRow): EventHistory {
     const deliveries = database
       .prepare(`${UNFINISHED} ${OF_EVENT} union all ${FINISHED} ${OF_EVENT} order by deliveryId`)
-      .all({ eventSeq }) as DeliverySummary[]
-    return { ...event, deliveries: deliveries.map((delivery) => ({ ...delivery, ...fateOf(delivery) })) }
+      .all({ eventSeq }) as DeliveryRow[]
+    return { ...event, deliveries: deliveries.map(withHistory) }
   }
 
-  function fateOf({ deliveryId }: DeliverySummary): Pick<DeliveryHistory, 'history' | 'waitsFor'> {
-    const waitsFor = selectWaitsFor.get({ deliveryId }) as WaitsFor | null | undefined
-    return { history: attempts(deliveryId), waitsFor: waitsFor ?? null }
+  function withHistory(row: DeliveryRow): DeliveryHistory {
+    const delivery = deliverySummary(row)
+    const { deliveryId, state } = delivery
+    return { ...delivery, history: attempts(deliveryId), place: state === 'pending' ? places.of(deliveryId) : null }
   }
 
   return {
@@ -73,7 +69,12 @@ export function createHistoryReader(database: Database.Database): HistoryReader 
       return rows.map(history)
     },
 
-    attempts,
+    delivery(deliveryId) {
+      const delivery = database
+        .prepare(`${UNFINISHED} ${OF_DELIVERY} union all ${FINISHED} ${OF_DELIVERY}`)
+        .get({ deliveryId }) as DeliveryRow | undefined
+      return delivery === undefined ? null : withHistory(delivery)
+    },
 
     callIds: (prefix, limit) =>
       database

@@ -1,11 +1,12 @@
 import type Database from 'better-sqlite3'
 import type { ClockReading, ClockTrust } from '../../domain/clock-trust.ts'
-import type { Attempt, NewDelivery } from '../../domain/delivery.ts'
+import type { NewDelivery } from '../../domain/delivery.ts'
 import type { NewEvent } from '../../domain/event.ts'
 import type {
   Admission,
   Admitted,
   DeliveryFilter,
+  DeliveryHistory,
   DeliverySummary,
   EventFilter,
   EventHistory,
@@ -45,7 +46,7 @@ import { createRedelivery } from './redelivery.ts'
 import { createRejectionDesk } from './rejection-desk.ts'
 import { createSecretUseStore } from './secret-uses.ts'
 import { outboxStatus } from './status.ts'
-import { EVENT, FINISHED, UNFINISHED } from './summaries.ts'
+import { type DeliveryRow, deliverySummary, EVENT, FINISHED, UNFINISHED } from './summaries.ts'
 import { createTargetStateStore } from './target-states.ts'
 import { targetSummaries } from './target-summaries.ts'
 import { PacedWriter, type PacedWriterOptions } from './transaction.ts'
@@ -93,15 +94,14 @@ export class SqliteOperator implements OutboxOperator {
 
   async listDeliveries(filter: DeliveryFilter, limit: number): Promise<DeliverySummary[]> {
     const { sql, parameters } = this.#deliveries(filter)
-    return this.#database
+    const rows = this.#database
       .prepare(`${sql} order by deliveryId desc limit @limit`)
-      .all({ ...parameters, limit }) as DeliverySummary[]
+      .all({ ...parameters, limit }) as DeliveryRow[]
+    return rows.map(deliverySummary)
   }
 
-  async showDelivery(deliveryId: number): Promise<(DeliverySummary & { history: Attempt[] }) | null> {
-    const [summary] = await this.listDeliveries({ deliveryIds: [deliveryId] }, 1)
-    if (summary === undefined) return null
-    return { ...summary, history: this.#histories().attempts(deliveryId) }
+  async showDelivery(deliveryId: number): Promise<DeliveryHistory | null> {
+    return this.#snapshot(() => this.#histories().delivery(deliveryId))
   }
 
   async retryDeliveries(filter: DeliveryFilter, now: number): Promise<number> {

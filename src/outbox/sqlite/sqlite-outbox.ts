@@ -14,6 +14,7 @@ import type {
   ClaimOptions,
   Creation,
   DaemonState,
+  HeldBacklog,
   NewestEvent,
   OpenBreaker,
   Outbox,
@@ -215,6 +216,10 @@ export class SqliteOutbox implements Outbox {
 
   oldestDueAt(target: string, now: number): Promise<number | null> {
     return this.#call({ method: 'oldestDueAt', args: [target, now] })
+  }
+
+  heldBacklog(target: string): Promise<HeldBacklog | null> {
+    return this.#call({ method: 'heldBacklog', args: [target] })
   }
 
   tally(targets: readonly string[], now: number): Promise<Tally> {

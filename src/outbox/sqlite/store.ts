@@ -7,6 +7,7 @@ import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts
 import { createDelayLimitStore, type DelayLimitStore } from './delay-limit.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
+import { createHeldBacklogStore, type HeldBacklogStore } from './held-backlog.ts'
 import { createOrderSettings } from './order-settings.ts'
 import { createProbeChoice, type ProbeChoice } from './probe-choice.ts'
 import { createRecallStore, type RecallStore } from './recalls.ts'
@@ -33,6 +34,7 @@ export interface Store
     Pick<DelayLimitStore, 'latestDueAt'>,
     TargetStateStore,
     DaemonStateStore,
+    HeldBacklogStore,
     RecallStore,
     TallyStore,
     SqliteAttachmentStore,
@@ -59,6 +61,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createDaemonStateStore(database),
     ...createRecallStore(database),
     ...createSecretUseStore(database),
+    ...createHeldBacklogStore(database),
     ...createTallyStore(database),
     ...createReconciliationStore(database),
     ...createAwaitedEventStore(database),

@@ -4,17 +4,23 @@ import { createTargetStateStore } from './target-states.ts'
 
 const LATELY_MS = 5 * 60_000
 
-interface Counts {
-  readonly target: string
-  readonly pending: number
-  readonly due: number
-  readonly oldestDueAt: number | null
-  readonly retrying: number
-  readonly dead: number
+interface Counts extends Omit<TargetSummary, 'paused' | 'breaker' | 'deliveredPerMinute' | 'lastError'> {
   readonly delivered: number
 }
 
-const NO_COUNTS = { pending: 0, due: 0, oldestDueAt: null, retrying: 0, dead: 0, delivered: 0 }
+const NO_COUNTS = {
+  pending: 0,
+  due: 0,
+  backoff: 0,
+  waiting: 0,
+  held: 0,
+  heldCalls: 0,
+  retrying: 0,
+  dead: 0,
+  oldestDueAt: null,
+  oldestHeldAt: null,
+  delivered: 0,
+}
 
 /** Every target with deliveries that have not gone well or only just have, or with a state; by name. */
 export function targetSummaries(database: Database.Database, now: number): TargetSummary[] {
@@ -47,23 +53,48 @@ export function targetSummaries(database: Database.Database, now: number): Targe
   })
 }
 
-/** What waits is read as a whole, for it is small as long as targets are well; of what has ended, indexes are. */
+/**
+ * Reads indexes, and the rows of live deliveries once, for those that are not ready. With a million of them it takes 0.4 s;
+ * all counts in one pass over the rows took twice as long. A held delivery is of a later
+ * event than a dead one that holds their call.
+ */
 export const TARGET_COUNTS = `
-  select target, sum(pending) as pending, sum(due) as due, min(oldestDueAt) as oldestDueAt, sum(retrying) as retrying,
-    sum(dead) as dead, sum(delivered) as delivered
+  select target, sum(ready + blocked) as pending, sum(due) as due, sum(ready - due) as backoff, sum(blocked - held) as waiting,
+    sum(held) as held, sum(heldCalls) as heldCalls, sum(retrying) as retrying, sum(dead) as dead,
+    min(oldestDueAt) as oldestDueAt, min(oldestHeldAt) as oldestHeldAt, sum(delivered) as delivered
   from (
-    select target, count(*) as pending, sum(ready = 1 and due_at <= @now) as due,
-      min(iif(ready = 1 and due_at <= @now, due_at, null)) as oldestDueAt,
-      sum(last_error is not null) as retrying, 0 as dead, 0 as delivered
+    select target, count(*) as ready, sum(due_at <= @now) as due, min(iif(due_at <= @now, due_at, null)) as oldestDueAt,
+      0 as blocked, 0 as held, 0 as heldCalls, null as oldestHeldAt, 0 as retrying, 0 as dead, 0 as delivered
     from live_deliveries
+    where ready = 1
     group by target
     union all
-    select target, 0, 0, null, 0, count(*), 0
+    select target, 0, 0, null, count(*), 0, 0, null, 0, 0, 0
+    from live_deliveries
+    where ready = 0
+    group by target
+    union all
+    select h.target, 0, 0, null, 0, count(*), count(distinct h.call_key), min(d.due_at), 0, 0, 0
+    from (
+      select h.target, h.call_key, min(f.event_seq) as event_seq
+      from held_calls h
+      join finished_deliveries f on f.delivery_id = h.delivery_id
+      group by h.target, h.call_key) h
+    cross join live_deliveries d on d.target = h.target and d.call_key = h.call_key and d.event_seq > h.event_seq
+    where d.ready = 0
+    group by h.target
+    union all
+    select target, 0, 0, null, 0, 0, 0, null, count(*), 0, 0
+    from live_deliveries
+    where last_error is not null
+    group by target
+    union all
+    select target, 0, 0, null, 0, 0, 0, null, 0, count(*), 0
     from finished_deliveries
     where state = 'dead'
     group by target
     union all
-    select target, 0, 0, null, 0, 0, count(*)
+    select target, 0, 0, null, 0, 0, 0, null, 0, 0, count(*)
     from finished_deliveries
     where finished_at > @since and state = 'delivered'
     group by target)
