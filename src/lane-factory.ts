@@ -6,6 +6,7 @@ import { longestDelayMs } from './domain/backoff.ts'
 import type { Clock } from './domain/clock.ts'
 import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { createTarget } from './target-factory.ts'
+import { withStartLimit } from './targets/interrupted-starts.ts'
 import type { Launcher } from './targets/launcher.ts'
 import { tracedTarget } from './traced.ts'
 import type { Tracing } from './tracing.ts'
@@ -48,7 +49,7 @@ function laneOf(
   )
   return new Lane({
     ...rest,
-    target: tracedTarget(made, target.type, tracing, wallClock),
+    target: withStartLimit(tracedTarget(made, target.type, tracing, wallClock)),
     concurrency: target.concurrency,
     rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
     policy: target.retry,

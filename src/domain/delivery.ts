@@ -10,6 +10,8 @@ export interface Delivery {
   readonly roundAttempts: number
   /** When the round's first attempt began (epoch milliseconds), or null before it. */
   readonly firstAttemptAt: number | null
+  /** Attempts in a row just before this one during which the relay ended unexpectedly, as far as is known; absent: 0. */
+  readonly starts?: number
   readonly event: DeliveredEvent
   /** The recording of its call, for the attempt at hand; absent where the target does not get it as a file. */
   readonly recording?: RecordingFile

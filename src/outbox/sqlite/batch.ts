@@ -1,10 +1,11 @@
 import type Database from 'better-sqlite3'
-import type { Delivery } from '../../domain/delivery.ts'
+import type { Delivery, NewDelivery } from '../../domain/delivery.ts'
 import type { ClaimOptions, Outbox, Recorded, Settled } from '../outbox.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
 import { Leases } from './leases.ts'
+import { StartRecord } from './start-record.ts'
 import type { Store } from './store.ts'
 import { beginWrite } from './transaction.ts'
 
@@ -32,6 +33,7 @@ export function createBatchRunner(
   store: Store,
   assertOwner: () => void = () => {},
   checkpoint: () => Checkpointed = () => plainCheckpoint(database),
+  starts: StartRecord = new StartRecord(database, false, assertOwner),
 ): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
   /** Settled in the transaction under way: their leases end when it has committed. */
@@ -40,7 +42,7 @@ export function createBatchRunner(
   function write(call: Call): unknown {
     switch (call.method) {
       case 'record':
-        return store.record(...call.args)
+        return recorded(call.args)
       case 'reject':
         return store.reject(...call.args)
       case 'settle':
@@ -81,6 +83,7 @@ export function createBatchRunner(
       case 'claim':
         return claim(...call.args)
       case 'release':
+        starts.released(call.args[0].deliveryId)
         return leases.giveBack(call.args[0].target, call.args[0].deliveryId)
       case 'targetStates':
         return store.targetStates()
@@ -119,15 +122,16 @@ export function createBatchRunner(
     const { latest = Number.POSITIVE_INFINITY } = options
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
-    const due = store.dueIds(target, limit + leases.count(target), now, latest)
+    const due = store.dueIds(target, limit + leases.count(target) + starts.suspects, now, latest)
     const free = due.filter((id) => !leases.has(target, id))
     // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
     const mayBlock = leases.count(target) > due.length - free.length
+    const turns = starts.turns(now)
     const deliveries: Delivery[] = []
     const lost: number[] = []
     for (const id of free) {
       if (deliveries.length + lost.length === limit) break
-      if (mayBlock && isBlocked(target, id)) continue
+      if ((mayBlock && isBlocked(target, id)) || !turns.mayGo(id)) continue
       const delivery = store.delivery(id)
       if (delivery === undefined) {
         lost.push(id)
@@ -137,9 +141,20 @@ export function createBatchRunner(
       deliveries.push(delivery)
     }
     if (lost.length > 0) abandon(lost, now)
+    begin(target, deliveries, now)
     // What is abandoned may leave the next of its call to be claimed.
     const isMore = deliveries.length === limit || lost.length > 0
-    return { deliveries, nextDueAt: isMore ? now : store.nextDueAt(target, now, latest) }
+    return { deliveries, nextDueAt: isMore ? now : turns.nextDueAt(store.nextDueAt(target, now, latest)) }
+  }
+
+  /** Puts on record what is claimed, where that is needed; where it cannot be, nothing is claimed. */
+  function begin(target: string, deliveries: readonly Delivery[], now: number): void {
+    try {
+      starts.begin(deliveries, now)
+    } catch (error) {
+      for (const { deliveryId } of deliveries) leases.giveBack(target, deliveryId)
+      throw error
+    }
   }
 
   /** Whether an attempt of the delivery's ordered call is still under way. */
@@ -168,22 +183,39 @@ export function createBatchRunner(
     }
   }
 
-  /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
-  function leased([event, asked]: Parameters<Outbox['record']>, { ready, ...recorded }: RecordedEvent): Recorded {
+  function recorded(args: Parameters<Outbox['record']>): RecordedEvent {
+    const made = store.record(...args)
+    if (starts.recordsAll) starts.mark(toLease(args[1], made).map(({ deliveryId }) => deliveryId))
+    return made
+  }
+
+  function toLease(asked: readonly NewDelivery[], { ready }: RecordedEvent): RecordedEvent['ready'] {
     const wanted = new Set(asked.filter(({ lease }) => lease === true).map(({ target }) => target))
+    return ready.filter(({ target }) => wanted.has(target))
+  }
+
+  /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
+  function leased([event, asked]: Parameters<Outbox['record']>, made: RecordedEvent): Recorded {
+    const { ready: _ready, ...recorded } = made
     const { origin: _, ...delivered } = { traceparent: null, tracestate: null, ...event, body: NOTHING }
     const { callId } = event
-    const deliveries = ready
-      .filter(({ target }) => wanted.has(target))
-      .filter(({ target, ordered }) => !ordered || callId === null || !leases.hasCall(target, callId))
-      .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
+    const asLeased = toLease(asked, made)
+    if (starts.recordsAll) for (const { deliveryId } of asLeased) starts.marked(deliveryId)
+    const [free, blocked] = [true, false].map((isFree) =>
+      asLeased.filter(({ target, ordered }) => isFree === (!ordered || callId === null || !leases.hasCall(target, callId))),
+    ) as [typeof asLeased, typeof asLeased]
+    for (const { deliveryId } of blocked) starts.released(deliveryId)
+    const deliveries = free.map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
     for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId, callId)
     return { ...recorded, leased: deliveries }
   }
 
   /** Takes and ends leases as a call that has committed says; returns its value. */
   function committed(call: Call, value: unknown): unknown {
-    if (call.method === 'settle') leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+    if (call.method === 'settle') {
+      leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+      starts.settled(call.args[0].deliveryId)
+    }
     return call.method === 'record' ? leased(call.args, value as RecordedEvent) : value
   }
 
@@ -210,7 +242,9 @@ export function createBatchRunner(
     const writes = calls.filter(isWrite)
     const written = writes.length === 0 ? [] : transaction(writes)
     let next = 0
-    return calls.map((call) => (isWrite(call) ? written[next++]! : answered(() => read(call))))
+    const replies = calls.map((call) => (isWrite(call) ? written[next++]! : answered(() => read(call))))
+    starts.flushIfPossible()
+    return replies
   }
 }
 

@@ -17,7 +17,7 @@ import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { type MarkWriter, startMarking } from './mark.ts'
 import { migrate, SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
-import { createdAt } from './origin.ts'
+import { originOf } from './origin.ts'
 import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
 import { explainedByStorage } from './storage-probe.ts'
@@ -115,7 +115,7 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     return {
       database,
       instance,
-      origin: { isNew, createdAt: createdAt(database)! },
+      origin: { isNew, ...originOf(database), endedUnexpectedly: instance.endedUnexpectedly },
       assertInPlace: files.assert,
       assertOwner() {
         try {

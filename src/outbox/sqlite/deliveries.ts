@@ -56,6 +56,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         round_attempts = round_attempts + 1,
         first_attempt_at = coalesce(first_attempt_at, @startedAt),
         due_at = @dueAt,
+        starts = 0,
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
@@ -121,7 +122,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
-      d.first_attempt_at as firstAttemptAt,
+      d.first_attempt_at as firstAttemptAt, d.starts,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
       e.content_type as contentType, e.traceparent, e.tracestate, b.body
     from live_deliveries d
@@ -175,8 +176,9 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     delivery(deliveryId) {
       const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined
       if (row === undefined) return undefined
-      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, ...event } = row
-      return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }
+      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, starts, ...event } = row
+      const delivery = { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }
+      return starts === 0 ? delivery : { ...delivery, starts: starts! }
     },
 
     orderedCallOf: (deliveryId) => (orderedCall.get({ deliveryId }) as string | undefined) ?? null,
