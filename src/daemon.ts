@@ -225,6 +225,7 @@ class Relay implements Daemon {
     )
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
+      relayId: outbox.origin?.relayId ?? '',
       traceOf: takingUp(tracing),
       reject: this.#reserve.guarding(admitRejections((rejection) => outbox.reject(rejection), REJECTION_LIMITS)),
       secretsUsed: createSecretUses((...use) => outbox.saveSecretUse(...use)),
@@ -388,6 +389,7 @@ class Relay implements Daemon {
   #lanesOf(config: Config, running: (name: string) => Lane | undefined): ReadonlyMap<string, ConfiguredLane> {
     return lanesOf(config, running, {
       outbox: this.#outbox,
+      relayId: this.#outbox.origin?.relayId ?? '',
       launcher: this.#launcher,
       attachments: this.#attachments,
       tracing: this.#tracing,

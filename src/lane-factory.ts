@@ -8,11 +8,14 @@ import { createRate, UNLIMITED } from './domain/rate-limit.ts'
 import { createTarget } from './target-factory.ts'
 import { withStartLimit } from './targets/interrupted-starts.ts'
 import type { Launcher } from './targets/launcher.ts'
+import { withVia } from './targets/via.ts'
 import { tracedTarget } from './traced.ts'
 import type { Tracing } from './tracing.ts'
 
 /** What all lanes share. */
 export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' | 'random' | 'log'> {
+  /** The relay's own, see `domain/via.ts`. */
+  readonly relayId: string
   readonly launcher: Launcher
   readonly attachments: Attachments
   readonly tracing: Tracing
@@ -42,14 +45,14 @@ function laneOf(
   name: string,
   target: TargetConfig,
   directory: string,
-  { launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
+  { relayId, launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
 ): Lane {
   const made = createTarget(name, target, directory, wallClock, launcher, attachments, (path, count, events) =>
     unmatched(name, path, count, events),
   )
   return new Lane({
     ...rest,
-    target: withStartLimit(tracedTarget(made, target.type, tracing, wallClock)),
+    target: withStartLimit(tracedTarget(withVia(made, relayId), target.type, tracing, wallClock)),
     concurrency: target.concurrency,
     rate: target.rateLimit === null ? UNLIMITED : createRate(target.rateLimit),
     policy: target.retry,

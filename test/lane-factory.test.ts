@@ -25,6 +25,7 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
   const log = { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} }
   const lanes = lanesOf(loadConfig(file, {}).config, () => undefined, {
     outbox,
+    relayId: '00112233445566ff',
     launcher: new Launcher(),
     attachments: {} as Attachments,
     tracing: await openTracing(null, { notExported() {} }),

@@ -50,6 +50,10 @@ export interface DeliveredEvent {
    */
   readonly traceparent?: string | null
   readonly tracestate?: string | null
+  /**
+   * The relays through which the event has passed, see `domain/via.ts`; for the target, this one as well. Null or absent: none.
+   */
+  readonly via?: string | null
 }
 
 /** One attempt, as it is kept for the operator. */

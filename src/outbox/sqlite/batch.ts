@@ -197,16 +197,18 @@ export function createBatchRunner(
   /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
   function leased([event, asked]: Parameters<Outbox['record']>, made: RecordedEvent): Recorded {
     const { ready: _ready, ...recorded } = made
-    const { origin: _, ...delivered } = { traceparent: null, tracestate: null, ...event, body: NOTHING }
+    const { origin: _, ...delivered } = { traceparent: null, tracestate: null, via: null, ...event, body: NOTHING }
     const { callId } = event
-    const asLeased = toLease(asked, made)
-    if (starts.recordsAll) for (const { deliveryId } of asLeased) starts.marked(deliveryId)
-    const [free, blocked] = [true, false].map((isFree) =>
-      asLeased.filter(({ target, ordered }) => isFree === (!ordered || callId === null || !leases.hasCall(target, callId))),
-    ) as [typeof asLeased, typeof asLeased]
-    for (const { deliveryId } of blocked) starts.released(deliveryId)
-    const deliveries = free.map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
-    for (const { target, deliveryId } of deliveries) leases.take(target, deliveryId, callId)
+    const deliveries: Delivery[] = []
+    for (const { target, deliveryId, ordered } of toLease(asked, made)) {
+      if (starts.recordsAll) starts.marked(deliveryId)
+      if (ordered && callId !== null && leases.hasCall(target, callId)) {
+        starts.released(deliveryId)
+        continue
+      }
+      leases.take(target, deliveryId, callId)
+      deliveries.push({ ...FRESH, deliveryId, target, event: delivered })
+    }
     return { ...recorded, leased: deliveries }
   }
 

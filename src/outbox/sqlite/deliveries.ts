@@ -124,7 +124,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
       d.first_attempt_at as firstAttemptAt, d.starts,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
-      e.content_type as contentType, e.traceparent, e.tracestate, b.body
+      e.content_type as contentType, e.traceparent, e.tracestate, e.via, b.body
     from live_deliveries d
     join events e on e.event_seq = d.event_seq
     join event_bodies b on b.event_seq = d.event_seq
