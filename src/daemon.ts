@@ -122,8 +122,11 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
 /** Both are signs of a volume that is not mounted: what is acknowledged is hidden once it is. */
 function logOrigin(path: string, { origin }: SqliteOutbox, logger: Logger): void {
   if (origin?.isNew) logger.warn({ outbox: path }, 'created a new outbox')
-  if (origin?.endedUnexpectedly)
-    logger.warn({ outbox: path }, 'last run ended unexpectedly, recording starts of attempts')
+  if (origin?.endedUnexpectedly) logger.warn({ outbox: path }, 'last run ended unexpectedly')
+  if (origin !== null && origin.interrupted > 0) {
+    const fields = { outbox: path, deliveries: origin.interrupted }
+    logger.warn(fields, 'deliveries repeatedly interrupted, sending them one at a time')
+  }
   const [mountPoint] = unmountedAbove(path)
   if (mountPoint !== undefined) logger.warn({ outbox: path, mountPoint }, 'volume of the outbox not mounted')
 }

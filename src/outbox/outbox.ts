@@ -21,6 +21,8 @@ export interface OutboxOrigin {
   readonly relayId: string
   /** Whether the last relay on the outbox ended without stopping gracefully. */
   readonly endedUnexpectedly: boolean
+  /** Deliveries that were leased when relays ended unexpectedly, twice or more in a row; see `Outbox.claim`. */
+  readonly interrupted: number
 }
 
 /**

@@ -242,6 +242,31 @@ t.test('starts are recorded for an hour', async (t) => {
   t.same(startsIn(database), [1, 0])
 })
 
+t.test('the fifth interrupted start counts only while no other suspect is under way', async (t) => {
+  const database = opened(t)
+  const before = new Run(database, true)
+  for (const target of ['a', 'b', 'c']) {
+    before.record(newEvent({ callId: target, eventId: target }), [{ target, ordered: false }])
+    before.claim(target, 1, 1_000)
+  }
+  database.prepare("update live_deliveries set starts = 4 where target in ('a', 'b')").run()
+  const run = new Run(database, true)
+  const start = 10_000
+  t.equal(run.claim('a', 1, start).deliveries.length, 0)
+  t.equal(run.claim('a', 1, start + 60_000).deliveries.length, 1)
+  t.same(startsIn(database), [5, 4, 1])
+  const [waits, nextDueAt] = [start + 119_990, start + 120_040]
+  for (const target of ['b', 'c']) t.same(run.claim(target, 1, waits), { deliveries: [], nextDueAt })
+  const [hanging] = run.claim('c', 1, start + 120_000).deliveries
+  t.ok(hanging)
+  t.same(startsIn(database), [4, 4, 2], 'what hangs is not given up for an end that another may have caused')
+  t.equal(run.claim('b', 1, start + 180_000).deliveries.length, 1)
+  t.same(startsIn(database), [4, 4, 2])
+  run.settle(hanging!, start + 120_000, start + 190_000, { kind: 'delivered' })
+  run.end()
+  t.same(startsIn(database), [4, 4])
+})
+
 t.test('a suspect that hangs does not keep those of other targets waiting', async (t) => {
   const database = opened(t)
   const before = new Run(database, true)

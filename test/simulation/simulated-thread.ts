@@ -3,6 +3,7 @@ import type { TargetState } from '../../src/outbox/outbox.ts'
 import { type Call, createBatchRunner, type Reply } from '../../src/outbox/sqlite/batch.ts'
 import { batchOf, type ToWorker } from '../../src/outbox/sqlite/packing.ts'
 import type { OutboxThread } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { StartRecord } from '../../src/outbox/sqlite/start-record.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
 import type { FromWorker } from '../../src/outbox/sqlite/worker.ts'
 import type { Plan } from './plan.ts'
@@ -24,6 +25,10 @@ export function simulatedThread(
   const run = createBatchRunner(
     database,
     createStore(database, () => world.now),
+    undefined,
+    undefined,
+    // A graceful end counts as an unexpected one here: what is marked wrongly has to cost nothing but time.
+    new StartRecord(database, world.run > 1),
   )
   const ofRun = world.run
   let hear: (message: FromWorker) => void = () => {}

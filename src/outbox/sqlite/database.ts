@@ -40,7 +40,7 @@ const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | con
 export interface OutboxFile {
   readonly database: Database.Database
   readonly instance: Instance
-  readonly origin: OutboxOrigin
+  readonly origin: Omit<OutboxOrigin, 'interrupted'>
   /** See `FilesInPlace.assert`. */
   assertInPlace(): FilesState
   /** See `Instance.assertOwner`; throws `outbox_failed` if it is another one's because the file was overwritten. */

@@ -8,6 +8,10 @@ import { beginWrite } from './transaction.ts'
 const RECORDED_FOR_MS = 3_600_000
 /** A suspect that runs for longer no longer keeps the next one waiting. */
 const TURN_MS = 1_000
+/** The same for one that would be given up if the relay ended now, or before it. */
+const LAST_TURN_MS = 60_000
+/** Of a suspect that is given up after one more interrupted start. */
+const LAST = MOST_INTERRUPTED_STARTS - 1
 /** How soon a suspect that waits for its turn is looked at again. */
 const POLL_MS = 50
 
@@ -23,8 +27,8 @@ export interface Turns {
  * Finds deliveries whose attempts take the relay down. Leases leave no trace on disk, so in a run that follows an unexpected
  * end each delivery is marked before a lane gets it (`live_deliveries.starts`), and unmarked when it is settled or released.
  * What is marked at the next start was in a lane's hands when the relay ended: a suspect. Suspects are leased one at a time,
- * the more often they were marked the later, so that an innocent one gets through beside the one that kills. A mark beside another
- * suspect never is the last one: a delivery is given up only if the relay ended while it was the only suspect under way.
+ * the more often they were marked the later, so that an innocent one gets through beside the one that kills. The last mark is made,
+ * and stays, only beside no other suspect: a delivery is given up only if the relay ended while it was the only one under way.
  *
  * After a graceful end nothing is marked, and nothing is written that would not be anyway.
  */
@@ -98,11 +102,19 @@ export class StartRecord {
         (this.#recordsAll || this.#suspects.has(deliveryId)) && starts < MOST_INTERRUPTED_STARTS,
     )
     if (marked.length === 0) return
-    this.#write(() => this.mark(marked.map(({ deliveryId }) => deliveryId)))
-    for (const { deliveryId, starts = 0 } of marked) {
-      this.#marked.add(deliveryId)
-      if (starts > 0) this.#turns.set(deliveryId, { starts, at: now })
-    }
+    const isSuspect = marked.some(({ starts = 0 }) => starts > 0)
+    const counted = marked.filter(({ starts = 0 }) => starts < LAST || this.#turns.size === 0)
+    const lastBefore = [...this.#turns].flatMap(([id, { starts }]) =>
+      starts === LAST && this.#marked.has(id) ? id : [],
+    )
+    const uncounted = isSuspect ? lastBefore : []
+    this.#write(() => {
+      this.mark(counted.map(({ deliveryId }) => deliveryId))
+      for (const id of uncounted) this.#unmark.run(id)
+    })
+    for (const id of uncounted) this.#marked.delete(id)
+    for (const { deliveryId } of counted) this.#marked.add(deliveryId)
+    for (const { deliveryId, starts = 0 } of marked) if (starts > 0) this.#turns.set(deliveryId, { starts, at: now })
   }
 
   /** In a transaction of the caller's; `marked` has to follow once that is on disk. */
@@ -160,9 +172,9 @@ export class StartRecord {
 
   #turnAt(starts: number, now: number): number {
     const delayedUntil = this.#startedAt! + delayAfterInterruptedStarts(starts)
-    const turns = [...this.#turns.values()]
-    const isLast = [starts, ...turns.map((turn) => turn.starts)].some((each) => each >= MOST_INTERRUPTED_STARTS - 1)
-    const isFree = turns.length === 0 || (!isLast && turns.every(({ at }) => now - at >= TURN_MS))
+    const isFree = [...this.#turns.values()].every(
+      (turn) => now - turn.at >= (Math.max(starts, turn.starts) >= LAST ? LAST_TURN_MS : TURN_MS),
+    )
     return isFree ? delayedUntil : Math.max(delayedUntil, now + POLL_MS)
   }
 

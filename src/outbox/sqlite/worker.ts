@@ -137,7 +137,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
         fail(error)
       }
     })
-    post({ kind: 'open', origin: file.origin })
+    post({ kind: 'open', origin: { ...file.origin, interrupted: starts.suspects } })
     // One that was made before changes were watched for.
     lookForRequest()
   } catch (error) {
