@@ -131,6 +131,11 @@ export async function startDaemon(config: Config, options: DaemonOptions): Promi
 /** Both are signs of a volume that is not mounted: what is acknowledged is hidden once it is. */
 function logOrigin(path: string, { origin }: SqliteOutbox, logger: Logger): void {
   if (origin?.isNew) logger.warn({ outbox: path }, 'created a new outbox')
+  if (origin?.endedUnexpectedly) logger.warn({ outbox: path }, 'last run ended unexpectedly')
+  if (origin !== null && origin.interrupted > 0) {
+    const fields = { outbox: path, deliveries: origin.interrupted }
+    logger.warn(fields, 'deliveries repeatedly interrupted, sending them one at a time')
+  }
   const [mountPoint] = unmountedAbove(path)
   if (mountPoint !== undefined) logger.warn({ outbox: path, mountPoint }, 'volume of the outbox not mounted')
 }
@@ -236,6 +241,7 @@ class Relay implements Daemon {
     this.#recalls = new Recalls({ lanes: this.#lanes, outbox, log: this.#laneLog })
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
+      relayId: outbox.origin?.relayId ?? '',
       traceOf: takingUp(tracing),
       reject: this.#reserve.guarding(admitRejections((rejection) => outbox.reject(rejection), REJECTION_LIMITS)),
       secretsUsed: createSecretUses((...use) => outbox.saveSecretUse(...use)),
@@ -408,6 +414,7 @@ class Relay implements Daemon {
     return lanesOf(config, running, {
       outbox: this.#outbox,
       capacities: this.#capacities,
+      relayId: this.#outbox.origin?.relayId ?? '',
       launcher: this.#launcher,
       attachments: this.#attachments,
       tracing: this.#tracing,

@@ -7,13 +7,17 @@ import type { Attachments } from './domain/attachments.ts'
 import { longestDelayMs } from './domain/backoff.ts'
 import type { Clock } from './domain/clock.ts'
 import { createTarget } from './target-factory.ts'
+import { withStartLimit } from './targets/interrupted-starts.ts'
 import type { Launcher } from './targets/launcher.ts'
+import { withVia } from './targets/via.ts'
 import { tracedTarget } from './traced.ts'
 import type { Tracing } from './tracing.ts'
 
 /** What all lanes share. */
 export interface LaneSurroundings extends Pick<LaneOptions, 'outbox' | 'clock' | 'random' | 'log'> {
   readonly capacities: Capacities
+  /** The relay's own, see `domain/via.ts`. */
+  readonly relayId: string
   readonly launcher: Launcher
   readonly attachments: Attachments
   readonly tracing: Tracing
@@ -43,14 +47,14 @@ function laneOf(
   name: string,
   target: TargetConfig,
   directory: string,
-  { capacities, launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
+  { capacities, relayId, launcher, attachments, unmatched, tracing, wallClock, ...rest }: LaneSurroundings,
 ): Lane {
   const made = createTarget(name, target, directory, wallClock, launcher, attachments, (path, count, events) =>
     unmatched(name, path, count, events),
   )
   return new Lane({
     ...rest,
-    target: tracedTarget(made, target.type, tracing, wallClock),
+    target: withStartLimit(tracedTarget(withVia(made, relayId), target.type, tracing, wallClock)),
     concurrency: target.concurrency,
     rateLimit: target.rateLimit,
     capacity: capacities.of(name),

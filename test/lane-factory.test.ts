@@ -29,6 +29,7 @@ t.test('what is signed is signed at the time of the wall clock, not at that by w
   const lanes = lanesOf(loadConfig(file, {}).config, () => undefined, {
     outbox,
     capacities: new Capacities(),
+    relayId: '00112233445566ff',
     launcher: new Launcher(),
     attachments: {} as Attachments,
     tracing: await openTracing(null, { notExported() {} }),
@@ -70,6 +71,7 @@ t.test('every kind of target says when it is sent something', async (t) => {
   const launcher = new Launcher()
   const lanes = lanesOf(loadConfig(file, {}).config, () => undefined, {
     outbox,
+    relayId: '00112233445566ff',
     capacities,
     launcher,
     attachments: {} as Attachments,

@@ -5,6 +5,7 @@ import { checkPrograms, checkVariables } from './checks/exec.ts'
 import { checkExpressions } from './checks/expressions.ts'
 import { checkFileSystem } from './checks/file-system.ts'
 import { checkHeaders } from './checks/headers.ts'
+import { checkLoops } from './checks/loops.ts'
 import { checkPacing } from './checks/pacing.ts'
 import { checkReach } from './checks/reach.ts'
 import { checkRetention } from './checks/retention.ts'
@@ -43,4 +44,5 @@ export function* machineChecks(draft: Draft): Iterable<Finding> {
   yield* checkRunAs(draft)
   yield* checkTracing(draft)
   yield* checkFileSystem(draft)
+  yield* checkLoops(draft)
 }

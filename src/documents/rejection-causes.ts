@@ -16,6 +16,8 @@ export const REJECTION_CAUSES: Readonly<Record<RefusalCode, string>> = {
     'It is validly signed but further from now than the tolerance of its source: the clock of this machine was wrong, the request was held up on its way, or somebody has sent an old one again.',
   payload_invalid:
     'It is validly signed but no JSON object with a string "event": something that is no webhook is sent with the secret of this source.',
+  loop_detected:
+    'This relay has sent it itself, or it has passed through eight relays: a target leads back to the path of a source.',
   request_invalid: 'It was no complete, well-formed HTTP request: its client sent it wrongly or gave up halfway.',
   not_found: 'Nothing listens on its path: compare the path of the source with the URL that the webhook is sent to.',
   method_not_allowed: 'It was no POST: a browser, a health check or a scanner called the path of a source.',

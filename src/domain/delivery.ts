@@ -13,6 +13,8 @@ export interface Delivery {
    * which nothing could be tried since. Null before it.
    */
   readonly firstAttemptAt: number | null
+  /** Attempts in a row just before this one during which the relay ended unexpectedly, as far as is known; absent: 0. */
+  readonly starts?: number
   readonly event: DeliveredEvent
   /** The recording of its call, for the attempt at hand; absent where the target does not get it as a file. */
   readonly recording?: RecordingFile
@@ -51,6 +53,10 @@ export interface DeliveredEvent {
    */
   readonly traceparent?: string | null
   readonly tracestate?: string | null
+  /**
+   * The relays through which the event has passed, see `domain/via.ts`; for the target, this one as well. Null or absent: none.
+   */
+  readonly via?: string | null
 }
 
 /** One attempt, as it is kept for the operator. */

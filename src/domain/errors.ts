@@ -29,6 +29,7 @@ export type RefusalCode =
   | 'timestamp_duplicated'
   | 'timestamp_stale'
   | 'payload_invalid'
+  | 'loop_detected'
   | 'request_invalid'
   | 'not_found'
   | 'method_not_allowed'
@@ -66,6 +67,8 @@ export const HTTP_STATUS: Readonly<Record<RefusalCode, number>> = {
   timestamp_duplicated: 401,
   timestamp_stale: 401,
   payload_invalid: 400,
+  // A permanent failure for the relay that has sent it: 508 would be retried.
+  loop_detected: 409,
   request_invalid: 400,
   not_found: 404,
   method_not_allowed: 405,

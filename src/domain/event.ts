@@ -29,6 +29,8 @@ export interface NewEvent {
   readonly traceparent?: string
   /** What came with that from the sender's tracing system. */
   readonly tracestate?: string | null
+  /** The relays through which it has passed, see `domain/via.ts`; null or absent: none. */
+  readonly via?: string | null
 }
 
 /** Longest name of an event, in UTF-16 code units. Names are kept for as long as duplicates are recognised, and logged. */

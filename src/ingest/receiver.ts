@@ -1,6 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type NewEvent, type Payload } from '../domain/event.ts'
+import { isLoop, parseVia, VIA_HEADER } from '../domain/via.ts'
 import { readPayload } from '../expressions/bounded.ts'
 import type { Outbox, Recorded } from '../outbox/outbox.ts'
 import { explainedByEncoding } from './encoding.ts'
@@ -41,6 +42,8 @@ export interface ReceiverOptions {
   readonly newEventId: () => string
   /** Names the targets that an event of a source goes to; `eventId` is for the log. */
   readonly route: (payload: Payload, source: string, eventId: string) => Promise<string[]>
+  /** This relay's id: what has passed through it is rejected. */
+  readonly relayId: string
   /** Takes up the trace that headers tell of, or begins one. */
   readonly traceOf: (traceparent: string | undefined, tracestate: string | undefined) => RequestTrace
   /** Hears which secrets an event on record was signed with; nothing waits for it. */
@@ -51,12 +54,18 @@ export interface ReceiverOptions {
 export type Receiver = (source: Source, request: IncomingRequest) => Promise<Receipt>
 
 export function createReceiver(options: ReceiverOptions): Receiver {
-  const { record, reject, clock, newEventId, route, traceOf, secretsUsed } = options
+  const { record, reject, clock, newEventId, route, relayId, traceOf, secretsUsed } = options
 
   async function take(source: Source, request: IncomingRequest): Promise<Receipt> {
     const receivedAt = clock.now()
     const verdict = request.judge(request.body, receivedAt)
     if (!verdict.genuine) return explainedByEncoding(request, { kind: 'refused', ...verdict })
+    // Only what is proven: no header makes a difference for what is rejected anyway.
+    const via = parseVia(request.header(VIA_HEADER))
+    if (via !== null && isLoop(via, relayId)) {
+      const message = 'the event has passed through this relay, or through too many others'
+      return { ...refusal('loop_detected', message), signed: true, keeps: false }
+    }
     const parsed = await readPayload(request.body)
     if ('problem' in parsed) {
       return explainedByEncoding(request, { ...refusal('payload_invalid', parsed.problem), signed: true })
@@ -75,6 +84,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       body: request.body,
       traceparent: trace.traceparent,
       tracestate: trace.tracestate,
+      via,
     }
     const targets = await route(payload, source.name, event.eventId)
     const { eventId, duplicate } = await record(event, targets)

@@ -1,4 +1,5 @@
 import type { RefusalCode } from '../domain/errors.ts'
+import { VIA_HEADER } from '../domain/via.ts'
 import type { Rejection } from '../outbox/outbox.ts'
 import type { IncomingRequest, Source } from './source.ts'
 
@@ -10,6 +11,8 @@ export interface Refusal {
   readonly message: string
   /** Whether the sender proved who it is all the same. */
   readonly signed: boolean
+  /** False: the body is not kept although the sender proved who it is, for the event is on record already. */
+  readonly keeps?: boolean
   /** For the log only. */
   readonly detail?: string
 }
@@ -21,7 +24,11 @@ export function refusal(code: RefusalCode, message: string, detail?: string): Re
 /** Longest piece of a header that is kept, in characters. */
 const HEADER_LIMIT = 500
 
-const ENCODING_HEADERS = ['content-encoding', 'transfer-encoding']
+/** Headers worth keeping beside those of the source's scheme. */
+const FURTHER_EVIDENCE: Readonly<Partial<Record<RefusalCode, readonly string[]>>> = {
+  encoding_unsupported: ['content-encoding', 'transfer-encoding'],
+  loop_detected: [VIA_HEADER],
+}
 
 /** A request as far as it has been read. */
 export interface RefusedRequest extends Omit<IncomingRequest, 'body' | 'judge'> {
@@ -32,7 +39,7 @@ export interface RefusedRequest extends Omit<IncomingRequest, 'body' | 'judge'> 
 export function rejectionOf(
   source: Source,
   request: RefusedRequest,
-  { code, signed }: Refusal,
+  { code, signed, keeps = true }: Refusal,
   receivedAt: number,
   bytes: number | null,
 ): Rejection {
@@ -40,7 +47,7 @@ export function rejectionOf(
     const value = request.header(name)
     return value === undefined ? undefined : source.conceal(value).slice(0, HEADER_LIMIT)
   }
-  const names = [...source.scheme.evidence, ...(code === 'encoding_unsupported' ? ENCODING_HEADERS : [])]
+  const names = [...source.scheme.evidence, ...(FURTHER_EVIDENCE[code] ?? [])]
   const headers = names.map((name) => [name, kept(name)] as const)
   return {
     source: source.name,
@@ -50,6 +57,6 @@ export function rejectionOf(
     peer: request.peer,
     bytes,
     headers: JSON.stringify(Object.fromEntries(headers)),
-    kept: signed && request.body !== null ? { body: request.body, contentType: request.contentType } : null,
+    kept: signed && keeps && request.body !== null ? { body: request.body, contentType: request.contentType } : null,
   }
 }

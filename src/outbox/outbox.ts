@@ -17,6 +17,12 @@ export interface OutboxOrigin {
   readonly isNew: boolean
   /** In epoch milliseconds. Of an outbox from before this was recorded: the earliest instant in it. */
   readonly createdAt: number
+  /** Names this relay to others, across restarts: 16 hex digits. A copy of the outbox has the same. */
+  readonly relayId: string
+  /** Whether the last relay on the outbox ended without stopping gracefully. */
+  readonly endedUnexpectedly: boolean
+  /** Deliveries that were leased when relays ended unexpectedly, twice or more in a row; see `Outbox.claim`. */
+  readonly interrupted: number
 }
 
 /**
@@ -48,6 +54,9 @@ export interface Outbox
    * while both are due; and then the one that is due first. Of an ordered call only the oldest unfinished one is leased, and none
    * while an attempt of the call is under way. A leased delivery is not claimed again until it is settled or released. A lease
    * dies with the process; its delivery is then pending as before.
+   *
+   * In a run that follows an unexpected end, starts are recorded: a delivery that was leased when the relay ended unexpectedly
+   * once more is leased after a delay and not beside another of its kind, and carries the number of its interrupted `starts`.
    */
   claim(target: string, limit: number, now: number, options?: ClaimOptions): Promise<Claim>
 

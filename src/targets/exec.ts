@@ -102,6 +102,7 @@ function identityEnv(delivery: Delivery): Record<string, string> {
     RELAY_ATTEMPT: identity.attempt,
     RELAY_RECEIVED_AT: new Date(delivery.event.receivedAt).toISOString(),
     ...(delivery.recording !== undefined && { RELAY_RECORDING_FILE: delivery.recording.path }),
+    ...(delivery.event.via != null && { RELAY_VIA: delivery.event.via }),
     ...traceEnv(delivery.event),
   }
 }

@@ -3,6 +3,7 @@ import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { type Outcome, withNote } from '../domain/outcome.ts'
 import { retryAfterMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
+import { VIA_HEADER } from '../domain/via.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
 import { HEADER_VALUE_LIMIT } from './header-value.ts'
 import { createContentComposer } from './http-content.ts'
@@ -73,6 +74,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
         ...(parts?.headers ?? (contentType === null ? [] : ['content-type', contentType])),
         ...identityHeaders(delivery),
         ...traceHeaders(event),
+        ...(event.via == null ? [] : [VIA_HEADER, event.via]),
         // Over what is sent, so that the receiver can verify it.
         ...sign(event.eventId, body, clock.now()),
       ]

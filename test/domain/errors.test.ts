@@ -3,7 +3,7 @@ import { type ErrorCode, errorMessage, exitStatus, HTTP_STATUS, RelayError } fro
 
 t.test('every refusal has a status that makes the provider send again, never a 2xx or 3xx', async (t) => {
   // That none is missing is the compiler's business: the table is a Record over RefusalCode.
-  t.equal(Object.keys(HTTP_STATUS).length, 17)
+  t.equal(Object.keys(HTTP_STATUS).length, 18)
   for (const [code, status] of Object.entries(HTTP_STATUS)) t.ok(status >= 400 && status <= 599, `${code}: ${status}`)
 })
 
@@ -17,6 +17,7 @@ t.test('the statuses are those of the ingest contract', async (t) => {
     timestamp_duplicated: 401,
     timestamp_stale: 401,
     payload_invalid: 400,
+    loop_detected: 409,
     request_invalid: 400,
     not_found: 404,
     method_not_allowed: 405,

@@ -27,6 +27,7 @@ t.test('a genuine new event is answered 204 and empty, and recorded whole', asyn
         body: Buffer.from(SAMPLE),
         traceparent: trial.outbox.recorded[0]!.event.traceparent,
         tracestate: null,
+        via: null,
       },
       targets: ['crm', 'archive'],
     },

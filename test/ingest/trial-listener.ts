@@ -20,6 +20,8 @@ export const SECRET = 'whsec_of_the_trial'
 export const OPEN_PATH = '/webhooks/open'
 /** Of a second source, with the same secret. */
 export const OTHER_PATH = '/webhooks/other'
+/** The id of the relay that listens. */
+export const RELAY_ID = '00112233445566ff'
 export const SAMPLE = '{"event":"call.ended","call":{"callId":"c-1"}}'
 
 /** In memory, and only what the listener and the receiver see of an outbox. The real one is tested in test/outbox. */
@@ -140,6 +142,7 @@ export class TrialListener {
         record: admission === undefined ? record : admit(record, admission),
         reject: outbox.reject.bind(outbox),
         clock,
+        relayId: RELAY_ID,
         newEventId: () => `evt_${++this.#ids}`,
         traceOf: takingUp({ sampleRatio: 0 }),
         route: route ?? (async () => ['crm', 'archive']),

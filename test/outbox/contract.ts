@@ -49,6 +49,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
       contentType: 'a/b; c=d',
       traceparent: TRACEPARENT,
       tracestate: 'a=1, b=2',
+      via: 'a1b2c3d4e5f60718 0123456789abcdef',
     })
     const recorded = { eventId: event.eventId, duplicate: false, targets: ['crm', 'ops'], leased: [] }
     t.same(await outbox.record(event, to('crm', 'ops')), recorded)
@@ -67,6 +68,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
         contentType: 'a/b; c=d',
         traceparent: TRACEPARENT,
         tracestate: 'a=1, b=2',
+        via: 'a1b2c3d4e5f60718 0123456789abcdef',
       })
     }
     t.same((await outbox.claim('other', 8, 1_000)).deliveries, [])
@@ -473,7 +475,7 @@ export function outboxContract(name: string, open: OpenOutbox): void {
 
   t.test(`${name}: what is to be leased at once comes back from recording as if it had been claimed`, async (t) => {
     const outbox = await opened(t)
-    const trace = { traceparent: TRACEPARENT, tracestate: 'a=1' }
+    const trace = { traceparent: TRACEPARENT, tracestate: 'a=1', via: '0123456789abcdef' }
     const event = newEvent({ body: Buffer.from('{"event":"call.ended","n":1}'), ...trace })
     const { leased } = await outbox.record(event, [{ target: 'crm', ordered: false, lease: true }, ...to('ops')])
     t.equal(leased.length, 1)

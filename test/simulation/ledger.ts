@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Delivery } from '../../src/domain/delivery.ts'
+import { INTERRUPTED_TOO_OFTEN } from '../../src/domain/interrupted-starts.ts'
 import type { Plan, PlannedTarget } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -13,6 +14,8 @@ export class Ledger {
   readonly received = new Set<string>()
   /** Deliveries that an operator has touched: some promises are theirs to break. */
   readonly touched = new Set<number>()
+  /** Events whose calls an operator has erased. */
+  readonly erased = new Set<number>()
   /** Calls, at a target, of which an operator has touched a delivery. */
   readonly touchedCalls = new Set<string>()
   /** Targets of which every lane knows that they are paused. */
@@ -45,7 +48,7 @@ export class Ledger {
   }
 
   /** An attempt begins. */
-  started(target: PlannedTarget, delivery: Delivery, lane: { sending: number }): void {
+  started(target: PlannedTarget, delivery: Delivery, lane: { sending: number }, isReordered: boolean): void {
     const { deliveryId, event } = delivery
     this.sent += 1
     if (this.#inHand.has(deliveryId)) throw new Broken(`delivery ${deliveryId} is in two hands`)
@@ -69,7 +72,9 @@ export class Ledger {
     }
     const max = target.policy.maxAttempts
     if (max !== null && delivery.roundAttempts >= max) throw new Broken(`delivery ${deliveryId} is tried too often`)
-    if (target.ordered && event.callId !== null) this.#inOrder(target, delivery, live.eventSeq!)
+    if (target.ordered && event.callId !== null) {
+      this.#inOrder(target, delivery, live.eventSeq!, isReordered)
+    }
   }
 
   ended(delivery: Delivery, lane: { sending: number }): void {
@@ -83,7 +88,12 @@ export class Ledger {
     this.paused.clear()
   }
 
-  #inOrder({ name, holdOnDead }: PlannedTarget, { deliveryId, event }: Delivery, eventSeq: Row[string]): void {
+  #inOrder(
+    { name, holdOnDead }: PlannedTarget,
+    { deliveryId, event }: Delivery,
+    eventSeq: Row[string],
+    isReordered: boolean,
+  ): void {
     if (this.touchedCalls.has(`${name} ${event.callId}`)) return
     const before = 'join events e using (event_seq) where d.target = ? and e.call_id = ? and e.event_seq < ?'
     const call = [name, event.callId, eventSeq]
@@ -93,7 +103,8 @@ export class Ledger {
       `select delivery_id as id from finished_deliveries d ${before} and d.state = 'dead'`,
       ...call,
     )
-    if (holdOnDead && dead !== undefined) {
+    // What died while it held nothing, holds nothing later.
+    if (holdOnDead && !isReordered && dead !== undefined) {
       throw new Broken(`delivery ${deliveryId} is sent though ${dead.id} holds its call`)
     }
   }
@@ -142,11 +153,12 @@ export class Ledger {
     if (row.state !== 'dead' || this.touched.has(Number(row.deliveryId))) return
     const { policy, refuses } = this.#plan.targets.find(({ name }) => name === target)!
     const last = this.#one(
-      'select outcome from attempts where delivery_id = ? order by attempt desc limit 1',
+      'select outcome, error from attempts where delivery_id = ? order by attempt desc limit 1',
       row.deliveryId,
     )
     const mayDie =
       (last?.outcome === 'refused' && refuses > 0) ||
+      last?.error === INTERRUPTED_TOO_OFTEN ||
       policy.giveUpAfterMs !== null ||
       (policy.maxAttempts !== null && Number(row.attempts) >= policy.maxAttempts)
     if (!mayDie) throw new Broken(`${eventId} died at ${target}, and no policy wanted it`)

@@ -18,6 +18,15 @@ export interface PlannedTarget {
   readonly deceives: number
   /** Longest answer, in milliseconds. */
   readonly slowest: number
+  /** Share of events that it fails whenever they are tried. */
+  readonly poison: number
+  /** Share of attempts that take `hangMs` and then fail. */
+  readonly hangs: number
+  /** Share of events whose attempts end the relay. */
+  readonly kills: number
+  readonly hangMs: number
+  /** Whether the configuration pauses it. */
+  readonly paused: boolean
 }
 
 /** What a seed tries. Each trouble is left out of some, so that none hides what another would show. */
@@ -33,12 +42,16 @@ export interface Plan {
   readonly lostConnection: number
   readonly stops: boolean
   readonly reloads: boolean
+  /** Whether reloads and restarts come with other settings. */
+  readonly changes: boolean
   readonly outages: boolean
   readonly operator: boolean
   readonly pauses: boolean
   readonly prunes: boolean
   /** By how much the wall clock may jump, in milliseconds; 0: not at all. */
   readonly clockJump: number
+  /** How many times more often than usual operators, reloads and restarts act. */
+  readonly bustle: number
 }
 
 export function planOf(world: World): Plan {
@@ -52,12 +65,14 @@ export function planOf(world: World): Plan {
     outboxFault: some(world.pick([0.02, 0.2])),
     lostConnection: some(world.pick([0.05, 0.3])),
     stops: world.chance(0.3),
-    reloads: world.chance(0.3),
+    reloads: world.chance(0.4),
+    changes: world.chance(0.6),
     outages: world.chance(0.5),
     operator: world.chance(0.3),
     pauses: world.chance(0.3),
     prunes: world.chance(0.3),
     clockJump: some(world.pick([1_000, 600_000, 600_000, 43_200_000])),
+    bustle: 1,
   }
 }
 
@@ -78,10 +93,33 @@ function targetOf(world: World, name: string): PlannedTarget {
       maxAttempts: world.chance(0.4) ? world.between(1, 5) : null,
     },
     breaker: { failures: world.pick([1, 3, 1_000]), cooldownMs, maxCooldownMs: cooldownMs * 4 },
-    rateLimit: world.chance(0.2) ? { max: world.between(1, 3), perMs: world.pick([100, 1_000]) } : null,
+    rateLimit: rateLimitOf(world),
     fails: world.pick([0, 0.1, 0.5, 0.95]),
     refuses: world.pick([0, 0, 0.1]),
     deceives: world.pick([0, 0.1]),
     slowest: world.pick([2, 50, 20_000]),
+    poison: world.pick([0, 0, 0.3]),
+    hangs: world.pick([0, 0, 0.1]),
+    kills: world.pick([0, 0, 0, 0, 0.1]),
+    hangMs: world.pick([1_000, 30_000]),
+    paused: false,
   }
+}
+
+function rateLimitOf(world: World): RateLimit | null {
+  return world.chance(0.2) ? { max: world.between(1, 3), perMs: world.pick([100, 1_000]) } : null
+}
+
+/** The target with one of its settings changed, as an operator edits a configuration. */
+export function edited(world: World, target: PlannedTarget): PlannedTarget {
+  const { policy } = target
+  const edits: readonly (() => Partial<PlannedTarget>)[] = [
+    () => ({ concurrency: world.between(1, 4) }),
+    () => ({ rateLimit: rateLimitOf(world) }),
+    () => ({ ordered: !target.ordered }),
+    () => ({ holdOnDead: !target.holdOnDead }),
+    () => ({ policy: { ...policy, maxDelayMs: world.pick([50, 2_000, 60_000]) } }),
+    () => ({ paused: !target.paused }),
+  ]
+  return { ...target, ...world.pick(edits)() }
 }

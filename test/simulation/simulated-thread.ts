@@ -3,6 +3,7 @@ import type { TargetState } from '../../src/outbox/outbox.ts'
 import { type Call, createBatchRunner, type Reply } from '../../src/outbox/sqlite/batch.ts'
 import { batchOf, type ToWorker } from '../../src/outbox/sqlite/packing.ts'
 import type { OutboxThread } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { StartRecord } from '../../src/outbox/sqlite/start-record.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
 import type { FromWorker } from '../../src/outbox/sqlite/worker.ts'
 import type { Plan } from './plan.ts'
@@ -16,14 +17,18 @@ export function simulatedThread(
   world: World,
   database: Database.Database,
   plan: Pick<Plan, 'crash' | 'outboxFault'>,
+  /** Whether the last run ended with a crash. */
+  endedUnexpectedly: boolean,
   isTroubled: () => boolean,
   crash: (where: string) => void,
   /** What the relay learns of the targets, in the moment in which it does. */
   learns: (states: readonly TargetState[]) => void,
 ): OutboxThread {
   const store = createStore(database, () => world.now)
+  store.settleRecalls()
   store.resumeStoppedTime()
-  const run = createBatchRunner(database, store)
+  const starts = new StartRecord(database, endedUnexpectedly)
+  const run = createBatchRunner(database, store, undefined, undefined, starts)
   const ofRun = world.run
   let hear: (message: FromWorker) => void = () => {}
   const maybeCrash = (where: string) => {
@@ -49,7 +54,10 @@ export function simulatedThread(
     if (maybeCrash('after a batch')) return
     const tell = () => {
       if (calls.length > 0) hear({ kind: 'replies', replies })
-      if (isLast) hear({ kind: 'closed' })
+      if (isLast) {
+        starts.end()
+        hear({ kind: 'closed' })
+      }
       // What follows from one answer of a batch may come before what follows from another.
       world.after(0, () => learns(learnt), ofRun)
       goOn()

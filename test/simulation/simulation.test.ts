@@ -1,7 +1,8 @@
 import t from 'tap'
-import type { Outbox } from '../../src/outbox/outbox.ts'
+import { altered } from './altered.ts'
 import { playSeeds } from './many-seeds.ts'
-import { type Sabotage, simulate } from './simulation.ts'
+import { type Faults, queueFaults } from './queue-sabotages.ts'
+import { simulate } from './simulation.ts'
 
 t.test('whatever goes wrong, every promise is kept', (t) => playSeeds(t, 1, 60))
 
@@ -13,108 +14,124 @@ t.test('a seed plays out the same each time', async (t) => {
   }
 })
 
-/** An outbox with some of its methods done otherwise. */
-function altered(outbox: Outbox, methods: Partial<Outbox>): Outbox {
-  return new Proxy(outbox, {
-    get: (of, name) => {
-      const method = methods[name as keyof Outbox] ?? of[name as keyof Outbox]
-      return (method as (...args: unknown[]) => unknown).bind(of)
-    },
-  })
-}
-
 /** Faults as they could be made in the relay, and what has to be said of them. */
-const sabotages: Readonly<Record<string, readonly [Sabotage, RegExp]>> = {
+const sabotages: Faults = {
+  ...queueFaults,
   'acknowledged before it is on disk': [
-    (outbox) =>
-      altered(outbox, {
-        record: async (event, deliveries) => {
-          outbox.record(event, deliveries).catch(() => {})
-          return { eventId: event.eventId, duplicate: false, targets: [], leased: [] }
-        },
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          record: async (event, deliveries) => {
+            outbox.record(event, deliveries).catch(() => {})
+            return { eventId: event.eventId, duplicate: false, targets: [], leased: [] }
+          },
+        }),
+    },
     /was acknowledged and is lost/,
   ],
   'a lease that is given back too early': [
-    (outbox) =>
-      altered(outbox, {
-        claim: async (target, limit, now) => {
-          const claim = await outbox.claim(target, limit, now)
-          for (const delivery of claim.deliveries) await outbox.release(delivery)
-          return claim
-        },
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          claim: async (target, limit, now) => {
+            const claim = await outbox.claim(target, limit, now)
+            for (const delivery of claim.deliveries) await outbox.release(delivery)
+            return claim
+          },
+        }),
+    },
     /is in two hands/,
   ],
   'a settlement that is forgotten': [
-    (outbox, world) =>
-      altered(outbox, {
-        settle: async (delivery, ...rest) => (world.chance(0.1) ? 'settled' : outbox.settle(delivery, ...rest)),
-      }),
+    {
+      outbox: (outbox, world) =>
+        altered(outbox, {
+          settle: async (delivery, ...rest) => (world.chance(0.1) ? 'settled' : outbox.settle(delivery, ...rest)),
+        }),
+    },
     /never comes to an end|never ended|never got/,
   ],
   'an order that is not kept': [
-    (outbox) =>
-      altered(outbox, {
-        applyTargets: (targets, now) =>
-          outbox.applyTargets(
-            targets.map((one) => ({ ...one, order: 'none' })),
-            now,
-          ),
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          applyTargets: (targets, now) =>
+            outbox.applyTargets(
+              targets.map((one) => ({ ...one, order: 'none' })),
+              now,
+            ),
+        }),
+    },
     /overtakes/,
   ],
   'a hold that is forgotten': [
-    (outbox) =>
-      altered(outbox, {
-        settle: (delivery, attempt, settlement) =>
-          outbox.settle(delivery, attempt, settlement.state === 'dead' ? { state: 'dead' } : settlement),
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          settle: (delivery, attempt, settlement) =>
+            outbox.settle(delivery, attempt, settlement.state === 'dead' ? { state: 'dead' } : settlement),
+        }),
+    },
     /holds its call/,
   ],
   'a delivery that is tried without end': [
-    (outbox) =>
-      altered(outbox, {
-        settle: (delivery, attempt, settlement) =>
-          outbox.settle(delivery, attempt, settlement.state === 'dead' ? { state: 'pending', dueAt: 0 } : settlement),
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          settle: (delivery, attempt, settlement) =>
+            outbox.settle(delivery, attempt, settlement.state === 'dead' ? { state: 'pending', dueAt: 0 } : settlement),
+        }),
+    },
     /is tried too often/,
   ],
   'a delivery that is given up too early': [
-    (outbox) =>
-      altered(outbox, {
-        settle: (delivery, attempt, settlement) =>
-          outbox.settle(delivery, attempt, settlement.state === 'pending' ? { state: 'dead' } : settlement),
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          settle: (delivery, attempt, settlement) =>
+            outbox.settle(delivery, attempt, settlement.state === 'pending' ? { state: 'dead' } : settlement),
+        }),
+    },
     /no policy wanted it/,
   ],
   'a retry that nobody waits for': [
-    (outbox) => altered(outbox, { claim: async (...args) => ({ ...(await outbox.claim(...args)), nextDueAt: null }) }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, { claim: async (...args) => ({ ...(await outbox.claim(...args)), nextDueAt: null }) }),
+    },
     /never comes to an end|never ended/,
   ],
   'a retry before its time': [
-    (outbox) => altered(outbox, { claim: (target, limit, now) => outbox.claim(target, limit, now + 60_000) }),
+    {
+      outbox: (outbox) => altered(outbox, { claim: (target, limit, now) => outbox.claim(target, limit, now + 60_000) }),
+    },
     /before it is due/,
   ],
   'a body that is not the one received': [
-    (outbox) =>
-      altered(outbox, {
-        record: (event, deliveries) => outbox.record({ ...event, body: event.body.subarray(1) }, deliveries),
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          record: (event, deliveries) => outbox.record({ ...event, body: event.body.subarray(1) }, deliveries),
+        }),
+    },
     /has not the bytes/,
   ],
   'a pause that is not heard of': [
-    (outbox) =>
-      altered(outbox, {
-        targetStates: async () => (await outbox.targetStates()).map((state) => ({ ...state, paused: false })),
-      }),
+    {
+      outbox: (outbox) =>
+        altered(outbox, {
+          targetStates: async () => (await outbox.targetStates()).map((state) => ({ ...state, paused: false })),
+        }),
+    },
     /while it is paused/,
   ],
   'a duplicate that is taken for a new event': [
-    (outbox, world) =>
-      altered(outbox, {
-        record: (event, deliveries) => outbox.record({ ...event, source: `${world.random()}` }, deliveries),
-      }),
+    {
+      outbox: (outbox, world) =>
+        altered(outbox, {
+          record: (event, deliveries) => outbox.record({ ...event, source: `${world.random()}` }, deliveries),
+        }),
+    },
     /is on record twice/,
   ],
 }

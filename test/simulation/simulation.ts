@@ -1,25 +1,39 @@
+import type Database from 'better-sqlite3'
 import { Capacities } from '../../src/delivery/capacity.ts'
-import { Lane } from '../../src/delivery/lane.ts'
+import { Lane, type LaneOptions } from '../../src/delivery/lane.ts'
 import { type ConfiguredLane, Lanes } from '../../src/delivery/lanes.ts'
+import { Recalls } from '../../src/delivery/recalls.ts'
 import { longestDelayMs } from '../../src/domain/backoff.ts'
 import type { Clock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
 import { createSteadyClock } from '../../src/domain/steady-clock.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
+import { createRecallStore, type RecallStore } from '../../src/outbox/sqlite/recalls.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
+import { withStartLimit } from '../../src/targets/interrupted-starts.ts'
 import { emptyOutbox } from './empty-outbox.ts'
 import { Broken, Ledger } from './ledger.ts'
 import { simulatedOperator } from './operator.ts'
-import { type Plan, type PlannedTarget, planOf } from './plan.ts'
+import { edited, type Plan, type PlannedTarget, planOf } from './plan.ts'
+import { QueueRules } from './queue-rules.ts'
 import { simulatedThread } from './simulated-thread.ts'
-import { settled, World } from './world.ts'
+import { numbersOf, settled, World } from './world.ts'
 
 /** So much may happen in one seed, which has some 400 steps; more means that it goes round in circles. */
 const MOST_STEPS = 60_000
 
-/** Puts something wrong between the lanes and the outbox, to see whether it is found. */
-export type Sabotage = (outbox: Outbox, world: World) => Outbox
+/** Takes something out of the relay, to see whether that is found. What is absent stays as it is. */
+export interface Sabotage {
+  /** What the lanes use as the outbox. */
+  readonly outbox?: (outbox: Outbox, world: World, database: Database.Database) => Outbox
+  /** Changes to the tables, before the relay first starts. */
+  readonly database?: (database: Database.Database) => void
+  readonly lane?: (options: LaneOptions) => LaneOptions
+  readonly lanes?: (lanes: Lanes) => void
+  /** So that it is found soon: what is given here stands for what the seed says. */
+  readonly plan?: (plan: Plan) => Plan
+}
 
 export interface Result {
   readonly seed: number
@@ -34,11 +48,7 @@ export interface Result {
 }
 
 /** Plays one seed to its end. It takes over the timers of the process meanwhile. */
-export async function simulate(
-  seed: number,
-  sabotage: Sabotage = (outbox) => outbox,
-  mostSteps = MOST_STEPS,
-): Promise<Result> {
+export async function simulate(seed: number, sabotage: Sabotage = {}, mostSteps = MOST_STEPS): Promise<Result> {
   const world = new World(seed)
   const simulation = new Simulation(world, sabotage, mostSteps)
   const timers = world.seize()
@@ -63,6 +73,7 @@ interface Relay {
   readonly outbox: SqliteOutbox
   readonly used: Outbox
   readonly lanes: Lanes
+  readonly recalls: Recalls
   readonly capacities: Capacities
   /** As in the daemon, one reload follows the other, and the end follows them all. */
   inTurn: Promise<unknown>
@@ -72,11 +83,20 @@ interface Relay {
 class Simulation {
   readonly database = emptyOutbox()
   readonly ledger: Ledger
+  readonly #rules: QueueRules
   readonly #world: World
   readonly #plan: Plan
   readonly #sabotage: Sabotage
   readonly #mostSteps: number
   readonly #operator: ReturnType<typeof simulatedOperator>
+  /** The targets of the configuration that was last written, by their names. */
+  readonly #configured: Map<string, PlannedTarget>
+  /** The lane of each target as the relay uses it. */
+  #current: ReadonlyMap<string, PlannedTarget> = new Map()
+  readonly #recalls: RecallStore
+  #endedUnexpectedly = false
+  /** Of the webhooks that events have come in. */
+  readonly #numbers = new Map<string, number>()
   /** When each target answers again. */
   readonly #downUntil = new Map<string, number>()
   readonly #endOfTroubles: number
@@ -91,10 +111,21 @@ class Simulation {
     this.#world = world
     this.#sabotage = sabotage
     this.#mostSteps = mostSteps
-    this.#plan = planOf(world)
+    const plan = planOf(world)
+    this.#plan = sabotage.plan?.(plan) ?? plan
     this.#endOfTroubles = world.now + this.#plan.troubledMs
     this.ledger = new Ledger(world, this.database, this.#plan)
-    this.#operator = simulatedOperator(world, this.database, this.#plan, this.ledger)
+    this.#rules = new QueueRules(world, this.database, this.#plan, (message) => this.#break(message))
+    this.#recalls = createRecallStore(this.database)
+    this.#configured = new Map(this.#plan.targets.map((target) => [target.name, target]))
+    this.#operator = simulatedOperator({
+      world,
+      database: this.database,
+      ledger: this.ledger,
+      rules: this.#rules,
+      targets: this.#configured,
+    })
+    sabotage.database?.(this.database)
   }
 
   get #isTroubled(): boolean {
@@ -111,10 +142,12 @@ class Simulation {
       if (this.steps > this.#mostSteps) throw new Broken('it never comes to an end')
     }
     this.ledger.close(this.#plan.prunes)
+    this.#rules.close()
   }
 
   #planTroubles(): void {
-    const { events, troubledMs, stops, reloads, outages, operator, pauses, prunes, clockJump, targets } = this.#plan
+    const { events, troubledMs, bustle, stops, reloads, outages, operator, pauses, prunes, clockJump, targets } =
+      this.#plan
     const world = this.#world
     const sometimes = (isWanted: boolean, times: number, act: () => void) => {
       if (!isWanted) return
@@ -126,23 +159,44 @@ class Simulation {
       const wanted = targets.filter(() => world.chance(0.8)).map(({ name }) => name)
       world.after(world.random() * troubledMs, () => this.#deliverWebhook({ number, callId, event, wanted }))
     }
-    sometimes(stops, 3, () => this.#restart())
-    sometimes(reloads, 3, () => this.#reload())
+    sometimes(stops, 3 * bustle, () => this.#restart())
+    sometimes(reloads, 3 * bustle, () => this.#reload())
     sometimes(outages, 5, () => {
       const { name } = world.pick(targets)
       world.note(`${name} is down`)
       this.#downUntil.set(name, world.now + (world.random() * troubledMs) / 2)
     })
-    sometimes(operator, 8, () => this.#byOperator(() => this.#operator.decide()))
-    sometimes(pauses, 4, () => this.#byOperator(() => this.#operator.pauseOrResume()))
+    sometimes(operator, 8 * bustle, () => this.#byOperator(() => this.#operator.decide()))
+    sometimes(pauses, 4 * bustle, () => this.#byOperator(() => this.#operator.pauseOrResume()))
     sometimes(prunes, 4, () => this.#prune())
     sometimes(clockJump > 0, 3, () => {
       this.#clockOffset += (2 * world.random() - 1) * clockJump
       world.note(`the wall clock is off by ${Math.round(this.#clockOffset)} ms`)
     })
     // Then there are no more troubles, and everything has to come to an end.
+    world.after(troubledMs + 1, () => this.#complete())
     world.after(troubledMs + 1, () => this.#byOperator(() => this.#operator.resumeAll()))
     world.after(troubledMs + 2, () => this.#letGo())
+  }
+
+  /** Somebody edits the configuration. */
+  #edit(): void {
+    const world = this.#world
+    if (!this.#plan.changes || !this.#isTroubled) return
+    const planned = world.pick(this.#plan.targets)
+    const target = this.#configured.get(planned.name)
+    if (target === undefined) this.#configured.set(planned.name, planned)
+    else if (this.#configured.size > 1 && world.chance(0.15)) this.#configured.delete(target.name)
+    else this.#configured.set(target.name, edited(world, target))
+    world.note(`configured: ${JSON.stringify(this.#configured.get(planned.name) ?? `no ${planned.name}`)}`)
+  }
+
+  /** The configuration has all targets again, and pauses none. */
+  #complete(): void {
+    for (const planned of this.#plan.targets) {
+      this.#configured.set(planned.name, { ...(this.#configured.get(planned.name) ?? planned), paused: false })
+    }
+    this.#reload()
   }
 
   /** What holds its call back waits for an operator, however long. */
@@ -163,8 +217,10 @@ class Simulation {
       again()
       return
     }
-    const { number, callId, event, wanted } = webhook
+    const { number, callId, event } = webhook
+    const wanted = webhook.wanted.filter((name) => this.#configured.has(name))
     const eventId = `evt_${number}_${tries}`
+    this.#numbers.set(eventId, number)
     // Without a call id, it is the body that makes an event.
     const text = JSON.stringify({ event, call: { callId }, ...(callId === null ? { number } : {}) })
     this.ledger.bodies.set(eventId, text)
@@ -204,20 +260,27 @@ class Simulation {
       world,
       this.database,
       this.#plan,
+      this.#endedUnexpectedly,
       () => this.#isTroubled,
       (where) => this.#crash(where),
       (states) => this.#operator.noticed(states),
     )
     const outbox = new SqliteOutbox(thread, (error) => this.#break(error.message))
-    const used = this.#sabotage(outbox, world)
+    const used = this.#rules.observed(this.#sabotage.outbox?.(outbox, world, this.database) ?? outbox)
     const capacities = new Capacities(() => world.now)
-    const lanes = new Lanes(this.#lanesOver(used, capacities), {
+    const { lanes: made, settings } = this.#lanesOver(used, capacities)
+    this.#install(settings)
+    const lanes = new Lanes(made, {
       outbox: used,
       capacities,
       clock: this.#clock(),
       log: { orphaned() {}, outboxUnavailable() {} },
     })
-    const relay: Relay = { outbox, used, lanes, capacities, inTurn: Promise.resolve(), isStopping: false }
+    this.#sabotage.lanes?.(lanes)
+    const log = { outboxUnavailable() {} }
+    const recalls = new Recalls({ lanes, outbox: used, log })
+    this.#rules.answered(this.#recalls.recallRequested(), [])
+    const relay: Relay = { outbox, used, lanes, recalls, capacities, inTurn: Promise.resolve(), isStopping: false }
     this.#relay = relay
     // As the daemon: what cannot be read at the start ends it, and it is started again.
     lanes.start().catch(() => this.#relay === relay && this.#crash('at the start'))
@@ -227,13 +290,15 @@ class Simulation {
     const world = this.#world
     world.note(`crash ${where}`)
     this.crashes += 1
-    this.#gone()
+    this.#endedUnexpectedly = true
+    this.#gone(true)
     world.after(world.random() * 100, () => this.#start())
   }
 
-  #gone(): void {
+  #gone(isCrash: boolean): void {
     this.#relay = undefined
     this.ledger.crashed()
+    this.#rules.gone(isCrash)
     this.#world.endRun()
   }
 
@@ -246,12 +311,20 @@ class Simulation {
     const { run } = world
     void relay.inTurn
       .then(() => relay.lanes.stop(world.random() * 1_000))
+      .then(() => relay.recalls.end())
       .then(() => relay.outbox.close())
       .then(() => {
         if (run !== world.run) return
-        this.#gone()
+        this.#endedUnexpectedly = false
+        this.#gone(false)
         this.#start()
       })
+    this.#edit()
+  }
+
+  #install(settings: ReadonlyMap<string, PlannedTarget>): void {
+    this.#current = settings
+    this.#rules.installed(settings)
   }
 
   /** Some lanes are replaced, as if their targets had been changed, and the others stay. */
@@ -259,14 +332,20 @@ class Simulation {
     const relay = this.#relay
     if (relay === undefined || relay.isStopping) return
     const world = this.#world
+    this.#edit()
+    // These lanes stay where their targets are as they were.
     const kept = new Set(this.#plan.targets.map(({ name }) => name).filter(() => world.chance(0.5)))
     world.note(`reload, the same: ${[...kept]}`)
+    const configured = new Map(this.#configured)
     relay.inTurn = relay.inTurn.then(async () => {
-      const running = (name: string) => (kept.has(name) ? relay.lanes.lane(name) : undefined)
-      const lanes = this.#lanesOver(relay.used, relay.capacities, running)
+      const running = (name: string) =>
+        kept.has(name) && this.#current.get(name) === configured.get(name) ? relay.lanes.lane(name) : undefined
+      const { lanes, settings } = this.#lanesOver(relay.used, relay.capacities, configured, running)
       // What cannot be read now leaves everything as it was.
       const put = await relay.lanes.prepare(lanes, Math.floor(world.now)).catch(() => undefined)
-      put?.()
+      if (put === undefined || this.#relay !== relay || relay.isStopping) return
+      this.#install(settings)
+      put()
     })
   }
 
@@ -274,9 +353,11 @@ class Simulation {
     if (act()) this.#changed()
   }
 
-  /** The relay notices within two seconds that another process has written. */
+  /** The relay notices within two seconds that another process has written, and earlier that a command asks for a recall. */
   #changed(): void {
     const world = this.#world
+    const recall = this.#recalls.recallRequested()
+    world.after(world.random() * 300, () => this.#relay?.recalls.request(recall), world.run)
     world.after(world.random() * 2_000, () => void this.#relay?.lanes.refresh(), world.run)
   }
 
@@ -292,27 +373,51 @@ class Simulation {
     return createSteadyClock(wall, () => this.#world.now)
   }
 
+  /** Lanes for a configuration, and the settings of the target of each. */
   #lanesOver(
     outbox: Outbox,
     capacities: Capacities,
+    configured: ReadonlyMap<string, PlannedTarget> = new Map(this.#configured),
     running: (name: string) => Lane | undefined = () => undefined,
-  ): ReadonlyMap<string, ConfiguredLane> {
-    const world = this.#world
-    const clock = this.#clock()
-    const log = { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} }
-    return new Map(
-      this.#plan.targets.map((planned) => {
-        const { name, ordered, concurrency, policy, breaker, rateLimit, holdOnDead } = planned
-        const capacity = capacities.of(name)
-        const target = this.#target(planned)
-        const { random } = world
-        const queue = { concurrency, rateLimit, capacity, policy, breaker, ordered, holdOnDead }
-        const options = { target, outbox, ...queue, clock, random, log }
-        const order = !ordered ? 'none' : holdOnDead ? 'hold' : 'release'
-        const lane = running(name) ?? new Lane(options)
-        return [name, { lane, order, paused: false, maxDelayMs: longestDelayMs(policy) }]
-      }),
-    )
+  ): { lanes: ReadonlyMap<string, ConfiguredLane>; settings: ReadonlyMap<string, PlannedTarget> } {
+    const settings = new Map<string, PlannedTarget>()
+    const lanes = new Map<string, ConfiguredLane>()
+    for (const [name, given] of configured) {
+      const lane = running(name)
+      // A new lane has settings of its own, which tell it from the one before.
+      const planned = lane === undefined ? { ...given } : given
+      if (this.#configured.get(name) === given) this.#configured.set(name, planned)
+      settings.set(name, planned)
+      const { ordered, holdOnDead, paused, policy } = planned
+      const order = !ordered ? 'none' : holdOnDead ? 'hold' : 'release'
+      lanes.set(name, {
+        lane: lane ?? this.#lane(planned, outbox, capacities),
+        order,
+        paused,
+        maxDelayMs: longestDelayMs(policy),
+      })
+    }
+    return { lanes, settings }
+  }
+
+  #lane(planned: PlannedTarget, outbox: Outbox, capacities: Capacities): Lane {
+    const { name, ordered, concurrency, policy, breaker, rateLimit, holdOnDead } = planned
+    const { random } = this.#world
+    const options: LaneOptions = {
+      target: withStartLimit(this.#target(planned)),
+      outbox,
+      concurrency,
+      rateLimit,
+      capacity: capacities.of(name),
+      policy,
+      breaker,
+      ordered,
+      holdOnDead,
+      clock: this.#clock(),
+      random,
+      log: { attempted() {}, superseded() {}, opened() {}, closed() {}, outboxUnavailable() {} },
+    }
+    return new Lane(this.#sabotage.lane?.(options) ?? options)
   }
 
   /** A target as it appears to a lane. */
@@ -326,7 +431,8 @@ class Simulation {
         onSent()
         world.note(`sent ${delivery.deliveryId} to ${planned.name}, attempt ${delivery.attempts + 1}`)
         try {
-          this.ledger.started(planned, delivery, hand)
+          this.ledger.started(planned, delivery, hand, this.#rules.isReordered(planned.name))
+          this.#rules.started(planned, delivery, this.#current.get(planned.name) === planned)
         } catch (error) {
           this.#break((error as Error).message)
         }
@@ -336,6 +442,7 @@ class Simulation {
             world.cancel(timer)
             world.note(`${planned.name} answers ${delivery.deliveryId}: ${outcome.kind}`)
             this.ledger.ended(delivery, hand)
+            this.#rules.ended(planned, delivery, outcome)
             resolve(outcome)
           }
           const cut = () => {
@@ -343,19 +450,34 @@ class Simulation {
             if (world.chance(0.5)) this.ledger.received.add(`${planned.name} ${delivery.event.eventId}`)
             end({ kind: 'interrupted' })
           }
-          const answer = () => end(this.#answer(planned, delivery))
-          const timer = world.after(world.random() * planned.slowest, answer, world.run)
+          const isHanging = this.#isTroubled && world.chance(planned.hangs)
+          const answer = () => end(isHanging ? TIMEOUT : this.#answer(planned, delivery))
+          const timer = world.after(isHanging ? planned.hangMs : world.random() * planned.slowest, answer, world.run)
           signal.addEventListener('abort', cut)
+          if (this.#isTroubled && this.#isOneOf(delivery, planned.kills)) {
+            world.after(
+              world.random() * planned.slowest,
+              () => this.#crash(`by delivery ${delivery.deliveryId}`),
+              world.run,
+            )
+          }
         })
       },
     }
   }
 
-  #answer({ name, fails, refuses, deceives }: PlannedTarget, { event }: Delivery): Outcome {
+  /** Whether the event is among this share of all: the same ones each time. */
+  #isOneOf({ event }: Delivery, share: number): boolean {
+    return numbersOf(this.#numbers.get(event.eventId) ?? 0)() < share
+  }
+
+  #answer({ name, fails, refuses, deceives, poison }: PlannedTarget, delivery: Delivery): Outcome {
+    const { event } = delivery
     const world = this.#world
     const gets = () => this.ledger.received.add(`${name} ${event.eventId}`)
     if (this.#isTroubled) {
       if (world.now < (this.#downUntil.get(name) ?? 0)) return { kind: 'failed', error: 'down' }
+      if (this.#isOneOf(delivery, poison)) return { kind: 'failed', error: 'http 500', response: 'poison' }
       if (world.chance(deceives)) {
         gets()
         return { kind: 'failed', error: 'timeout' }
@@ -375,6 +497,8 @@ class Simulation {
     this.#problem ??= new Broken(message)
   }
 }
+
+const TIMEOUT = { kind: 'failed', error: 'timeout' } as const
 
 interface Webhook {
   readonly number: number

@@ -30,8 +30,8 @@ export class World {
   readonly trace: string[] = []
   /** Epoch milliseconds. */
   now = Date.UTC(2026, 0, 1)
-  /** Counts the runs of the relay; what an ended one was waiting for never happens. */
-  run = 0
+  /** The number of the run of the relay, from 1; what an ended one was waiting for never happens. */
+  run = 1
   #entries: Entry[] = []
   #ids = 0
 

@@ -73,7 +73,10 @@ t.test('the program sees the allowed environment and nothing else', async (t) =>
   // tap adds variables of its own to every process that is started under it; with a long PATH they would fill the tail.
   const printed = ['/bin/grep', '-zvE', '^(_TAPJS_|NODE_OPTIONS=)', '/proc/self/environ'] as const
   const exec = target(t, [...printed], { env, passEnv: ['RELAY_TEST_PASSED', 'RELAY_TEST_UNSET'] })
-  const outcome = await exec.send(sampleDelivery({}, { target: 'archive', attempts: 1 }), running)
+  const outcome = await exec.send(
+    sampleDelivery({ via: '0123456789abcdef' }, { target: 'archive', attempts: 1 }),
+    running,
+  )
   const variables = (outcome as { response: string }).response.split('\ufffd').filter((variable) => variable !== '')
   t.same(Object.fromEntries(variables.map((variable) => variable.split('='))), {
     PATH: process.env.PATH,
@@ -89,6 +92,7 @@ t.test('the program sees the allowed environment and nothing else', async (t) =>
     RELAY_TARGET: 'archive',
     RELAY_ATTEMPT: '2',
     RELAY_RECEIVED_AT: '2026-01-15T11:59:58.623Z',
+    RELAY_VIA: '0123456789abcdef',
   })
 })
 

@@ -65,6 +65,12 @@ t.test('every delivery says what it is', async (t) => {
   })
 })
 
+t.test('a delivery names the relays through which it has passed', async (t) => {
+  const { origin, received } = await httpServer(t, ok)
+  await target(t, origin).send(sampleDelivery({ via: '0123456789abcdef a1b2c3d4e5f60718' }), running)
+  t.equal(received[0]?.headers['x-relay-via'], '0123456789abcdef a1b2c3d4e5f60718')
+})
+
 t.test('an event without a call or a content type has no header for them', async (t) => {
   const { origin, received } = await httpServer(t, ok)
   await target(t, origin).send(sampleDelivery({ callId: null, contentType: null }), running)

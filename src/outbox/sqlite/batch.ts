@@ -1,11 +1,12 @@
 import type Database from 'better-sqlite3'
-import type { Delivery } from '../../domain/delivery.ts'
+import type { Delivery, NewDelivery } from '../../domain/delivery.ts'
 import type { Claim, ClaimOptions, Outbox, Recorded, Settled } from '../outbox.ts'
 import { BackgroundShare } from './background-share.ts'
 import type { RecordedEvent } from './events.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { type Checkpointed, heldLogBytes, plainCheckpoint } from './held-log.ts'
 import { Leases } from './leases.ts'
+import { StartRecord } from './start-record.ts'
 import type { Store } from './store.ts'
 import { beginWrite } from './transaction.ts'
 
@@ -33,6 +34,7 @@ export function createBatchRunner(
   store: Store,
   assertOwner: () => void = () => {},
   checkpoint: () => Checkpointed = () => plainCheckpoint(database),
+  starts: StartRecord = new StartRecord(database, false, assertOwner),
 ): (calls: readonly Call[]) => Reply[] {
   const leases = new Leases()
   const share = new BackgroundShare()
@@ -42,7 +44,7 @@ export function createBatchRunner(
   function write(call: Call): unknown {
     switch (call.method) {
       case 'record':
-        return store.record(...call.args)
+        return recorded(call.args)
       case 'reject':
         return store.reject(...call.args)
       case 'settle':
@@ -89,6 +91,7 @@ export function createBatchRunner(
       case 'claim':
         return claim(...call.args)
       case 'release':
+        starts.released(call.args[0].deliveryId)
         return leases.giveBack(call.args[0].target, call.args[0].deliveryId)
       case 'targetStates':
         return store.targetStates()
@@ -134,7 +137,7 @@ export function createBatchRunner(
     const { maxBytes = Number.POSITIVE_INFINITY, atLeastOne = false } = options
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
-    const reach = limit + leases.count(target)
+    const reach = limit + leases.count(target) + starts.suspects
     const latest = store.latestDueAt(target, now, asked)
     const due = store.dueIds(target, reach, now, latest, share.isDueWithin(target, limit))
     const isFree = (id: number) => !leases.has(target, id)
@@ -144,13 +147,14 @@ export function createBatchRunner(
     // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
     const mayBlock = leases.count(target) > due.live.length + due.background.length - inTurn.length
     const isBehind = new Set(background)
+    const turns = starts.turns(now)
     const deliveries: Delivery[] = []
     const lost: number[] = []
     let room = maxBytes
     let nextBytes: number | undefined
     for (const id of free) {
       if (deliveries.length + lost.length === limit) break
-      if (mayBlock && isBlocked(target, id)) continue
+      if ((mayBlock && isBlocked(target, id)) || !turns.mayGo(id)) continue
       const found = store.delivery(id, now, atLeastOne && deliveries.length === 0 ? Number.POSITIVE_INFINITY : room)
       if (found === undefined) lost.push(id)
       else if ('tooLarge' in found) nextBytes = found.tooLarge
@@ -163,12 +167,23 @@ export function createBatchRunner(
       if (nextBytes !== undefined) break
     }
     if (lost.length > 0) abandon(lost, now)
+    begin(target, deliveries, now)
     if (nextBytes !== undefined) return { deliveries, nextDueAt: now, nextBytes }
     // What is abandoned may leave the next of its call to be claimed.
     const isMore = deliveries.length === limit || lost.length > 0
-    const nextDueAt = isMore ? now : store.nextDueAt(target, now, latest)
+    const nextDueAt = isMore ? now : turns.nextDueAt(store.nextDueAt(target, now, latest))
     const isLiveDue = isMore && (due.live.length === reach || live.some(isFree))
     return { deliveries, nextDueAt, ...(isLiveDue && { isLiveDue }) }
+  }
+
+  /** Puts on record what is claimed, where that is needed; where it cannot be, nothing is claimed. */
+  function begin(target: string, deliveries: readonly Delivery[], now: number): void {
+    try {
+      starts.begin(deliveries, now)
+    } catch (error) {
+      for (const { deliveryId } of deliveries) leases.giveBack(target, deliveryId)
+      throw error
+    }
   }
 
   /** Whether an attempt of the delivery's ordered call is still under way. */
@@ -203,25 +218,42 @@ export function createBatchRunner(
     }
   }
 
-  /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
-  function leased([event, asked]: Parameters<Outbox['record']>, { ready, ...recorded }: RecordedEvent): Recorded {
+  function recorded(args: Parameters<Outbox['record']>): RecordedEvent {
+    const made = store.record(...args)
+    if (starts.recordsAll) starts.mark(toLease(args[1], made).map(({ deliveryId }) => deliveryId))
+    return made
+  }
+
+  function toLease(asked: readonly NewDelivery[], { ready }: RecordedEvent): RecordedEvent['ready'] {
     const wanted = new Set(asked.filter(({ lease }) => lease === true).map(({ target }) => target))
-    const { origin: _, ...delivered } = { traceparent: null, tracestate: null, ...event, body: NOTHING }
+    return ready.filter(({ target }) => wanted.has(target))
+  }
+
+  /** Leases the new deliveries that were to be. Their bodies are left out: the caller has them. */
+  function leased([event, asked]: Parameters<Outbox['record']>, made: RecordedEvent): Recorded {
+    const { ready: _ready, ...recorded } = made
+    const { origin: _, ...delivered } = { traceparent: null, tracestate: null, via: null, ...event, body: NOTHING }
     const { callId } = event
-    const deliveries = ready
-      .filter(({ target }) => wanted.has(target))
-      .filter(({ target, ordered }) => !ordered || callId === null || !leases.hasCall(target, callId))
-      .map(({ target, deliveryId }) => ({ ...FRESH, deliveryId, target, event: delivered }))
-    for (const { target, deliveryId } of deliveries) {
+    const deliveries: Delivery[] = []
+    for (const { target, deliveryId, ordered } of toLease(asked, made)) {
+      if (starts.recordsAll) starts.marked(deliveryId)
+      if (ordered && callId !== null && leases.hasCall(target, callId)) {
+        starts.released(deliveryId)
+        continue
+      }
       leases.take(target, deliveryId, callId)
       share.claimed(target, false)
+      deliveries.push({ ...FRESH, deliveryId, target, event: delivered })
     }
     return { ...recorded, leased: deliveries }
   }
 
   /** Takes and ends leases as a call that has committed says; returns its value. */
   function committed(call: Call, value: unknown): unknown {
-    if (call.method === 'settle') leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+    if (call.method === 'settle') {
+      leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+      starts.settled(call.args[0].deliveryId)
+    }
     return call.method === 'record' ? leased(call.args, value as RecordedEvent) : value
   }
 
@@ -248,7 +280,9 @@ export function createBatchRunner(
     const writes = calls.filter(isWrite)
     const written = writes.length === 0 ? [] : transaction(writes)
     let next = 0
-    return calls.map((call) => (isWrite(call) ? written[next++]! : answered(() => read(call))))
+    const replies = calls.map((call) => (isWrite(call) ? written[next++]! : answered(() => read(call))))
+    starts.flushIfPossible()
+    return replies
   }
 }
 

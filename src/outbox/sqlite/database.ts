@@ -17,7 +17,7 @@ import { keepOutboxState, lockOutbox, outboxState } from './lock.ts'
 import { type MarkWriter, startMarking } from './mark.ts'
 import { migrate, SCHEMA, schemaOf } from './migrate.ts'
 import { assertFirstName } from './names.ts'
-import { createdAt } from './origin.ts'
+import { originOf } from './origin.ts'
 import { assertNotGone, assertNotPlanted, assertOwnLog, assertSound, assertTrustedPath, isEmpty } from './remains.ts'
 import { logBytes } from './space.ts'
 import { explainedByStorage } from './storage-probe.ts'
@@ -40,7 +40,7 @@ const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | con
 export interface OutboxFile {
   readonly database: Database.Database
   readonly instance: Instance
-  readonly origin: OutboxOrigin
+  readonly origin: Omit<OutboxOrigin, 'interrupted'>
   /** See `FilesInPlace.assert`. */
   assertInPlace(): FilesState
   /** See `Instance.assertOwner`; throws `outbox_failed` if it is another one's because the file was overwritten. */
@@ -115,7 +115,7 @@ export function openOutboxFile(configured: string, creation: Creation = 'if moun
     return {
       database,
       instance,
-      origin: { isNew, createdAt: createdAt(database)! },
+      origin: { isNew, ...originOf(database), endedUnexpectedly: instance.endedUnexpectedly },
       assertInPlace: files.assert,
       assertOwner() {
         try {

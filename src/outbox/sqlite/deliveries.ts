@@ -84,6 +84,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         stopped_ms = ${stoppedMsOf('live_deliveries.target', '@endedAt')},
         due_at = min(@dueAt, coalesce(
           (select @endedAt + max_delay_ms from target_states s where s.target = live_deliveries.target), @dueAt)),
+        starts = 0,
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
@@ -160,8 +161,9 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
       min(@now, d.first_attempt_at + max(0, ${stoppedMsOf('d.target', '@now')} - d.stopped_ms)) as firstAttemptAt,
+      d.starts,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
-      e.content_type as contentType, e.traceparent, e.tracestate, length(b.body) as bytes,
+      e.content_type as contentType, e.traceparent, e.tracestate, e.via, length(b.body) as bytes,
       case when length(b.body) <= @maxBytes then b.body end as body
     from live_deliveries d
     join events e on e.event_seq = d.event_seq
@@ -221,9 +223,21 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     delivery(deliveryId, now, maxBytes) {
       const row = selectDelivery.get({ deliveryId, now, maxBytes }) as DeliveryRow | undefined
       if (row === undefined) return undefined
-      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, bytes, body, ...event } = row
+      const {
+        deliveryId: _,
+        target,
+        attempts,
+        round,
+        roundAttempts,
+        firstAttemptAt,
+        starts,
+        bytes,
+        body,
+        ...event
+      } = row
       if (body === null) return { tooLarge: bytes }
-      return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event: { ...event, body } }
+      const delivery = { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event: { ...event, body } }
+      return starts === 0 ? delivery : { ...delivery, starts: starts! }
     },
 
     orderedCallOf: (deliveryId) => (orderedCall.get({ deliveryId }) as string | undefined) ?? null,

@@ -88,6 +88,7 @@ export function createEventStore(database: Database.Database, order: CallOrder):
         event.contentType,
         event.traceparent ?? null,
         event.tracestate ?? null,
+        event.via ?? null,
       ) as { eventSeq: number; eventId: string; source: string; pruned: 0 | 1 }
       if (eventId === event.eventId) {
         insertBody.run(eventSeq, body)
@@ -120,8 +121,9 @@ export function createEventStore(database: Database.Database, order: CallOrder):
 function eventInsert(database: Database.Database, identity: 'call_id' | 'body_hash'): Database.Statement {
   return database.prepare(`
     insert into events
-      (event_id, source, account, event, call_id, body_hash, received_at, origin, content_type, traceparent, tracestate)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      (event_id, source, account, event, call_id, body_hash, received_at, origin, content_type, traceparent, tracestate,
+        via)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (${identity}, event, account) where ${identity} is not null
       do update set duplicates = duplicates + 1
     returning event_seq as eventSeq, event_id as eventId, source, pruned_at is not null as pruned`)

@@ -19,6 +19,8 @@ export const EVICTION_GRACE_MS = 5_000
 export interface Instance {
   /** Unique to each start of a daemon. */
   readonly id: string
+  /** Whether the last daemon on this outbox ended without closing it. */
+  readonly endedUnexpectedly: boolean
   /** Throws `outbox_locked`, which ends the daemon, once another one has taken the outbox over. */
   assertOwner(): void
   /** Throws `outbox_locked` if the lock file is not the one that was locked. */
@@ -53,9 +55,11 @@ export function takeOver(database: Database.Database, path: string): Instance {
   const replace = database.prepare(`
     insert or replace into daemon_instance (only_one, instance_id, process, lock_file, database_file)
     values (1, @instanceId, @process, @lockFile, @databaseFile)`)
+  let endedUnexpectedly = false
   const claim = database.transaction((isPatient: boolean): boolean => {
     const before = select.get() as InstanceRow | undefined
     if (before !== undefined && isPatient && mayRun(before, own, path)) return false
+    endedUnexpectedly = before?.ended === 0 && !isCopied(before, own)
     replace.run(own)
     return true
   })
@@ -68,6 +72,7 @@ export function takeOver(database: Database.Database, path: string): Instance {
   const end = database.prepare('update daemon_instance set ended = 1 where instance_id = ?')
   return {
     id: own.instanceId,
+    endedUnexpectedly,
     assertOwner() {
       if (isOwner.get(own.instanceId) === undefined) throw takenOver(path)
     },
@@ -111,6 +116,12 @@ export function isOpenElsewhere(file: number): boolean {
   const isSameFile = row?.[4] === fileIdOf(fstatSync(file))
   const hasEnded = row?.[5] === 1
   return typeof owner === 'string' && isSameFile && !hasEnded && owner !== ownProcess() && isRunning(owner) === true
+}
+
+/** Whether the file is a copy of the one that the daemon had. Its numbers hold for one boot: after another, it is taken for the same. */
+function isCopied(before: InstanceRow, own: Omit<InstanceRow, 'ended'>): boolean {
+  const [boot, ownBoot] = [before.process, own.process].map((identity) => identity.split('/')[0])
+  return boot === ownBoot && before.databaseFile !== own.databaseFile
 }
 
 /** Whether the daemon that had this very file before may still run, though its lock could be taken. */

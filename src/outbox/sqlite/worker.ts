@@ -6,6 +6,7 @@ import { createBatchRunner, type Reply } from './batch.ts'
 import { openOutboxFile } from './database.ts'
 import { classify, type Fault, toFault } from './faults.ts'
 import { batchOf, type ToWorker } from './packing.ts'
+import { StartRecord } from './start-record.ts'
 import { createStore } from './store.ts'
 import { beginWrite } from './transaction.ts'
 
@@ -60,7 +61,8 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     file.database.exec('commit')
     // The mark after a checkpoint is not worth another one.
     const checkpointIfAny = () => (file.assertInPlace().waitingFrames > 1 ? file.checkpoint() : NOTHING_HELD)
-    const run = createBatchRunner(file.database, store, file.assertOwner, checkpointIfAny)
+    const starts = new StartRecord(file.database, file.origin.endedUnexpectedly, file.assertOwner)
+    const run = createBatchRunner(file.database, store, file.assertOwner, checkpointIfAny, starts)
     let isEvicted = false
     const checkLockFile = () => {
       if (isEvicted) return
@@ -144,6 +146,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
         }
         if (!isLast) return
         endWatches()
+        starts.end()
         file.close()
         post({ kind: 'closed' })
         port.close()
@@ -151,7 +154,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
         fail(error)
       }
     })
-    post({ kind: 'open', origin: file.origin })
+    post({ kind: 'open', origin: { ...file.origin, interrupted: starts.suspects } })
     // Those that were made before changes were watched for.
     lookForRequests()
   } catch (error) {

@@ -1,7 +1,7 @@
 -- What a lane promises while operators, reloads and failing targets act on it at once; see docs/concepts/retries-and-order.md.
 
 -- background: added by an operator or by reconciliation, and sent after what is live.
--- starts: attempts in a row during which the relay ended unexpectedly.
+-- starts: attempts in a row during which the relay ended unexpectedly, with the one under way where starts are recorded.
 -- stopped_ms: the target's stopped_ms up to which first_attempt_at is corrected; see stopped-time.ts.
 alter table live_deliveries add column background integer not null default 0 check (background in (0, 1));
 alter table live_deliveries add column starts integer not null default 0 check (starts >= 0);
@@ -14,6 +14,9 @@ create index live_deliveries_by_due on live_deliveries (target, background, due_
 -- for the next of a call: that of the oldest event, whenever its delivery was created
 drop index live_deliveries_by_call;
 create index live_deliveries_by_call on live_deliveries (target, call_key, event_seq) where call_key is not null;
+
+-- for the deliveries that were under way when the relay ended
+create index live_deliveries_interrupted on live_deliveries (delivery_id) where starts > 0;
 
 -- call_order: how the configuration last applied orders the target's calls; null where none has been applied. order_applied:
 -- whether all live deliveries follow it.
@@ -46,5 +49,9 @@ create table attempts_under_way (
 -- When the relay stopped gracefully; null while it runs, and after it has ended unexpectedly.
 alter table daemon_state add column ended_at integer;
 
--- Relays through which the event has already passed, as their ids with a space between.
+-- Relays through which the event has already passed, as their ids with a space between, the last one first.
 alter table events add column via text;
+
+-- Names this relay to others, so that an event that comes back is recognised. A copy of the outbox has the same.
+alter table outbox_origin add column relay_id text not null default '';
+update outbox_origin set relay_id = lower(hex(randomblob(8)));
