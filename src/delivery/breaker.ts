@@ -17,8 +17,8 @@ export type BreakerState = ClosedCircuit | OpenCircuit
 
 export interface ClosedCircuit {
   readonly kind: 'closed'
-  /** Deliveries that failed for the first time since the last success. */
-  readonly failures: number
+  /** Ids of the deliveries that have failed since the last success; less than `BreakerPolicy.failures`. */
+  readonly failed: readonly number[]
   /** How many attempts may run at once; it grows to the lane's concurrency after the circuit has closed. */
   readonly limit: number
   /** Successes in a row that are still needed before the target counts as recovered. */
@@ -38,7 +38,7 @@ export interface OpenCircuit {
 
 export const HEALTHY = {
   kind: 'closed',
-  failures: 0,
+  failed: [],
   limit: Number.POSITIVE_INFINITY,
   unproven: 0,
 } as const satisfies BreakerState
@@ -70,12 +70,12 @@ export function interrupted(state: BreakerState, deliveryId: number, now: number
 /** The target accepted or rejected a delivery: either is an answer, whenever the attempt began. */
 export function succeeded(state: BreakerState, concurrency: number, { failures }: BreakerPolicy): BreakerState {
   if (state.kind !== 'closed') {
-    return { kind: 'closed', failures: 0, limit: Math.min(2, concurrency), unproven: failures }
+    return { kind: 'closed', failed: [], limit: Math.min(2, concurrency), unproven: failures }
   }
   // One more slot per success: a full round of successes doubles what may run at once.
   const limit = state.limit + 1 >= concurrency ? HEALTHY.limit : state.limit + 1
   const unproven = Math.max(0, state.unproven - 1)
-  return limit === HEALTHY.limit && unproven === 0 ? HEALTHY : { kind: 'closed', failures: 0, limit, unproven }
+  return limit === HEALTHY.limit && unproven === 0 ? HEALTHY : { kind: 'closed', failed: [], limit, unproven }
 }
 
 /** The target failed a delivery, which is given as it was before the attempt. */
@@ -93,12 +93,13 @@ export function failed(
   }
   // It has been counted, and says nothing new. So it does not slow a recovery down either, which would last as long as
   // deliveries that always fail are retried.
-  if (roundAttempts > 0) return state
-  const failures = state.failures + 1
-  if (failures >= policy.failures) return opened(policy.cooldownMs, now, null)
+  // A retry by an operator does not make it another one.
+  if (roundAttempts > 0 || state.failed.includes(deliveryId)) return state
+  const failed = [...state.failed, deliveryId]
+  if (failed.length >= policy.failures) return opened(policy.cooldownMs, now, null)
   return {
     kind: 'closed',
-    failures,
+    failed,
     // On the ramp, a failure takes back what the last round of successes brought.
     limit: Math.max(1, Math.floor(state.limit / 2)),
     unproven: isRecovering(state) ? policy.failures : 0,

@@ -54,6 +54,9 @@ t.test('a delivery counts once, however often it fails', async (t) => {
   t.equal(often, once, 'a retry says nothing new')
   t.equal(failed(HEALTHY, delivery({ roundAttempts: 1 }), policy, NOW), HEALTHY)
   t.equal(failed(often, delivery({ attempts: 7 }), policy, NOW).kind, 'open', 'a fresh budget counts again')
+  const retried = delivery()
+  const counted = failed(HEALTHY, retried, policy, NOW)
+  t.equal(failed(counted, retried, policy, NOW), counted, 'but not in the same run of failures')
 })
 
 t.test('while it is open nothing goes out; after the cooldown, one attempt does', async (t) => {
