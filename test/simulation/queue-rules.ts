@@ -48,6 +48,8 @@ class TargetRecord {
   liveInRow = 0
   /** When its circuit was last reported open, with what was reported; null while it is closed. */
   breaker: OpenBreaker | null = null
+  /** Whether that is on disk: a restart goes by it. */
+  isBreakerKnown = true
   hasOpened = false
   /** Whether an operator has paused it. */
   isPaused = false
@@ -152,6 +154,7 @@ export class QueueRules {
         this.#end(target, attempt)
       }
       target.ratedSince = now
+      if (isCrash) target.isBreakerKnown = false
     }
     this.#claimedAt.clear()
     this.#retriedMeanwhile.clear()
@@ -368,7 +371,10 @@ export class QueueRules {
       },
       saveBreaker: async (target, breaker, now) => {
         check(() => this.#breakerChanged(target, breaker))
-        return outbox.saveBreaker(target, breaker, now)
+        await outbox.saveBreaker(target, breaker, now).catch((error) => {
+          this.#targets.get(target)!.isBreakerKnown = false
+          throw error
+        })
       },
     })
   }
@@ -506,8 +512,9 @@ export class QueueRules {
   #breakerChanged(name: string, breaker: OpenBreaker | null): void {
     const { now } = this.#world
     const target = this.#targets.get(name)!
-    const wasClosed = target.breaker === null
+    const wasClosed = target.breaker === null && target.isBreakerKnown
     target.breaker = breaker
+    target.isBreakerKnown = true
     if (breaker === null) return
     const { settings } = target
     const failed = settings === null ? undefined : this.#failed.get(settings)?.size
