@@ -392,7 +392,8 @@ export class QueueRules {
     const isTurn = target.liveInRow + deliveries.length - behind.length >= LIVE_IN_A_ROW
     const last = deliveries.findLastIndex(({ deliveryId }) => this.#background.has(deliveryId))
     target.liveInRow = last < 0 ? target.liveInRow + deliveries.length : deliveries.length - 1 - last
-    if (options.probe === true || target.settings?.ordered !== false || !this.#isTimed) return
+    // In an ordered target, what a live one waits for is live as well, and remains so.
+    if (options.probe === true || target.settings?.ordered !== false || target.isReordered || !this.#isTimed) return
     const [background] = behind
     if (background === undefined || isTurn) return
     const live = this.#all(
