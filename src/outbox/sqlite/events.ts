@@ -5,7 +5,10 @@ import type { NewestEvent, Recorded } from '../outbox.ts'
 import type { CallOrder } from './call-order.ts'
 
 export interface EventStore {
-  /** `ready`: the new deliveries of a new event that nothing of their call is ahead of. `dueAt`: for an event that is recorded long after it came. */
+  /**
+   * `ready`: deliveries of a new event that need not wait for others of their call. `dueAt`: for an event that is recorded long
+   * after it came.
+   */
   record(event: NewEvent, deliveries: readonly NewDelivery[], dueAt?: number): RecordedEvent
   newestEvents(source: string, names: readonly string[], limit: number): NewestEvent[]
 }
