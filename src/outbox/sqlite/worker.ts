@@ -35,7 +35,7 @@ const NOTHING_HELD = { frames: 0, backfilled: 0, isWhole: true }
 /** How often to check whether the files are in their places, and the outbox is still ours. */
 const FILE_CHECK_MS = 1_000
 /** Changes of other processes are reported no more often: lanes then give back what they have claimed, and claim again. */
-const CHANGE_PAUSE_MS = 200
+const CHANGE_PAUSE_MS = 1_000
 /** As many as SQLite's own default. */
 const FRAMES_A_CHECKPOINT = 1_000
 /**
