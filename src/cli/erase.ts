@@ -69,8 +69,7 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
   if (unfinished > 0 && !cancel) throw new RelayError('usage', needed(unfinished))
   const cancelled = unfinished > 0 ? `, and ${counted(unfinished, 'delivery')} cancelled` : ''
   if (isSomething && !(await confirm(`${would}${cancelled}`, yes))) return
-  // Also where nothing is left: an older copy may still be in the log.
-  // Also for those that were cancelled before, and for what came since it was looked for.
+  // Also where nothing is left: an older copy may still be in the log, and a delivery cancelled before may be under way.
   const ofCall = new Set<string | null>(found.eventIds)
   const [{ logEmptied, ...counts }, { underWay, deliveredMeanwhile }] = await cancelAndRecall(
     outbox,
@@ -81,7 +80,7 @@ async function erase(outbox: OutboxMaintenance, path: string, options: EraseOpti
       return done
     },
   )
-  // After it: none is fetched any more for what was only claimed.
+  // After the recall: none is fetched any more for what was only claimed.
   const recordings = removeRecordings(directory, counts.eventIds)
   const erased = { ...document(counts), recordings }
   const done = isSomething ? `erased: ${phrase(erased)}\n` : `${nothingLeft}\n`

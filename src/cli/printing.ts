@@ -30,16 +30,12 @@ export function counted(count: number, one: 'call' | 'delivery' | 'event' | 'rej
   return `${count} ${count === 1 ? one : many}`
 }
 
-/** What nothing can take back, after what it was done to: `; 1 is being sent now and may still arrive`. Empty if nothing was sent. */
+/** The end of a sentence about what was cancelled, such as `; 1 is being sent now and may still arrive`. Empty if nothing was sent. */
 export function sentAnyway({ underWay, deliveredMeanwhile }: Recalled): string {
-  const delivered =
-    deliveredMeanwhile === 0 ? '' : `; ${deliveredMeanwhile} ${wasOrWere(deliveredMeanwhile)} delivered meanwhile`
-  const sending = underWay ? `; ${underWay} ${underWay === 1 ? 'is' : 'are'} being sent now and may still arrive` : ''
+  const [was, is] = [deliveredMeanwhile === 1 ? 'was' : 'were', underWay === 1 ? 'is' : 'are']
+  const delivered = deliveredMeanwhile > 0 ? `; ${deliveredMeanwhile} ${was} delivered meanwhile` : ''
+  const sending = underWay ? `; ${underWay} ${is} being sent now and may still arrive` : ''
   return delivered + sending
-}
-
-function wasOrWere(count: number): string {
-  return count === 1 ? 'was' : 'were'
 }
 
 /** How many for which target: ` to crm`, or ` (crm 12, ops 5)`. */

@@ -20,7 +20,7 @@ export function listOf(items: Schema): Schema {
   return { type: 'array', items }
 }
 
-/** See `Recalled`. */
+/** This and the next: what a recall found, see `Recalled`. */
 export const underWay: Schema = {
   ...nullable(count),
   description: 'Attempts that had begun and may still arrive; null where the relay did not say.',

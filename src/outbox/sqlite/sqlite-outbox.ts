@@ -57,7 +57,7 @@ export interface OutboxThread {
 
 /** What an outbox reports. Each may be absent. */
 export interface OutboxObserver {
-  /** Another process has written to the outbox, within the last half second. */
+  /** Another process has written to the outbox, within about the last second. */
   readonly onChange?: () => void
   /** A batch of `calls` calls is on disk, `ms` milliseconds after it was sent. */
   readonly onBatch?: (calls: number, ms: number) => void

@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
+import { systemStopwatch } from '../../domain/clock.ts'
 import { RelayError } from '../../domain/errors.ts'
 import type { Creation, OutboxOrigin } from '../outbox.ts'
 import { createBatchRunner, type Reply } from './batch.ts'
@@ -34,15 +35,15 @@ const NOTHING_HELD = { frames: 0, backfilled: 0, isWhole: true }
 
 /** How often to check whether the files are in their places, and the outbox is still ours. */
 const FILE_CHECK_MS = 1_000
-/** How often to check whether another process has written: deliveries that are claimed may be out of date. */
-const CHANGE_CHECK_MS = 200
+/** Changes of other processes are reported no more often: lanes then give back what they have claimed, and claim again. */
+const CHANGE_PAUSE_MS = 1_000
 /** As many as SQLite's own default. */
 const FRAMES_A_CHECKPOINT = 1_000
 /**
- * How often a command's request is looked for where there is no batch after which to look: the command waits for it. Takes
- * microseconds where nothing was written.
+ * How often to check whether another process has written where there is no batch after which to check: a command may wait for
+ * its request to be served. Takes microseconds where nothing was written.
  */
-const REQUEST_CHECK_MS = 100
+const CHANGE_CHECK_MS = 100
 
 /**
  * The thread that owns the database. The event loop of the daemon never waits for a disk; this one does nothing else.
@@ -93,20 +94,28 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
       if (recall > lastRecall) post({ kind: 'recall', request: recall })
       lastRecall = recall
     }
-    const check = (tell: () => void) => () => {
+    let isChanged = false
+    let toldAt = Number.NEGATIVE_INFINITY
+    const tellChange = whenChanged(file.database, () => {
+      isChanged = true
+      lookForRequests()
+    })
+    const checkForChange = () => {
       try {
-        tell()
+        tellChange()
       } catch (error) {
         // Locked or out of memory: it is there the next time.
         if (classify(error) !== 'passing') fail(error)
+        return
       }
+      if (!isChanged || systemStopwatch() - toldAt < CHANGE_PAUSE_MS) return
+      isChanged = false
+      toldAt = systemStopwatch()
+      post({ kind: 'changed' })
     }
-    const checkRequests = check(whenChanged(file.database, lookForRequests))
-    const requests = setInterval(checkRequests, REQUEST_CHECK_MS)
-    const changes = setInterval(check(whenChanged(file.database, () => post({ kind: 'changed' }))), CHANGE_CHECK_MS)
+    const changes = setInterval(checkForChange, CHANGE_CHECK_MS)
     const endWatches = () => {
       clearInterval(watch)
-      clearInterval(requests)
       clearInterval(changes)
     }
     /** Files that are not in place explain whatever else has failed. */
@@ -140,7 +149,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
           const { waitingFrames } = file.assertInPlace()
           post({ kind: 'replies', replies })
           // A relay that is busy has claimed much, and is the one that a recall should reach soon.
-          checkRequests()
+          checkForChange()
           if (hasFailed) return
           if (waitingFrames >= FRAMES_A_CHECKPOINT) file.checkpoint()
         }
