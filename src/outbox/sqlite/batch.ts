@@ -126,7 +126,8 @@ export function createBatchRunner(
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
     const reach = limit + leases.count(target)
-    const latest = store.latestDueAt(target, now, asked)
+    const { stoppedMs, latest: applied } = store.claimTimes(target, now)
+    const latest = Math.max(asked, applied ?? asked)
     const due = store.dueIds(target, reach, now, latest, share.isDueWithin(target, limit))
     const isFree = (id: number) => !leases.has(target, id)
     const [live, background] = [due.live.filter(isFree), due.background.filter(isFree)]
@@ -139,7 +140,7 @@ export function createBatchRunner(
     for (const id of free) {
       if (deliveries.length + lost.length === limit) break
       if (mayBlock && isBlocked(target, id)) continue
-      const delivery = store.delivery(id, now)
+      const delivery = store.delivery(id, now, stoppedMs)
       if (delivery === undefined) {
         lost.push(id)
         continue

@@ -10,13 +10,13 @@ export interface DeliveryStore {
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Settled
   /**
    * Ids of deliveries that may go now, up to `limit` of each kind: due, oldest first, and then what is put off beyond `latest`.
-   * `always`: background ones are read even if there are `limit` live ones.
+   * `always`: background ones that are due are read even if there are `limit` live ones.
    */
   dueIds(target: string, limit: number, now: number, latest: number, always: boolean): DueIds
   /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
   nextDueAt(target: string, now: number, latest: number): number | null
-  /** A live delivery with its event; undefined where the event or its body is not there any more. */
-  delivery(deliveryId: number, now: number): Delivery | undefined
+  /** A live delivery with its event; `stoppedMs`: that of its target now. Undefined where the event or its body is not there any more. */
+  delivery(deliveryId: number, now: number, stoppedMs: number): Delivery | undefined
   /** The call of a live delivery, where the target is ordered; else null. */
   orderedCallOf(deliveryId: number): string | null
   /** Ends a delivery whose event is gone. */
@@ -30,7 +30,7 @@ export interface DueIds {
   readonly background: readonly number[]
 }
 
-type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent
+type DeliveryRow = Omit<Delivery, 'event'> & DeliveredEvent & { readonly stoppedBefore: number }
 
 interface AttemptedRow {
   readonly eventSeq: number
@@ -133,7 +133,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
-      min(@now, d.first_attempt_at + max(0, ${stoppedMsOf('d.target', '@now')} - d.stopped_ms)) as firstAttemptAt,
+      d.first_attempt_at as firstAttemptAt, d.stopped_ms as stoppedBefore,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
       e.content_type as contentType, e.traceparent, e.tracestate, b.body
     from live_deliveries d
@@ -186,15 +186,26 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         return [...due, ...(putOffIds.all({ target, background, limit: limit - due.length, latest }) as number[])]
       }
       const live = idsOf(0)
-      return { live, background: always || live.length < limit ? idsOf(1) : [] }
+      if (live.length < limit) return { live, background: idsOf(1) }
+      return { live, background: always ? (dueIds.all({ target, background: 1, limit, now }) as number[]) : [] }
     },
 
     nextDueAt: (target, now, latest) => earliest((background) => nextDue.get({ target, background, now, latest })),
 
-    delivery(deliveryId, now) {
-      const row = selectDelivery.get({ deliveryId, now }) as DeliveryRow | undefined
+    delivery(deliveryId, now, stoppedMs) {
+      const row = selectDelivery.get({ deliveryId }) as DeliveryRow | undefined
       if (row === undefined) return undefined
-      const { deliveryId: _, target, attempts, round, roundAttempts, firstAttemptAt, ...event } = row
+      const {
+        deliveryId: _,
+        target,
+        attempts,
+        round,
+        roundAttempts,
+        firstAttemptAt: first,
+        stoppedBefore,
+        ...event
+      } = row
+      const firstAttemptAt = first === null ? null : Math.min(now, first + Math.max(0, stoppedMs - stoppedBefore))
       return { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event }
     },
 
