@@ -16,7 +16,7 @@ export function stateCell(delivery: Pick<DeliverySummary, 'state' | 'lastError'>
   return cell(delivery.state, stateStyle(delivery))
 }
 
-/** What the state of a cancelled delivery does not show: that the target has it, by an attempt that was under way, for one. */
+/** Says of a cancelled delivery that the target has it: from an attempt that was under way, or from before a retry. */
 export function despiteCancelling({ state }: Pick<DeliverySummary, 'state'>, history: readonly Attempt[]): string {
   const delivered = history.findLast(({ outcome }) => outcome === 'delivered')
   if (state !== 'cancelled' || delivered === undefined) return ''

@@ -10,8 +10,8 @@ export interface AttemptStore {
   /** Records an attempt as the delivery's `number`th. */
   record(delivery: AttemptedDelivery, number: number, attempt: Attempt): void
   /**
-   * Records an attempt that failed while an operator retried or cancelled its delivery, or that was successful while one
-   * cancelled it. The delivery stays as the operator left it.
+   * Records an attempt whose delivery an operator has retried or cancelled meanwhile. Only its count of attempts and its last
+   * result change.
    */
   recordLate(delivery: Pick<Delivery, 'deliveryId' | 'target'>, attempt: Attempt): Exclude<Settled, 'settled'>
 }

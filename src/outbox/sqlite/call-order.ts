@@ -24,7 +24,7 @@ export interface CallOrder {
   mayGo(call: CallAtTarget): boolean
   /** Makes the delivery ready whose turn it is. Called after one has ended, or no longer holds the call. */
   promote(call: CallAtTarget): void
-  /** The same after a delivery has been added that may go before the one that is ready until now. */
+  /** The same after a delivery was added that may go before the one that has been ready. */
   reorder(call: CallAtTarget): void
   /** What came after this delivery waits until `letGo`. */
   hold(call: CallAtTarget, deliveryId: number): void
@@ -38,7 +38,7 @@ export function callKey(callId: string): number {
   return createHash('sha256').update(callId).digest().readUIntBE(0, 6)
 }
 
-/** `keepsOrders`: for the daemon's thread, which alone changes the settings of targets. Commands read them each time. */
+/** `keepsOrders`: caches the settings of targets. For the daemon's thread, which alone changes them; commands read them each time. */
 export function createCallOrder(database: Database.Database, keepsOrders = false): CallOrder {
   const selectOrder = database.prepare('select call_order from target_states where target = ?').pluck()
   const kept = new Map<string, CallOrderSetting | null>()
@@ -68,7 +68,7 @@ export function createCallOrder(database: Database.Database, keepsOrders = false
       from held_calls h
       join finished_deliveries f on f.delivery_id = h.delivery_id
       where h.target = @target and h.call_key = @callKey and f.event_seq < live_deliveries.event_seq)`)
-  // The one that was ready until now is the first or the second. The others need not be read, however many they are.
+  // Only the first or the second can have been ready, so that a call with many deliveries is not read as a whole.
   const suspendSecond = database.prepare(`
     update live_deliveries
     set ready = 0

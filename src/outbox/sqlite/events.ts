@@ -7,8 +7,8 @@ import { createUrgency } from './urgency.ts'
 
 export interface EventStore {
   /**
-   * `ready`: the new deliveries of a new event that nothing of their call is ahead of. `lateAt`: when it is recorded, for an
-   * event that came long before.
+   * `ready`: deliveries of a new event that need not wait for others of their call. `lateAt`: when it is recorded, for an event
+   * that came long before.
    */
   record(event: NewEvent, deliveries: readonly NewDelivery[], lateAt?: number): RecordedEvent
   newestEvents(source: string, names: readonly string[], limit: number): NewestEvent[]

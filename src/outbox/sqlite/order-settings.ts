@@ -93,7 +93,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
 
   const alignUrgency = createUrgency(database)
 
-  /** Targets whose deliveries have their call keys already: only whether dead ones hold has changed. */
+  /** Targets that were ordered before: their deliveries have call keys, and only holds are to be ended. */
   const keyed = new Set<string>()
   /** How far the deliveries of these targets have been given call keys. */
   let pass = START
@@ -114,7 +114,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     }
   }
 
-  /** Removes holds of targets that no longer have any; returns how many. */
+  /** Ends up to `limit` holds at targets whose dead deliveries no longer hold; returns how many. */
   function release(targets: readonly string[], limit: number): number {
     let released = 0
     for (const target of targets) {
@@ -128,7 +128,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     return released
   }
 
-  /** Removes call keys; returns how many. */
+  /** Removes up to `limit` call keys; returns how many. */
   function removeOrder(targets: readonly string[], limit: number): number {
     let changed = 0
     for (const target of targets) {
@@ -138,7 +138,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     return changed
   }
 
-  /** Gives call keys to what has none. New deliveries have theirs, so each id is passed once. False: there is more to do. */
+  /** Gives call keys to what has none; false means that there is more to do. New deliveries have theirs: one pass is enough. */
   function giveOrder(names: readonly string[]): boolean {
     const targets = JSON.stringify(names)
     if (pass.targets !== targets) pass = { targets, after: 0 }
@@ -170,20 +170,9 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       const open = (selectApplied.all() as Applied[]).filter((one) => one.isApplied === 0 && configured.has(one.target))
       if (open.length === 0) return true
       const named = (which: (one: Applied) => boolean) => open.filter(which).map(({ target }) => target)
-      if (
-        release(
-          named((one) => one.order !== 'hold'),
-          CHANGED,
-        ) === CHANGED
-      )
-        return false
-      if (
-        removeOrder(
-          named((one) => one.order === 'none'),
-          CHANGED,
-        ) === CHANGED
-      )
-        return false
+      const withoutHold = named((one) => one.order !== 'hold')
+      const withoutOrder = named((one) => one.order === 'none')
+      if (release(withoutHold, CHANGED) === CHANGED || removeOrder(withoutOrder, CHANGED) === CHANGED) return false
       const unkeyed = named((one) => one.order !== 'none' && !keyed.has(one.target))
       if (unkeyed.length > 0 && !giveOrder(unkeyed)) return false
       for (const { target } of open) finish.run({ target })
