@@ -36,7 +36,7 @@ import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upke
 import { unmountedAbove } from './mounts.ts'
 import { EVICTION_GRACE_MS } from './outbox/sqlite/instance.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
-import { watchFreezes } from './process-freeze.ts'
+import { FreezeWatch } from './process-freeze.ts'
 import { newRequestId } from './request-id.ts'
 import { Launcher } from './targets/launcher.ts'
 import { ToldState } from './told-state.ts'
@@ -181,7 +181,7 @@ class Relay implements Daemon {
   /** Why the files of the listener's certificate cannot be used; null where what they hold is served. */
   #certificateProblem: string | null = null
   #endWatches: () => Promise<void> = async () => {}
-  #endFreezeWatch = () => {}
+  readonly #freezes = new FreezeWatch((ms) => this.#lanes.skipTime(ms))
   #stopped: Promise<void> | undefined
   /** One after the other. */
   #reloads: Promise<unknown> = Promise.resolve()
@@ -211,7 +211,7 @@ class Relay implements Daemon {
       clock,
       logger,
     })
-    this.#steady = createSteadyClock(clock, systemStopwatch, (ms) => this.#lanes?.skipTime(ms))
+    this.#steady = createSteadyClock(clock, this.#freezes.read, (ms) => this.#lanes?.skipTime(ms))
     this.#listener = new Listener(config.server.tls)
     this.#requestLog = appLog(logger)
     this.#route = routing(config.routes, this.#logger)
@@ -258,7 +258,7 @@ class Relay implements Daemon {
     useAdmin()
     this.address = await this.#listener.listen(server.listen, inheritedFd)
     await this.#resumeAlerts()
-    this.#endFreezeWatch = watchFreezes((ms) => this.#lanes.skipTime(ms))
+    this.#freezes.start()
     await this.#lanes.start()
     this.#watch()
     await this.#told.started(this.#config, this.address)
@@ -350,7 +350,7 @@ class Relay implements Daemon {
   async end(graceMs: number): Promise<void> {
     // First, because the end of the watches below waits for a check that may be waiting for the reader.
     this.#reader.close()
-    this.#endFreezeWatch()
+    this.#freezes.end()
     await this.#attempt('monitors', () => this.#endWatches())
     await this.#attempt('listener', () => this.#listener.close())
     await this.#attempt('lanes', () => this.#lanes.stop(graceMs))

@@ -1,17 +1,35 @@
 import t from 'tap'
-import { watchFreezes } from '../src/process-freeze.ts'
+import { FreezeWatch } from '../src/process-freeze.ts'
 import { eventually } from './eventually.ts'
 
 t.test('a freeze of the process is reported with its length, and a busy second is not', async (t) => {
-  // A stopwatch by which the second interval takes seven seconds, and the others a little more than one.
-  const reads = [0, 1_005, 8_005, 10_500]
-  let n = 0
+  let now = 0
+  let reads = 0
   const frozen: number[] = []
-  const end = watchFreezes(
+  const watch = new FreezeWatch(
     (ms) => frozen.push(ms),
-    () => reads[Math.min(n++, reads.length - 1)]!,
+    () => {
+      reads += 1
+      return now
+    },
   )
-  t.teardown(end)
-  await eventually(() => n >= 4, 'three intervals')
-  t.same(frozen, [6_000])
+  watch.read()
+  now += 60_000
+  watch.read()
+  t.same(frozen, [], 'it is not watched yet')
+  watch.start()
+  t.teardown(() => watch.end())
+  now += 2_500
+  const before = reads
+  await eventually(() => reads > before, 'the timer')
+  t.same(frozen, [], 'busy')
+  now += 7_000
+  watch.read()
+  t.same(frozen, [6_000], 'the first read of the time finds it')
+  watch.read()
+  const again = reads
+  await eventually(() => reads > again, 'the timer')
+  t.same(frozen, [6_000], 'and it is reported once')
+  now += 7_000
+  await eventually(() => frozen.length > 1, 'the timer finds it as well')
 })

@@ -138,7 +138,8 @@ export function createBatchRunner(
     assertOwner()
     // Each lease keeps one due delivery at most from being claimed: its own, or the next of its call.
     const reach = limit + leases.count(target) + starts.suspects
-    const latest = store.latestDueAt(target, now, asked)
+    const { stoppedMs, latest: applied } = store.claimTimes(target, now)
+    const latest = Math.max(asked, applied ?? asked)
     const due = store.dueIds(target, reach, now, latest, share.isDueWithin(target, limit))
     const isFree = (id: number) => !leases.has(target, id)
     const [live, background] = [due.live.filter(isFree), due.background.filter(isFree)]
@@ -155,7 +156,12 @@ export function createBatchRunner(
     for (const id of free) {
       if (deliveries.length + lost.length === limit) break
       if ((mayBlock && isBlocked(target, id)) || !turns.mayGo(id)) continue
-      const found = store.delivery(id, now, atLeastOne && deliveries.length === 0 ? Number.POSITIVE_INFINITY : room)
+      const isFirst = deliveries.length === 0
+      const found = store.delivery(id, {
+        now,
+        stoppedMs,
+        maxBytes: atLeastOne && isFirst ? Number.POSITIVE_INFINITY : room,
+      })
       if (found === undefined) lost.push(id)
       else if ('tooLarge' in found) nextBytes = found.tooLarge
       else {

@@ -12,8 +12,6 @@ export interface DelayLimitStore {
   applyDelayLimits(targets: readonly TargetSettings[], now: number): boolean
   /** Forgets what is kept in memory: a transaction was rolled back. */
   rolledBack(): void
-  /** `latest`, or the latest instant to which deliveries of the target may have been put off, if that is later. */
-  latestDueAt(target: string, now: number, latest: number): number
 }
 
 /** Deliveries that are changed in one step, or looked through. */
@@ -95,10 +93,5 @@ export function createDelayLimitStore(database: Database.Database): DelayLimitSt
     },
 
     rolledBack: () => reads.clear(),
-
-    latestDueAt(target, now, latest) {
-      const limitMs = selectLimit.get(target) as number | null | undefined
-      return limitMs == null ? latest : Math.max(latest, now + limitMs + CLAIM_WAITS_MS)
-    },
   }
 }

@@ -10,7 +10,7 @@ export interface DeliveryStore {
   settle(delivery: Delivery, attempt: Attempt, settlement: Settlement): Settled
   /**
    * Ids of deliveries that may go now, up to `limit` of each kind: due, oldest first, and then what is put off beyond `latest`.
-   * `always`: background ones are read even if there are `limit` live ones.
+   * `always`: background ones that are due are read even if there are `limit` live ones.
    */
   dueIds(target: string, limit: number, now: number, latest: number, always: boolean): DueIds
   /** When the first delivery that is due after `now`, and not after `latest`, falls due, or null. */
@@ -19,7 +19,7 @@ export interface DeliveryStore {
    * A live delivery with its event, or the size of its body if that is larger than `maxBytes`. Undefined where the event or its
    * body is not there any more.
    */
-  delivery(deliveryId: number, now: number, maxBytes: number): Delivery | TooLarge | undefined
+  delivery(deliveryId: number, claim: DeliveryClaim): Delivery | TooLarge | undefined
   /** The call of a live delivery, where the target is ordered; else null. */
   orderedCallOf(deliveryId: number): string | null
   /** Ends a delivery whose event is gone. */
@@ -39,9 +39,20 @@ export interface DueIds {
   readonly background: readonly number[]
 }
 
+/** `stoppedMs`: that of the target at `now`. */
+export interface DeliveryClaim {
+  readonly now: number
+  readonly stoppedMs: number
+  readonly maxBytes: number
+}
+
 /** Without a body where that is too large. */
 type DeliveryRow = Omit<Delivery, 'event'> &
-  Omit<DeliveredEvent, 'body'> & { readonly body: Uint8Array | null; readonly bytes: number }
+  Omit<DeliveredEvent, 'body'> & {
+    readonly body: Uint8Array | null
+    readonly bytes: number
+    readonly stoppedBefore: number
+  }
 
 type AttemptRow = PastAttempt & { readonly seq: number }
 
@@ -160,8 +171,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   const selectDelivery = database.prepare(`
     select
       d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
-      min(@now, d.first_attempt_at + max(0, ${stoppedMsOf('d.target', '@now')} - d.stopped_ms)) as firstAttemptAt,
-      d.starts,
+      d.first_attempt_at as firstAttemptAt, d.stopped_ms as stoppedBefore, d.starts,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
       e.content_type as contentType, e.traceparent, e.tracestate, e.via, length(b.body) as bytes,
       case when length(b.body) <= @maxBytes then b.body end as body
@@ -215,13 +225,14 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         return [...due, ...(putOffIds.all({ target, background, limit: limit - due.length, latest }) as number[])]
       }
       const live = idsOf(0)
-      return { live, background: always || live.length < limit ? idsOf(1) : [] }
+      if (live.length < limit) return { live, background: idsOf(1) }
+      return { live, background: always ? (dueIds.all({ target, background: 1, limit, now }) as number[]) : [] }
     },
 
     nextDueAt: (target, now, latest) => earliest((background) => nextDue.get({ target, background, now, latest })),
 
-    delivery(deliveryId, now, maxBytes) {
-      const row = selectDelivery.get({ deliveryId, now, maxBytes }) as DeliveryRow | undefined
+    delivery(deliveryId, { now, stoppedMs, maxBytes }) {
+      const row = selectDelivery.get({ deliveryId, maxBytes }) as DeliveryRow | undefined
       if (row === undefined) return undefined
       const {
         deliveryId: _,
@@ -229,13 +240,15 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         attempts,
         round,
         roundAttempts,
-        firstAttemptAt,
+        firstAttemptAt: first,
+        stoppedBefore,
         starts,
         bytes,
         body,
         ...event
       } = row
       if (body === null) return { tooLarge: bytes }
+      const firstAttemptAt = first === null ? null : Math.min(now, first + Math.max(0, stoppedMs - stoppedBefore))
       const delivery = { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event: { ...event, body } }
       return starts === 0 ? delivery : { ...delivery, starts: starts! }
     },

@@ -2,9 +2,10 @@ import type Database from 'better-sqlite3'
 import type { Stopwatch } from '../../domain/clock.ts'
 import { createAttachmentStore, type SqliteAttachmentStore } from './attachments.ts'
 import { createCallOrder } from './call-order.ts'
+import { type ClaimTimesStore, createClaimTimesStore } from './claim-times.ts'
 import { type ClockTrustStore, createClockTrustStore } from './clock-trust.ts'
 import { createDaemonStateStore, type DaemonStateStore } from './daemon-state.ts'
-import { createDelayLimitStore, type DelayLimitStore } from './delay-limit.ts'
+import { createDelayLimitStore } from './delay-limit.ts'
 import { createDeliveryStore, type DeliveryStore } from './deliveries.ts'
 import { createEventStore, type EventStore } from './events.ts'
 import { createHeldBacklogStore, type HeldBacklogStore } from './held-backlog.ts'
@@ -31,7 +32,7 @@ export interface Store
     RejectionStore,
     TargetSettingsStore,
     StoppedTimeStore,
-    Pick<DelayLimitStore, 'latestDueAt'>,
+    ClaimTimesStore,
     TargetStateStore,
     DaemonStateStore,
     HeldBacklogStore,
@@ -55,7 +56,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createProbeChoice(database),
     ...createRejectionStore(database),
     ...stops,
-    latestDueAt: delays.latestDueAt,
+    ...createClaimTimesStore(database),
     ...createTargetSettingsStore(stops, createOrderSettings(database, order), delays),
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
