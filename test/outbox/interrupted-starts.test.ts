@@ -205,6 +205,17 @@ t.test(
   },
 )
 
+t.test('a delivery that has to wait for an attempt of its call is not marked', async (t) => {
+  const database = opened(t)
+  const run = new Run(database, true)
+  const record = (eventId: string) =>
+    run.record(newEvent({ eventId, event: eventId, callId: 'one' }), [{ target: 'crm', ordered: true, lease: true }])
+  const [first] = record('a').leased
+  createRedelivery(database, createCallOrder(database)).cancel(first!.deliveryId, 2_000)
+  t.same(record('b').leased, [])
+  t.same(startsIn(database), [0])
+})
+
 t.test('a suspect that was not sent keeps its count, and a retry clears it', async (t) => {
   const database = opened(t)
   let run = new Run(database, true)
