@@ -1,7 +1,7 @@
 import t from 'tap'
 import { checkLoops } from '../../src/config/checks/loops.ts'
 import { draftOf } from '../../src/config/draft.ts'
-import { load, warns } from './relay-yaml.ts'
+import { load, refuses, warns } from './relay-yaml.ts'
 
 const SURROUNDINGS = { env: {}, directory: '/', now: 0, written: () => undefined }
 const MACHINE = ['relay-1', '10.0.0.5', 'fe80::1', '2001:db8::5', '127.0.0.1']
@@ -75,4 +75,12 @@ t.test('the warning is told at the URL, without the URL', async (t) => {
     words: /^(?!.*hidden).*leads back to this relay \(sources\.ultravox\).*loop_detected/s,
   })
   t.same(load(t, 'targets:\n  crm: { type: http, url: "http://127.0.0.1:8081/webhooks/ultravox" }').warnings, [])
+})
+
+t.test('no target can set the header by which loops end', async (t) => {
+  refuses(t, {
+    yaml: 'targets:\n  crm: { type: http, url: "https://x/", headers: { ▸X-Relay-Via: "" } }',
+    path: 'targets.crm.headers.X-Relay-Via',
+    words: /is set by the relay itself/,
+  })
 })
