@@ -1,5 +1,9 @@
 import type Database from 'better-sqlite3'
 import type { OpenBreaker, TargetState } from '../outbox.ts'
+import { schemaOf } from './migrate.ts'
+
+/** The schema version that introduced what is kept of probes. */
+const PROBES_SINCE = 12
 
 export interface TargetStateStore {
   targetStates(): TargetState[]
@@ -17,12 +21,16 @@ interface TargetStateRow {
 }
 
 export function createTargetStateStore(database: Database.Database): TargetStateStore {
+  // An operator reads older outboxes too.
+  const isOlder = schemaOf(database) < PROBES_SINCE
   const select = database.prepare(`
-    select target, paused, probe_at as probeAt, cooldown_ms as cooldownMs, probe_delivery_id as lastProbe,
-      config_hash as configHash
+    select target, paused, probe_at as probeAt, cooldown_ms as cooldownMs,
+      ${isOlder ? 'null' : 'probe_delivery_id'} as lastProbe, ${isOlder ? 'null' : 'config_hash'} as configHash
     from target_states
     order by target`)
-  const upsertBreaker = database.prepare(`
+  const upsertBreaker = isOlder
+    ? undefined
+    : database.prepare(`
     insert into target_states (target, probe_at, cooldown_ms, probe_delivery_id, config_hash, updated_at)
     values (@target, @probeAt, @cooldownMs, @lastProbe, @configHash, @now)
     on conflict (target) do update
@@ -45,7 +53,7 @@ export function createTargetStateStore(database: Database.Database): TargetState
       })),
     saveBreaker(target, breaker, now) {
       const { probeAt, cooldownMs, lastProbe = null, configHash = null } = breaker ?? CLOSED
-      upsertBreaker.run({ target, now, probeAt, cooldownMs, lastProbe, configHash })
+      upsertBreaker!.run({ target, now, probeAt, cooldownMs, lastProbe, configHash })
     },
     setPaused: (target, paused, now) => void upsertPaused.run({ target, paused: paused ? 1 : 0, now }),
   }
