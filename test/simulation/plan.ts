@@ -79,13 +79,15 @@ export function planOf(world: World): Plan {
 function targetOf(world: World, name: string): PlannedTarget {
   const maxDelayMs = world.pick([50, 2_000, 60_000])
   const cooldownMs = world.pick([10, 500, 10_000])
+  // Without end, a millisecond between two attempts would be too many of them.
+  const initialDelayMs = world.pick([1, 20, 500])
   return {
     name,
     concurrency: world.between(1, 4),
     ordered: world.chance(0.5),
     holdOnDead: world.chance(0.5),
     policy: {
-      initialDelayMs: world.pick([1, 20, 500]),
+      initialDelayMs,
       factor: world.pick([1, 2, 5]),
       maxDelayMs,
       jitter: world.pick([0, 0.2, 1]),
@@ -98,7 +100,7 @@ function targetOf(world: World, name: string): PlannedTarget {
     refuses: world.pick([0, 0, 0.1]),
     deceives: world.pick([0, 0.1]),
     slowest: world.pick([2, 50, 20_000]),
-    poison: world.pick([0, 0, 0.3]),
+    poison: world.pick([0, 0, 0.3]) * (initialDelayMs === 1 ? 0 : 1),
     hangs: world.pick([0, 0, 0.1]),
     kills: world.pick([0, 0, 0, 0, 0.1]),
     hangMs: world.pick([1_000, 30_000]),
