@@ -159,7 +159,7 @@ export class Lane {
     this.wake()
   }
 
-  /** The clock has gone on by this without time in which anything could be sent. */
+  /** See `Lanes.skipTime`. */
   skipTime(ms: number): void {
     this.#stopped.skip(ms)
   }
