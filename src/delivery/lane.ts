@@ -214,7 +214,7 @@ export class Lane {
     return [...this.#underWay].map(([deliveryId, startedAt]) => ({ deliveryId, target, startedAt }))
   }
 
-  /** The clock has gone on by this without time in which anything could be sent. */
+  /** See `Lanes.skipTime`. */
   skipTime(ms: number): void {
     this.#stopped.skip(ms)
   }

@@ -221,7 +221,7 @@ export class Lanes {
     await Promise.all(unused.map(({ lane }) => lane.stop(0)))
   }
 
-  /** The clock has gone on by this without time in which anything could be sent: it was set, or the machine was suspended. */
+  /** Nothing could be sent for this long: the process was frozen, the machine suspended, or its clock set forward. */
   skipTime(ms: number): void {
     const { outbox, log } = this.#options
     for (const lane of this.#all()) lane.skipTime(ms)

@@ -1,4 +1,4 @@
-/** For how long a lane could not send anything, in milliseconds: it was paused, or the machine was suspended. */
+/** For how long a lane could not send anything, in milliseconds: it was paused, the process was frozen, or the machine suspended. */
 export class StoppedTime {
   #totalMs = 0
   #since: number | null
@@ -17,7 +17,7 @@ export class StoppedTime {
     this.#since = isStopped ? now : null
   }
 
-  /** Adds time that has passed in no time, as the clock sees it. */
+  /** Adds time in which nothing could be sent, though the lane was not paused. */
   skip(ms: number): void {
     if (!this.isStopped) this.#totalMs += ms
   }

@@ -81,7 +81,7 @@ export interface Outbox
    */
   suspendTargets(now: number): Promise<void>
 
-  /** Leaves time out of all windows: the machine was suspended, or its clock was set forward. */
+  /** Leaves time out of all windows: the process was frozen, the machine suspended, or its clock set forward. */
   skipTime(ms: number): Promise<void>
 
   /** What is kept of each target that was ever paused, or whose breaker has ever opened. */

@@ -18,7 +18,7 @@ export interface StoppedTimeStore {
   applyStops(targets: readonly TargetSettings[], now: number): void
   /** Marks every target as stopped: the relay is about to end. */
   suspendTargets(now: number): void
-  /** Adds time during which the machine was suspended, or by which its clock was set forward. */
+  /** Adds time in which nothing could be tried, though the targets are not stopped. */
   skipTime(ms: number): void
 }
 
