@@ -41,6 +41,8 @@ interface CountedWindow {
   readonly window: RateWindow
   /** Attempts that it has counted itself, until those on record are added; then null. */
   own: Set<string> | null
+  /** Lanes with this limit that have not been stopped. */
+  lanes: number
 }
 
 /** A rate limit as one lane asks for it. */
@@ -49,9 +51,11 @@ export interface LaneRate {
   available(): number
   /** Milliseconds until the next may start; Infinity: until one that is under way is sent. */
   waitMs(): number
+  /** The lane starts nothing more. */
+  leave(): void
 }
 
-const UNLIMITED: LaneRate = { available: () => Number.POSITIVE_INFINITY, waitMs: () => 0 }
+const UNLIMITED: LaneRate = { available: () => Number.POSITIVE_INFINITY, waitMs: () => 0, leave: () => {} }
 
 /**
  * The slots and the rate limit of one target's name. Lanes come and go with reloads; what the target receives at once and
@@ -62,7 +66,7 @@ export class TargetCapacity {
   /** Shared by all targets. */
   readonly bodies: BodyBudget
   readonly #stopwatch: Stopwatch
-  /** By limit: of the current lane, and of one that a reload prepares. */
+  /** By limit: that of the current lane, and of those that reloads prepare. */
   readonly #windows = new Map<string, CountedWindow>()
   /** Under way, or not on record yet. */
   readonly #attempts = new Set<CountedAttempt>()
@@ -88,10 +92,9 @@ export class TargetCapacity {
     this.#taken--
   }
 
-  /** This lane is the one to wake when something is free. Limits of other lanes are forgotten. */
-  enter(lane: CurrentLane, limit: RateLimit | null): void {
+  /** This lane is the one to wake when something is free. */
+  enter(lane: CurrentLane): void {
     this.#current = lane
-    for (const name of this.#windows.keys()) if (limit === null || name !== nameOf(limit)) this.#windows.delete(name)
   }
 
   /** A lane that was replaced has freed something. */
@@ -102,8 +105,14 @@ export class TargetCapacity {
   /** A lane's view of a limit. Attempts of all lanes count, from before it was asked for as well; see `Capacities.restore`. */
   rate(limit: RateLimit | null): LaneRate {
     if (limit === null) return UNLIMITED
-    const { window } = this.#windows.get(nameOf(limit)) ?? this.#add(limit)
+    const counted = this.#windows.get(nameOf(limit)) ?? this.#add(limit)
+    const { window } = counted
+    counted.lanes++
     return {
+      leave: () => {
+        counted.lanes--
+        if (counted.lanes === 0) this.#windows.delete(nameOf(limit))
+      },
       available: () => window.available(this.#stopwatch()),
       waitMs: () => window.waitMs(this.#stopwatch()),
     }
@@ -157,9 +166,9 @@ export class TargetCapacity {
     counted.own = null
   }
 
-  #add(limit: RateLimit) {
+  #add(limit: RateLimit): CountedWindow {
     const window = new RateWindow(limit, Math.min(MOST_MARGIN_MS, limit.perMs * MARGIN_SHARE))
-    const added = { limit, window, own: new Set([...this.#attempts].map(({ key }) => key)) }
+    const added = { limit, window, own: new Set([...this.#attempts].map(({ key }) => key)), lanes: 0 }
     this.#windows.set(nameOf(limit), added)
     const now = this.#stopwatch()
     window.add(

@@ -194,10 +194,10 @@ export class Lane {
   /** Called at the start, for which a lane waits, and when the target was paused or resumed. */
   setPaused(paused: boolean): void {
     this.#paused = paused
-    const { capacity, rateLimit, clock } = this.#options
+    const { capacity, clock } = this.#options
     if (!this.#stopping) {
       this.#stopped.set(paused, clock.now())
-      capacity.enter(this, rateLimit)
+      capacity.enter(this)
     }
     this.wake()
   }
@@ -243,6 +243,7 @@ export class Lane {
    * called again, to set an end to what had none.
    */
   async stop(graceMs: number | null): Promise<void> {
+    if (!this.#stopping) this.#rate.leave()
     this.#stopping = true
     if (graceMs === null) this.#isReplaced = true
     // One that is replaced leaves its target to another.

@@ -330,7 +330,11 @@ class SavingCapacity extends TargetCapacity {
       this.#spent = 0
       return Math.floor(this.#tokens + 1e-9)
     }
-    return { available, waitMs: () => (available() > 0 ? 0 : Math.ceil(((1 - this.#tokens) * perMs) / max)) }
+    return {
+      leave() {},
+      available,
+      waitMs: () => (available() > 0 ? 0 : Math.ceil(((1 - this.#tokens) * perMs) / max)),
+    }
   }
 
   override start(...args: Parameters<TargetCapacity['start']>): ReturnType<TargetCapacity['start']> {
