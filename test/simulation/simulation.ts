@@ -20,8 +20,8 @@ import { QueueRules } from './queue-rules.ts'
 import { simulatedThread } from './simulated-thread.ts'
 import { numbersOf, settled, World } from './world.ts'
 
-/** So much may happen in one seed, which has some 400 steps; more means that it goes round in circles. */
-const MOST_STEPS = 60_000
+/** So much may happen in one seed, which has some 500 steps; more means that it goes round in circles. */
+const MOST_STEPS = 200_000
 
 /** Takes something out of the relay, to see whether that is found. What is absent stays as it is. */
 export interface Sabotage {
