@@ -19,8 +19,12 @@ export function parseVia(text: string | undefined): string | null {
 
 /** Whether an event with these ids must not be accepted by the relay with this one. */
 export function isLoop(via: string, relayId: string): boolean {
-  const ids = via.split(' ')
-  return ids.includes(relayId) || ids.length >= MOST_RELAYS
+  return hasPassed(via, relayId) || via.split(' ').length >= MOST_RELAYS
+}
+
+/** Whether the relay with this id has sent an event with these ids. */
+export function hasPassed(via: string, relayId: string): boolean {
+  return via.split(' ').includes(relayId)
 }
 
 /** The ids for a request that this relay makes. */

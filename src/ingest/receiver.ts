@@ -1,7 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type NewEvent, type Payload } from '../domain/event.ts'
-import { isLoop, parseVia, VIA_HEADER } from '../domain/via.ts'
+import { hasPassed, isLoop, parseVia, VIA_HEADER } from '../domain/via.ts'
 import { readPayload } from '../expressions/bounded.ts'
 import type { Outbox, Recorded } from '../outbox/outbox.ts'
 import { explainedByEncoding } from './encoding.ts'
@@ -64,7 +64,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     const via = parseVia(request.header(VIA_HEADER))
     if (via !== null && isLoop(via, relayId)) {
       const message = 'the event has passed through this relay, or through too many others'
-      return { ...refusal('loop_detected', message), signed: true, keeps: false }
+      return { ...refusal('loop_detected', message), signed: true, keeps: !hasPassed(via, relayId) }
     }
     const parsed = await readPayload(request.body)
     if ('problem' in parsed) {

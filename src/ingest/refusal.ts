@@ -11,7 +11,7 @@ export interface Refusal {
   readonly message: string
   /** Whether the sender proved who it is all the same. */
   readonly signed: boolean
-  /** False: the body is not kept although the sender proved who it is, for the event is on record already. */
+  /** False: the body is not kept although the sender proved its identity: the relay has sent it itself. */
   readonly keeps?: boolean
   /** For the log only. */
   readonly detail?: string

@@ -34,6 +34,9 @@ t.test('an event from other relays is accepted with their ids, until there are t
   t.equal(answer.status, 204)
   t.equal(trial.outbox.recorded[0]!.event.via, ids.slice(1).join(' '))
   t.equal((await trial.genuine(SAMPLE, { headers: { 'x-relay-via': ids.join(' ') } })).status, 409)
+  const { reason, kept } = trial.outbox.rejections[0]!
+  t.equal(reason, 'loop_detected')
+  t.equal(String(kept?.body), SAMPLE, 'an operator can still accept what this relay has not sent')
 })
 
 t.test('a header that no relay has made changes nothing', async (t) => {
