@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { type TargetWait, waitsFor } from '../documents/waits.ts'
+import { MOST_INTERRUPTED_STARTS } from '../domain/interrupted-starts.ts'
 import { countEach } from '../operations/counts.ts'
 import type { DeliveryHistory, EventHistory, OutboxOperator } from '../outbox/operator.ts'
 import { rateInWords } from './forecasts.ts'
@@ -45,6 +46,8 @@ function reasonInWords(wait: Exclude<TargetWait, { reason: 'backoff' }>, now: nu
       return wait.by === 'configuration' ? 'the configuration pauses its target' : 'its target is paused'
     case 'circuit':
       return `circuit open, ${wait.probeAt > now ? `probe in ${duration(wait.probeAt - now)}` : 'probe due'}`
+    case 'interrupted':
+      return 'sent on its own after unexpected ends of the relay'
     case 'rate_limit':
       return `${wait.ahead} due before it, at most ${rateInWords(wait)}`
   }
@@ -64,13 +67,13 @@ export function waitLines(delivery: DeliveryHistory, config: Config, now: number
     ]
   }
   if (wait.reason === 'order') {
-    const lines = wait.waitsFor === null ? [] : targetLines(wait.waitsFor, target)
+    const lines = wait.waitsFor === null ? [] : targetLines(wait.waitsFor, target, wait.deliveryId)
     return [`behind delivery ${wait.deliveryId} (${wait.event}), due ${ago(wait.dueAt, now)}`, ...lines]
   }
-  return targetLines(wait, target)
+  return targetLines(wait, target, delivery.deliveryId)
 }
 
-function targetLines(wait: TargetWait, target: string): string[] {
+function targetLines(wait: TargetWait, target: string, deliveryId: number): string[] {
   switch (wait.reason) {
     case 'not_configured':
       return [`target ${target} is not configured`, `give it up: deliveries cancel --target ${target}`]
@@ -82,6 +85,11 @@ function targetLines(wait: TargetWait, target: string): string[] {
       return [`circuit of ${target} open until ${iso(wait.probeAt)}, then a probe`]
     case 'backoff':
       return [`in backoff until ${iso(wait.dueAt)}${wait.error === null ? '' : ` after: ${wait.error}`}`]
+    case 'interrupted':
+      return [
+        'sent on its own: the relay ended unexpectedly during its last attempts',
+        `dead after ${MOST_INTERRUPTED_STARTS} of them in a row; give it up: deliveries cancel ${deliveryId}`,
+      ]
     case 'rate_limit':
       return [`${wait.ahead} deliveries are due before it; rateLimit sends at most ${rateInWords(wait)}`]
   }

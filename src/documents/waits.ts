@@ -29,9 +29,14 @@ export type TargetWait =
   | { readonly reason: 'paused'; readonly by: 'configuration' | 'command' }
   /** The circuit is open. `probeAt`: when one delivery may be tried. */
   | { readonly reason: 'circuit'; readonly probeAt: number }
+  /** The relay ended unexpectedly during its last attempts: it waits for its turn, or is sent on its own. */
+  | { readonly reason: 'interrupted' }
   | { readonly reason: 'backoff'; readonly dueAt: number; readonly error: string | null }
   /** `ahead` deliveries are sent before it, counted up to 10,000, and at most `max` in `perMs` milliseconds. */
   | { readonly reason: 'rate_limit'; readonly ahead: number; readonly max: number; readonly perMs: number }
+
+/** One start may be that of the attempt under way, also of a delivery that was never interrupted. */
+const SURELY_INTERRUPTED = 2
 
 /** A delivery as far as it matters here. */
 type Waiting = Pick<DeliveryHistory, 'target' | 'dueAt' | 'lastError' | 'place'>
@@ -41,16 +46,16 @@ export function waitsFor({ place, ...delivery }: Waiting, config: Config, now: n
   if (place === null) return null
   const { behind } = place
   if (behind === null) return targetWait(delivery, place, config, now)
-  const { deliveryId, event, state, updatedAt, dueAt, lastError, ahead } = behind
+  const { deliveryId, event, state, updatedAt, dueAt, lastError, ahead, starts } = behind
   if (state === 'dead') return { reason: 'held', deliveryId, event, deadSince: updatedAt, error: lastError }
-  const earlier = targetWait({ target: delivery.target, dueAt, lastError }, { ...place, ahead }, config, now)
+  const earlier = targetWait({ target: delivery.target, dueAt, lastError }, { ...place, ahead, starts }, config, now)
   return { reason: 'order', deliveryId, event, dueAt: dueAt ?? updatedAt, waitsFor: earlier }
 }
 
 /** What keeps a target's delivery that nothing of its call is in the way of; null where it is being sent, or is next. */
 export function targetWait(
   { target, dueAt, lastError }: Omit<Waiting, 'place'>,
-  { paused, breaker, ahead }: Omit<QueuePlace, 'behind'>,
+  { paused, breaker, ahead, starts }: Omit<QueuePlace, 'behind'>,
   { targets }: Config,
   now: number,
 ): TargetWait | null {
@@ -60,6 +65,7 @@ export function targetWait(
   if (paused) return { reason: 'paused', by: 'command' }
   if (breaker !== null) return { reason: 'circuit', probeAt: breaker.probeAt }
   if (dueAt !== null && dueAt > now) return { reason: 'backoff', dueAt, error: lastError }
+  if (starts >= SURELY_INTERRUPTED) return { reason: 'interrupted' }
   const { rateLimit } = configured
   return rateLimit !== null && ahead > 0 ? { reason: 'rate_limit', ahead, ...rateLimit } : null
 }

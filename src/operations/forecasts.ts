@@ -16,7 +16,7 @@ export interface Forecast {
   /** Deliveries that the action has added behind dead ones of their calls: nothing sends them before an operator acts. */
   readonly held: number
   /** What keeps all of them from being sent; null where nothing does. */
-  readonly waitsFor: Exclude<TargetWait, { reason: 'backoff' | 'rate_limit' }> | null
+  readonly waitsFor: Exclude<TargetWait, { reason: 'backoff' | 'interrupted' | 'rate_limit' }> | null
   /** Null where no rate is known. */
   readonly rate: ForecastRate | null
   /** Null where the target waits, or no rate is known. */
@@ -98,8 +98,9 @@ export class QueuesBefore {
   #forecast(target: string, added: number, queued: number, held: number, now: number): Forecast {
     const before = this.#before.get(target)
     const { paused = false, breaker = null } = before ?? {}
-    const wait = targetWait({ target, dueAt: null, lastError: null }, { paused, breaker, ahead: 0 }, this.#config, now)
-    // Without a time at which it is due and anything ahead, it is neither of these.
+    const place = { paused, breaker, ahead: 0, starts: 0 }
+    const wait = targetWait({ target, dueAt: null, lastError: null }, place, this.#config, now)
+    // Without a time at which it is due, a start, and anything ahead, it is none of these.
     const waitsFor = wait as Forecast['waitsFor']
     const rate = waitsFor === null ? rateOf(target, before, this.#config, now) : null
     const durationMs = rate === null ? null : Math.round((queued / rate.max) * rate.perMs)

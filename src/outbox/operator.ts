@@ -202,6 +202,8 @@ export interface QueuePlace {
   readonly breaker: OpenBreaker | null
   /** Ready deliveries of its target that are due before it and sent first, counted up to `TALLIED`. */
   readonly ahead: number
+  /** Its interrupted starts, and one more while the relay records a start under way. */
+  readonly starts: number
 }
 
 export interface EarlierDelivery
@@ -209,6 +211,7 @@ export interface EarlierDelivery
   readonly state: 'pending' | 'dead'
   /** See `QueuePlace`. */
   readonly ahead: number
+  readonly starts: number
 }
 
 export interface StoredEvent extends EventSummary {

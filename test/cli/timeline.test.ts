@@ -14,7 +14,7 @@ const config = {
   },
 } as unknown as Config
 
-const NEXT: QueuePlace = { behind: null, paused: false, breaker: null, ahead: 0 }
+const NEXT: QueuePlace = { behind: null, paused: false, breaker: null, ahead: 0, starts: 0 }
 const EARLIER: EarlierDelivery = {
   deliveryId: 3,
   event: 'call.started',
@@ -23,6 +23,7 @@ const EARLIER: EarlierDelivery = {
   updatedAt: START,
   lastError: 'http 503',
   ahead: 0,
+  starts: 0,
 }
 
 function delivery(given: Partial<DeliveryHistory>): DeliveryHistory {
@@ -138,6 +139,10 @@ t.test('of what is pending it is told when it is due, and what it waits for besi
     [
       { dueAt: NOW, target: 'slow', place: { ...NEXT, ahead: 700 } },
       'slow: pending, due for 0s; 700 due before it, at most 20/s (delivery 7)',
+    ],
+    [
+      { dueAt: NOW, place: { ...NEXT, starts: 2 } },
+      'crm: pending, due for 0s; sent on its own after unexpected ends of the relay (delivery 7)',
     ],
     [
       { dueAt: NOW, target: 'ops', place: NEXT },

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
+import type { Config } from '../../src/config/config.ts'
+import { waitsFor } from '../../src/documents/waits.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import { INTERRUPTED_TOO_OFTEN } from '../../src/domain/interrupted-starts.ts'
 import type { CountedOutcome } from '../../src/domain/outcome.ts'
@@ -9,6 +11,7 @@ import type { Claim, Outbox, Recorded } from '../../src/outbox/outbox.ts'
 import { type Call, createBatchRunner } from '../../src/outbox/sqlite/batch.ts'
 import { createCallOrder } from '../../src/outbox/sqlite/call-order.ts'
 import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
+import { createQueuePlaces } from '../../src/outbox/sqlite/queue-places.ts'
 import { createRedelivery } from '../../src/outbox/sqlite/redelivery.ts'
 import { StartRecord } from '../../src/outbox/sqlite/start-record.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
@@ -293,4 +296,27 @@ t.test('a suspect that hangs does not keep those of other targets waiting', asyn
   t.equal(run.claim('slow', 2, 3_000).deliveries.length, 1)
   t.same(run.claim('fast', 2, 3_500), { deliveries: [], nextDueAt: 3_550 })
   t.equal(run.claim('fast', 2, 4_000).deliveries.length, 1)
+})
+
+t.test('a delivery that waits for its turn says so, as do those behind it in their call', async (t) => {
+  const database = opened(t)
+  const places = createQueuePlaces(database)
+  const waits = (deliveryId: number) => {
+    const targets = { crm: { paused: false, rateLimit: null } }
+    const delivery = { target: 'crm', dueAt: 1_000, lastError: null, place: places.of(deliveryId) }
+    return waitsFor(delivery, { targets } as unknown as Config, 2_000)
+  }
+  let run = new Run(database, true)
+  for (const eventId of ['a', 'b']) {
+    const event = newEvent({ eventId, event: eventId, callId: 'one', receivedAt: 1_000 })
+    run.record(event, [{ target: 'crm', ordered: true }])
+  }
+  run.claim('crm', 1, 1_000)
+  t.equal(waits(1), null, 'one start may be the attempt under way')
+  run = new Run(database, true)
+  run.claim('crm', 1, 2_000)
+  run.claim('crm', 1, 3_000)
+  t.same(startsIn(database), [2, 0])
+  t.same(waits(1), { reason: 'interrupted' })
+  t.match(waits(2), { reason: 'order', deliveryId: 1, waitsFor: { reason: 'interrupted' } })
 })

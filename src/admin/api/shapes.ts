@@ -75,7 +75,7 @@ export const targetWait: Schema = {
   type: 'object',
   required: ['reason'],
   properties: {
-    reason: { type: 'string', enum: ['not_configured', 'paused', 'circuit', 'backoff', 'rate_limit'] },
+    reason: { type: 'string', enum: ['not_configured', 'paused', 'circuit', 'backoff', 'interrupted', 'rate_limit'] },
     by: { type: 'string', enum: ['configuration', 'command'], description: 'paused: what pauses the target.' },
     probeAt: { ...instant, description: 'circuit: when one delivery may be tried.' },
     dueAt: { ...instant, description: 'backoff: when the next attempt is due.' },

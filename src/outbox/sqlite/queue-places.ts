@@ -14,6 +14,7 @@ interface LiveRow {
   readonly ready: number
   readonly background: number
   readonly dueAt: number
+  readonly starts: number
   readonly paused: number | null
   readonly probeAt: number | null
   readonly cooldownMs: number | null
@@ -21,8 +22,8 @@ interface LiveRow {
 
 export function createQueuePlaces(database: Database.Database): QueuePlaces {
   const selectLive = database.prepare(`
-    select d.target, d.event_seq as eventSeq, d.call_key as callKey, d.ready, d.background, d.due_at as dueAt, s.paused, s.probe_at as probeAt,
-      s.cooldown_ms as cooldownMs
+    select d.target, d.event_seq as eventSeq, d.call_key as callKey, d.ready, d.background, d.due_at as dueAt, d.starts,
+      s.paused, s.probe_at as probeAt, s.cooldown_ms as cooldownMs
     from live_deliveries d
     left join target_states s on s.target = d.target
     where d.delivery_id = @deliveryId`)
@@ -63,21 +64,24 @@ export function createQueuePlaces(database: Database.Database): QueuePlaces {
   function earlier(deliveryId: number, { target, callKey, eventSeq }: LiveRow): EarlierDelivery | null {
     const call = { target, callKey }
     const found = (selectHolding.get({ ...call, eventSeq }) ?? selectNext.get({ ...call, deliveryId })) as
-      | Omit<EarlierDelivery, 'ahead'>
+      | Omit<EarlierDelivery, 'ahead' | 'starts'>
       | undefined
     if (found === undefined) return null
-    return { ...found, ahead: found.state === 'dead' ? 0 : ahead(found.deliveryId, liveRow(found.deliveryId)) }
+    if (found.state === 'dead') return { ...found, ahead: 0, starts: 0 }
+    const row = liveRow(found.deliveryId)
+    return { ...found, ahead: ahead(found.deliveryId, row), starts: row.starts }
   }
 
   return {
     of(deliveryId) {
       const row = liveRow(deliveryId)
-      const { ready, paused, probeAt, cooldownMs } = row
+      const { ready, starts, paused, probeAt, cooldownMs } = row
       return {
         behind: ready === 1 ? null : earlier(deliveryId, row),
         paused: paused === 1,
         breaker: probeAt === null || cooldownMs === null ? null : { probeAt, cooldownMs },
         ahead: ready === 1 ? ahead(deliveryId, row) : 0,
+        starts,
       }
     },
   }
