@@ -41,7 +41,7 @@ export class Lanes {
   #lanes: ReadonlyMap<string, ConfiguredLane>
   /** Those of an earlier configuration whose last attempts are still under way. */
   readonly #retiring = new Set<Lane>()
-  /** Installed by a reload whose settings have not been applied to the outbox yet. */
+  /** Installed by a start or a reload whose settings have not been applied to the outbox yet. They send nothing. */
   readonly #starting = new Set<Lane>()
   /** Those that a command pauses, as last read. */
   #pausedByCommand: ReadonlySet<string> = new Set()
@@ -50,6 +50,9 @@ export class Lanes {
   #pausesApplied: ReadonlySet<string> | undefined
   /** Whether the outbox follows the settings of `#lanes`. */
   #isApplied = false
+  /** Counts what makes it necessary to apply the settings. */
+  #changes = 0
+  #applying: Promise<void> | undefined
   #refreshing: NodeJS.Timeout | undefined
   #stopping = false
 
@@ -57,6 +60,7 @@ export class Lanes {
   constructor(lanes: ReadonlyMap<string, ConfiguredLane>, options: LanesOptions) {
     this.#lanes = lanes
     this.#options = options
+    for (const { lane } of lanes.values()) this.#starting.add(lane)
   }
 
   /** The lane of a target, if it has one. */
@@ -66,15 +70,16 @@ export class Lanes {
 
   /**
    * Takes up what the last run left: open breakers, paused targets, unfinished deliveries. Events may be recorded before;
-   * nothing is sent before.
+   * nothing is sent before. Does not wait for targets whose deliveries take longer to be brought in line: they begin when that
+   * is done.
    */
   async start(): Promise<void> {
-    await this.#apply()
     await this.#restoreRates()
     const states = await this.#readStates()
     await Promise.all(states.map((state) => this.#restoreBreaker(state)))
     this.#isStarted = true
-    this.#pause()
+    await this.#applyStep()
+    if (!this.#isApplied) void this.refresh()
     await this.#tellOrphaned()
   }
 
@@ -111,7 +116,7 @@ export class Lanes {
       this.#lanes = lanes
       for (const lane of kept) if (!previous.has(lane)) this.#starting.add(lane)
       for (const [target, { lane }] of left) this.#retire(target, lane)
-      this.#isApplied = false
+      this.#mustApply()
       this.#pause()
       void this.#tellOrphaned()
       // An operator may have paused a target since the states were read.
@@ -124,21 +129,33 @@ export class Lanes {
     return capacities.restore(outbox, clock.now())
   }
 
-  /**
-   * Brings the unfinished deliveries in line with the configuration. Until that is done, lanes that are new send nothing: to
-   * the wrong order, for one.
-   */
+  #mustApply(): void {
+    this.#isApplied = false
+    this.#changes += 1
+  }
+
+  /** Brings the unfinished deliveries in line with the configuration; one at a time, however often it is called. */
   async #apply(): Promise<void> {
-    const { outbox, clock } = this.#options
     // After the end of the last lane, all are suspended.
     while (!this.#isApplied && !this.#stopping) {
-      const lanes = this.#lanes
-      const settings = [...lanes].map(([target, { lane: _, ...rest }]) => ({ ...rest, target }))
-      const isDone = await outbox.applyTargets(settings, clock.now())
-      // A reload meanwhile begins again.
-      if (isDone && lanes === this.#lanes) this.#isApplied = true
+      this.#applying ??= this.#applyStep().finally(() => {
+        this.#applying = undefined
+      })
+      await this.#applying
     }
-    this.#starting.clear()
+  }
+
+  /** A lane that is new sends nothing before its target's deliveries are in line, in the wrong order for one. */
+  async #applyStep(): Promise<void> {
+    const { outbox, clock } = this.#options
+    const [lanes, changes] = [this.#lanes, this.#changes]
+    const settings = [...lanes].map(([target, { lane: _, ...rest }]) => ({ ...rest, target }))
+    const unfinished = new Set(await outbox.applyTargets(settings, clock.now()))
+    // A reload meanwhile begins again.
+    if (lanes !== this.#lanes) return
+    const begun = [...lanes].filter(([target, { lane }]) => !unfinished.has(target) && this.#starting.delete(lane))
+    if (begun.length > 0) this.#pause()
+    if (unfinished.size === 0 && changes === this.#changes) this.#isApplied = true
   }
 
   /**
@@ -151,15 +168,12 @@ export class Lanes {
     if (this.#stopping) return
     for (const lane of this.#all()) lane.dropClaimed()
     try {
-      await this.#apply()
       await this.#readStates()
       this.#pause()
-      const pauses = this.#pausedByCommand
-      if (isDeepStrictEqual(pauses, this.#pausesApplied)) return
       // A target counts as stopped from when its lane sends nothing.
-      this.#isApplied = false
+      if (!isDeepStrictEqual(this.#pausedByCommand, this.#pausesApplied)) this.#mustApply()
+      this.#pausesApplied = this.#pausedByCommand
       await this.#apply()
-      this.#pausesApplied = pauses
     } catch (error) {
       log.outboxUnavailable('all', error as Error)
       clearTimeout(this.#refreshing)
@@ -246,6 +260,7 @@ export class Lanes {
   /** It wakes the lane that has come in its place whenever one of its attempts ends. */
   #retire(target: string, lane: Lane): void {
     this.#retiring.add(lane)
+    this.#starting.delete(lane)
     if (!this.#lanes.has(target)) lane.setPaused(true)
     void lane.stop(null).then(() => this.#retiring.delete(lane))
   }

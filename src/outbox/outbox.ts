@@ -71,9 +71,10 @@ export interface Outbox
 
   /**
    * Records how the configuration now treats its targets, and brings their unfinished deliveries in line with it. Works in
-   * short steps: false means that it has to be called again. Targets that are not named are missing from the configuration.
+   * short steps: it has to be called again until it returns no target. Returns those whose deliveries are not all in line yet,
+   * so that the others need not wait for them. Targets that are not named are missing from the configuration.
    */
-  applyTargets(targets: readonly TargetSettings[], now: number): Promise<boolean>
+  applyTargets(targets: readonly TargetSettings[], now: number): Promise<readonly string[]>
 
   /**
    * Stops the windows (`giveUpAfter`) of all deliveries until targets are applied again: the relay is about to end. Outboxes that

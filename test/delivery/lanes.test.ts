@@ -7,6 +7,7 @@ import { systemClock } from '../../src/domain/clock.ts'
 import type { Delivery } from '../../src/domain/delivery.ts'
 import { RelayError } from '../../src/domain/errors.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
+import type { TargetState } from '../../src/outbox/outbox.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
 import { newEvent } from '../outbox/samples.ts'
@@ -65,7 +66,7 @@ t.test('which targets are paused is asked again when it could not be read', asyn
   const lane = { dropClaimed() {}, setPaused: (isPaused: boolean) => paused.push(isPaused) } as unknown as Lane
   const unavailable = () => Promise.reject(new RelayError('outbox_unavailable', 'outbox: SQLITE_BUSY'))
   const answers = [unavailable, unavailable, async () => [{ target: 'crm', paused: true, breaker: null }]]
-  const outbox = { applyTargets: async () => true, targetStates: () => answers.shift()!() } as unknown as SqliteOutbox
+  const outbox = { applyTargets: async () => [], targetStates: () => answers.shift()!() } as unknown as SqliteOutbox
   const told: string[] = []
   const log = { orphaned() {}, outboxUnavailable: (_: string, { message }: Error) => told.push(message) }
   const lanes = new Lanes(new Map([['crm', { lane, ...QUEUE, paused: false }]]), {
@@ -90,7 +91,7 @@ t.test('a target that is paused while lanes are being replaced is not missed', a
   })
   let isPaused = false
   const outbox = {
-    applyTargets: async () => true,
+    applyTargets: async () => [],
     targetStates: async () => [{ target: 'crm', paused: isPaused, breaker: null }],
     targetsWithDeliveries: async () => [],
   } as unknown as SqliteOutbox
@@ -107,6 +108,55 @@ t.test('a target that is paused while lanes are being replaced is not missed', a
   t.same(paused, [true], 'and not first that it is not paused')
 })
 
+t.test('only a target whose deliveries are being brought in line waits for that', async (t) => {
+  const seen: string[] = []
+  const lane = (name: string) =>
+    ({
+      dropClaimed() {},
+      setPaused: (isPaused: boolean) => seen.push(`${name} ${isPaused ? 'paused' : 'begins'}`),
+      stop: async () => {},
+    }) as unknown as Lane
+  const lanesThat = (...names: string[]) =>
+    new Map(names.map((name) => [name, { lane: lane(name), ...QUEUE, paused: false }]))
+  const steps: ((unfinished: string[]) => void)[] = []
+  let states: TargetState[] = []
+  const outbox = {
+    applyTargets: () => new Promise((resolve) => steps.push(resolve)),
+    targetStates: async () => states,
+    targetsWithDeliveries: async () => [],
+  } as unknown as SqliteOutbox
+  const log = { orphaned() {}, outboxUnavailable() {} }
+  const lanes = new Lanes(lanesThat('long', 'short'), { outbox, capacities: new Capacities(), clock: systemClock, log })
+  const step = async (...unfinished: string[]) => {
+    await eventually(() => steps.length > 0, 'a step')
+    steps.shift()!(unfinished)
+  }
+
+  const started = lanes.start()
+  await step('long')
+  await started
+  t.same([...new Set(seen)], ['short begins'], 'the start does not wait for the other one')
+
+  await eventually(() => steps.length > 0, 'the next step')
+  states = [{ target: 'short', paused: true, breaker: null }]
+  for (let writes = 0; writes < 3; writes++) void lanes.refresh()
+  await eventually(() => seen.includes('short paused'), 'a pause meanwhile')
+  t.equal(steps.length, 1, 'one step at a time')
+  await step()
+  await eventually(() => seen.includes('long begins'), 'the other one')
+  await step()
+  seen.length = 0
+
+  const put = await lanes.prepare(lanesThat('changed', 'new'), 0)
+  put()
+  await step('changed', 'new')
+  await step('changed')
+  await eventually(() => seen.includes('new begins'), 'a reload is alike')
+  t.notOk(seen.includes('changed begins'))
+  await step()
+  await eventually(() => seen.includes('changed begins'), 'and ends')
+})
+
 t.test('lanes that are put in place while all are being stopped are stopped as well', async (t) => {
   const stopped: string[] = []
   const lanesThat = (name: string) => {
@@ -119,7 +169,7 @@ t.test('lanes that are put in place while all are being stopped are stopped as w
     return new Map([['crm', { lane, ...QUEUE, paused: false }]])
   }
   const outbox = {
-    applyTargets: async () => true,
+    applyTargets: async () => [],
     suspendTargets: async () => {},
     targetStates: async () => [],
     targetsWithDeliveries: async () => [],

@@ -89,7 +89,7 @@ class Queue {
   /** Brings the outbox in line with a configuration that orders the target so; returns how many steps it took. */
   async configure(order: CallOrderSetting, target = this.target): Promise<number> {
     const settings = [{ target, order, paused: false, maxDelayMs: 60_000 }]
-    for (let steps = 1; ; steps++) if (await this.outbox.applyTargets(settings, NOW)) return steps
+    for (let steps = 1; ; steps++) if ((await this.outbox.applyTargets(settings, NOW)).length === 0) return steps
   }
 }
 
@@ -385,15 +385,34 @@ export function queueContract(name: string, open: OpenBothSides): void {
       await recordMany(outbox, [target])
       const [leased] = (await queue.claim(1)) as [Delivery]
       const settings = [{ target, order: 'release', paused: false, maxDelayMs: 60_000 } as const]
-      t.equal(await outbox.applyTargets(settings, NOW), false)
+      t.same(await outbox.applyTargets(settings, NOW), [target])
       const [step, settled] = await Promise.allSettled([
         outbox.applyTargets(settings, NOW),
         queue.settle(leased, DELIVERED, { error: 'not of one that is delivered' }),
       ])
-      t.match([step, settled], [{ value: false }, { status: 'rejected' }])
+      t.match([step, settled], [{ value: [target] }, { status: 'rejected' }])
       await queue.configure('release')
       await outbox.release(leased)
       t.equal((await queue.claim()).length, CALLS)
+    })
+
+    contract('a target with many deliveries does not keep others waiting for their order', async (t, queue) => {
+      const { outbox } = queue
+      const [large, small] = [`large ${queue.target}`, `small ${queue.target}`]
+      const as = (order: CallOrderSetting, ...targets: string[]) =>
+        targets.map((target) => ({ target, order, paused: false, maxDelayMs: 60_000 }))
+      const names = [large, small]
+      for (const target of [...names, queue.target]) await queue.configure('none', target)
+      await outbox.record(newEvent({ callId: small }), [{ target: small, ordered: false }])
+      await recordMany(outbox, [large])
+      t.same(await outbox.applyTargets([...as('release', large), ...as('none', small, queue.target)], NOW), [large])
+      for (const order of ['release', 'none', 'hold'] as const) {
+        let unfinished = await outbox.applyTargets(as(order, ...names), NOW)
+        while (unfinished.includes(small)) unfinished = await outbox.applyTargets(as(order, ...names), NOW)
+        t.same(unfinished, [large], order)
+        while (unfinished.length > 0) unfinished = await outbox.applyTargets(as(order, ...names), NOW)
+      }
+      t.equal((await outbox.claim(large, 9_999, NOW)).deliveries.length, CALLS)
     })
 
     contract('the order of many deliveries is changed in steps, and once', async (t, queue) => {
@@ -416,7 +435,7 @@ export function queueContract(name: string, open: OpenBothSides): void {
     await queue.configure('none')
     await recordMany(both.outbox, ['crm'])
     const settings = [{ target: 'crm', order: 'release', paused: false, maxDelayMs: 60_000 } as const]
-    t.equal(await both.outbox.applyTargets(settings, NOW), false)
+    t.same(await both.outbox.applyTargets(settings, NOW), ['crm'])
     await close(both)
     const again = await open(directory)
     t.teardown(() => close(again))

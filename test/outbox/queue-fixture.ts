@@ -74,7 +74,7 @@ export class Queue {
   async apply(order: CallOrderSetting): Promise<void> {
     this.#order = order
     const settings = [{ target: this.target, order, paused: false, maxDelayMs: POLICY.maxDelayMs }]
-    while (!(await this.outbox.applyTargets(settings, this.now)));
+    while ((await this.outbox.applyTargets(settings, this.now)).length > 0);
   }
 
   /** Records new events of the call and returns the ids of their deliveries. */

@@ -361,9 +361,9 @@ export class QueueRules {
       applyTargets: async (settings, now) => {
         const requestedAt = world.now
         const putOff = this.#putOff()
-        const isDone = await outbox.applyTargets(settings, now)
-        if (isDone) check(() => this.#applied(requestedAt, putOff))
-        return isDone
+        const unfinished = await outbox.applyTargets(settings, now)
+        if (unfinished.length === 0) check(() => this.#applied(requestedAt, putOff))
+        return unfinished
       },
       answerRecall: async (recall, underWay) => {
         await outbox.answerRecall(recall, underWay)

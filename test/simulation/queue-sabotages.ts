@@ -146,8 +146,8 @@ export const queueFaults: Faults = {
         let isApplied = false
         return altered(outbox, {
           async applyTargets(...args) {
-            isApplied ||= await outbox.applyTargets(...args)
-            return isApplied
+            isApplied ||= (await outbox.applyTargets(...args)).length === 0
+            return isApplied ? [] : args[0].map(({ target }) => target)
           },
         })
       },

@@ -8,8 +8,11 @@ import type { TargetSettings } from '../outbox.ts'
  * Synchronous, in a transaction of the caller's.
  */
 export interface DelayLimitStore {
-  /** Works in short steps: false means that it has to be called again. Until then the old limit holds. */
-  applyDelayLimits(targets: readonly TargetSettings[], now: number): boolean
+  /**
+   * Works in short steps: it has to be called again until it returns no target. Returns those whose deliveries do not all follow
+   * the new limit yet; the old one holds until then.
+   */
+  applyDelayLimits(targets: readonly TargetSettings[], now: number): string[]
   /** Forgets what is kept in memory: a transaction was rolled back. */
   rolledBack(): void
 }
@@ -54,6 +57,14 @@ export function createDelayLimitStore(database: Database.Database): DelayLimitSt
     limit @limit`)
   const setDue = database.prepare('update live_deliveries set due_at = @dueAt where delivery_id = @deliveryId')
 
+  /** The target whose limit the last step lowered. */
+  let last = ''
+
+  function save(target: string, limitMs: number, now: number): void {
+    saveLimit.run({ target, limitMs, now })
+    reads.delete(target)
+  }
+
   /** Whether all deliveries of the target follow the new limit. */
   function lower(target: string, limitMs: number, oldMs: number, now: number): boolean {
     // What is due later than the old limit allows was put off by a wrong clock. A claim takes it at once.
@@ -82,14 +93,23 @@ export function createDelayLimitStore(database: Database.Database): DelayLimitSt
 
   return {
     applyDelayLimits(targets, now) {
-      for (const { target, maxDelayMs: limitMs } of targets) {
+      const lowered = targets.flatMap(({ target, maxDelayMs: limitMs }) => {
         const oldMs = (selectLimit.get(target) as number | null | undefined) ?? null
-        if (oldMs === limitMs) continue
-        if (oldMs !== null && limitMs < oldMs && !lower(target, limitMs, oldMs, now)) return false
-        saveLimit.run({ target, limitMs, now })
-        reads.delete(target)
+        if (oldMs !== null && limitMs < oldMs) return [{ target, limitMs, oldMs }]
+        if (oldMs !== limitMs) save(target, limitMs, now)
+        return []
+      })
+      // One a step, in turn: many deliveries of one target do not keep the others waiting.
+      const next = lowered.findIndex(({ target }) => target === last) + 1
+      const unfinished = [...lowered.slice(next), ...lowered.slice(0, next)]
+      while (unfinished.length > 0) {
+        const { target, limitMs, oldMs } = unfinished[0]!
+        last = target
+        if (!lower(target, limitMs, oldMs, now)) break
+        save(target, limitMs, now)
+        unfinished.shift()
       }
-      return true
+      return unfinished.map(({ target }) => target)
     },
 
     rolledBack: () => reads.clear(),

@@ -11,10 +11,10 @@ const READ = 2_000
 /** Synchronous, in a transaction of the caller's. */
 export interface OrderSettingsStore {
   /**
-   * Records how these targets' calls are ordered, and brings their unfinished deliveries in line with it. Does one step: false
-   * means that there is more to do. After a crash in between, the work begins again.
+   * Records how these targets' calls are ordered, and brings their unfinished deliveries in line with it. Does one step, and
+   * returns the targets in which there is more to do. After a crash in between, the work begins again.
    */
-  applyOrders(targets: readonly OrderSetting[], now: number): boolean
+  applyOrders(targets: readonly OrderSetting[], now: number): string[]
   /** A transaction was rolled back, perhaps one with a step. */
   rolledBack(): void
 }
@@ -41,7 +41,11 @@ interface Hold {
   readonly deliveryId: number
 }
 
-const START = { targets: '', after: 0 }
+/** What a step may still do. */
+interface Room {
+  read: number
+  changed: number
+}
 
 export function createOrderSettings(database: Database.Database, order: CallOrder): OrderSettingsStore {
   const selectApplied = database.prepare(`
@@ -65,23 +69,21 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       from live_deliveries
       where target = @target and call_key is not null
       limit @limit)`)
-  const endOfRead = database
-    .prepare(`
-    select max(delivery_id)
+  const selectPage = database.prepare(`
+    select count(*) as "rows", max(delivery_id) as upto
     from (
       select delivery_id
       from live_deliveries
       where delivery_id > @after
       order by delivery_id
-      limit ${READ})`)
-    .pluck()
+      limit @limit)`)
   // By the row id: an index on the target would find its deliveries in an order in which they do not stay.
   const unordered = database.prepare(`
     select d.delivery_id as deliveryId, d.target, d.call_key as callKey, d.ready, e.call_id as callId
     from live_deliveries d
     join events e on e.event_seq = d.event_seq
     where d.delivery_id > @after and d.delivery_id <= @upto
-      and +d.target in (select value from json_each(@targets))
+      and +d.target = @target
       and e.call_id is not null
       and (d.call_key is null or d.ready = 1)
     order by d.delivery_id
@@ -95,8 +97,10 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
 
   /** Targets that were ordered before: their deliveries have call keys, and only holds are to be ended. */
   const keyed = new Set<string>()
-  /** How far the deliveries of these targets have been given call keys. */
-  let pass = START
+  /** How far the deliveries of these targets have been given call keys, as delivery ids. */
+  const passes = new Map<string, number>()
+  /** The target to which the last step came last. */
+  let last = ''
 
   /** Records what has changed. */
   function record(targets: readonly OrderSetting[], now: number): void {
@@ -109,43 +113,35 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       else keyed.delete(target)
       // What is dead already does not begin to hold its call.
       save.run({ target, order: setting, isApplied: isKeyed && setting === 'hold' ? 1 : 0, now })
-      pass = START
+      passes.delete(target)
       order.forgetOrders()
     }
   }
 
-  /** Ends up to `limit` holds at targets whose dead deliveries no longer hold; returns how many. */
-  function release(targets: readonly string[], limit: number): number {
-    let released = 0
-    for (const target of targets) {
-      for (const { deliveryId, ...call } of holdsOf.all({ target, limit: limit - released }) as Hold[]) {
-        order.letGo(call, deliveryId)
-        order.promote(call)
-        released += 1
-      }
-      if (released === limit) break
+  /** Ends the holds at a target whose dead deliveries no longer hold, as far as there is room. */
+  function release(target: string, room: Room): void {
+    const holds = holdsOf.all({ target, limit: room.changed }) as Hold[]
+    for (const { deliveryId, ...call } of holds) {
+      order.letGo(call, deliveryId)
+      order.promote(call)
     }
-    return released
+    room.changed -= holds.length
   }
 
-  /** Removes up to `limit` call keys; returns how many. */
-  function removeOrder(targets: readonly string[], limit: number): number {
-    let changed = 0
-    for (const target of targets) {
-      changed += removeKeys.run({ target, limit: limit - changed }).changes
-      if (changed === limit) break
-    }
-    return changed
+  /** Removes the call keys, as far as there is room. */
+  function removeOrder(target: string, room: Room): void {
+    room.changed -= removeKeys.run({ target, limit: room.changed }).changes
   }
 
-  /** Gives call keys to what has none; false means that there is more to do. New deliveries have theirs: one pass is enough. */
-  function giveOrder(names: readonly string[]): boolean {
-    const targets = JSON.stringify(names)
-    if (pass.targets !== targets) pass = { targets, after: 0 }
-    const upto = endOfRead.get({ after: pass.after }) as number | null
-    if (upto === null) return true
-    const rows = unordered.all({ after: pass.after, upto, targets, limit: CHANGED }) as Row[]
-    for (const { deliveryId, target, callKey: key, callId } of rows) {
+  /** Gives call keys to what has none, as far as there is room. New deliveries have theirs: one pass is enough. */
+  function giveOrder(target: string, room: Room): void {
+    const after = passes.get(target) ?? 0
+    const page = selectPage.get({ after, limit: room.read }) as { rows: number; upto: number | null }
+    room.read -= page.rows
+    if (page.upto === null) return
+    const rows = unordered.all({ after, upto: page.upto, target, limit: room.changed }) as Row[]
+    room.changed -= rows.length
+    for (const { deliveryId, callKey: key, callId } of rows) {
       const call = { target, callKey: key ?? callKey(callId!) }
       const isFirst = order.mayGo(call)
       setKey.run({ deliveryId, callKey: call.callKey, ready: isFirst ? 1 : 0 })
@@ -153,14 +149,21 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       order.reorder(call)
       alignUrgency(call)
     }
-    pass = { targets, after: rows.length === CHANGED ? rows.at(-1)!.deliveryId : upto }
-    return false
+    passes.set(target, room.changed === 0 ? rows.at(-1)!.deliveryId : page.upto)
+  }
+
+  /** Whether all deliveries of the target follow its setting. That is known only while there is room. */
+  function align({ target, order: setting }: Applied, room: Room): boolean {
+    if (setting !== 'hold') release(target, room)
+    if (setting === 'none' && room.changed > 0) removeOrder(target, room)
+    if (setting !== 'none' && !keyed.has(target) && room.changed > 0) giveOrder(target, room)
+    return room.changed > 0 && room.read > 0
   }
 
   return {
     rolledBack() {
       keyed.clear()
-      pass = START
+      passes.clear()
       order.forgetOrders()
     },
 
@@ -168,15 +171,18 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       record(targets, now)
       const configured = new Set(targets.map(({ target }) => target))
       const open = (selectApplied.all() as Applied[]).filter((one) => one.isApplied === 0 && configured.has(one.target))
-      if (open.length === 0) return true
-      const named = (which: (one: Applied) => boolean) => open.filter(which).map(({ target }) => target)
-      const withoutHold = named((one) => one.order !== 'hold')
-      const withoutOrder = named((one) => one.order === 'none')
-      if (release(withoutHold, CHANGED) === CHANGED || removeOrder(withoutOrder, CHANGED) === CHANGED) return false
-      const unkeyed = named((one) => one.order !== 'none' && !keyed.has(one.target))
-      if (unkeyed.length > 0 && !giveOrder(unkeyed)) return false
-      for (const { target } of open) finish.run({ target })
-      return true
+      // In turn: many deliveries of one target do not keep the others waiting.
+      const next = open.findIndex(({ target }) => target === last) + 1
+      const unfinished = [...open.slice(next), ...open.slice(0, next)]
+      const room: Room = { read: READ, changed: CHANGED }
+      while (unfinished.length > 0) {
+        last = unfinished[0]!.target
+        if (!align(unfinished[0]!, room)) break
+        finish.run({ target: last })
+        passes.delete(last)
+        unfinished.shift()
+      }
+      return unfinished.map(({ target }) => target)
     },
   }
 }

@@ -194,7 +194,7 @@ export class SqliteOutbox implements Outbox {
     return this.#call({ method: 'release', args: [withoutBody(delivery)] })
   }
 
-  applyTargets(targets: readonly TargetSettings[], now: number): Promise<boolean> {
+  applyTargets(targets: readonly TargetSettings[], now: number): Promise<readonly string[]> {
     return this.#call({ method: 'applyTargets', args: [targets, now] })
   }
 

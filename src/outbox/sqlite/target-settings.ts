@@ -5,7 +5,8 @@ import type { StoppedTimeStore } from './stopped-time.ts'
 
 /** Synchronous, in a transaction of the caller's. */
 export interface TargetSettingsStore {
-  applyTargets(targets: readonly TargetSettings[], now: number): boolean
+  /** See `Outbox.applyTargets`. */
+  applyTargets(targets: readonly TargetSettings[], now: number): string[]
   /** Forgets what is kept in memory: a transaction was rolled back. */
   rolledBack(): void
 }
@@ -18,7 +19,10 @@ export function createTargetSettingsStore(
   return {
     applyTargets(targets, now) {
       stops.applyStops(targets, now)
-      return orders.applyOrders(targets, now) && delays.applyDelayLimits(targets, now)
+      const unordered = orders.applyOrders(targets, now)
+      // Later in the others: delays are found by what is ready, which the order changes.
+      const ordered = targets.filter(({ target }) => !unordered.includes(target))
+      return [...unordered, ...delays.applyDelayLimits(ordered, now)]
     },
     rolledBack() {
       orders.rolledBack()
