@@ -3,7 +3,9 @@ import { duration } from './instant.ts'
 import { type Cell, cell } from './table.ts'
 
 export function stateCell(target: ListedTarget): Cell {
+  const isPaused = target.pausedByConfig || target.pausedByCommand
   const state = stateOf(target)
+  if (target.configured && isPaused) return cell(state, 'yellow', 'paused')
   return cell(state, state === 'running' ? null : 'yellow')
 }
 
@@ -15,7 +17,7 @@ function stateOf({ configured, pausedByConfig, pausedByCommand }: ListedTarget):
 
 export function breakerCell({ breaker }: ListedTarget, now: number): Cell {
   if (breaker === null) return 'closed'
-  return cell(`open, probe ${nextProbe(breaker, now)}`, 'red')
+  return cell(`open, probe ${nextProbe(breaker, now)}`, 'red', 'open')
 }
 
 /** When the next attempt probes a target whose circuit is open: `due`, or `in 29s`. */

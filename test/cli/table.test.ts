@@ -55,3 +55,19 @@ t.test('what came from elsewhere cannot break a line or talk to the terminal', a
   const text = table(['ERROR'], [['two\r\nlines \u001b[31mred\u0007 \u009b1m \u202eright to left\u2028end']])
   t.equal(text, 'ERROR\ntwo lines  [31mred   1m  right to left end\n')
 })
+
+t.test('every column but the last is seen in full on a terminal of 80 columns', async (t) => {
+  const counts = ['DUE', 'OLDEST', 'BACKOFF', 'WAITING', 'HELD', 'DEAD', 'PER MIN']
+  const heading = ['TARGET', 'STATE', ...counts, 'BREAKER', 'LAST ERROR']
+  const state = cell('paused (configuration)', 'yellow', 'paused')
+  const breaker = cell('open, probe in 29s', 'red', 'open')
+  for (const error of ['', 'http 503', 'connect ECONNREFUSED 127.0.0.1:9999']) {
+    const rows = [['salesforce', state, 1_200_000, '23h 59m', 200_000, 150_000, 12, 3_456, 1_234.2, breaker, error]]
+    const [head, row, ...more] = table(heading, rows, 80).split('\n')
+    t.match(head, /^TARGET {5}STATE .* OLDEST +BACKOFF WAITING .*HELD DEAD PER MIN BREAKER$/)
+    t.match(row, /^salesforce paused +1200000 23h 59m +200000 +150000 +12 +3456 +1234.2 open$/)
+    t.ok(head!.length <= 80 && row!.length <= 80)
+    t.equal(more.join('\n').trim(), error, 'the last one is beneath')
+    t.match(table(heading, rows, 200), 'open, probe in 29s', 'with room for all, nothing is shortened')
+  }
+})
