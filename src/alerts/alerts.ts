@@ -66,6 +66,13 @@ export function createAlerts({ record, route, newEventId, clock, schedule, log }
         origin: 'relay',
         contentType: 'application/json',
         body: Buffer.from(JSON.stringify(payload)),
+        // It may have been folded for minutes.
+        ...(alert.quotes && {
+          quotes: {
+            eventId: alert.quotes.eventId,
+            erasedBody: Buffer.from(JSON.stringify(payloadOf(alert.quotes.erased, at, count))),
+          },
+        }),
       }
       await record(event, targets)
       return true

@@ -1,4 +1,4 @@
-import type { Attempt, Delivery } from '../domain/delivery.ts'
+import { type Attempt, type Delivery, withoutAnswer } from '../domain/delivery.ts'
 import type { Payload } from '../domain/event.ts'
 import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
@@ -13,6 +13,8 @@ export interface Alert {
   readonly message: string
   /** What the payload holds besides. Never a secret, and nothing of a call but its id. */
   readonly facts: Readonly<Record<string, object>>
+  /** Of one that quotes a target: the event of the delivery, and the alert to send once that event is erased. */
+  readonly quotes?: { readonly eventId: string; readonly erased: Alert }
 }
 
 /** Longest piece of somebody else's text in a message; the facts have all of it. */
@@ -24,7 +26,13 @@ export function payloadOf({ event, message, facts }: Alert, at: number, count: n
   return { event, at: iso(at), count, message: told, ...facts }
 }
 
-export function deadDelivery({ deliveryId, target, event }: Delivery, { attempt, status, error }: Attempt): Alert {
+export function deadDelivery(delivery: Delivery, attempt: Attempt): Alert {
+  const alert = deadAfter(delivery, attempt)
+  if (attempt.error === null) return alert
+  return { ...alert, quotes: { eventId: delivery.event.eventId, erased: deadAfter(delivery, withoutAnswer(attempt)) } }
+}
+
+function deadAfter({ deliveryId, target, event }: Delivery, { attempt, status, error }: Attempt): Alert {
   const { eventId, source, event: name, callId } = event
   const tries = attempt === 1 ? '1 attempt' : `${attempt} attempts`
   const why = error === null ? '' : `: ${quoted(error)}`

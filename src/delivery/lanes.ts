@@ -200,10 +200,9 @@ export class Lanes {
   async record(event: NewEvent, targets: readonly string[]): Promise<Recorded> {
     const asked = targets.map((target) => {
       const { lane, order = 'none' } = this.#lanes.get(target) ?? {}
-      return {
-        lane,
-        delivery: { target, ordered: order !== 'none', lease: lane?.reserve(event.body.byteLength) ?? false },
-      }
+      // What quotes another event may be recorded with another body.
+      const lease = event.quotes === undefined && (lane?.reserve(event.body.byteLength) ?? false)
+      return { lane, delivery: { target, ordered: order !== 'none', lease } }
     })
     let recorded: Recorded | undefined
     try {

@@ -1,7 +1,7 @@
 import pRetry from 'p-retry'
 import type { RetryPolicy } from '../domain/backoff.ts'
 import type { Random } from '../domain/clock.ts'
-import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
+import { type Attempt, type Delivery, type Settlement, withoutAnswer } from '../domain/delivery.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type FinishedAttempt, settle } from '../domain/settlement.ts'
 import type { Outbox, Settled } from '../outbox/outbox.ts'
@@ -76,7 +76,7 @@ export function createSettling(options: SettlingOptions): Settling {
         return record(delivery, { ...attempt, response: null, error, note: null }, settlement)
       })
       if (settled !== 'settled') {
-        log.superseded(delivery, attempt, settled)
+        log.superseded(delivery, settled === 'erased' ? withoutAnswer(attempt) : attempt, settled)
         // What could not be claimed during the attempt may be due now.
         return false
       }

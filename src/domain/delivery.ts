@@ -75,6 +75,14 @@ export interface Attempt {
   readonly note: string | null
 }
 
+/** The error of an attempt whose own one was erased. */
+export const ERASED = 'erased'
+
+/** What remains of an attempt of an erased call: the target may have quoted the call. */
+export function withoutAnswer(attempt: Attempt): Attempt {
+  return { ...attempt, response: null, note: null, error: attempt.error === null ? null : ERASED }
+}
+
 /** What an attempt makes of its delivery. */
 export type Settlement =
   | { readonly state: 'delivered' }

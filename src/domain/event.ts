@@ -31,6 +31,8 @@ export interface NewEvent {
   readonly tracestate?: string | null
   /** The relays through which it has passed, see `domain/via.ts`; null or absent: none. */
   readonly via?: string | null
+  /** Of an alert that quotes what a target said about an event: once that event is erased, `erasedBody` is recorded instead. */
+  readonly quotes?: { readonly eventId: string; readonly erasedBody: Uint8Array }
 }
 
 /** Longest name of an event, in UTF-16 code units. Names are kept for as long as duplicates are recognised, and logged. */

@@ -163,10 +163,11 @@ export interface ClaimOptions {
 /**
  * What a settlement came to. `settled`: the delivery is as the settlement says. `retried`: a retry was given during the attempt,
  * which failed; the delivery is pending, due as the retry made it, with a fresh budget. `cancelled`: it was cancelled during the
- * attempt, and stays so. In all three cases the attempt is on record. `gone`: the delivery is no longer on record, or was not
+ * attempt, and stays so. `erased`: the same, and its call was erased. In all these cases the attempt is on record, of an erased call
+ * without what the target said. `gone`: the delivery is no longer on record, or was not
  * leased, and the attempt is not recorded.
  */
-export type Settled = 'settled' | 'retried' | 'cancelled' | 'gone'
+export type Settled = 'settled' | 'retried' | 'cancelled' | 'erased' | 'gone'
 
 /** How the configuration treats a target's queue. */
 export interface TargetSettings {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
@@ -209,4 +209,46 @@ t.test('wrong input is told', async (t) => {
   t.notOk(odd.stderr.includes('\u001b'))
   t.match(await run('erase --call jane --yes --dry-run'), { code: 2, stderr: /cannot be used with/ })
   t.match((await run('erase --help')).stdout, /Backups and replicas made before still have them[\s\S]*Examples:/)
+})
+
+t.test('what a target says of a call that is erased by then is in no log, attempt or alert', async (t) => {
+  const directory = scratch(t)
+  const { run, deliveries } = commandsIn(directory)
+  // Its error is the last line that it prints.
+  const hang = 'case "$body" in *hanging*) touch begun; while [ ! -e go ]; do sleep 0.02; done;; esac'
+  const hook = ['sh', '-c', `body=$(cat); ${hang}; echo "$body" >&2; exit 65`]
+  const targets = { hook: { type: 'exec', command: hook } }
+  const routes = [{ events: ['call.*'], to: ['hook'] }]
+  const relay = await startRelay(t, writeConfig(directory, { sources, targets, routes }))
+  const quoting = (callId: string, word: string) =>
+    Buffer.from(JSON.stringify({ event: 'call.ended', call: { callId, word } }))
+  const record = (callId: string, word: string) => send(`${relay.origin}/webhooks/ultravox`, quoting(callId, word))
+  const dead = async () => (await deliveries('--state dead')).length
+  await record('other', 'told at once')
+  await eventually(async () => (await dead()) === 1, 'its alert begins the time in which others are folded')
+  await record('jane', 'folded-words')
+  await eventually(async () => (await dead()) === 2, 'its alert is folded')
+  await record('jim', 'hanging-words')
+  await eventually(() => existsSync(join(directory, 'begun')), 'the hook runs')
+  t.match(await run('erase --call jane --yes'), { code: 0 })
+  t.match(await run('erase --call jim --cancel --yes'), { code: 0, stderr: /; 1 is being sent now/ })
+  writeFileSync(join(directory, 'go'), '')
+  await eventually(() => relay.log.some(({ settled }) => settled !== undefined), 'the attempt has ended')
+  t.match(
+    relay.log.find(({ settled }) => settled !== undefined),
+    { settled: 'erased', callId: 'jim', error: 'erased' },
+  )
+  // Folded alerts are recorded at the end.
+  const { stdout } = await relay.end('SIGTERM')
+  t.notMatch(stdout, 'hanging-words')
+  const outbox = openDatabase(join(directory, 'relay.db'))
+  const alerts = outbox
+    .prepare("select cast(body as text) from event_log where event = 'relay.delivery.dead'")
+    .pluck()
+    .all()
+  const attempts = outbox.prepare('select error from attempts').pluck().all()
+  outbox.close()
+  t.match(alerts, [/told at once/, / is dead after 1 attempt: erased.*"callId":"jane"/])
+  t.notMatch(alerts.join(), 'folded-words')
+  t.match(attempts, [/told at once/, 'erased', 'erased'])
 })

@@ -31,7 +31,7 @@ t.test('the attempt at an erased delivery is on record without the words of its 
     const [leased] = (await outbox.claim('crm', 1, 1_000)).deliveries
     await maintenance.erase(event.callId!, true, 2_000)
     const attempt = { ...attemptAt(leased!, outcome), note: 'a note' }
-    t.equal(await outbox.settle(leased!, attempt, { state: 'pending', dueAt: 3_000 }), 'cancelled')
+    t.equal(await outbox.settle(leased!, attempt, { state: 'pending', dueAt: 3_000 }), 'erased')
     const shown = await operator.showDelivery(leased!.deliveryId)
     t.match(shown, { state: 'cancelled', attempts: 1, lastError: error })
     t.match(shown!.history, [{ outcome, status: attempt.status, error, response: null, note: null }])

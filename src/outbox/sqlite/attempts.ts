@@ -1,9 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { Attempt, Delivery } from '../../domain/delivery.ts'
+import { type Attempt, type Delivery, withoutAnswer } from '../../domain/delivery.ts'
 import type { Settled } from '../outbox.ts'
-
-/** What stands where a target's words have stood. */
-export const ERASED = 'erased'
 
 /** Synchronous, in a transaction of the caller's. */
 export interface AttemptStore {
@@ -64,16 +61,12 @@ export function createAttemptStore(database: Database.Database): AttemptStore {
         record({ ...delivery, eventSeq: live.eventSeq }, live.number, attempt)
         return 'retried'
       }
-      const kept = isErased.get({ deliveryId }) === 1 ? withoutAnswer(attempt) : attempt
+      const erased = isErased.get({ deliveryId }) === 1
+      const kept = erased ? withoutAnswer(attempt) : attempt
       const cancelled = countCancelled.get({ deliveryId, status, error: kept.error }) as Counted | undefined
       if (cancelled === undefined) return 'gone'
       record({ ...delivery, eventSeq: cancelled.eventSeq }, cancelled.number, kept)
-      return 'cancelled'
+      return erased ? 'erased' : 'cancelled'
     },
   }
-}
-
-/** The event was erased while the attempt ran. */
-function withoutAnswer(attempt: Attempt): Attempt {
-  return { ...attempt, response: null, note: null, error: attempt.error === null ? null : ERASED }
 }

@@ -61,6 +61,16 @@ export function createEventStore(database: Database.Database, order: CallOrder):
     return ready
   }
 
+  const hasBody = database.prepare(`
+    select 1
+    from events e
+    join event_bodies b on b.event_seq = e.event_seq
+    where e.event_id = @eventId`)
+
+  function bodyOf({ body, quotes }: NewEvent): Uint8Array {
+    return quotes === undefined || hasBody.get({ eventId: quotes.eventId }) !== undefined ? body : quotes.erasedBody
+  }
+
   // by events_by_source
   const selectNewest = database.prepare(`
     select e.event, coalesce(b.body, x'') as body
@@ -72,7 +82,8 @@ export function createEventStore(database: Database.Database, order: CallOrder):
 
   return {
     record(event, deliveries, lateAt) {
-      const { callId, body } = event
+      const { callId } = event
+      const body = bodyOf(event)
       const dueAt = lateAt ?? event.receivedAt
       const isLive = event.origin !== 'reconcile' && lateAt === undefined
       const insert = callId === null ? insertEventWithoutCall : insertEvent

@@ -58,6 +58,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     beginWrite(file.database)
     store.dropReloadRequests()
     store.settleRecalls()
+    let lastRecall = store.recallRequested()
     store.resumeStoppedTime()
     file.database.exec('commit')
     // The mark after a checkpoint is not worth another one.
@@ -85,7 +86,6 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
       }
     }, FILE_CHECK_MS)
     let lastReload = 0
-    let lastRecall = store.recallRequested()
     const lookForRequests = () => {
       const reload = store.reloadRequested()
       if (reload > lastReload) post({ kind: 'reload', request: reload })
