@@ -102,6 +102,22 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     t.same(await outbox.claim('crm', 9, 6_000, { latest: 10_000 }), { deliveries: [], nextDueAt: null })
   })
 
+  t.test(
+    `${name}: a probe takes what is put off for longer than can be once all else that is due is claimed`,
+    async (t) => {
+      const outbox = await opened(t)
+      for (const receivedAt of [1_000, 2_000, 90_000]) await outbox.record(newEvent({ receivedAt }), to('crm'))
+      const probe = async () => {
+        const { deliveries, nextDueAt } = await outbox.claim('crm', 1, 5_000, { latest: 10_000, probe: true })
+        return { dueAt: deliveries.map(({ event }) => event.receivedAt), nextDueAt }
+      }
+      t.same((await probe()).dueAt, [2_000])
+      t.same((await probe()).dueAt, [1_000])
+      t.same((await probe()).dueAt, [90_000], 'it is not what a lane would wait for')
+      t.same(await probe(), { dueAt: [], nextDueAt: null })
+    },
+  )
+
   t.test(`${name}: a claim stops before its bodies exceed maxBytes, and says how large the next one is`, async (t) => {
     const outbox = await opened(t)
     for (const size of [400, 300, 500, 10]) {

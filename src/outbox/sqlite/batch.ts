@@ -144,7 +144,8 @@ export function createBatchRunner(
     const isFree = (id: number) => !leases.has(target, id)
     const [live, background] = [due.live.filter(isFree), due.background.filter(isFree)]
     const inTurn = share.inTurn(target, { live, background })
-    const free = probes(target, reach, now, options)?.filter(isFree) ?? inTurn
+    const free =
+      options.probe === true ? probesFirst(store.probeIds(target, reach, now).filter(isFree), inTurn) : inTurn
     // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
     const mayBlock = leases.count(target) > due.live.length + due.background.length - inTurn.length
     const isBehind = new Set(background)
@@ -204,12 +205,6 @@ export function createBatchRunner(
     if (!leases.has(target, deliveryId) || settling.has(deliveryId)) return 'gone'
     settling.add(deliveryId)
     return store.settle(delivery, attempt, settlement)
-  }
-
-  /** Ids of what may probe the target; undefined for other claims, and where nothing is due but what a wrong clock put off. */
-  function probes(target: string, limit: number, now: number, { probe }: ClaimOptions): number[] | undefined {
-    const ids = probe === true ? store.probeIds(target, limit, now) : []
-    return ids.length > 0 ? ids : undefined
   }
 
   /** Their events were deleted with another tool. They must not keep those after them from being claimed. */
@@ -290,6 +285,11 @@ export function createBatchRunner(
     starts.flushIfPossible()
     return replies
   }
+}
+
+/** What a wrong clock has put off is due as well, and in no case among the probes. */
+function probesFirst(probes: readonly number[], inTurn: readonly number[]): readonly number[] {
+  return [...new Set([...probes, ...inTurn])]
 }
 
 const WRITES: ReadonlySet<Method> = new Set([
