@@ -274,7 +274,11 @@ t.test('a target that keeps failing is left alone, probed once, and comes back o
 
 t.test('an attempt that fails before the target is asked says nothing about the target', async (t) => {
   const told: string[] = []
-  const { outbox, sent, recordAtOnce } = await setUp(t, { log: { ...silent, opened: () => told.push('opened') } })
+  const { outbox, sent, recordAtOnce } = await setUp(t, {
+    // A second failure of the same delivery would not count.
+    policy: { ...policy, initialDelayMs: 60_000, maxDelayMs: 60_000 },
+    log: { ...silent, opened: () => told.push('opened') },
+  })
   await recordAtOnce(6)
   const outcomes: Outcome[] = [
     { kind: 'failed', error: 'transcript: timeout', unsent: true },
@@ -411,7 +415,8 @@ t.test('what is claimed ahead is given back when the circuit opens', async (t) =
 })
 
 t.test('a slot that was reserved before the circuit opened is not used', async (t) => {
-  const { outbox, sent, lane, record } = await setUp(t, { concurrency: 5 })
+  let now = Date.now() + 60_000
+  const { outbox, sent, lane, record } = await setUp(t, { concurrency: 5, clock: { now: () => now } })
   await record(3)
   await eventually(() => sent.length === 3, 'three attempts')
   await eventually(() => lane.reserve(100), 'a slot is free')
@@ -423,6 +428,7 @@ t.test('a slot that was reserved before the circuit opened is not used', async (
   lane.send(leased[0]!)
   t.equal(sent.length, 3)
   t.equal(lane.reserve(100), false)
+  now += 50
   await eventually(() => sent.length === 4, 'a probe')
   t.equal(sent[3]!.delivery.deliveryId, leased[0]!.deliveryId, 'it is claimed as any other')
 })
