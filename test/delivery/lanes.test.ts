@@ -250,7 +250,8 @@ t.test('a target whose configuration has changed is tried at once, by a start as
   const without = await second.prepare(new Map(), Date.now())
   without()
   const withAgain = await second.prepare(lanesOf(['same', '1']), Date.now())
-  t.same(sent, [])
+  // What was due at the target that has recovered may still be on its way.
+  t.notOk(sent.includes('same'))
   withAgain()
   await eventually(async () => (await open()).length === 1, 'a target that is added again is tried at once, too')
   await second.stop(0)
