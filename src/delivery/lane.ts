@@ -280,7 +280,10 @@ export class Lane {
     this.#startHeld()
     if (this.#claiming || !this.#mayBeDue) return
     const startable = this.#startable(now)
-    if (this.#slots(now) > 0 && startable <= 0) return this.#sleep(this.#rate.waitMs())
+    if (this.#slots(now) > 0 && startable <= 0) {
+      // Without reservations, 0 means that the limit has allowed one more since it was asked.
+      return this.#sleep(Math.max(this.#rate.waitMs(), this.#reserved === 0 ? 1 : 0))
+    }
     const ahead = this.#ahead()
     const isCareful = this.#breaker.kind === 'open' || isRecovering(this.#breaker)
     const limit = isCareful ? Math.min(1, startable) : startable + ahead - this.#held.length
@@ -423,7 +426,9 @@ export class Lane {
     if (outcome.kind === 'interrupted') {
       this.#breaker = interrupted(this.#breaker, delivery.deliveryId, clock.now())
       start.recorded()
-      return this.#release(delivery)
+      await this.#release(delivery)
+      // If it was cancelled meanwhile, others may have waited for its slot.
+      return this.goOn()
     }
     const endedAt = clock.now()
     this.#isQuick = endedAt - startedAt < QUICK_MS

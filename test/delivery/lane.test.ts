@@ -629,6 +629,32 @@ t.test('a lane whose rate is reserved does not wake itself, and goes on once tha
   await eventually(() => sent.length === 2, 'and then the one that waited, while the first is still under way')
 })
 
+t.test('a lane goes on where its rate limit has more by the time it asks how long to wait', async (t) => {
+  let available = 0
+  const capacity = new TargetCapacity('crm')
+  capacity.rate = () => ({
+    available: () => available,
+    waitMs() {
+      available = 1
+      return 0
+    },
+    leave: () => {},
+  })
+  const { outbox, sent, lane } = await setUp(t, { rateLimit: { max: 1, perMs: 1_000 }, capacity })
+  await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
+  available = 0
+  lane.wake()
+  await eventually(() => sent.length === 1, 'it is sent')
+})
+
+t.test('the slot of a delivery that was cancelled while its attachments were fetched is used at once', async (t) => {
+  const { sent, record } = await setUp(t, { concurrency: 1, capacity: new TargetCapacity('crm') })
+  await record(2)
+  await eventually(() => sent.length === 1, 'the first')
+  sent[0]!.end({ kind: 'interrupted' })
+  await eventually(() => sent.length === 2, 'the next')
+})
+
 /** A lane whose target does what `send` does; what is logged of it, in order. */
 async function misbehaving(t: Test, send: LaneOptions['target']['send'], options: Partial<LaneOptions> = {}) {
   const logged: string[] = []
