@@ -128,6 +128,23 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     t.match(next, { attempts: 3, round: 2, roundAttempts: 1, firstAttemptAt: LATER })
   })
 
+  contract(
+    'a delivery that always fails does not probe before others, though it was retried',
+    async (t, { outbox, operator }) => {
+      await outbox.record(newEvent({ eventId: 'always fails' }), to('crm'))
+      await attempt(outbox, 'crm', { state: 'pending', dueAt: 3_000 })
+      const { deliveryId } = await attempt(outbox, 'crm', DEAD)
+      await outbox.record(newEvent({ eventId: 'failed once' }), to('crm'))
+      await attempt(outbox, 'crm', { state: 'pending', dueAt: 3_000 })
+      await operator.retryDeliveries({ deliveryIds: [deliveryId] }, LATER)
+      const { deliveries } = await outbox.claim('crm', 2, LATER, { probe: true })
+      t.same(
+        deliveries.map(({ event }) => event.eventId),
+        ['failed once', 'always fails'],
+      )
+    },
+  )
+
   contract('a retry keeps the history of attempts, and goes on counting', async (t, { outbox, operator }) => {
     await outbox.record(newEvent(), to('crm'))
     const { deliveryId } = await attempt(outbox, 'crm', DEAD, {

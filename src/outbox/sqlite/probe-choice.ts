@@ -3,8 +3,9 @@ import type Database from 'better-sqlite3'
 export interface ProbeChoice {
   /**
    * Ids of due deliveries, those first whose attempt says most about the target's health: live ones that have not failed, the
-   * newest first, then such background ones, then those with the fewest attempts in their budget. Reads a bounded number of
-   * rows, so not all that is due need be among them.
+   * newest first, then such background ones, then those with the fewest attempts. Attempts of earlier budgets count: a
+   * delivery that always fails is not a better probe after a retry. Reads a bounded number of rows, so not all that is due
+   * need be among them.
    */
   probeIds(target: string, limit: number, now: number): number[]
 }
@@ -18,12 +19,12 @@ export const READ_FOR_PROBE = 1_000
 interface Candidate {
   readonly deliveryId: number
   readonly hasFailed: number
-  readonly roundAttempts: number
+  readonly attempts: number
   readonly updatedAt: number
 }
 
 const COLUMNS = `
-  delivery_id as deliveryId, (last_error is not null or starts > 0) as hasFailed, round_attempts as roundAttempts,
+  delivery_id as deliveryId, (last_error is not null or starts > 0) as hasFailed, attempts,
   updated_at as updatedAt`
 
 /** What was recorded last, at any target: among many that fall due again and again, it is not near either end. */
@@ -59,7 +60,7 @@ export function createProbeChoice(database: Database.Database): ProbeChoice {
         }
       }
       const least = [...failed.values()].sort(
-        (a, b) => a.roundAttempts - b.roundAttempts || a.updatedAt - b.updatedAt || a.deliveryId - b.deliveryId,
+        (a, b) => a.attempts - b.attempts || a.updatedAt - b.updatedAt || a.deliveryId - b.deliveryId,
       )
       return [...unfailed, ...least.map(({ deliveryId }) => deliveryId)].slice(0, limit)
     },
