@@ -119,7 +119,7 @@ export class BodyShare {
     this.#budget.give(bytes)
   }
 
-  /** Reserves room for a claim of up to `limit` deliveries. Undefined: there is none, and `onRoom` is called when there is. */
+  /** Reserves room for a claim of up to `limit` deliveries. Undefined without room; `onRoom` is called once there is some. */
   request(limit: number): Room | undefined {
     const atLeastOne = this.#held === 0
     const needed = Math.max(1, this.#next)

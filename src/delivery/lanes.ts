@@ -160,7 +160,7 @@ export class Lanes {
 
   /**
    * Another process has written to the outbox: what is paused or claimed may have changed, and anything may be due. What
-   * cannot be read now is read a little later: nobody would say it again.
+   * cannot be read now is read a little later, because no other notice follows.
    */
   async refresh(): Promise<void> {
     const { log } = this.#options

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import type { TargetSummary } from '../outbox/operator.ts'
+import { NO_DELIVERIES, type TargetSummary } from '../outbox/operator.ts'
 import { isoOrNull } from './instants.ts'
 
 /** A target of the configuration or the outbox, as it is shown. */
@@ -14,16 +14,7 @@ export interface ListedTarget extends Omit<TargetSummary, 'paused'> {
 const NOTHING = {
   paused: false,
   breaker: null,
-  pending: 0,
-  due: 0,
-  backoff: 0,
-  waiting: 0,
-  held: 0,
-  heldCalls: 0,
-  retrying: 0,
-  dead: 0,
-  oldestDueAt: null,
-  oldestHeldAt: null,
+  ...NO_DELIVERIES,
   deliveredPerMinute: 0,
   lastError: null,
   lastProbe: null,

@@ -263,6 +263,20 @@ export interface Probe {
   readonly error: string | null
 }
 
+/** The counts of a target without deliveries. */
+export const NO_DELIVERIES = {
+  pending: 0,
+  due: 0,
+  backoff: 0,
+  waiting: 0,
+  held: 0,
+  heldCalls: 0,
+  retrying: 0,
+  dead: 0,
+  oldestDueAt: null,
+  oldestHeldAt: null,
+} as const satisfies Partial<TargetSummary>
+
 export interface TargetError {
   readonly error: string
   readonly at: number

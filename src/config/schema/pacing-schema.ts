@@ -3,7 +3,7 @@ import { targetRetrySchema } from './retry-schema.ts'
 import { duration, flag, integer } from './scalars.ts'
 
 const rateLimit = z.strictObject({
-  max: integer(1, 1_000_000).meta({ description: 'The most attempts in any window; up to so many may start at once.' }),
+  max: integer(1, 1_000_000).meta({ description: 'The most attempts in any window. All of them may start at once.' }),
   per: duration('1ms', '1d').meta({ description: 'The length of the window.' }),
 })
 

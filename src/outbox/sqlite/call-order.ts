@@ -24,8 +24,13 @@ export interface CallOrder {
   mayGo(call: CallAtTarget): boolean
   /** Makes the delivery ready whose turn it is. Called after one has ended, or no longer holds the call. */
   promote(call: CallAtTarget): void
-  /** The same after a delivery was added that may go before the one that has been ready. */
+  /** The same after a delivery was added that may go before the one that has been ready; aligns the call's urgency. */
   reorder(call: CallAtTarget): void
+  /**
+   * Makes all deliveries of the call live if one of them is: a live delivery must not wait for earlier ones of its call that wait
+   * for everything in the background. Called after each change that adds a delivery to a call.
+   */
+  alignUrgency(call: CallAtTarget): void
   /** What came after this delivery waits until `letGo`. */
   hold(call: CallAtTarget, deliveryId: number): void
   letGo(call: CallAtTarget, deliveryId: number): void
@@ -79,6 +84,14 @@ export function createCallOrder(database: Database.Database, keepsOrders = false
       order by event_seq
       limit 1 offset 1)
     and ready = 1`)
+  const align = database.prepare(`
+    update live_deliveries
+    set background = 0
+    where target = @target and call_key = @callKey and background = 1
+    and exists (
+      select 1
+      from live_deliveries
+      where target = @target and call_key = @callKey and background = 0)`)
   const insertHold = database.prepare(`
     insert into held_calls (target, call_key, delivery_id)
     values (@target, @callKey, @deliveryId)
@@ -108,7 +121,9 @@ export function createCallOrder(database: Database.Database, keepsOrders = false
     reorder(call) {
       suspendSecond.run(call)
       promoteOldest.run(call)
+      align.run(call)
     },
+    alignUrgency: (call) => void align.run(call),
     hold: (call, deliveryId) => void insertHold.run({ ...call, deliveryId }),
     letGo: (call, deliveryId) => void deleteHold.run({ ...call, deliveryId }),
     forgetOrders: () => kept.clear(),

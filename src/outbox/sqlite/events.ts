@@ -3,7 +3,6 @@ import type { NewDelivery } from '../../domain/delivery.ts'
 import { bodyHash, type NewEvent } from '../../domain/event.ts'
 import type { NewestEvent, Recorded } from '../outbox.ts'
 import type { CallOrder } from './call-order.ts'
-import { createUrgency } from './urgency.ts'
 
 export interface EventStore {
   /**
@@ -30,7 +29,6 @@ export function createEventStore(database: Database.Database, order: CallOrder):
   const insertEvent = eventInsert(database, 'call_id')
   const insertEventWithoutCall = eventInsert(database, 'body_hash')
   const insertBody = database.prepare('insert into event_bodies (event_seq, body) values (?, ?)')
-  const alignUrgency = createUrgency(database)
   const insertDelivery = database.prepare(`
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
     values (?, ?, ?, ?, ?, ?, ?)`)
@@ -55,7 +53,7 @@ export function createEventStore(database: Database.Database, order: CallOrder):
       const mayGo = key === null || order.mayGo({ target, callKey: key })
       const background = isLive ? 0 : 1
       const { lastInsertRowid } = insertDelivery.run(eventSeq, target, key, mayGo ? 1 : 0, dueAt, dueAt, background)
-      if (key !== null && !mayGo) alignUrgency({ target, callKey: key })
+      if (key !== null && !mayGo) order.alignUrgency({ target, callKey: key })
       if (mayGo) ready.push({ target, deliveryId: Number(lastInsertRowid), ordered: key !== null })
     }
     return ready

@@ -1,7 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { CallOrderSetting, TargetSettings } from '../outbox.ts'
 import { type CallOrder, callKey } from './call-order.ts'
-import { createUrgency } from './urgency.ts'
 
 /** A step changes this many rows at most: 3 to 6 ms. */
 const CHANGED = 250
@@ -93,8 +92,6 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
     set call_key = @callKey, ready = @ready
     where delivery_id = @deliveryId`)
 
-  const alignUrgency = createUrgency(database)
-
   /** Targets that were ordered before: their deliveries have call keys, and only holds are to be ended. */
   const keyed = new Set<string>()
   /** How far the deliveries of these targets have been given call keys, as delivery ids. */
@@ -145,9 +142,7 @@ export function createOrderSettings(database: Database.Database, order: CallOrde
       const call = { target, callKey: key ?? callKey(callId!) }
       const isFirst = order.mayGo(call)
       setKey.run({ deliveryId, callKey: call.callKey, ready: isFirst ? 1 : 0 })
-      if (isFirst) continue
-      order.reorder(call)
-      alignUrgency(call)
+      if (!isFirst) order.reorder(call)
     }
     passes.set(target, room.changed === 0 ? rows.at(-1)!.deliveryId : page.upto)
   }

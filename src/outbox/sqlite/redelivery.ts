@@ -1,7 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { NewDelivery } from '../../domain/delivery.ts'
-import type { CallAtTarget, CallOrder } from './call-order.ts'
-import { createUrgency } from './urgency.ts'
+import type { CallOrder } from './call-order.ts'
 
 /** What an operator can do to single deliveries. Synchronous, in a transaction of the caller's. */
 export interface Redelivery {
@@ -26,7 +25,6 @@ interface EndedDelivery {
 }
 
 export function createRedelivery(database: Database.Database, order: CallOrder): Redelivery {
-  const alignUrgency = createUrgency(database)
   const removeFinished = database.prepare(`
     delete from finished_deliveries
     where delivery_id = @deliveryId
@@ -86,13 +84,8 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     const key = order.keyOf(target, callIdOf(eventSeq), row.callKey !== null)
     revive.run({ ...row, callKey: key, ready: key === null ? 1 : 0, now })
     decided(deliveryId, row)
-    if (key !== null) added({ target, callKey: key })
+    if (key !== null) order.reorder({ target, callKey: key })
     return true
-  }
-
-  function added(call: CallAtTarget): void {
-    order.reorder(call)
-    alignUrgency(call)
   }
 
   /** An operator has decided about a delivery: it no longer holds its call. */
@@ -122,7 +115,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
       if (finished !== undefined) return retry(finished, now)
       const key = order.keyOf(target, callIdOf(eventSeq), ordered)
       insertLive.run({ eventSeq, target, callKey: key, ready: key === null ? 1 : 0, now })
-      if (key !== null) added({ target, callKey: key })
+      if (key !== null) order.reorder({ target, callKey: key })
       return true
     },
   }

@@ -1,25 +1,11 @@
 import type Database from 'better-sqlite3'
-import type { Probe, TargetError, TargetSummary } from '../operator.ts'
+import { NO_DELIVERIES, type Probe, type TargetError, type TargetSummary } from '../operator.ts'
 import { createTargetStateStore } from './target-states.ts'
 
 const LATELY_MS = 5 * 60_000
 
 interface Counts extends Omit<TargetSummary, 'paused' | 'breaker' | 'deliveredPerMinute' | 'lastError'> {
   readonly delivered: number
-}
-
-const NO_COUNTS = {
-  pending: 0,
-  due: 0,
-  backoff: 0,
-  waiting: 0,
-  held: 0,
-  heldCalls: 0,
-  retrying: 0,
-  dead: 0,
-  oldestDueAt: null,
-  oldestHeldAt: null,
-  delivered: 0,
 }
 
 /** Every target with deliveries that have not gone well or only just have, or with a state; by name. */
@@ -41,7 +27,7 @@ export function targetSummaries(database: Database.Database, now: number): Targe
     return { deliveryId, ...(found ?? { eventId: null, startedAt: null, status: null, error: null }) }
   }
   return [...new Set([...states.keys(), ...counts.keys()])].sort().map((target) => {
-    const { delivered, ...counted } = counts.get(target) ?? { ...NO_COUNTS, target }
+    const { delivered, ...counted } = counts.get(target) ?? { ...NO_DELIVERIES, delivered: 0, target }
     const state = states.get(target) ?? { paused: false, breaker: null }
     return {
       ...state,

@@ -46,9 +46,6 @@ create table attempts_under_way (
   started_at  integer not null
 ) strict;
 
--- When the relay stopped gracefully; null while it runs, and after it has ended unexpectedly.
-alter table daemon_state add column ended_at integer;
-
 -- Relays through which the event has already passed, as their ids with a space between, the last one first.
 alter table events add column via text;
 
