@@ -1,0 +1,12 @@
+-- What targets and operators asked of a lane, and how attempts ended; see docs/concepts/retries-and-order.md.
+
+-- throttled_until: the target asked for no more requests before this instant (429, Retry-After); null: it did not.
+-- throttles: throttled answers in a row. probe_requested: number of the last request to probe the target now; the relay
+-- answers by raising probe_answered to it.
+alter table target_states add column throttled_until integer;
+alter table target_states add column throttles integer not null default 0 check (throttles >= 0);
+alter table target_states add column probe_requested integer not null default 0;
+alter table target_states add column probe_answered integer not null default 0;
+
+-- timeouts: attempts of the current budget that ended with a timeout.
+alter table live_deliveries add column timeouts integer not null default 0 check (timeouts >= 0);
