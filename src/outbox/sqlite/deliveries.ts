@@ -234,22 +234,30 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     delivery(deliveryId, { now, stoppedMs, maxBytes }) {
       const row = selectDelivery.get({ deliveryId, maxBytes }) as DeliveryRow | undefined
       if (row === undefined) return undefined
-      const {
-        deliveryId: _,
-        target,
-        attempts,
-        round,
-        roundAttempts,
-        firstAttemptAt: first,
-        stoppedBefore,
-        starts,
-        bytes,
-        body,
-        ...event
-      } = row
+      const { bytes, body, starts, stoppedBefore, firstAttemptAt: first } = row
       if (body === null) return { tooLarge: bytes }
-      const firstAttemptAt = first === null ? null : Math.min(now, first + Math.max(0, stoppedMs - stoppedBefore))
-      const delivery = { deliveryId, target, attempts, round, roundAttempts, firstAttemptAt, event: { ...event, body } }
+      // Spelled out: rest and spread of a row cost 6 µs here, a fifth of a claim.
+      const event = {
+        eventId: row.eventId,
+        source: row.source,
+        event: row.event,
+        callId: row.callId,
+        receivedAt: row.receivedAt,
+        contentType: row.contentType,
+        traceparent: row.traceparent ?? null,
+        tracestate: row.tracestate ?? null,
+        via: row.via ?? null,
+        body,
+      }
+      const delivery = {
+        deliveryId,
+        target: row.target,
+        attempts: row.attempts,
+        round: row.round,
+        roundAttempts: row.roundAttempts,
+        firstAttemptAt: first === null ? null : Math.min(now, first + Math.max(0, stoppedMs - stoppedBefore)),
+        event,
+      }
       return starts === 0 ? delivery : { ...delivery, starts: starts! }
     },
 
