@@ -29,9 +29,11 @@ export interface Started {
 }
 
 interface CountedAttempt {
-  /** As it will be on record. */
-  readonly key: string
-  readonly starts: Map<RateWindow, OpenStart>
+  /** These two identify it on record. */
+  readonly deliveryId: number
+  readonly startedAt: number
+  /** Null where there was no window when it started: the usual target has none. */
+  starts: Map<RateWindow, OpenStart> | null
   isSent: boolean
   endedAt: number | null
 }
@@ -120,11 +122,11 @@ export class TargetCapacity {
 
   /** An attempt that is on record with these two once it is over. */
   start(deliveryId: number, startedAt: number): Started {
-    const key = `${deliveryId} ${startedAt}`
-    const attempt: CountedAttempt = { key, starts: new Map(), isSent: false, endedAt: null }
+    const attempt: CountedAttempt = { deliveryId, startedAt, starts: null, isSent: false, endedAt: null }
     for (const { window, own } of this.#windows.values()) {
+      attempt.starts ??= new Map()
       attempt.starts.set(window, window.open())
-      own?.add(key)
+      own?.add(keyOf(attempt))
     }
     this.#attempts.add(attempt)
     this.#taken++
@@ -132,14 +134,15 @@ export class TargetCapacity {
       sent: () => {
         if (attempt.isSent || attempt.endedAt !== null) return
         attempt.isSent = true
+        if (attempt.starts === null) return
         for (const [window, start] of attempt.starts) window.sent(start, this.#stopwatch())
         // From now on it is known when the next may start.
-        if (attempt.starts.size > 0) this.#current?.goOn()
+        this.#current?.goOn()
       },
       ended: () => {
         this.#taken--
         attempt.endedAt = this.#stopwatch()
-        for (const [window, start] of attempt.starts) window.ended(start, attempt.endedAt)
+        for (const [window, start] of attempt.starts ?? []) window.ended(start, attempt.endedAt)
       },
       recorded: () => {
         this.#attempts.delete(attempt)
@@ -158,7 +161,7 @@ export class TargetCapacity {
     if (counted === undefined || counted.own === null) return
     const { window, own } = counted
     const now = this.#stopwatch()
-    const others = attempts.filter(({ deliveryId, startedAt }) => !own.has(`${deliveryId} ${startedAt}`))
+    const others = attempts.filter((attempt) => !own.has(keyOf(attempt)))
     window.add(
       others.map(({ endedAt }) => now - Math.max(0, recordedBy - endedAt)),
       now,
@@ -168,7 +171,7 @@ export class TargetCapacity {
 
   #add(limit: RateLimit): CountedWindow {
     const window = new RateWindow(limit, Math.min(MOST_MARGIN_MS, limit.perMs * MARGIN_SHARE))
-    const added = { limit, window, own: new Set([...this.#attempts].map(({ key }) => key)), lanes: 0 }
+    const added = { limit, window, own: new Set([...this.#attempts].map(keyOf)), lanes: 0 }
     this.#windows.set(nameOf(limit), added)
     const now = this.#stopwatch()
     window.add(
@@ -178,11 +181,16 @@ export class TargetCapacity {
     for (const attempt of this.#attempts) {
       if (attempt.endedAt !== null) continue
       const start = window.open()
+      attempt.starts ??= new Map()
       attempt.starts.set(window, start)
       if (attempt.isSent) window.sent(start, now)
     }
     return added
   }
+}
+
+function keyOf({ deliveryId, startedAt }: Pick<PastAttempt, 'deliveryId' | 'startedAt'>): string {
+  return `${deliveryId} ${startedAt}`
 }
 
 function nameOf({ max, perMs }: RateLimit): string {
