@@ -17,6 +17,7 @@ import { countedLanes, countedRecord, countedRequests } from './counted.ts'
 import { Capacities } from './delivery/capacity.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
+import { Probes } from './delivery/probes.ts'
 import { Recalls } from './delivery/recalls.ts'
 import { type Clock, systemClock, systemStopwatch } from './domain/clock.ts'
 import { RelayError } from './domain/errors.ts'
@@ -163,6 +164,7 @@ class Relay implements Daemon {
   readonly #lanes: Lanes
   readonly #laneLog: LaneLog & LanesLog
   readonly #recalls: Recalls
+  readonly #probes: Probes
   readonly #attachments: CallAttachments
   readonly #gates = new RequestGates()
   readonly #capacities = new Capacities()
@@ -239,6 +241,7 @@ class Relay implements Daemon {
       { outbox, capacities: this.#capacities, clock: this.#steady, log: this.#laneLog },
     )
     this.#recalls = new Recalls({ lanes: this.#lanes, outbox, log: this.#laneLog })
+    this.#probes = new Probes({ lanes: this.#lanes, outbox, log: this.#laneLog })
     this.#receive = createReceiver({
       ...heardBy(this.#silence, { ...this.#entry, record: this.#reserve.guarding(this.#entry.record) }),
       relayId: outbox.origin?.relayId ?? '',
@@ -287,6 +290,7 @@ class Relay implements Daemon {
   /** A command asks for a recall; 0 where none does. */
   recall(request: number): void {
     this.#recalls.request(request)
+    if (request > 0) void this.#probes.look()
   }
 
   reload(next: Config, request?: number): Promise<Reloaded> {

@@ -8,6 +8,7 @@ import { ago } from './instant.ts'
 import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, sentAnyway, shownTable } from './printing.ts'
+import { targetsProbeCommand } from './targets-probe.ts'
 import { targetsTestCommand } from './targets-test.ts'
 
 interface Options {
@@ -22,6 +23,7 @@ export function targetsCommand(): Command {
     .addCommand(listCommand())
     .addCommand(pausingCommand('pause'))
     .addCommand(pausingCommand('resume'))
+    .addCommand(targetsProbeCommand())
     .addCommand(targetsTestCommand())
 }
 

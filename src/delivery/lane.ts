@@ -5,7 +5,7 @@ import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { RateLimit } from '../domain/rate-limit.ts'
-import type { AttemptUnderWay, Claim, OpenBreaker, Outbox } from '../outbox/outbox.ts'
+import type { AttemptUnderWay, Claim, OpenBreaker, Outbox, ProbeObstacle, ProbeResult } from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import type { BodyShare, Room } from './body-budget.ts'
 import {
@@ -214,6 +214,47 @@ export class Lane {
     return [...this.#underWay].map(([deliveryId, startedAt]) => ({ deliveryId, target, startedAt }))
   }
 
+  /**
+   * Makes one attempt at once, whatever the cooldown, the backoff or a throttle, and resolves when it is on record.
+   * `concurrency` and `rateLimit` still hold.
+   */
+  async probe(): Promise<ProbeResult> {
+    const delivery = await this.#claimProbe()
+    if (typeof delivery === 'string') return { outcome: delivery }
+    const { kind } = await this.#track(this.#attempt(delivery))
+    if (kind === 'interrupted') return { outcome: 'interrupted' }
+    return { outcome: 'attempted', deliveryId: delivery.deliveryId }
+  }
+
+  async #claimProbe(): Promise<Delivery | ProbeObstacle> {
+    const { outbox, target, clock, log, capacity } = this.#options
+    if (this.#stopping) return 'interrupted'
+    if (this.#paused) return 'paused'
+    if (this.#freeSlots() < 1) return 'no_slot'
+    if (this.#rate.available() - this.#reserved < 1) return 'rate_limited'
+    const room = this.#bodies.request(1)
+    if (room === undefined) return 'no_slot'
+    this.#reserved++
+    capacity.reserve()
+    try {
+      const { maxBytes, atLeastOne } = room
+      const claim = outbox.claim(target.name, 1, clock.now(), { probe: true, early: true, maxBytes, atLeastOne })
+      const { deliveries, nextBytes } = await this.#track(this.#questions.ask(claim))
+      room.close(deliveries, nextBytes)
+      const [delivery] = deliveries
+      if (delivery === undefined) return nextBytes === undefined ? 'nothing_ready' : 'no_slot'
+      if (!this.#stopping && !this.#paused) return delivery
+      this.#giveBackOne(delivery)
+      return this.#paused ? 'paused' : 'interrupted'
+    } catch (error) {
+      room.close([])
+      log.outboxUnavailable(target.name, error as Error)
+      return 'outbox_unavailable'
+    } finally {
+      this.#endReservation()
+    }
+  }
+
   /** See `Lanes.skipTime`. */
   skipTime(ms: number): void {
     this.#stopped.skip(ms)
@@ -410,7 +451,7 @@ export class Lane {
     if (!this.#stopping && ms > 0) this.#timer = setTimeout(() => this.wake(), Math.min(ms, LONGEST_SLEEP_MS))
   }
 
-  async #attempt(delivery: Delivery): Promise<void> {
+  async #attempt(delivery: Delivery): Promise<Outcome> {
     const { clock, capacity } = this.#options
     const startedAt = clock.now()
     const stoppedBefore = this.#stopped.upTo(startedAt)
@@ -428,7 +469,8 @@ export class Lane {
       start.recorded()
       await this.#release(delivery)
       // If it was cancelled meanwhile, others may have waited for its slot.
-      return this.goOn()
+      this.goOn()
+      return outcome
     }
     const endedAt = clock.now()
     this.#isQuick = endedAt - startedAt < QUICK_MS
@@ -455,6 +497,7 @@ export class Lane {
     // A retry has to be waited for; the end of an ordered delivery may have made the next of its call ready.
     if (!isOver || this.#options.ordered) this.wake()
     else this.goOn()
+    return outcome
   }
 
   /** The target's outcome. Never rejects, and ends soon after the lane is cut short, whatever the target does. */

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../domain/clock.ts'
 import type { NewEvent } from '../domain/event.ts'
-import type { AttemptUnderWay, Outbox, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
+import type { AttemptUnderWay, Outbox, ProbeResult, Recorded, TargetSettings, TargetState } from '../outbox/outbox.ts'
 import type { Capacities } from './capacity.ts'
 import type { Lane, LaneLog } from './lane.ts'
 
@@ -191,6 +191,13 @@ export class Lanes {
     await this.#readStates()
     if (this.#isStarted) this.#pause()
     return this.#all().flatMap((lane) => lane.attemptsUnderWay())
+  }
+
+  /** Makes one attempt at a target now; see `Lane.probe`. */
+  async probe(target: string): Promise<ProbeResult> {
+    const lane = this.lane(target)
+    if (lane === undefined) return { outcome: 'not_configured' }
+    return this.#starting.has(lane) ? { outcome: 'interrupted' } : lane.probe()
   }
 
   /**

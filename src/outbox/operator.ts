@@ -3,11 +3,13 @@ import type { Attempt, NewDelivery } from '../domain/delivery.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
 import type { JournalReader } from './journal.ts'
 import type { DaemonState, OpenBreaker, Recorded, TargetState } from './outbox.ts'
+import type { ProbeDesk } from './probes.ts'
 import type { RecallDesk } from './recalls.ts'
 import type { ReconciliationReader, ReconciliationStore } from './reconciliation.ts'
 import type { RejectionDesk } from './rejections.ts'
 
 export type * from './journal.ts'
+export type * from './probes.ts'
 export type * from './recalls.ts'
 export type * from './reconciliation.ts'
 export type * from './rejections.ts'
@@ -22,6 +24,7 @@ export interface OutboxOperator
   extends JournalReader,
     RejectionDesk,
     RecallDesk,
+    ProbeDesk,
     ReconciliationStore,
     ReconciliationReader {
   /** The deliveries that are meant, in ascending order of their ids. */

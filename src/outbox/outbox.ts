@@ -2,8 +2,11 @@ import type { Attempt, Delivery, NewDelivery, Settlement } from '../domain/deliv
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { AttachmentStore } from './attachments.ts'
+import type { ProbeRequest, ProbeResult } from './probes.ts'
 import type { AwaitedEventStore, ProviderStateStore, ReconciliationStore } from './reconciliation.ts'
 import type { RetentionStore } from './retention.ts'
+
+export type * from './probes.ts'
 
 /**
  * When a daemon may create an outbox that is missing: `if mounted` unless /etc/fstab names a mount point above it that is not
@@ -124,6 +127,12 @@ export interface Outbox
    */
   answerRecall(request: number, underWay: readonly AttemptUnderWay[]): Promise<void>
 
+  /** The requests to probe a target now that are not answered, see `ProbeDesk`. */
+  probeRequests(): Promise<ProbeRequest[]>
+
+  /** Answers a request to probe a target. */
+  answerProbe(target: string, request: number, result: ProbeResult): Promise<void>
+
   /** Says who runs and how, for the commands; replaces what was said before. */
   saveDaemon(state: DaemonState): Promise<void>
 
@@ -154,6 +163,8 @@ export interface ClaimOptions {
   readonly latest?: number
   /** Claims the delivery that says most about the target's health: one that has not failed, or else the least tried one. */
   readonly probe?: boolean
+  /** Whether deliveries that are due later are claimed as if they were due now. */
+  readonly early?: boolean
   /** Stops before the bodies exceed this many bytes. */
   readonly maxBytes?: number
   /** Whether the first delivery is claimed even if its body alone exceeds `maxBytes`. */

@@ -1,4 +1,5 @@
 import { DELIVERY_STATES, EVENT_STATES } from '../../operations/filters.ts'
+import type { Probing } from '../../operations/probing.ts'
 
 /** A JSON Schema, as OpenAPI takes it. */
 export type Schema = Readonly<Record<string, unknown>>
@@ -181,6 +182,28 @@ export const SHAPES = {
     body: nullable(text),
   }),
   Target: target,
+  Probe: object({
+    target: text,
+    outcome: {
+      type: 'string',
+      enum: [
+        'attempted',
+        'nothing_ready',
+        'paused',
+        'not_configured',
+        'no_slot',
+        'rate_limited',
+        'outbox_unavailable',
+        'interrupted',
+        'unanswered',
+      ] satisfies Probing['outcome'][],
+    },
+    breaker: { type: 'string', enum: ['closed', 'open'] },
+    probeAt: nullable(instant),
+    pending: count,
+    delivery: nullable(object(delivery)),
+    attempt: nullable(attempt),
+  }),
   Gap: gap,
   Status: object({
     at: instant,

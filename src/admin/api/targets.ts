@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { listedTargets, targetDocument } from '../../documents/targets.ts'
 import { pauseTarget } from '../../operations/pausing.ts'
+import { probeDocument, probeTarget } from '../../operations/probing.ts'
 import { type ApiContext, answers } from './context.ts'
 import { count, flag, listOf, object, shape, text, underWay } from './shapes.ts'
 
@@ -22,6 +23,20 @@ export function targetsApi(app: FastifyInstance, { config, operator, clock }: Ap
       const targets = listedTargets(config, await operator.listTargets(clock.now()))
       return { targets: targets.map(targetDocument) }
     },
+  )
+
+  app.post<{ Params: { target: string } }>(
+    '/api/targets/:target/probe',
+    {
+      schema: {
+        tags,
+        operationId: 'probeTarget',
+        summary: 'Make one attempt now, whatever the cooldown, backoff or throttle, and wait for its end',
+        params: object({ target: text }),
+        response: answers(shape('Probe'), 404),
+      },
+    },
+    async ({ params: { target } }) => probeDocument(await probeTarget(operator, config, target, () => clock.now())),
   )
 
   for (const name of ['pause', 'resume'] as const) {

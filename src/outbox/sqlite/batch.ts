@@ -63,6 +63,8 @@ export function createBatchRunner(
         return store.saveDaemon(...call.args)
       case 'answerRecall':
         return store.answerRecall(...call.args)
+      case 'answerProbe':
+        return store.answerProbe(...call.args)
       case 'saveSweep':
         return store.saveSweep(...call.args)
       case 'saveGaps':
@@ -93,6 +95,8 @@ export function createBatchRunner(
       case 'release':
         starts.released(call.args[0].deliveryId)
         return leases.giveBack(call.args[0].target, call.args[0].deliveryId)
+      case 'probeRequests':
+        return store.probeRequests()
       case 'targetStates':
         return store.targetStates()
       case 'newestEvents':
@@ -140,12 +144,13 @@ export function createBatchRunner(
     const reach = limit + leases.count(target) + starts.suspects
     const { stoppedMs, latest: applied } = store.claimTimes(target, now)
     const latest = Math.max(asked, applied ?? asked)
-    const due = store.dueIds(target, reach, now, latest, share.isDueWithin(target, limit))
+    const dueBy = options.early === true ? Number.MAX_SAFE_INTEGER : now
+    const due = store.dueIds(target, reach, dueBy, latest, share.isDueWithin(target, limit))
     const isFree = (id: number) => !leases.has(target, id)
     const [live, background] = [due.live.filter(isFree), due.background.filter(isFree)]
     const inTurn = share.inTurn(target, { live, background })
     const free =
-      options.probe === true ? probesFirst(store.probeIds(target, reach, now).filter(isFree), inTurn) : inTurn
+      options.probe === true ? probesFirst(store.probeIds(target, reach, dueBy).filter(isFree), inTurn) : inTurn
     // Usually all leased deliveries are due. Only one that was changed since it was leased can keep another from being claimed.
     const mayBlock = leases.count(target) > due.live.length + due.background.length - inTurn.length
     const isBehind = new Set(background)
@@ -315,6 +320,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'saveSecretUse',
   'saveDaemon',
   'answerRecall',
+  'answerProbe',
   'saveSweep',
   'saveGaps',
   'saveAwaited',

@@ -33,6 +33,8 @@ const METHODS = [
   'requestReload',
   'requestRecall',
   'recallAnswer',
+  'requestProbe',
+  'probeResult',
   'lastAttempt',
   'cancelledButDelivered',
   'close',

@@ -19,6 +19,7 @@ import type {
   JournalPosition,
   OutboxOperator,
   OutboxStatus,
+  ProbeResult,
   ProviderReport,
   RejectionFilter,
   RejectionSummary,
@@ -40,6 +41,7 @@ import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
 import { isLocked } from './lock.ts'
+import { createProbeDesk } from './probes.ts'
 import { createRecallDesk } from './recalls.ts'
 import { createReconciliationReader, createReconciliationStore } from './reconciliation.ts'
 import { createRedelivery } from './redelivery.ts'
@@ -64,6 +66,7 @@ export class SqliteOperator implements OutboxOperator {
   readonly #histories = lazily(() => createHistoryReader(this.#database))
   readonly #rejections = lazily(() => createRejectionDesk(this.#database))
   readonly #recalls = lazily(() => createRecallDesk(this.#database, this.#writer, this.#path))
+  readonly #probes = lazily(() => createProbeDesk(this.#database, this.#writer, this.#path))
   readonly #reconciliation = lazily(() => createReconciliationStore(this.#database))
 
   /**
@@ -250,6 +253,14 @@ export class SqliteOperator implements OutboxOperator {
 
   async recallAnswer(request: number): Promise<readonly SentDelivery[] | null> {
     return this.#recalls().recallAnswer(request)
+  }
+
+  async requestProbe(target: string, now: number): Promise<number | null> {
+    return this.#probes().requestProbe(target, now)
+  }
+
+  async probeResult(target: string, request: number): Promise<ProbeResult | null> {
+    return this.#probes().probeResult(target, request)
   }
 
   async lastAttempt(): Promise<number> {

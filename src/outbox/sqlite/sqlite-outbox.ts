@@ -19,6 +19,8 @@ import type {
   OpenBreaker,
   Outbox,
   OutboxOrigin,
+  ProbeRequest,
+  ProbeResult,
   Recorded,
   Rejection,
   Settled,
@@ -240,6 +242,14 @@ export class SqliteOutbox implements Outbox {
 
   answerRecall(request: number, underWay: readonly AttemptUnderWay[]): Promise<void> {
     return this.#call({ method: 'answerRecall', args: [request, underWay] })
+  }
+
+  probeRequests(): Promise<ProbeRequest[]> {
+    return this.#call({ method: 'probeRequests', args: [] })
+  }
+
+  answerProbe(target: string, request: number, result: ProbeResult): Promise<void> {
+    return this.#call({ method: 'answerProbe', args: [target, request, result] })
   }
 
   newestEvents(source: string, names: readonly string[], limit: number): Promise<NewestEvent[]> {

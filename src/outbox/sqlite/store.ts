@@ -11,6 +11,7 @@ import { createEventStore, type EventStore } from './events.ts'
 import { createHeldBacklogStore, type HeldBacklogStore } from './held-backlog.ts'
 import { createOrderSettings } from './order-settings.ts'
 import { createProbeChoice, type ProbeChoice } from './probe-choice.ts'
+import { createProbeStore, type ProbeStore } from './probes.ts'
 import { createRecallStore, type RecallStore } from './recalls.ts'
 import { createAwaitedEventStore, createReconciliationStore } from './reconciliation.ts'
 import { createRejectionStore, type RejectionStore } from './rejections.ts'
@@ -37,6 +38,7 @@ export interface Store
     DaemonStateStore,
     HeldBacklogStore,
     RecallStore,
+    ProbeStore,
     TallyStore,
     SqliteAttachmentStore,
     SecretUseStore,
@@ -61,6 +63,7 @@ export function createStore(database: Database.Database, stopwatch?: Stopwatch):
     ...createTargetStateStore(database),
     ...createDaemonStateStore(database),
     ...createRecallStore(database),
+    ...createProbeStore(database),
     ...createSecretUseStore(database),
     ...createHeldBacklogStore(database),
     ...createTallyStore(database),

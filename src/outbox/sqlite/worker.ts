@@ -58,6 +58,7 @@ function main(port: NonNullable<typeof parentPort>, { path, creation }: WorkerIn
     beginWrite(file.database)
     store.dropReloadRequests()
     store.settleRecalls()
+    store.settleProbes()
     let lastRecall = store.recallRequested()
     store.resumeStoppedTime()
     file.database.exec('commit')
