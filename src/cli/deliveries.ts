@@ -13,7 +13,7 @@ import { ago, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
-import { cancelCommand, retryCommand } from './redelivery.ts'
+import { cancelCommand, moveCommand, retryCommand } from './redelivery.ts'
 import { despiteCancelling, noteColumn, outcomeCell, stateCell } from './states.ts'
 import { oneLine } from './table.ts'
 import { waitLines } from './waiting.ts'
@@ -30,11 +30,12 @@ interface ListOptions extends AskedDeliveries, PageOptions {
 /** What became of events at their targets, and another try for it. Works whether the relay runs or not. */
 export function deliveriesCommand(): Command {
   return new Command('deliveries')
-    .description('look at deliveries, have them tried anew, or give them up')
+    .description('list, retry, cancel and move deliveries')
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(retryCommand())
     .addCommand(cancelCommand())
+    .addCommand(moveCommand())
 }
 
 function listCommand(): Command {

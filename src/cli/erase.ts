@@ -6,6 +6,7 @@ import type { Erasable, OutboxMaintenance } from '../outbox/maintenance.ts'
 import { findRecordings, recordingsDirectory, removeRecordings } from '../ultravox/kept-recordings.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
+import { interruptible } from './interruption.ts'
 import { withMaintenance } from './open-outbox.ts'
 import { counted, examples, jsonOption, note, print, sentAnyway } from './printing.ts'
 import { oneLine } from './table.ts'
@@ -29,7 +30,10 @@ export function eraseCommand(): Command {
   return command.addHelpText('after', HELP).action(async (options: EraseOptions) => {
     const { config } = loadWithoutSecrets(configFile(options.config))
     if (options.call === '') throw new RelayError('usage', '--call is empty: write the whole call id')
-    await withMaintenance(config.outbox.path, (outbox) => erase(outbox, config.outbox.path, options))
+    // One call is erased whole: a signal is not obeyed before that is done.
+    await interruptible(() =>
+      withMaintenance(config.outbox.path, (outbox) => erase(outbox, config.outbox.path, options)),
+    )
   })
 }
 

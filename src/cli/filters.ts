@@ -51,6 +51,11 @@ export function deliveryFilterOptions(states: readonly DeliveryState[]): Option[
   ]
 }
 
+/** `--after` of deliveries: where an interrupted command goes on. */
+export function afterDeliveryOption(): Option {
+  return new Option('--after <id>', 'deliveries with a higher id').argParser((text) => parseDeliveryId(text)[0])
+}
+
 /** Parses one of several ids of deliveries or rejections. */
 export function idParser(what: 'delivery' | 'rejection'): (text: string, earlier?: readonly number[]) => number[] {
   return (text, earlier = []) => {

@@ -7,6 +7,7 @@ import { refuseDoubtfulClock } from './clock.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { iso, parseInstant } from './instant.ts'
+import { interruptible, tellRest } from './interruption.ts'
 import { withMaintenance, withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, print } from './printing.ts'
 import { withProgress } from './progress.ts'
@@ -80,27 +81,36 @@ async function prune(outbox: OutboxMaintenance, options: PruneOptions): Promise<
   if (dryRun) return print(json, { ...document, removed: NOTHING, space: await outbox.space() }, `${would}\n`)
   const isSomething = matched.events + matched.rejections > 0
   if (isSomething && !(await confirm(would, yes))) return
-  const removed = isSomething ? await remove(outbox, filter, matched) : NOTHING
-  if (options.vacuum === true) await outbox.vacuum()
+  const { isInterrupted = false, ...removed } = isSomething ? await remove(outbox, filter, matched) : { ...NOTHING }
+  if (options.vacuum === true && !isInterrupted) await outbox.vacuum()
   const space = await outbox.space()
   print(json, { ...document, removed, space }, `${phrase(removed, bodiesOnly)} removed; ${spaceText(space)}\n`)
+  const worked = removed.events + removed.rejections
+  if (isInterrupted) tellRest('removed', { worked, matched: matched.events + matched.rejections, options: [] })
+}
+
+interface Ended {
+  readonly isInterrupted: boolean
 }
 
 type Removed = { events: number; deliveries: number; rejections: number }
 
 const NOTHING: Readonly<Removed> = { events: 0, deliveries: 0, rejections: 0 }
 
-function remove(outbox: OutboxMaintenance, filter: PruneFilter, matched: Prunable): Promise<Removed> {
-  return withProgress(matched.events + matched.rejections, (advance) => removeInSteps(outbox, filter, advance))
+function remove(outbox: OutboxMaintenance, filter: PruneFilter, matched: Prunable): Promise<Removed & Partial<Ended>> {
+  return interruptible((signal) =>
+    withProgress(matched.events + matched.rejections, (advance) => removeInSteps(outbox, filter, advance, signal)),
+  )
 }
 
 async function removeInSteps(
   outbox: OutboxMaintenance,
   filter: PruneFilter,
   advance: (count: number) => void,
-): Promise<Removed> {
+  signal: AbortSignal,
+): Promise<Removed & Ended> {
   const removed = { ...NOTHING }
-  for (let after: number | undefined = 0; after !== undefined; ) {
+  for (let after: number | undefined = 0; after !== undefined && !signal.aborted; ) {
     const from: number = after
     const step = await outbox.pruneEvents(filter, from, STEP, systemClock.now())
     removed.events += step?.events ?? 0
@@ -108,12 +118,12 @@ async function removeInSteps(
     advance(step?.events ?? 0)
     after = step?.after
   }
-  for (let count = STEP; count === STEP; ) {
+  for (let count = STEP; count === STEP && !signal.aborted; ) {
     count = await outbox.pruneRejections(filter.before, STEP)
     removed.rejections += count
     advance(count)
   }
-  return removed
+  return { ...removed, isInterrupted: signal.aborted }
 }
 
 function phrase({ events, rejections }: Removed | Prunable, bodiesOnly: boolean, bodyBytes?: number): string {

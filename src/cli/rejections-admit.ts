@@ -19,6 +19,7 @@ import type { Admitted, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
 import { forecastText } from './forecasts.ts'
+import { interruptible, tellRest } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, named, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
@@ -73,12 +74,22 @@ async function admit(
   const what = counted(rejectionIds.length, 'rejection')
   if (!dryRun && rejectionIds.length > 0 && !(await confirm(`${what} would be admitted`, yes))) return
   const queues = await QueuesBefore.read(operator, config, systemClock.now())
-  const tally = await withProgress(rejectionIds.length, (advance) =>
-    admitRejections(operator, config, rejectionIds, { dryRun, named: event, clock: systemClock, warn: note, advance }),
+  let worked = 0
+  const tally = await interruptible((signal) =>
+    withProgress(rejectionIds.length, (shown) => {
+      const advance = (count: number) => {
+        worked += count
+        shown(count)
+      }
+      const stepping = { clock: systemClock, warn: note, advance, signal }
+      return admitRejections(operator, config, rejectionIds, { dryRun, named: event, ...stepping })
+    }),
   )
   const now = systemClock.now()
   const forecasts = await (dryRun ? queues.aheadOfNew(tally.targets, now) : queues.after(tally.targets, now))
-  report(tally, rejectionIds.length, dryRun, options.json, forecasts)
+  report(tally, worked, dryRun, options.json, forecasts)
+  if (worked < rejectionIds.length)
+    tellRest('rejections admitted', { worked, matched: rejectionIds.length, options: [] })
 }
 
 function report(

@@ -7,6 +7,7 @@ import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
 import { refuseDoubtfulClock } from './clock.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
+import { interruptible, tellRest } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
@@ -61,10 +62,13 @@ async function clear(operator: OutboxOperator, filter: RejectionFilter, { yes, d
   if (dryRun === true) return print(json, { matched, dryRun, cleared: 0 }, `${would}\n`)
   if (matched > 0 && !(await confirm(would, yes))) return
   let cleared = 0
-  await withProgress(matched, (advance) =>
-    inSteps(found, STEP, advance, async (rejectionIds) => {
-      cleared += await operator.clearRejections({ ...filter, rejectionIds })
-    }),
+  const worked = await interruptible((signal) =>
+    withProgress(matched, (advance) =>
+      inSteps(found, STEP, { advance, signal }, async (rejectionIds) => {
+        cleared += await operator.clearRejections({ ...filter, rejectionIds })
+      }),
+    ),
   )
   print(json, { matched, dryRun: false, cleared }, `${counted(cleared, 'rejection')} deleted\n`)
+  if (worked < matched) tellRest('rejections deleted', { worked, matched, options: [] })
 }

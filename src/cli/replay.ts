@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
-import { type AskedEvents, eventFilter } from '../operations/filters.ts'
+import { type AskedReplay, replayFilter } from '../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
 import { configuredTarget } from '../operations/known-target.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../operations/replay.ts'
@@ -12,6 +12,8 @@ import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { eventFilterOptions } from './filters.ts'
 import { forecastText } from './forecasts.ts'
+import { iso } from './instant.ts'
+import { interruptible, tellRest } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { counted, examples, jsonOption, named, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
@@ -19,7 +21,7 @@ import { tellIfNoRelayRuns } from './waiting.ts'
 
 const NOTHING_NAMED = 'name events by their ids or by a filter, such as: events replay --since 2h'
 
-interface ReplayOptions extends AskedEvents, ConsentOptions {
+interface ReplayOptions extends AskedReplay, ConsentOptions {
   readonly config?: string
   readonly json?: boolean
   readonly to?: string
@@ -32,6 +34,9 @@ export function replayCommand(): Command {
     .addOption(configOption())
     .addOption(jsonOption())
     .addOption(new Option('--to <target>', 'to this target only, whatever the routes say'))
+    .addOption(new Option('--failed-at <target>', 'events whose delivery to this target is dead'))
+    .addOption(new Option('--or-failing', 'with --failed-at: or pending there after a failed attempt'))
+    .addOption(new Option('--after <id>', 'events recorded after this one'))
   for (const option of [...eventFilterOptions(), ...consentOptions()]) command.addOption(option)
   return command
     .addHelpText(
@@ -40,6 +45,7 @@ export function replayCommand(): Command {
 again with the same id; what is still pending stays as it is. relay.* events are left out unless --event names them.
 ${examples(
   'events replay --to new-crm --since 7d --dry-run',
+  'events replay --failed-at old-crm --to crm',
   "events replay --to crm --event 'call.*' --call 0a1b2c3d-… --yes",
   'events replay evt_0198c0de0000700080000000000000aa',
 )}`,
@@ -47,10 +53,10 @@ ${examples(
     .action(async (ids: string[], options: ReplayOptions) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       if (options.to !== undefined) configuredTarget(config, options.to)
-      const filter = meantEvents(ids, eventFilter(options))
+      const filter = meantEvents(ids, replayFilter(options))
       if (filter === undefined) throw new RelayError('usage', NOTHING_NAMED)
       await withOutbox(config.outbox.path, async (operator) => {
-        await refuseUnknownEvents(operator, ids)
+        await refuseUnknownEvents(operator, [...ids, ...(options.after === undefined ? [] : [options.after])])
         await replay(operator, config, filter, options)
       })
     })
@@ -68,9 +74,19 @@ async function replay(
   const what = counted(matched, 'event')
   const would = `${what} would be replayed ${to === undefined ? "through today's routes" : `to ${to}`}`
   if (!dryRun && matched > 0 && !(await confirm(would, yes))) return
+  const startedAt = systemClock.now()
   const queues = await QueuesBefore.read(operator, config, systemClock.now())
-  const { replayed, targets } = await withProgress(matched, (advance) =>
-    replayEvents(operator, config, withBody, matched, { to, dryRun, clock: systemClock, warn: note, advance }),
+  const { replayed, targets, worked, last } = await interruptible((signal) =>
+    withProgress(matched, (advance) =>
+      replayEvents(operator, config, withBody, matched, {
+        to,
+        dryRun,
+        clock: systemClock,
+        warn: note,
+        advance,
+        signal,
+      }),
+    ),
   )
   const now = systemClock.now()
   const forecasts = await (dryRun ? queues.aheadOfReplay(targets, withBody, now) : queues.after(targets, now))
@@ -79,6 +95,21 @@ async function replay(
   const outlook = forecastText(forecasts, now)
   if (dryRun) return print(json, document, `${would}${to === undefined ? named(targets) : ''}\n${outlook}`)
   if (replayed > 0) await tellIfNoRelayRuns(operator)
-  const done = `${what} replayed${named(targets)}: ${counted(replayed, 'delivery')} made or tried anew`
-  print(json, document, `${done}\n${outlook}`)
+  const some = worked === matched ? what : `${worked} of ${what}`
+  const planned = [...targets.values()].reduce((sum, count) => sum + count, 0)
+  const unchanged = planned - replayed
+  const pending = unchanged === 0 ? '' : `; ${unchanged} still pending, left as they are`
+  print(
+    json,
+    document,
+    matched === 0
+      ? 'no events match, nothing was replayed\n'
+      : `${some} replayed${named(targets)}: ${counted(replayed, 'delivery')} queued${pending}\n${outlook}`,
+  )
+  if (replayed === 0) process.exitCode = 1
+  if (worked === matched) return
+  // What has come in meanwhile was not meant.
+  const until = filter.until === undefined ? ['--until', iso(startedAt)] : []
+  const after = last === null ? [] : ['--after', last]
+  tellRest('events replayed', { worked, matched, options: [...after, ...until] })
 }

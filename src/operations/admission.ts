@@ -10,7 +10,7 @@ import { newTraceparent } from '../trace-ids.ts'
 import { countEach } from './counts.ts'
 import { isEmpty } from './filters.ts'
 import { refuseMissing } from './missing.ts'
-import { type Advance, inSteps } from './steps.ts'
+import { inSteps, type StepOptions } from './steps.ts'
 import { deliveriesTo, type Router, todaysRoutes } from './todays-routes.ts'
 
 /** So many are read with their bodies, routed and recorded at once, in one transaction. */
@@ -38,14 +38,13 @@ export interface NamedEvent {
   readonly callId: string | null
 }
 
-export interface AdmissionOptions {
+export interface AdmissionOptions extends StepOptions {
   readonly dryRun: boolean
   /** Absent: a body that holds no event stays a rejection. */
   readonly named?: NamedEvent | null
   readonly clock: Clock
   /** Is told what an operator should look at. */
   readonly warn: (text: string) => void
-  readonly advance?: Advance
 }
 
 /** Which rejections an operator means; undefined where that would be all there are. */
@@ -94,11 +93,11 @@ export async function admitRejections(
   operator: Pick<OutboxOperator, 'readRejections' | 'admit'>,
   config: Config,
   rejectionIds: readonly number[],
-  { dryRun, named = null, clock, warn, advance = () => {} }: AdmissionOptions,
+  { dryRun, named = null, clock, warn, ...stepping }: AdmissionOptions,
 ): Promise<AdmissionTally> {
   const route = todaysRoutes(config, warn)
   const tally: AdmissionTally = { admitted: [], refused: [], targets: new Map() }
-  await inSteps(rejectionIds, STEP, advance, async (step) => {
+  await inSteps(rejectionIds, STEP, stepping, async (step) => {
     const admissions: Admission[] = []
     for (const rejection of await operator.readRejections(step)) {
       const read = await admissionOf(rejection, config, route, named)

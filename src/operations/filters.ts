@@ -1,4 +1,4 @@
-import type { RefusalCode } from '../domain/errors.ts'
+import { type RefusalCode, RelayError } from '../domain/errors.ts'
 import type { DeliveryFilter, DeliveryState, EventFilter, RejectionFilter } from '../outbox/operator.ts'
 
 type EventState = NonNullable<EventFilter['deliveryStates']>[number]
@@ -12,6 +12,15 @@ export interface AskedEvents {
   readonly until?: number
 }
 
+export interface AskedReplay extends AskedEvents {
+  /** Dead at this target. */
+  readonly failedAt?: string
+  /** With `failedAt`: or pending there after a failed attempt. */
+  readonly orFailing?: boolean
+  /** Recorded after the event with this id. */
+  readonly after?: string
+}
+
 export interface AskedEventList extends AskedEvents {
   readonly state?: EventState[]
 }
@@ -23,6 +32,8 @@ export interface AskedDeliveries extends AskedEvents {
   readonly error?: string
   /** Only dead deliveries that hold the rest of their call. */
   readonly holding?: boolean
+  /** With a higher id. */
+  readonly after?: number
 }
 
 export interface AskedRejections {
@@ -43,16 +54,35 @@ export function eventFilter({ source, event, call, since, until }: AskedEvents):
   return given({ source, event, callId: call, since, until })
 }
 
+/** See `eventFilter`. Throws `usage`. */
+export function replayFilter({ failedAt, orFailing = false, after, ...event }: AskedReplay): EventFilter {
+  if (orFailing && failedAt === undefined)
+    throw new RelayError('usage', '"or failing" needs the target: name it with failed-at')
+  const failed = failedAt === undefined ? undefined : { target: failedAt, orFailing }
+  return { ...given({ failedAt: failed, afterEvent: after }), ...eventFilter(event) }
+}
+
 /** See `eventFilter`. */
 export function eventListFilter({ state, ...event }: AskedEventList): EventFilter {
   return { ...given({ deliveryStates: state }), ...eventFilter(event) }
 }
 
 /** See `eventFilter`. */
-export function deliveryFilter({ target, state, eventId, error, holding, ...event }: AskedDeliveries): DeliveryFilter {
+export function deliveryFilter({
+  target,
+  state,
+  eventId,
+  error,
+  holding,
+  after,
+  ...event
+}: AskedDeliveries): DeliveryFilter {
   // Only dead ones hold, and to say so keeps the others from being read.
   const states = state ?? (holding === true ? ['dead' as const] : undefined)
-  return { ...given({ target, states, eventIds: eventId, error, holding }), ...eventFilter(event) }
+  return {
+    ...given({ target, states, eventIds: eventId, error, holding, afterDelivery: after }),
+    ...eventFilter(event),
+  }
 }
 
 /** See `eventFilter`. */

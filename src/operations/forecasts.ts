@@ -63,6 +63,11 @@ export class QueuesBefore {
     return this.#ahead(planned, filter, now, ({ waiting, dueAt }) => waiting || dueAt! <= now)
   }
 
+  /** Before so many deliveries are moved to each target, which has none of their events. */
+  async aheadOfMove(planned: ReadonlyMap<string, number>, now: number): Promise<Forecast[]> {
+    return forecastsOf(planned, (target, count) => this.#forecastAdded(target, count, now))
+  }
+
   /** Before a replay of the events of a filter, so many to each target. What is pending there stays as it is. */
   aheadOfReplay(planned: ReadonlyMap<string, number>, filter: EventFilter, now: number): Promise<Forecast[]> {
     return this.#ahead(planned, filter, now, () => true)

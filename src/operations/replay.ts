@@ -7,7 +7,7 @@ import type { EventFilter, OutboxOperator, StoredEvent } from '../outbox/operato
 import { countEach } from './counts.ts'
 import { isEmpty } from './filters.ts'
 import { refuseMissing } from './missing.ts'
-import type { Advance } from './steps.ts'
+import type { StepOptions } from './steps.ts'
 import { deliveriesTo, todaysRoutes } from './todays-routes.ts'
 
 /** So many events are read, routed and given their deliveries at once, in one transaction. */
@@ -18,14 +18,13 @@ const RELAY_EVENTS = 'relay.*'
 
 export type Replayer = Pick<OutboxOperator, 'readEvents' | 'replay'>
 
-export interface ReplayOptions {
+export interface ReplayOptions extends StepOptions {
   /** To this target only, whatever the routes say; undefined: through the routes as they are today. */
   readonly to: string | undefined
   readonly dryRun: boolean
   readonly clock: Clock
   /** Is told what an operator should look at. */
   readonly warn: (text: string) => void
-  readonly advance?: Advance
 }
 
 /** Which events an operator means; undefined where that would be all there are. */
@@ -46,20 +45,32 @@ export async function refuseUnknownEvents(operator: Pick<OutboxOperator, 'listEv
   )
 }
 
+export interface Replayed {
+  /** How many deliveries were made, or had ended and are sent again. */
+  readonly replayed: number
+  /** How many events went to which target, or would in a dry run. */
+  readonly targets: ReadonlyMap<string, number>
+  /** How many events were worked through; all of them unless it was interrupted. */
+  readonly worked: number
+  /** The id of the last one of these; null where there was none. */
+  readonly last: string | null
+}
+
 /**
- * Sends the first `count` events of a filter once more, all with their bodies. Returns how many deliveries were made or
- * tried anew, and how many events went to which target, or would in a dry run.
+ * Sends the first `count` events of a filter once more, all with their bodies. What is still pending at a target stays as it is.
  */
 export async function replayEvents(
   operator: Replayer,
   config: Config,
   filter: EventFilter,
   count: number,
-  { to, dryRun, clock, warn, advance = () => {} }: ReplayOptions,
-): Promise<{ replayed: number; targets: ReadonlyMap<string, number> }> {
+  { to, dryRun, clock, warn, advance = () => {}, signal }: ReplayOptions,
+): Promise<Replayed> {
   const route = to === undefined ? routerOf(config, warn) : async () => [to]
   const targets = new Map<string, number>()
   let replayed = 0
+  let worked = 0
+  let last: string | null = null
   for await (const page of pages(operator, filter, count)) {
     const replays: { eventSeq: number; deliveries: NewDelivery[] }[] = []
     for (const event of page) {
@@ -69,8 +80,11 @@ export async function replayEvents(
     }
     if (!dryRun) replayed += await operator.replay(replays, clock.now())
     advance(page.length)
+    worked += page.length
+    last = page.at(-1)!.eventId
+    if (signal?.aborted === true) break
   }
-  return { replayed, targets }
+  return { replayed, targets, worked, last }
 }
 
 /** In the order of their arrival: those that come in meanwhile are not among them. */

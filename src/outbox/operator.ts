@@ -49,6 +49,13 @@ export interface OutboxOperator
    */
   cancelDeliveries(filter: DeliveryFilter, now: number): Promise<number>
 
+  /**
+   * Moves pending and dead deliveries to another target: due at once there, with a fresh budget and the same event id. Their
+   * attempts stay with them. Others are passed over, and so are those whose event has no body any more or has a delivery to that target.
+   * Returns how many were moved. For many, see `retryDeliveries`.
+   */
+  moveDeliveries(filter: DeliveryFilter, to: NewDelivery, now: number): Promise<number>
+
   countEvents(filter: EventFilter): Promise<number>
 
   /** The newest first, without their bodies. */
@@ -124,6 +131,8 @@ export interface DeliveryFilter extends EventFilter {
   readonly error?: string
   /** Whether it is a dead delivery that holds the rest of its call. */
   readonly holding?: boolean
+  /** With a higher id. */
+  readonly afterDelivery?: number
 }
 
 export type DeliveryState = 'pending' | 'delivered' | 'dead' | 'cancelled'
@@ -142,6 +151,12 @@ export interface EventFilter {
   readonly until?: number
   /** With at least one delivery in one of these states; `none`: without any. */
   readonly deliveryStates?: readonly (DeliveryState | 'none')[]
+  /** Whether it has a delivery to this target, in any state. */
+  readonly at?: { readonly target: string; readonly has: boolean }
+  /** With a dead delivery to this target; `orFailing`: or a pending one whose last attempt failed. */
+  readonly failedAt?: { readonly target: string; readonly orFailing: boolean }
+  /** Recorded after the event with this id; none where there is no such event. */
+  readonly afterEvent?: string
   /** Whether its body is still on record. */
   readonly hasBody?: boolean
 }

@@ -121,9 +121,9 @@ t.test('held calls are in status, doctor, metrics, an alert and the views of a c
   const asked = await run('deliveries retry --target slow --dry-run')
   t.equal(
     asked.stdout,
-    '70 deliveries to slow would be retried\n70 deliveries queued for slow at most 2/s: about 35s\n',
+    '70 deliveries to slow would be queued for retry\n70 deliveries queued for slow at most 2/s: about 35s\n',
   )
   const released = await run('deliveries retry --target crm --holding --yes')
-  t.match(released, { code: 0, stdout: '1 delivery to crm retried\n' })
+  t.match(released, { code: 0, stdout: '1 delivery to crm queued for retry\n' })
   await eventually(() => crm.received.length === 3, 'the call goes on')
 })

@@ -132,9 +132,9 @@ t.test('without its body an event is known and listed, but not sent again', asyn
   const replayed = await run('events replay --to crm --since 60d --yes')
   t.match(replayed, { code: 0, stdout: /^1 event replayed to crm: 1 delivery/, stderr: gone })
   const retried = await run('deliveries retry --target crm --state delivered --call known --yes')
-  t.match(retried, { code: 0, stdout: '0 deliveries retried\n', stderr: gone })
+  t.match(retried, { code: 1, stdout: 'no deliveries match, nothing was queued for retry\n', stderr: gone })
   t.match(await json('deliveries show 1'), { state: 'delivered', history: [{ attempt: 1 }] })
-  t.match(await run('deliveries cancel 1'), { code: 0 })
+  t.match(await run('deliveries cancel 1'), { code: 1, stdout: /nothing was cancelled/ })
   t.match((await json('events list')).events, [{ eventId: recent }, { eventId: old }])
 })
 

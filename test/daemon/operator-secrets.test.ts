@@ -19,7 +19,7 @@ t.test(
       looks.map(async (line) => t.match(await run(line), { code: 0, stdout: /crm|call\./, stderr: '' }, line)),
     )
     t.match(await run('targets pause crm'), { code: 0, stdout: /crm is paused/, stderr: '' })
-    t.match(await run('deliveries retry 1 --yes'), { code: 0, stdout: /1 delivery to crm retried/ })
+    t.match(await run('deliveries retry 1 --yes'), { code: 0, stdout: /1 delivery to crm queued for retry/ })
     t.match(await run(`events replay ${id} --yes`), { code: 0, stdout: /crm 1, hook 1/ })
     t.match(await run('check'), { code: 2, stderr: /ULTRAVOX_WEBHOOK_SECRET.*not set/ })
   },

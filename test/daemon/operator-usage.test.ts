@@ -41,8 +41,8 @@ t.test('what is not there ends with 3 and the name that was perhaps meant', asyn
   )
   t.match(await deliveries(), [{ state: 'pending', attempts: 0 }], 'nothing was changed')
   t.match(await run('deliveries retry --target crm-ue --yes'), {
-    code: 0,
-    stdout: '0 deliveries retried\n',
+    code: 1,
+    stdout: 'no deliveries match, nothing was queued for retry\n',
     stderr: /there is no target "crm-ue" in the configuration \(did you mean "crm-eu"\?\)/,
   })
 })
@@ -103,6 +103,6 @@ t.test('the commands that the README gives for a target that was down do what it
   const last = lines.pop()!
   for (const line of lines) t.match(await run(line), { code: 0, stdout: /crm/, stderr: '' }, line)
   t.match(await run(last), { code: 2, stderr: /say --yes/ })
-  t.match(await run(`${last} --yes`), { code: 0, stdout: '20 deliveries to crm retried\n' })
+  t.match(await run(`${last} --yes`), { code: 0, stdout: '20 deliveries to crm queued for retry\n' })
   t.equal((await deliveries('--state pending')).length, 20)
 })

@@ -1,7 +1,7 @@
 import { INSTANT_FORM, readEnd, readInstant } from '../../documents/instants.ts'
 import { REJECTION_REASONS } from '../../documents/rejection-causes.ts'
 import { RelayError } from '../../domain/errors.ts'
-import { flag, type Schema, word } from './shapes.ts'
+import { flag, id, type Schema, word } from './shapes.ts'
 
 /** Most rows of a list. */
 const MOST_ROWS = 1_000
@@ -28,6 +28,7 @@ export function deliveryKeys(states: Schema): Record<string, Schema> {
     eventId: { type: 'array', minItems: 1, maxItems: MOST_IDS, items: word },
     error: { ...word, description: 'A piece of the last error.' },
     holding: { ...flag, description: 'Whether it is a dead delivery that holds the rest of its call.' },
+    after: { ...id, description: 'Deliveries with a higher id.' },
   }
 }
 
@@ -46,9 +47,14 @@ export function listQuery(keys: Readonly<Record<string, Schema>>): Schema {
 }
 
 /** The body of an action on many things. */
-export function actionBody(ids: Schema, keys: Readonly<Record<string, Schema>>): Schema {
+export function actionBody(
+  ids: Schema,
+  keys: Readonly<Record<string, Schema>>,
+  required: readonly string[] = [],
+): Schema {
   return {
     type: 'object',
+    ...(required.length > 0 && { required }),
     additionalProperties: false,
     properties: {
       ids: { type: 'array', minItems: 1, maxItems: MOST_IDS, uniqueItems: true, items: ids },

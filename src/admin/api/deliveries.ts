@@ -4,10 +4,11 @@ import { RelayError } from '../../domain/errors.ts'
 import { countEach } from '../../operations/counts.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
+import { configuredTarget } from '../../operations/known-target.ts'
 import { refuseMissing } from '../../operations/missing.ts'
 import { readPage } from '../../operations/pages.ts'
 import { NOT_RECALLED, NOTHING_SENT } from '../../operations/recall.ts'
-import { CANCEL, meantDeliveries, RETRY, type Redelivery, redeliver } from '../../operations/redelivery.ts'
+import { CANCEL, meantDeliveries, moveTo, RETRY, type Redelivery, redeliver } from '../../operations/redelivery.ts'
 import type { DeliveryFilter } from '../../outbox/operator.ts'
 import { type Action, type AskedAs, actionBody, asked, deliveryKeys, listQuery, named } from './asked.ts'
 import {
@@ -20,7 +21,7 @@ import {
   refuseTooMany,
   warnings,
 } from './context.ts'
-import { count, deliveredMeanwhile, deliveryStates, flag, id, object, shape, underWay } from './shapes.ts'
+import { count, deliveredMeanwhile, deliveryStates, flag, id, object, shape, underWay, word } from './shapes.ts'
 
 const tags = ['deliveries']
 
@@ -65,38 +66,54 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
     },
   )
 
-  actionRoute(app, context, 'retry', RETRY, 'Have deliveries tried anew; dead ones unless said otherwise')
-  actionRoute(app, context, 'cancel', CANCEL, 'Give deliveries up; pending and dead ones unless said otherwise')
+  actionRoute(app, context, 'retry', RETRY, () => RETRY, 'Have deliveries tried anew; dead ones unless said otherwise')
+  actionRoute(
+    app,
+    context,
+    'cancel',
+    CANCEL,
+    () => CANCEL,
+    'Give deliveries up; pending and dead ones unless said otherwise',
+  )
+  const moveToTarget = (to: string) => moveTo({ target: to, ordered: configuredTarget(config, to).ordered })
+  const summary = 'Move pending and dead deliveries to another target; what it has had already stays'
+  actionRoute(app, context, 'move', moveTo({ target: '', ordered: false }), moveToTarget, summary)
 }
 
 function actionRoute(
   app: FastifyInstance,
   { config, operator, clock }: ApiContext,
   name: string,
-  action: Redelivery,
+  kind: Pick<Redelivery, 'done' | 'possible' | 'sends' | 'recalls' | 'to'>,
+  actionOf: (to: string) => Redelivery,
   summary: string,
 ): void {
   const result = object({
     matched: count,
     targets: { type: 'object', additionalProperties: count },
     dryRun: flag,
-    [action.done]: count,
-    ...(action.sends && { expected }),
-    ...(action.recalls && { underWay, deliveredMeanwhile }),
+    [kind.done]: count,
+    ...(kind.sends && { expected }),
+    ...(kind.recalls && { underWay, deliveredMeanwhile }),
     warnings,
   })
-  app.post<{ Body: AskedAs<AskedDeliveries> & Action<number> }>(
+  const keys = {
+    ...deliveryKeys(deliveryStates(kind.possible)),
+    ...(kind.to !== undefined && { to: { ...word, description: 'The target that they are moved to.' } }),
+  }
+  app.post<{ Body: AskedAs<AskedDeliveries> & Action<number> & { to?: string } }>(
     `/api/deliveries/${name}`,
     {
       schema: {
         tags,
         operationId: `${name}Deliveries`,
         summary,
-        body: actionBody(id, deliveryKeys(deliveryStates(action.possible))),
+        body: actionBody(id, keys, kind.to === undefined ? [] : ['to']),
         response: answers(result, 400, 404),
       },
     },
-    async ({ body: { ids = [], dryRun, ...rest } }) => {
+    async ({ body: { ids = [], dryRun, to = '', ...rest } }) => {
+      const action = actionOf(to)
       const filter = named(meantDeliveries(ids, deliveryFilter(asked<AskedDeliveries>(rest, clock.now())), action))
       await refuseUnknown(operator, ids)
       const { found, bodiless } = await choose(operator, filter, action)
@@ -105,9 +122,12 @@ function actionRoute(
       const { changed, recalled } = dryRun
         ? { changed: 0, recalled: NOTHING_SENT }
         : await redeliver(operator, filter, found, action, clock)
+      const added = action.to === undefined ? targets : new Map([[action.to, dryRun ? found.length : changed]])
       const forecasts = await (dryRun
-        ? queues?.aheadOfRetry(targets, filter, clock.now())
-        : queues?.after(targets, clock.now()))
+        ? action.to === undefined
+          ? queues?.aheadOfRetry(targets, filter, clock.now())
+          : queues?.aheadOfMove(added, clock.now())
+        : queues?.after(added, clock.now()))
       return {
         matched: found.length,
         targets: Object.fromEntries(targets),

@@ -3,7 +3,7 @@ import { textOf } from '../../documents/bodies.ts'
 import { eventDocument, eventHistoryDocument } from '../../documents/histories.ts'
 import { gapDocument } from '../../documents/provider.ts'
 import { RelayError } from '../../domain/errors.ts'
-import { type AskedEventList, type AskedEvents, eventFilter, eventListFilter } from '../../operations/filters.ts'
+import { type AskedEventList, type AskedReplay, eventListFilter, replayFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
 import { configuredTarget } from '../../operations/known-target.ts'
 import { readPage } from '../../operations/pages.ts'
@@ -99,6 +99,9 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
 }
 
 function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiContext): void {
+  const failedAt = { ...word, description: 'Events whose delivery to this target is dead.' }
+  const orFailing = { ...flag, description: 'With failedAt: or pending there after a failed attempt.' }
+  const after = { ...word, description: 'Events recorded after the one with this id.' }
   const to = { ...word, description: 'To this target only, whatever the routes say.' }
   const result = object({
     matched: count,
@@ -108,19 +111,19 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
     expected,
     warnings,
   })
-  app.post<{ Body: AskedAs<AskedEvents> & Action<string> & { to?: string } }>(
+  app.post<{ Body: AskedAs<AskedReplay> & Action<string> & { to?: string } }>(
     '/api/events/replay',
     {
       schema: {
         tags,
         operationId: 'replayEvents',
         summary: 'Send events once more',
-        body: actionBody(word, { ...eventKeys, to }),
+        body: actionBody(word, { ...eventKeys, to, failedAt, orFailing, after }),
         response: answers(result, 400, 404),
       },
     },
     async ({ body: { ids = [], dryRun, to, ...rest } }) => {
-      const filter = named(meantEvents(ids, eventFilter(asked<AskedEvents>(rest, clock.now()))))
+      const filter = named(meantEvents(ids, replayFilter(asked<AskedReplay>(rest, clock.now()))))
       if (to !== undefined) configuredTarget(config, to)
       await refuseUnknownEvents(operator, ids)
       const withBody = { ...filter, hasBody: true }

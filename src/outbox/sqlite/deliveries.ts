@@ -85,7 +85,7 @@ function earliest(find: (background: 0 | 1) => unknown): number | null {
 
 export function createDeliveryStore(database: Database.Database, order: CallOrder): DeliveryStore {
   const attempts = createAttemptStore(database)
-  // Neither finds a delivery of which a later round has begun since it was leased.
+  // Neither finds a delivery of which a later round has begun since it was leased, or that was moved to another target.
   // A lane that a reload has replaced may still go by a longer delay than is allowed now.
   const postpone = database.prepare(`
     update live_deliveries
@@ -99,11 +99,11 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         updated_at = @endedAt,
         last_status = @status,
         last_error = @error
-    where delivery_id = @deliveryId and round <= @round
+    where delivery_id = @deliveryId and target = @target and round <= @round
     returning event_seq as eventSeq, call_key as callKey, attempts as number, round`)
   const removeLive = database.prepare(`
     delete from live_deliveries
-    where delivery_id = ? and round <= ?
+    where delivery_id = ? and target = ? and round <= ?
     returning event_seq as eventSeq, call_key as callKey, attempts + 1 as number, round`)
   const insertFinished = database.prepare(`
     insert into finished_deliveries
@@ -197,6 +197,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         state === 'pending'
           ? postpone.get({
               deliveryId,
+              target,
               round,
               firstAttemptAt: settlement.firstAttemptAt ?? delivery.firstAttemptAt ?? startedAt,
               endedAt,
@@ -204,7 +205,7 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
               status,
               error,
             })
-          : removeLive.get(deliveryId, state === 'delivered' ? ANY_ROUND : round)
+          : removeLive.get(deliveryId, target, state === 'delivered' ? ANY_ROUND : round)
       ) as AttemptedRow | undefined
       if (live === undefined) return attempts.recordLate(delivery, attempt)
       const { eventSeq, callKey, number } = live

@@ -21,6 +21,12 @@ export function eventCondition(filter: EventFilter): Condition {
     ['e.received_at >= @since', { since: filter.since }],
     ['e.received_at < @until', { until: filter.until }],
     [STANDS_SO, { deliveryStates: jsonOf(filter.deliveryStates) }],
+    [`(${AT_TARGET}) = @hasAt`, { at: filter.at?.target, hasAt: filter.at && Number(filter.at.has) }],
+    [FAILED_AT, { failedAt: filter.failedAt?.target, orFailing: filter.failedAt && Number(filter.failedAt.orFailing) }],
+    [
+      'e.event_seq > (select a.event_seq from events a where a.event_id = @afterEvent)',
+      { afterEvent: filter.afterEvent },
+    ],
     [`${HAS_BODY} = @hasBody`, { hasBody: filter.hasBody === undefined ? undefined : Number(filter.hasBody) }],
   ])
 }
@@ -38,6 +44,20 @@ const STANDS_SO = `exists (
     else exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq and f.state = s.value)
   end)`
 
+const AT_TARGET = `
+  exists (select 1 from live_deliveries l where l.event_seq = e.event_seq and l.target = @at)
+  or exists (select 1 from finished_deliveries f where f.event_seq = e.event_seq and f.target = @at)`
+
+const FAILED_AT = `(
+  exists (
+    select 1
+    from finished_deliveries f
+    where f.event_seq = e.event_seq and f.target = @failedAt and f.state = 'dead')
+  or @orFailing and exists (
+    select 1
+    from live_deliveries l
+    where l.event_seq = e.event_seq and l.target = @failedAt and l.last_error is not null))`
+
 const HOLDS = `exists (
   select 1
   from held_calls h
@@ -52,6 +72,7 @@ export function deliveryCondition(filter: DeliveryFilter): Condition {
   const delivery = allOf([
     ['d.delivery_id in (select value from json_each(@deliveryIds))', { deliveryIds: jsonOf(filter.deliveryIds) }],
     [`${target} = @target`, { target: filter.target }],
+    ['d.delivery_id > @afterDelivery', { afterDelivery: filter.afterDelivery }],
     ['instr(d.last_error, @error) > 0', { error: filter.error }],
     [`(${HOLDS}) = @holding`, { holding: filter.holding === undefined ? undefined : Number(filter.holding) }],
   ])

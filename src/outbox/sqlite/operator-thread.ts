@@ -12,6 +12,7 @@ const METHODS = [
   'showDelivery',
   'retryDeliveries',
   'cancelDeliveries',
+  'moveDeliveries',
   'countEvents',
   'listEvents',
   'showEvent',

@@ -8,6 +8,11 @@ export interface Redelivery {
   retry(deliveryId: number, now: number): boolean
   /** Gives a pending or dead delivery up. False where there is none in these states. */
   cancel(deliveryId: number, now: number): boolean
+  /**
+   * Moves a pending or dead delivery to another target, due now and with a fresh budget; its attempts stay with it. False where
+   * there is none in these states, its body is gone, or the other target has a delivery of the event already.
+   */
+  move(deliveryId: number, to: NewDelivery, now: number): boolean
   /** Delivers an event on record to a target. False if a delivery of it is pending there, or its body is gone. */
   deliver(eventSeq: number, delivery: NewDelivery, now: number): boolean
 }
@@ -22,6 +27,10 @@ interface EndedDelivery {
   readonly round: number
   readonly lastStatus: number | null
   readonly lastError: string | null
+}
+
+interface MovableDelivery extends Pick<EndedDelivery, 'eventSeq' | 'target' | 'callKey'> {
+  readonly isLive: 0 | 1
 }
 
 export function createRedelivery(database: Database.Database, order: CallOrder): Redelivery {
@@ -73,6 +82,22 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
     insert into live_deliveries (event_seq, target, call_key, ready, due_at, updated_at, background)
     values (@eventSeq, @target, @callKey, @ready, @now, @now, 1)`)
 
+  const movable = database.prepare(`
+    select event_seq as eventSeq, target, call_key as callKey, 1 as isLive
+    from live_deliveries
+    where delivery_id = @deliveryId
+    union all
+    select event_seq, target, call_key, 0
+    from finished_deliveries
+    where delivery_id = @deliveryId and state = 'dead'`)
+  // A new round, as of a retry: an attempt at the former target may be under way. Its error says nothing about the new target.
+  const retarget = database.prepare(`
+    update live_deliveries
+    set target = @target, call_key = @callKey, ready = @ready, due_at = @now, updated_at = @now, round = round + 1,
+      round_attempts = 0, first_attempt_at = null, stopped_ms = 0, timeouts = 0, starts = 0, background = 1,
+      last_status = null, last_error = null
+    where delivery_id = @deliveryId`)
+
   const callIdOf = (eventSeq: number) => (selectCallId.get({ eventSeq }) as string | null | undefined) ?? null
 
   function retry(deliveryId: number, now: number): boolean {
@@ -106,6 +131,22 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
         live ?? (cancelDead.get({ deliveryId, now }) as Pick<EndedDelivery, 'target' | 'callKey'> | undefined)
       if (ended === undefined) return false
       decided(deliveryId, ended)
+      return true
+    },
+
+    move(deliveryId, { target, ordered }, now) {
+      const former = movable.get({ deliveryId }) as MovableDelivery | undefined
+      if (former === undefined || former.target === target) return false
+      const { eventSeq } = former
+      if (bodyOf.get({ eventSeq }) === undefined) return false
+      if (liveAt.get({ eventSeq, target }) !== undefined || finishedAt.get({ eventSeq, target }) !== undefined)
+        return false
+      const key = order.keyOf(target, callIdOf(eventSeq), ordered)
+      const place = { deliveryId, target, callKey: key, ready: key === null ? 1 : 0, now }
+      if (former.isLive === 0) revive.run({ ...(removeFinished.get({ deliveryId }) as EndedDelivery), ...place })
+      retarget.run(place)
+      decided(deliveryId, former)
+      if (key !== null) order.reorder({ target, callKey: key })
       return true
     },
 

@@ -115,6 +115,10 @@ export class SqliteOperator implements OutboxOperator {
     return this.#change(filter, (deliveryId) => this.#redelivery().cancel(deliveryId, now))
   }
 
+  async moveDeliveries(filter: DeliveryFilter, to: NewDelivery, now: number): Promise<number> {
+    return this.#change(filter, (deliveryId) => this.#redelivery().move(deliveryId, to, now))
+  }
+
   async countEvents(filter: EventFilter): Promise<number> {
     const { sql, parameters } = eventCondition(filter)
     return this.#database.prepare(`select count(*) from events e where ${sql}`).pluck().get(parameters) as number
