@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Config, TargetConfig } from './config/config.ts'
 import { targetHash } from './config/target-hash.ts'
 import type { Capacities } from './delivery/capacity.ts'
@@ -62,6 +63,23 @@ function laneOf(
     breaker: target.breaker,
     ordered: target.ordered,
     holdOnDead: target.holdOnDead,
+    destination: destinationOf(target),
     configHash: () => targetHash(name, target, directory),
   })
+}
+
+/** What tells two destinations apart; never shown. */
+function destinationOf(target: TargetConfig): string {
+  switch (target.type) {
+    case 'http':
+      return sha256(`${target.url.reveal()} ${target.socketPath ?? ''}`)
+    case 'slack':
+      return sha256(target.webhookUrl.reveal())
+    case 'exec':
+      return sha256(target.command.join('\0'))
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }

@@ -211,6 +211,9 @@ export function laneLog(logger: Logger, outageEveryMs = OUTAGE_EVERY_MS): LaneLo
     opened(target, probeAt) {
       logger.warn({ target, probeAt: new Date(probeAt).toISOString() }, 'target failing, breaker opened')
     },
+    throttled(target, until) {
+      logger.warn({ target, until: new Date(until).toISOString() }, 'target throttled')
+    },
     closed(target) {
       logger.info({ target }, 'target answers again, breaker closed')
     },

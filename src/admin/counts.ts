@@ -102,7 +102,8 @@ export class Counts {
     for (const target of targets) {
       const outcomes = OUTCOMES.map((outcome) => [outcome, this.#attempts.labels(target, outcome)] as const)
       for (const outcome of OUTCOMES) this.#attempts.inc({ target, outcome }, 0)
-      this.#latency.zero({ target })
+      // A reload names the same targets again, and "zero" would reset what was counted.
+      if (!this.#targets.has(target)) this.#latency.zero({ target })
       this.#targets.set(target, {
         outcomes: Object.fromEntries(outcomes) as Record<Attempt['outcome'], Increment>,
         latency: this.#latency.labels(target),

@@ -65,6 +65,7 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
     '1 where the target keeps failing and is left alone for a time.',
     'target',
   )
+  const throttled = gauge('target_throttled', '1 where the target has asked for a pause (429, Retry-After).', 'target')
   const paused = gauge('target_paused', '1 where an operator has paused the target.', 'target')
   const orphaned = gauge('deliveries_orphaned', 'Unfinished deliveries to targets that are not configured.')
   const up = gauge('outbox_up', '1 where the outbox could be asked about all this.')
@@ -125,17 +126,19 @@ export function createGauges(registry: Registry): (readings: Readings) => void {
     free.set(readings.freeBytes)
     reserve.set(readings.reserveBytes)
     up.set(readings.targets === null ? 0 : 1)
-    for (const each of [...Object.values(deliveries), oldestAge, oldestHeldAge, breakerOpen, paused]) each.reset()
+    for (const each of [...Object.values(deliveries), oldestAge, oldestHeldAge, breakerOpen, throttled, paused])
+      each.reset()
     // Nothing is better than what was once.
     orphaned.remove()
     if (readings.targets === null) return
     for (const each of readings.targets.filter(({ configured }) => configured)) {
-      const { target, oldestDueAt, oldestHeldAt, breaker, pausedByConfig, pausedByCommand } = each
+      const { target, oldestDueAt, oldestHeldAt, breaker, throttle, pausedByConfig, pausedByCommand } = each
       for (const [name, gauge] of Object.entries(deliveries)) gauge.set({ target }, each[name as Count])
       const age = (since: number | null) => (since === null ? 0 : Math.max(0, readings.at - since) / 1_000)
       oldestAge.set({ target }, age(oldestDueAt))
       oldestHeldAge.set({ target }, age(oldestHeldAt))
       breakerOpen.set({ target }, breaker === null ? 0 : 1)
+      throttled.set({ target }, throttle === null ? 0 : 1)
       paused.set({ target }, pausedByConfig || pausedByCommand ? 1 : 0)
     }
     // Under no name: what was configured once is more than what is.

@@ -34,6 +34,8 @@ function reason(target: string, wait: NonNullable<Forecast['waitsFor']>, now: nu
       return wait.by === 'configuration' ? 'the configuration pauses it' : `it is paused; targets resume ${target}`
     case 'circuit':
       return `circuit open, ${wait.probeAt > now ? `probe in ${duration(wait.probeAt - now)}` : 'probe due'}`
+    case 'throttled':
+      return `throttled by the target for another ${duration(Math.max(0, wait.until - now))}`
   }
 }
 

@@ -15,7 +15,9 @@ function stateOf({ configured, pausedByConfig, pausedByCommand }: ListedTarget):
   return paused === '' ? 'running' : paused
 }
 
-export function breakerCell({ breaker }: ListedTarget, now: number): Cell {
+export function breakerCell({ breaker, throttle }: ListedTarget, now: number): Cell {
+  if (breaker === null && throttle !== null)
+    return cell(`throttled, ${duration(throttle.until - now)}`, 'yellow', 'throttled')
   if (breaker === null) return 'closed'
   return cell(`open, probe ${nextProbe(breaker, now)}`, 'red', 'open')
 }

@@ -53,7 +53,8 @@ const HELP = `
 A running relay removes what is old by itself (outbox.retention). This is for doing it now, or for more.
 
 Removes events with their bodies, deliveries and attempts, once all of their deliveries have ended (delivered or cancelled;
-dead with --dead), and rejections. What is still pending stays, and so does a dead delivery that holds its call back
+dead with --dead), and rejections. Kept rejections stay, with --bodies too: they may be genuine events that
+rejections admit can still record. Delete those with: rejections clear --kept. What is still pending stays, and so does a dead delivery that holds its call back
 (onDead: hold). A running relay goes on meanwhile.
 
 What is lost: the history, and the means to send an event again; with --bodies only the latter. That an event was there stays

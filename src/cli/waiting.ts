@@ -46,6 +46,8 @@ function reasonInWords(wait: Exclude<TargetWait, { reason: 'backoff' }>, now: nu
       return wait.by === 'configuration' ? 'the configuration pauses its target' : 'its target is paused'
     case 'circuit':
       return `circuit open, ${wait.probeAt > now ? `probe in ${duration(wait.probeAt - now)}` : 'probe due'}`
+    case 'throttled':
+      return `target throttled, ${wait.until > now ? `for ${duration(wait.until - now)}` : 'next attempt due'}`
     case 'interrupted':
       return 'sent on its own after unexpected ends of the relay'
     case 'rate_limit':
@@ -83,6 +85,8 @@ function targetLines(wait: TargetWait, target: string, deliveryId: number): stri
         : [`target ${target} is paused by command; to go on: targets resume ${target}`]
     case 'circuit':
       return [`circuit of ${target} open until ${iso(wait.probeAt)}, then a probe`]
+    case 'throttled':
+      return [`${target} asked for no requests until ${iso(wait.until)} (429 or Retry-After)`]
     case 'backoff':
       return [`in backoff until ${iso(wait.dueAt)}${wait.error === null ? '' : ` after: ${wait.error}`}`]
     case 'interrupted':

@@ -1,4 +1,5 @@
 import { checkAdmin } from './checks/admin.ts'
+import { checkAnswers } from './checks/answers.ts'
 import { checkAttachments } from './checks/attachments.ts'
 import { checkConnections } from './checks/connections.ts'
 import { checkPrograms, checkVariables } from './checks/exec.ts'
@@ -31,6 +32,7 @@ export function* crossChecks(draft: Draft): Iterable<Finding> {
   yield* checkVariables(draft)
   yield* checkRetry(draft)
   yield* checkPacing(draft)
+  yield* checkAnswers(draft)
   yield* checkRetention(draft)
   yield* checkUltravox(draft)
   yield* checkAttachments(draft)

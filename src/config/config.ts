@@ -1,3 +1,4 @@
+import type { AnswerPattern } from '../domain/answer-policy.ts'
 import type { RetryPolicy } from '../domain/backoff.ts'
 import type { Secret } from '../domain/secret.ts'
 
@@ -182,8 +183,10 @@ export interface HttpTargetConfig extends Pacing {
   /** A mapping, list or text with `{{ JSONata }}` in its strings; null for the body as received. */
   body: unknown
   sign: SignConfig | null
-  /** Statuses from 400 to 499 that are retried besides the usual ones. */
-  retryOn: number[]
+  /** Answers that are retried besides the usual ones. */
+  retryOn: AnswerPattern[]
+  /** Answers that are final besides the usual ones. */
+  rejectOn: AnswerPattern[]
   tls: TlsConfig | null
   /** Absolute. */
   socketPath: string | null

@@ -11,7 +11,7 @@ export type FileTarget<Kind extends string> = Extract<RelayFile['targets'][strin
 
 /** What is particular to an http target. */
 export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<HttpTargetConfig, keyof Pacing> {
-  const { type, method, headers, redact, body, sign, retryOn, tls, proxy, allowLinkLocal } = target
+  const { type, method, headers, redact, body, sign, retryOn, rejectOn, tls, proxy, allowLinkLocal } = target
   const unix = target.url.isMissing ? undefined : parseUnixUrl(target.url.reveal())
   const socketPath = target.socketPath === undefined ? null : resolve(directory, target.socketPath)
   return {
@@ -23,6 +23,7 @@ export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<
     body: body ?? null,
     sign: sign ?? null,
     retryOn,
+    rejectOn,
     tls: tls === undefined ? null : tlsConfig(tls, directory),
     socketPath: unix === undefined ? socketPath : unix.socketPath,
     proxy: proxy ?? null,

@@ -235,6 +235,7 @@ function retryPolicy(global: z.output<typeof retrySchema>, own: z.output<typeof 
     jitter: own.jitter ?? global.jitter,
     giveUpAfterMs: own.giveUpAfter ?? global.giveUpAfter,
     maxAttempts: own.maxAttempts ?? global.maxAttempts ?? null,
+    timeouts: own.timeouts ?? global.timeouts ?? null,
   }
 }
 

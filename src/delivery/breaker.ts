@@ -67,7 +67,15 @@ export function interrupted(state: BreakerState, deliveryId: number, now: number
   return isProbe(state, deliveryId) ? { ...state, probe: null, probeAt: now } : state
 }
 
-/** The target accepted or rejected a delivery: either is an answer, whenever the attempt began. */
+/**
+ * The target rejected or throttled a delivery. Something answers, perhaps a proxy in front of it: a probe keeps the circuit open
+ * for the same cooldown, and all else changes nothing.
+ */
+export function answered(state: BreakerState, deliveryId: number, now: number): BreakerState {
+  return isProbe(state, deliveryId) ? opened(state.cooldownMs, now, deliveryId) : state
+}
+
+/** The target accepted a delivery, whenever the attempt began. */
 export function succeeded(state: BreakerState, concurrency: number, { failures }: BreakerPolicy): BreakerState {
   if (state.kind !== 'closed') {
     return { kind: 'closed', failed: [], limit: Math.min(2, concurrency), unproven: failures }

@@ -2,6 +2,7 @@ import { type Stopwatch, systemStopwatch } from '../domain/clock.ts'
 import { type OpenStart, type RateLimit, RateWindow } from '../domain/rate-limit.ts'
 import type { Outbox, PastAttempt } from '../outbox/outbox.ts'
 import { BodyBudget } from './body-budget.ts'
+import { Throttle } from './throttle.ts'
 
 /**
  * An attempt counts from its end for the rate limit, but not from later than this share of the window after it was sent: it
@@ -67,6 +68,8 @@ export class TargetCapacity {
   readonly target: string
   /** Shared by all targets. */
   readonly bodies: BodyBudget
+  /** A pause that the target has asked for. */
+  readonly throttle = new Throttle()
   readonly #stopwatch: Stopwatch
   /** By limit: that of the current lane, and of those that reloads prepare. */
   readonly #windows = new Map<string, CountedWindow>()
@@ -74,6 +77,7 @@ export class TargetCapacity {
   readonly #attempts = new Set<CountedAttempt>()
   #taken = 0
   #current: CurrentLane | undefined
+  #destination: string | undefined
 
   constructor(target: string, stopwatch: Stopwatch = systemStopwatch, bodies = new BodyBudget()) {
     this.target = target
@@ -94,9 +98,20 @@ export class TargetCapacity {
     this.#taken--
   }
 
-  /** This lane is the one to wake when something is free. */
-  enter(lane: CurrentLane): void {
+  /**
+   * This lane is the one to wake when something is free. `destination`: where it sends to, as an opaque text. Returns whether that
+   * ended a throttle: another destination has asked for no pause.
+   */
+  enter(lane: CurrentLane, destination = ''): boolean {
+    const isMoved = this.#destination !== undefined && this.#destination !== destination
     this.#current = lane
+    this.#destination = destination
+    return isMoved && this.throttle.lift()
+  }
+
+  /** Whether the current lane sends to this destination. */
+  isAt(destination = ''): boolean {
+    return (this.#destination ?? destination) === destination
   }
 
   /** A lane that was replaced has freed something. */

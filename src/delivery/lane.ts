@@ -5,11 +5,20 @@ import type { Delivery } from '../domain/delivery.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import type { CountedOutcome, Outcome } from '../domain/outcome.ts'
 import type { RateLimit } from '../domain/rate-limit.ts'
-import type { AttemptUnderWay, Claim, OpenBreaker, Outbox, ProbeObstacle, ProbeResult } from '../outbox/outbox.ts'
+import type {
+  AttemptUnderWay,
+  Claim,
+  OpenBreaker,
+  Outbox,
+  ProbeObstacle,
+  ProbeResult,
+  SavedThrottle,
+} from '../outbox/outbox.ts'
 import type { Target } from '../targets/target.ts'
 import type { BodyShare, Room } from './body-budget.ts'
 import {
   allowed,
+  answered,
   type BreakerPolicy,
   type BreakerState,
   failed,
@@ -23,6 +32,7 @@ import type { LaneRate, TargetCapacity } from './capacity.ts'
 import { Questions } from './questions.ts'
 import { createSettling, OUTBOX_PAUSE_MS, type Settling, type SettlingLog, type SettlingOptions } from './settling.ts'
 import { StoppedTime } from './stopped-time.ts'
+import type { ThrottleTurn } from './throttle.ts'
 
 /** Longest sleep. Due times are by the wall clock and timers are not: when that is moved, a lane is wrong for no longer. */
 const LONGEST_SLEEP_MS = 30_000
@@ -41,7 +51,7 @@ const PROBE_CLAIM_PAUSE_MS = 1_000
 
 export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal'> {
   readonly target: Target
-  readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release' | 'saveBreaker'>
+  readonly outbox: Pick<Outbox, 'claim' | 'settle' | 'release' | 'saveBreaker' | 'saveThrottle'>
   readonly concurrency: number
   readonly rateLimit: RateLimit | null
   /** Of the target's name: shared with the lanes that this one replaces. */
@@ -53,6 +63,8 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
   readonly log: LaneLog
   /** A digest of the target's configuration, kept with an open circuit. Computed when it is first needed. */
   readonly configHash?: () => Promise<string>
+  /** Where the target sends to, as an opaque text: a throttle ends when a reload changes it. */
+  readonly destination?: string
   /** How long an attempt may take to end once it is cut short, and the target to close, in milliseconds. */
   readonly abandonMs?: number
 }
@@ -63,6 +75,8 @@ export interface LaneLog extends SettlingLog {
   opened(target: string, probeAt: number): void
   /** The target answers again. */
   closed(target: string): void
+  /** The target asked for a pause: nothing is sent before `until`. */
+  throttled?(target: string, until: number): void
   /** A target threw, or did not end when it was cut short: a fault of the relay. The attempt counts as failed or interrupted. */
   misbehaved?(target: string, error: unknown, delivery?: Delivery): void
 }
@@ -178,7 +192,7 @@ export class Lane {
   send(delivery: Delivery): void {
     this.#endReservation()
     // While the circuit is open, a claim chooses the delivery that probes.
-    const isHeldUp = this.#stopping || this.#paused || this.#breaker.kind === 'open'
+    const isHeldUp = this.#stopping || this.#paused || this.#breaker.kind === 'open' || this.#throttledMs() > 0
     if (isHeldUp) this.#giveBackOne(delivery)
     else void this.#track(this.#attempt(delivery))
     this.goOn()
@@ -197,7 +211,7 @@ export class Lane {
     const { capacity, clock } = this.#options
     if (!this.#stopping) {
       this.#stopped.set(paused, clock.now())
-      capacity.enter(this)
+      if (capacity.enter(this, this.#options.destination)) this.#saveThrottle()
     }
     this.wake()
   }
@@ -272,6 +286,12 @@ export class Lane {
     }
   }
 
+  /** Takes up the throttle of the last run. */
+  restoreThrottle(throttle: SavedThrottle): void {
+    const { capacity, clock, policy } = this.#options
+    capacity.throttle.restore(throttle, clock.now(), policy.maxDelayMs)
+  }
+
   /** Whether the target's configuration has this digest; true where no digest was configured. */
   async hasConfigHash(hash: string): Promise<boolean> {
     this.#configHash = await this.#options.configHash?.()
@@ -318,6 +338,11 @@ export class Lane {
     const { clock } = this.#options
     const now = clock.now()
     if (this.#breaker.kind === 'open' && now < this.#breaker.probeAt) return this.#sleep(this.#breaker.probeAt - now)
+    const throttledMs = this.#throttledMs()
+    if (throttledMs > 0) {
+      this.#giveBack()
+      return this.#sleep(throttledMs)
+    }
     this.#startHeld()
     if (this.#claiming || !this.#mayBeDue) return
     const startable = this.#startable(now)
@@ -424,7 +449,18 @@ export class Lane {
 
   /** The same, as far as slots and the breaker go. */
   #slots(now: number): number {
-    return Math.min(this.#freeSlots(), allowed(this.#breaker, this.#recent + this.#reserved, now))
+    const { throttle } = this.#options.capacity
+    return Math.min(
+      this.#freeSlots(),
+      allowed(this.#breaker, this.#recent + this.#reserved, now),
+      throttle.allowed(now, this.#reserved),
+    )
+  }
+
+  /** How long the target's throttle lasts. */
+  #throttledMs(): number {
+    const { capacity, clock, policy } = this.#options
+    return capacity.throttle.isFree ? 0 : capacity.throttle.remainingMs(clock.now(), policy.maxDelayMs)
   }
 
   /**
@@ -432,8 +468,9 @@ export class Lane {
    * them has its turn within moments, for what is held is out of an operator's hands.
    */
   #ahead(): number {
-    const { concurrency, rateLimit } = this.#options
-    return this.#isQuick && rateLimit === null && this.#breaker === HEALTHY ? PER_SLOT * concurrency : 0
+    const { concurrency, rateLimit, capacity } = this.#options
+    const isFree = rateLimit === null && this.#breaker === HEALTHY && capacity.throttle.isFree
+    return this.#isQuick && isFree ? PER_SLOT * concurrency : 0
   }
 
   /**
@@ -456,6 +493,7 @@ export class Lane {
     const startedAt = clock.now()
     const stoppedBefore = this.#stopped.upTo(startedAt)
     const start = capacity.start(delivery.deliveryId, startedAt)
+    const turn = capacity.throttle.started()
     this.#recent++
     const openings = this.#openings
     this.#breaker = started(this.#breaker, delivery.deliveryId)
@@ -463,6 +501,7 @@ export class Lane {
     const outcome = await this.#send(delivery, start.sent)
     this.#underWay.delete(delivery.deliveryId)
     start.ended()
+    capacity.throttle.ended(turn)
     if (openings === this.#openings) this.#recent--
     if (outcome.kind === 'interrupted') {
       this.#breaker = interrupted(this.#breaker, delivery.deliveryId, clock.now())
@@ -474,7 +513,10 @@ export class Lane {
     }
     const endedAt = clock.now()
     this.#isQuick = endedAt - startedAt < QUICK_MS
+    const isCircuitOpen = this.#breaker.kind === 'open'
+    let throttledUntil: number | undefined
     try {
+      throttledUntil = this.#hold(turn, outcome)
       this.#judge(delivery, outcome)
     } catch (error) {
       // What observes the lane is no reason to lose the delivery.
@@ -488,6 +530,8 @@ export class Lane {
       outcome,
       stoppedMs,
       isStopped: this.#stopped.isStopped,
+      isCircuitOpen,
+      ...(throttledUntil !== undefined && { throttledUntil }),
     })
     this.goOn()
     const isOver = await settled
@@ -518,7 +562,33 @@ export class Lane {
     }
   }
 
-  /** What an outcome says about the target's health. A rejection is an answer: the target is there. */
+  /** Holds the lane as long as the answer asks for. Returns until when; undefined where it asks for no pause. */
+  #hold(turn: ThrottleTurn, outcome: CountedOutcome): number | undefined {
+    const { capacity, clock, concurrency, destination, log, policy, target } = this.#options
+    const { throttle } = capacity
+    // Another destination has taken its place, or it was not asked.
+    if (!capacity.isAt(destination) || 'unsent' in outcome) return undefined
+    const now = clock.now()
+    const { throttled = false, retryAfterMs } = outcome.kind === 'failed' ? outcome : {}
+    if (!throttled && retryAfterMs === undefined) {
+      if (throttle.passed(turn, concurrency)) this.#saveThrottle()
+      return undefined
+    }
+    const wasThrottled = this.#throttledMs() > 0
+    const until = throttle.hold(turn, retryAfterMs, throttled, policy, now)
+    this.#saveThrottle()
+    if (!wasThrottled) log.throttled?.(target.name, until)
+    return until
+  }
+
+  /** If this cannot be kept, a restart only has to be told again. */
+  #saveThrottle(): void {
+    const { outbox, target, capacity, clock, log } = this.#options
+    const saved = outbox.saveThrottle(target.name, capacity.throttle.saved, clock.now())
+    saved.catch((error) => log.outboxUnavailable(target.name, error as Error))
+  }
+
+  /** What an outcome says about the target's health. Only success closes an open circuit. */
   #judge(delivery: Delivery, outcome: CountedOutcome): void {
     const { target, breaker, concurrency, clock, log } = this.#options
     const before = this.#breaker
@@ -527,8 +597,10 @@ export class Lane {
       this.#breaker = interrupted(before, delivery.deliveryId, now)
       return
     }
-    if (outcome.kind === 'failed') this.#breaker = failed(before, delivery, breaker, now)
-    else this.#breaker = succeeded(before, concurrency, breaker)
+    const isThrottled = outcome.kind === 'failed' && outcome.throttled === true
+    if (outcome.kind === 'delivered') this.#breaker = succeeded(before, concurrency, breaker)
+    else if (outcome.kind === 'refused' || isThrottled) this.#breaker = answered(before, delivery.deliveryId, now)
+    else this.#breaker = failed(before, delivery, breaker, now)
     const after: BreakerState = this.#breaker
     if (after === before || (after.kind === 'closed' && before.kind === 'closed')) return
     if (before.kind === 'closed') {

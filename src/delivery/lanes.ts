@@ -77,6 +77,9 @@ export class Lanes {
     await this.#restoreRates()
     const states = await this.#readStates()
     await Promise.all(states.map((state) => this.#restoreBreaker(state)))
+    for (const { target, throttle } of states) {
+      if (throttle !== null) this.#lanes.get(target)?.lane.restoreThrottle(throttle)
+    }
     this.#isStarted = true
     await this.#applyStep()
     if (!this.#isApplied) void this.refresh()
@@ -106,8 +109,10 @@ export class Lanes {
       const kept = new Set([...lanes.values()].map(({ lane }) => lane))
       const left = [...this.#lanes].filter(([, { lane }]) => !kept.has(lane))
       const previous = new Set([...this.#lanes.values()].map(({ lane }) => lane))
-      for (const { target, breaker } of states) {
+      for (const { target, breaker, throttle } of states) {
         const lane = lanes.get(target)?.lane
+        // A target that was there has its throttle in its capacity.
+        if (throttle !== null && !this.#lanes.has(target)) lane?.restoreThrottle(throttle)
         // What was changed may well have been what was wrong with the target: it is tried at once.
         if (breaker !== null && lane !== undefined && !previous.has(lane)) {
           lane.restoreBreaker({ ...breaker, probeAt: Math.min(breaker.probeAt, now) })

@@ -41,6 +41,8 @@ function waitsForDocument(wait: WaitsFor): object {
       return { ...wait, dueAt: iso(wait.dueAt), waitsFor: wait.waitsFor && waitsForDocument(wait.waitsFor) }
     case 'circuit':
       return { ...wait, probeAt: iso(wait.probeAt) }
+    case 'throttled':
+      return { ...wait, until: iso(wait.until) }
     case 'backoff':
       return { ...wait, dueAt: iso(wait.dueAt) }
     default:

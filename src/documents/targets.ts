@@ -14,6 +14,7 @@ export interface ListedTarget extends Omit<TargetSummary, 'paused'> {
 const NOTHING = {
   paused: false,
   breaker: null,
+  throttle: null,
   ...NO_DELIVERIES,
   deliveredPerMinute: 0,
   lastError: null,
@@ -43,11 +44,12 @@ export function listedTargets({ targets }: Config, summaries: readonly TargetSum
 
 /** A target for scripts: instants in ISO. */
 export function targetDocument(listed: ListedTarget): object {
-  const { breaker, oldestDueAt, oldestHeldAt, lastError, lastProbe, ...target } = listed
+  const { breaker, throttle, oldestDueAt, oldestHeldAt, lastError, lastProbe, ...target } = listed
   return {
     ...target,
     breaker: breaker === null ? 'closed' : 'open',
     probeAt: isoOrNull(breaker?.probeAt ?? null),
+    throttledUntil: isoOrNull(throttle?.until ?? null),
     oldestDueAt: isoOrNull(oldestDueAt),
     oldestHeldAt: isoOrNull(oldestHeldAt),
     lastError: lastError?.error ?? null,

@@ -29,6 +29,8 @@ export type TargetWait =
   | { readonly reason: 'paused'; readonly by: 'configuration' | 'command' }
   /** The circuit is open. `probeAt`: when one delivery may be tried. */
   | { readonly reason: 'circuit'; readonly probeAt: number }
+  /** The target asked for a pause (429, Retry-After). */
+  | { readonly reason: 'throttled'; readonly until: number }
   /** The relay ended unexpectedly during its last attempts: it waits for its turn, or is sent on its own. */
   | { readonly reason: 'interrupted' }
   | { readonly reason: 'backoff'; readonly dueAt: number; readonly error: string | null }
@@ -55,7 +57,7 @@ export function waitsFor({ place, ...delivery }: Waiting, config: Config, now: n
 /** What keeps a target's delivery that nothing of its call is in the way of; null where it is being sent, or is next. */
 export function targetWait(
   { target, dueAt, lastError }: Omit<Waiting, 'place'>,
-  { paused, breaker, ahead, starts }: Omit<QueuePlace, 'behind'>,
+  { paused, breaker, throttledUntil, ahead, starts }: Omit<QueuePlace, 'behind'>,
   { targets }: Config,
   now: number,
 ): TargetWait | null {
@@ -64,6 +66,9 @@ export function targetWait(
   if (configured.paused) return { reason: 'paused', by: 'configuration' }
   if (paused) return { reason: 'paused', by: 'command' }
   if (breaker !== null) return { reason: 'circuit', probeAt: breaker.probeAt }
+  const isThrottled = throttledUntil !== null && throttledUntil > now
+  // Its own delay may last longer.
+  if (isThrottled && (dueAt ?? now) <= throttledUntil) return { reason: 'throttled', until: throttledUntil }
   if (dueAt !== null && dueAt > now) return { reason: 'backoff', dueAt, error: lastError }
   if (starts >= SURELY_INTERRUPTED) return { reason: 'interrupted' }
   const { rateLimit } = configured

@@ -10,6 +10,8 @@ export interface RetryPolicy {
   /** No attempt starts later than this after the first one. */
   readonly giveUpAfterMs: number | null
   readonly maxAttempts: number | null
+  /** The most attempts that may end with a timeout; null or absent: no limit. */
+  readonly timeouts?: number | null
 }
 
 /**

@@ -15,6 +15,8 @@ export interface Delivery {
   readonly firstAttemptAt: number | null
   /** Attempts in a row just before this one during which the relay ended unexpectedly, as far as is known; absent: 0. */
   readonly starts?: number
+  /** Attempts of this round that ended with a timeout; absent: 0. */
+  readonly timeouts?: number
   readonly event: DeliveredEvent
   /** The recording of its call, for the attempt at hand; absent where the target does not get it as a file. */
   readonly recording?: RecordingFile
@@ -83,10 +85,21 @@ export function withoutAnswer(attempt: Attempt): Attempt {
   return { ...attempt, response: null, note: null, error: attempt.error === null ? null : ERASED }
 }
 
+/** The delivery is tried again. */
+export interface PendingSettlement {
+  readonly state: 'pending'
+  readonly dueAt: number
+  /** The delivery's from now on; absent: as it was, or when the attempt began. */
+  readonly firstAttemptAt?: number
+  /** The attempt uses nothing of the budget. */
+  readonly uncounted?: true
+  /** The attempt counts for `RetryPolicy.timeouts`. */
+  readonly timedOut?: true
+}
+
 /** What an attempt makes of its delivery. */
 export type Settlement =
   | { readonly state: 'delivered' }
-  /** `firstAttemptAt`: the delivery's from now on; absent: as it was, or when the attempt began. */
-  | { readonly state: 'pending'; readonly dueAt: number; readonly firstAttemptAt?: number }
+  | PendingSettlement
   /** `hold`: in an ordered target, the later events of the call wait until an operator has decided about this one. */
   | { readonly state: 'dead'; readonly hold?: boolean }

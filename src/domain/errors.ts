@@ -68,7 +68,7 @@ export const HTTP_STATUS: Readonly<Record<RefusalCode, number>> = {
   timestamp_stale: 401,
   payload_invalid: 400,
   // A permanent failure for the relay that has sent it: 508 would be retried.
-  loop_detected: 409,
+  loop_detected: 422,
   request_invalid: 400,
   not_found: 404,
   method_not_allowed: 405,

@@ -18,6 +18,10 @@ export type Outcome =
       readonly note?: string
       /** How long the target asked us to wait, in milliseconds. */
       readonly retryAfterMs?: number
+      /** The target limits its rate (429): the attempt is on record and uses nothing of the delivery's budget. */
+      readonly throttled?: true
+      /** The target got the request and did not finish in time: it may have done the work. */
+      readonly timedOut?: true
       /**
        * Counts as an attempt and says nothing about the target: it was not asked, or its name took too long to be
        * resolved.
@@ -30,6 +34,7 @@ export type Outcome =
       readonly status?: number
       readonly response?: string
       readonly note?: string
+      /** The target was not asked: the template or payload is at fault. Says nothing about the target. */
       readonly unsent?: true
     }
   | { readonly kind: 'interrupted' }

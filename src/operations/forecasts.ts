@@ -102,8 +102,8 @@ export class QueuesBefore {
 
   #forecast(target: string, added: number, queued: number, held: number, now: number): Forecast {
     const before = this.#before.get(target)
-    const { paused = false, breaker = null } = before ?? {}
-    const place = { paused, breaker, ahead: 0, starts: 0 }
+    const { paused = false, breaker = null, throttle = null } = before ?? {}
+    const place = { paused, breaker, throttledUntil: throttle?.until ?? null, ahead: 0, starts: 0 }
     const wait = targetWait({ target, dueAt: null, lastError: null }, place, this.#config, now)
     // Without a time at which it is due, a start, and anything ahead, it is none of these.
     const waitsFor = wait as Forecast['waitsFor']
@@ -115,8 +115,11 @@ export class QueuesBefore {
 
 /** For scripts: instants in ISO. */
 export function forecastDocument({ waitsFor, ...forecast }: Forecast): object {
-  const probe = waitsFor?.reason === 'circuit' ? { probeAt: isoOrNull(waitsFor.probeAt) } : {}
-  return { ...forecast, waitsFor: waitsFor && { ...waitsFor, ...probe } }
+  const instants = {
+    ...(waitsFor?.reason === 'circuit' && { probeAt: isoOrNull(waitsFor.probeAt) }),
+    ...(waitsFor?.reason === 'throttled' && { until: isoOrNull(waitsFor.until) }),
+  }
+  return { ...forecast, waitsFor: waitsFor && { ...waitsFor, ...instants } }
 }
 
 function forecastsOf(

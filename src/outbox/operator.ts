@@ -218,6 +218,8 @@ export interface QueuePlace {
   /** Whether an operator has paused its target. */
   readonly paused: boolean
   readonly breaker: OpenBreaker | null
+  /** Until when the target is throttled (epoch milliseconds); null where it is not, or where that is over. */
+  readonly throttledUntil: number | null
   /** Ready deliveries of its target that are due before it and sent first, counted up to `TALLIED`. */
   readonly ahead: number
   /** Its interrupted starts, and one more while the relay records a start under way. */

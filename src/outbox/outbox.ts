@@ -94,6 +94,9 @@ export interface Outbox
   /** Keeps a target's breaker: open (with when to probe, and after how long), or closed (null). */
   saveBreaker(target: string, breaker: OpenBreaker | null, now: number): Promise<void>
 
+  /** Keeps until when a target is throttled, or that it is not (null). */
+  saveThrottle(target: string, throttle: SavedThrottle | null, now: number): Promise<void>
+
   /** Since when a target's oldest due delivery is due; null where none is. */
   oldestDueAt(target: string, now: number): Promise<number | null>
 
@@ -242,6 +245,16 @@ export interface TargetState {
   readonly target: string
   readonly paused: boolean
   readonly breaker: OpenBreaker | null
+  /** Null where the target has asked for no pause that may still last. */
+  readonly throttle: SavedThrottle | null
+}
+
+/** A pause that a target has asked for. */
+export interface SavedThrottle {
+  /** Epoch milliseconds. */
+  readonly until: number
+  /** Throttled attempts in a row. */
+  readonly inARow: number
 }
 
 export interface OpenBreaker {

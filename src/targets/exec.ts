@@ -118,7 +118,8 @@ function outcomeOf(ending: ProcessEnding, timeoutMs: number): Outcome {
   const response = responseOf(ending)
   const answer = response === undefined ? {} : { response }
   if (early === 'interrupted') return { kind: 'interrupted' }
-  if (early === 'timeout') return { kind: 'failed', error: `timeout: killed after ${timeoutMs / 1000}s`, ...answer }
+  if (early === 'timeout')
+    return { kind: 'failed', error: `timeout: killed after ${timeoutMs / 1000}s`, timedOut: true, ...answer }
   if (code === null) return { kind: 'failed', error: `killed by ${signal}`, ...answer }
   if (code === 0) return { kind: 'delivered', status: code, ...answer }
   const error = `exit ${code}${lastLineOf(ending.stderr)}`

@@ -79,5 +79,5 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
 }
 
 function refused(error: string) {
-  return { kind: 'refused', error } as const
+  return { kind: 'refused', error, unsent: true } as const
 }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { describeNetworkError, isResolverFailure } from '../domain/network-error.ts'
 import type { Outcome } from '../domain/outcome.ts'
+import { type WaitHints, waitHintsOf } from '../domain/retry-after.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
 import { createDeadlines } from '../outgoing/deadlines.ts'
 import type { HeadLimit } from '../outgoing/head-filter.ts'
@@ -20,7 +21,8 @@ const NAME_SHARE = 0.25
 export interface Answer {
   readonly kind: 'answered'
   readonly status: number
-  readonly retryAfter: string | undefined
+  /** The headers by which it asks for a pause; undefined where it has none. */
+  readonly waitHints: WaitHints | undefined
   /** The start of the body as text; undefined where it was empty. */
   readonly response: string | undefined
   /** Why the body was not read to its end, or did not end as it should have. */
@@ -121,7 +123,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #done = false
   #controller: Dispatcher.DispatchController | undefined
   #status: number | undefined
-  #retryAfter: string | undefined
+  #waitHints: WaitHints | undefined
   #read = 0
   #kept: Buffer[] = []
 
@@ -148,7 +150,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** `late` says why, knowing whether the request still waits for a connection. */
   cutAtDeadline(late: (isWaiting: boolean) => Late): void {
     const { error, unsent } = late(this.#controller === undefined)
-    this.cut(this.#failed(error, unsent), error)
+    // A request that never got a connection cannot have been worked on.
+    this.cut(this.#failed(error, unsent, !unsent && this.#controller !== undefined), error)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -165,9 +168,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // Not a status; undici fails the exchange next.
     if (status < 200) return
-    const retryAfter: string | string[] | undefined = headers['retry-after']
     this.#status = status
-    this.#retryAfter = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter
+    this.#waitHints = waitHintsOf(headers)
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -189,12 +191,13 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#settle(this.#decided(story) ?? this.#failed(story, isResolverFailure(error)))
   }
 
-  #failed(error: string, unsent: boolean): ExchangeResult {
+  #failed(error: string, unsent: boolean, timedOut = false): ExchangeResult {
     const response = this.#text()
     return {
       kind: 'failed',
       error,
       ...(unsent && { unsent }),
+      ...(timedOut && { timedOut }),
       ...(this.#status !== undefined && { status: this.#status }),
       ...(response !== undefined && { response }),
     }
@@ -220,7 +223,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     return {
       kind: 'answered',
       status: this.#status!,
-      retryAfter: this.#retryAfter,
+      waitHints: this.#waitHints,
       response: this.#text(),
       ...(why !== undefined && { note: `the body of the answer was not read to its end: ${why}` }),
     }

@@ -1,7 +1,8 @@
+import { type AnswerPattern, type AnswerRules, answerKind } from '../domain/answer-policy.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import { type Outcome, withNote } from '../domain/outcome.ts'
-import { retryAfterMs } from '../domain/retry-after.ts'
+import { waitHintMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
 import { VIA_HEADER } from '../domain/via.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
@@ -31,8 +32,10 @@ export interface HttpTargetOptions extends ConnectionOptions {
   readonly maxConnectionAgeMs?: number
   /** Of an answer's status line and headers, in bytes. */
   readonly maxHeadBytes?: number
-  /** Statuses to try again that would otherwise be final. */
-  readonly retryOn: readonly number[]
+  /** Answers to try again that would otherwise be final. */
+  readonly retryOn: readonly AnswerPattern[]
+  /** Answers that are final and would otherwise be tried again. */
+  readonly rejectOn?: readonly AnswerPattern[]
   /** Paths of fields to take out of the body, such as `call.systemPrompt`. */
   readonly redact?: readonly string[]
   /** A redacted path has led to nothing for a while. */
@@ -42,9 +45,6 @@ export interface HttpTargetOptions extends ConnectionOptions {
   /** Sends multipart/form-data, with the delivery's recording as a part of its own where it has one. Not with `sign`. */
   readonly multipart?: boolean
 }
-
-/** 4xx that say "not now" rather than "not this": timeout, too early, too many. */
-const RETRIED_4XX = [408, 425, 429]
 
 /** Sends the event's body, byte for byte as it was received unless the options say otherwise, to a URL. */
 export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Target {
@@ -56,7 +56,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
   const sign = options.sign === null ? () => [] : createSigner(options.sign)
   const own = ownHeaders(options.headers)
   const compose = createContentComposer({ ...options, headers: own.templates, contentType: own.contentType })
-  const retried = new Set([...RETRIED_4XX, ...options.retryOn])
+  const rules: AnswerRules = { retryOn: options.retryOn, rejectOn: options.rejectOn ?? [] }
 
   return {
     name: options.name,
@@ -80,7 +80,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
       ]
       const result = await exchanges.send(headers, parts?.body ?? body, signal, onSent)
       parts?.body.destroy()
-      const outcome = result.kind === 'answered' ? outcomeOf(result, retried, clock) : result
+      const outcome = result.kind === 'answered' ? outcomeOf(result, rules, clock) : result
       return withNote(outcome, cutNote(content?.cut ?? []))
     },
     close: exchanges.close,
@@ -132,16 +132,18 @@ function traceHeaders({ traceparent, tracestate }: DeliveredEvent): string[] {
   return ['traceparent', traceparent, ...(tracestate == null ? [] : ['tracestate', tracestate])]
 }
 
-function outcomeOf(
-  { status, retryAfter, response, note }: Answer,
-  retried: ReadonlySet<number>,
-  clock: Clock,
-): Outcome {
+function outcomeOf({ status, waitHints, response, note }: Answer, rules: AnswerRules, clock: Clock): Outcome {
   const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
-  if (status < 300) return { kind: 'delivered', ...answer }
-  if (status >= 500 || retried.has(status)) {
-    const wait = retryAfterMs(retryAfter, clock.now())
-    return { kind: 'failed', error: `http ${status}`, ...answer, ...(wait !== undefined && { retryAfterMs: wait }) }
+  const kind = answerKind(status, rules)
+  if (kind === 'delivered') return { kind, ...answer }
+  const error = `http ${status}${status < 400 ? ', a redirect is not followed' : ''}`
+  if (kind === 'rejected') return { kind: 'refused', error, ...answer }
+  const wait = waitHintMs(waitHints, kind === 'throttled', clock.now())
+  return {
+    kind: 'failed',
+    error,
+    ...answer,
+    ...(kind === 'throttled' && { throttled: true }),
+    ...(wait !== undefined && { retryAfterMs: wait }),
   }
-  return { kind: 'refused', error: `http ${status}${status < 400 ? ', a redirect is not followed' : ''}`, ...answer }
 }

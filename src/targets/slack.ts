@@ -1,7 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
 import type { Outcome } from '../domain/outcome.ts'
-import { retryAfterMs } from '../domain/retry-after.ts'
+import { waitHintMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
 import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
@@ -68,12 +68,19 @@ function composer({ text, blocks }: SlackTargetOptions): Composer {
 }
 
 /** Slack answers with a status and, as plain text, a code: `invalid_blocks`, `channel_is_archived`, `no_service`. */
-function outcomeOf({ status, retryAfter, response, note }: Answer, clock: Clock): Outcome {
+function outcomeOf({ status, waitHints, response, note }: Answer, clock: Clock): Outcome {
   const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
   if (status < 300) return { kind: 'delivered', ...answer }
   const code = /^[a-z]+(_[a-z]+)+(?![\w<])/.exec(response ?? '')?.[0]
   const error = `slack: ${code ?? `http ${status}`}`
   if (status !== 429 && status < 500) return { kind: 'refused', error, ...answer }
-  const wait = retryAfterMs(retryAfter, clock.now())
-  return { kind: 'failed', error, ...answer, ...(wait !== undefined && { retryAfterMs: wait }) }
+  const isThrottled = status === 429
+  const wait = waitHintMs(waitHints, isThrottled, clock.now())
+  return {
+    kind: 'failed',
+    error,
+    ...answer,
+    ...(isThrottled && { throttled: true }),
+    ...(wait !== undefined && { retryAfterMs: wait }),
+  }
 }

@@ -12,6 +12,7 @@ const target: ListedTarget = {
   pausedByConfig: false,
   pausedByCommand: false,
   breaker: null,
+  throttle: null,
   pending: 98,
   due: 3,
   backoff: 1,

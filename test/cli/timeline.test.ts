@@ -14,7 +14,7 @@ const config = {
   },
 } as unknown as Config
 
-const NEXT: QueuePlace = { behind: null, paused: false, breaker: null, ahead: 0, starts: 0 }
+const NEXT: QueuePlace = { behind: null, paused: false, breaker: null, throttledUntil: null, ahead: 0, starts: 0 }
 const EARLIER: EarlierDelivery = {
   deliveryId: 3,
   event: 'call.started',

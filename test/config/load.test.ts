@@ -13,6 +13,7 @@ const RETRY = {
   jitter: 0.2,
   giveUpAfterMs: 259_200_000,
   maxAttempts: null,
+  timeouts: null,
 }
 
 const DAY = 86_400_000
@@ -78,6 +79,7 @@ routes: [{ events: ["*"], to: [crm, ops, run] }]
     body: null,
     sign: null,
     retryOn: [],
+    rejectOn: [],
     tls: null,
     socketPath: null,
     proxy: null,
@@ -119,14 +121,14 @@ t.test('a target inherits what it does not say about retries', async (t) => {
   const { config } = load(
     t,
     `
-retry: { initialDelay: 1s, maxDelay: 10m, maxAttempts: 50 }
+retry: { initialDelay: 1s, maxDelay: 10m, maxAttempts: 50, timeouts: 4 }
 targets:
   a: { type: http, url: "https://x/", retry: { maxAttempts: 3 } }
   b: { type: http, url: "https://y/", retry: { factor: "1.5", giveUpAfter: 1d } }
 routes: [{ events: ["*"], to: [a, b] }]
 `,
   )
-  const inherited = { ...RETRY, initialDelayMs: 1_000, maxDelayMs: 600_000 }
+  const inherited = { ...RETRY, initialDelayMs: 1_000, maxDelayMs: 600_000, timeouts: 4 }
   t.strictSame(config.targets.a?.retry, { ...inherited, maxAttempts: 3 })
   t.strictSame(config.targets.b?.retry, { ...inherited, factor: 1.5, giveUpAfterMs: 86_400_000, maxAttempts: 50 })
 })

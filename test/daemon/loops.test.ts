@@ -61,13 +61,13 @@ t.test('an event that comes back to the relay, by itself or through others, ends
   await eventually(() => isOver(there, 2), 'all is finished at the second')
   const ends = (await here.deliveries()).map(({ target, state, lastError }) => [target, state, lastError])
   t.match(Object.fromEntries(ends.map(([target, ...rest]) => [target, rest])), {
-    self: ['dead', 'http 409'],
+    self: ['dead', 'http 422'],
     other: ['delivered', null],
     hook: ['dead', /exit 65/],
-    pager: ['dead', 'http 409'],
+    pager: ['dead', 'http 422'],
   })
   const back = (await there.deliveries('--target back'))[0]!
-  t.match(back, { state: 'dead', lastError: 'http 409' })
+  t.match(back, { state: 'dead', lastError: 'http 422' })
   const received = ((await here.json('events list')).events as Row[]).filter(({ source }) => source === 'open')
   t.equal(received.length, 1, 'nothing that came back is on record')
   const { rejections } = await here.json('rejections list --reason loop_detected')

@@ -138,7 +138,7 @@ t.test('without its body an event is known and listed, but not sent again', asyn
   t.match((await json('events list')).events, [{ eventId: recent }, { eventId: old }])
 })
 
-t.test('old rejections go too', async (t) => {
+t.test('old rejections go too, but for kept ones: they may be genuine events', async (t) => {
   const directory = scratch(t)
   const { run, json } = commandsIn(directory)
   writeConfig(directory, toCrm)
@@ -154,14 +154,17 @@ t.test('old rejections go too', async (t) => {
       headers: '{}',
     } as const
     await outbox.reject({ ...rejection, ...daysAgo(days), kept })
+    await outbox.reject({ ...rejection, reason: 'signature_missing', ...daysAgo(days), kept: null })
   }
   await outbox.record(newEvent(daysAgo(1)), [])
   await outbox.close()
   t.match(await json('prune --older-than 2d --yes'), { removed: { events: 0, rejections: 2 } })
   t.match(await run('prune --older-than 30'), { code: 2, stderr: /an age such as 2h/ })
   t.match(await run('prune --yes'), { code: 2, stderr: /required option '--older-than/ })
-  t.match(rows(directory), { events: 1, rejections: 1 })
-  t.match(await json('prune --older-than 1h --yes'), { removed: { events: 1, rejections: 1 } })
+  t.match(rows(directory), { events: 1, rejections: 4 })
+  t.match(await json('prune --older-than 1h --bodies --yes'), { removed: { events: 1, rejections: 1 } })
+  t.match(await json('prune --older-than 1h --yes'), { removed: { events: 1, rejections: 0 } })
+  t.match((await json('rejections list --kept')).rejections, [{ kept: true }, { kept: true }, { kept: true }])
 })
 
 t.test('the file gets smaller with --vacuum, only while the relay is stopped', async (t) => {

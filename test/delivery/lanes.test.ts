@@ -65,7 +65,11 @@ t.test('which targets are paused is asked again when it could not be read', asyn
   const paused: boolean[] = []
   const lane = { dropClaimed() {}, setPaused: (isPaused: boolean) => paused.push(isPaused) } as unknown as Lane
   const unavailable = () => Promise.reject(new RelayError('outbox_unavailable', 'outbox: SQLITE_BUSY'))
-  const answers = [unavailable, unavailable, async () => [{ target: 'crm', paused: true, breaker: null }]]
+  const answers = [
+    unavailable,
+    unavailable,
+    async () => [{ target: 'crm', paused: true, breaker: null, throttle: null }],
+  ]
   const outbox = { applyTargets: async () => [], targetStates: () => answers.shift()!() } as unknown as SqliteOutbox
   const told: string[] = []
   const log = { orphaned() {}, outboxUnavailable: (_: string, { message }: Error) => told.push(message) }
@@ -92,7 +96,7 @@ t.test('a target that is paused while lanes are being replaced is not missed', a
   let isPaused = false
   const outbox = {
     applyTargets: async () => [],
-    targetStates: async () => [{ target: 'crm', paused: isPaused, breaker: null }],
+    targetStates: async () => [{ target: 'crm', paused: isPaused, breaker: null, throttle: null }],
     targetsWithDeliveries: async () => [],
   } as unknown as SqliteOutbox
   const log = { orphaned() {}, outboxUnavailable() {} }
@@ -138,7 +142,7 @@ t.test('only a target whose deliveries are being brought in line waits for that'
   t.same([...new Set(seen)], ['short begins'], 'the start does not wait for the other one')
 
   await eventually(() => steps.length > 0, 'the next step')
-  states = [{ target: 'short', paused: true, breaker: null }]
+  states = [{ target: 'short', paused: true, breaker: null, throttle: null }]
   for (let writes = 0; writes < 3; writes++) void lanes.refresh()
   await eventually(() => seen.includes('short paused'), 'a pause meanwhile')
   t.equal(steps.length, 1, 'one step at a time')

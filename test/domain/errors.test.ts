@@ -17,7 +17,7 @@ t.test('the statuses are those of the ingest contract', async (t) => {
     timestamp_duplicated: 401,
     timestamp_stale: 401,
     payload_invalid: 400,
-    loop_detected: 409,
+    loop_detected: 422,
     request_invalid: 400,
     not_found: 404,
     method_not_allowed: 405,

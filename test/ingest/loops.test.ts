@@ -7,11 +7,11 @@ t.test('what the relay has sent itself is rejected for good, and its body is not
   const trial = await TrialListener.start(t)
   for (const via of [RELAY_ID, `${OTHER_ID} ${RELAY_ID}`, `${OTHER_ID}, ${RELAY_ID} ${OTHER_ID}`]) {
     const answer = await trial.genuine(SAMPLE, { headers: { 'X-Relay-Via': via } })
-    t.equal(answer.status, 409, via)
+    t.equal(answer.status, 422, via)
     t.match(JSON.parse(answer.body), { error: 'loop_detected' })
   }
   const open = await trial.unsigned({ path: OPEN_PATH, headers: { 'x-relay-via': RELAY_ID } })
-  t.equal(open.status, 409, 'also where nothing is verified')
+  t.equal(open.status, 422, 'also where nothing is verified')
   t.same(trial.outbox.recorded, [])
   t.match(trial.outbox.rejections[0], { reason: 'loop_detected', kept: null })
   t.match(JSON.parse(trial.outbox.rejections[0]!.headers), { 'x-relay-via': RELAY_ID })
@@ -24,7 +24,7 @@ t.test('loops do not use up what an address may send that is rejected', async (t
   for (let number = 0; number < 6; number++) {
     statuses.push((await trial.unsigned({ path: OPEN_PATH, headers: { 'x-relay-via': RELAY_ID } })).status)
   }
-  t.same(new Set(statuses), new Set([409]))
+  t.same(new Set(statuses), new Set([422]))
 })
 
 t.test('an event from other relays is accepted with their ids, until there are too many', async (t) => {
@@ -33,7 +33,7 @@ t.test('an event from other relays is accepted with their ids, until there are t
   const answer = await trial.genuine(SAMPLE, { headers: { 'x-relay-via': ids.slice(1).join(' , ') } })
   t.equal(answer.status, 204)
   t.equal(trial.outbox.recorded[0]!.event.via, ids.slice(1).join(' '))
-  t.equal((await trial.genuine(SAMPLE, { headers: { 'x-relay-via': ids.join(' ') } })).status, 409)
+  t.equal((await trial.genuine(SAMPLE, { headers: { 'x-relay-via': ids.join(' ') } })).status, 422)
   const { reason, kept } = trial.outbox.rejections[0]!
   t.equal(reason, 'loop_detected')
   t.equal(String(kept?.body), SAMPLE, 'an operator can still accept what this relay has not sent')

@@ -443,13 +443,16 @@ export function outboxContract(name: string, open: OpenOutbox): void {
     await outbox.saveBreaker('crm', { ...circuit, lastProbe: 17, configHash: 'abc' }, 1_000)
     await outbox.saveBreaker('ops', { probeAt: 9_000, cooldownMs: 500 }, 1_000)
     await outbox.saveBreaker('ops', null, 2_000)
+    await outbox.saveThrottle('ops', { until: 9_000, inARow: 3 }, 2_000)
     await outbox.close()
     const reopened = await open(directory)
     t.teardown(() => reopened.close())
     t.same(await reopened.targetStates(), [
-      { target: 'crm', paused: false, breaker: { ...circuit, lastProbe: 17, configHash: 'abc' } },
-      { target: 'ops', paused: false, breaker: null },
+      { target: 'crm', paused: false, breaker: { ...circuit, lastProbe: 17, configHash: 'abc' }, throttle: null },
+      { target: 'ops', paused: false, breaker: null, throttle: { until: 9_000, inARow: 3 } },
     ])
+    await reopened.saveThrottle('ops', null, 3_000)
+    t.equal((await reopened.targetStates())[1]?.throttle, null)
     await reopened.saveBreaker('crm', circuit, 3_000)
     t.same((await reopened.targetStates())[0]!.breaker, circuit, 'only the last state is kept')
   })

@@ -113,7 +113,7 @@ export class Queue {
   }
 
   /** Ends the attempt of a claimed delivery, as a lane does. It took a second. */
-  async end(delivery: Delivery, outcome: CountedOutcome): Promise<void> {
+  async end(delivery: Delivery, outcome: CountedOutcome, rest: { isCircuitOpen?: boolean } = {}): Promise<void> {
     const settle = createSettling({
       outbox: this.outbox,
       policy: POLICY,
@@ -125,7 +125,7 @@ export class Queue {
     })
     const startedAt = this.now
     this.now += 1_000
-    await settle(delivery, { startedAt, endedAt: this.now, outcome })
+    await settle(delivery, { startedAt, endedAt: this.now, outcome, ...rest })
     this.#claimed.delete(delivery.deliveryId)
   }
 

@@ -201,6 +201,36 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     return queue.state(id!)
   },
 
+  'under way: the target rejects it while its circuit is open': async (setting) => {
+    const queue = await Queue.create(setting)
+    const [id] = await queue.record(1)
+    await queue.end(await queue.claimOne(id!), REJECTED, { isCircuitOpen: true })
+    return `${await queue.state(id!)}, ${await queue.due(id!)}`
+  },
+
+  'under way: the target throttles it': async (setting) => {
+    const queue = await Queue.create(setting)
+    const lane = await QueueLane.start(setting.t, queue, 1)
+    const [id] = await queue.record(1)
+    await lane.noticeChange()
+    const { end } = await lane.attempt(0)
+    end({ kind: 'failed', error: 'http 429', throttled: true, retryAfterMs: THROTTLE_MS })
+    await lane.idle()
+    const endedAt = queue.now
+    await lane.noticeChange()
+    queue.now = endedAt + THROTTLE_MS - 1
+    const isEarly = (await queue.claim()).length > 0 || lane.sent.length > 1
+    queue.now = endedAt + THROTTLE_MS
+    const isDue = (await queue.show(id!)).dueAt === queue.now && !isEarly
+
+    const claimed = await queue.claimOne(id!)
+    const { roundAttempts } = claimed
+    await queue.release(claimed)
+    const isRecorded = (await queue.recorded(id!)).join() === 'failed'
+    const budget = isRecorded && roundAttempts === 0 ? 'unchanged' : `${roundAttempts} attempts`
+    return `${await queue.state(id!)} ${isDue ? 'once the throttle has ended' : 'too early'}; its budget is ${budget}`
+  },
+
   'under way: retry, and the target then accepts it': async (setting) => {
     const queue = await Queue.create(setting)
     const [id] = await queue.record(1)
@@ -436,6 +466,9 @@ const AGAIN: readonly ((queue: Queue, deliveryIds: readonly number[]) => Promise
   (queue, deliveryIds) => queue.retry(...deliveryIds),
   (queue) => queue.replay(),
 ]
+
+/** How long a target asks to be sent nothing. */
+const THROTTLE_MS = 5_000
 
 /** What the target says in `FAILED`. */
 const SAID = /503|\bno\b/

@@ -12,7 +12,7 @@ const DAY = 86_400_000
 const START = Date.UTC(2026, 0, 15)
 const LONGEST_AGE = Math.max(POLICY.deliveredMs, POLICY.deadMs, POLICY.rejectionsMs, POLICY.keysMs)
 
-/** An outbox with an event and a kept request that were received at `START`, by the clock of then. */
+/** An outbox with an event and a rejection that were received at `START`, by the clock of then. */
 async function recorded(t: Test) {
   const path = join(scratch(t), 'relay.db')
   const outbox = await SqliteOutbox.open(path, (error) => t.fail(error.message))
@@ -27,7 +27,7 @@ async function recorded(t: Test) {
     peer: 'p',
     bytes: 2,
     headers: '{}',
-    kept: { body: Buffer.from('{}'), contentType: null },
+    kept: null,
   })
   const counts = () => {
     const database = openDatabase(path, { readonly: true })

@@ -99,15 +99,17 @@ export function retentionContract(name: string, open: OpenOutbox): void {
     t.match(await pruneAll(outbox, 300 * DAY, { ...POLICY, maxSizeBytes: 1 }), { events: 0 })
   })
 
-  contract('rejections have an age of their own', async (t, outbox) => {
+  contract('rejections have an age of their own, and kept ones that of dead deliveries', async (t, outbox) => {
     const rejection = { source: 'ultravox', requestId: 'req_1', peer: '127.0.0.1', bytes: 1, headers: '{}' }
     for (const receivedAt of [0, 1]) {
       const kept = { body: Buffer.from([receivedAt]), contentType: null }
       await outbox.reject({ ...rejection, receivedAt, reason: 'timestamp_stale', kept })
       await outbox.reject({ ...rejection, receivedAt, reason: 'signature_missing', kept: null })
     }
-    t.match(await pruneAll(outbox, 7 * DAY + 1), { rejections: 2, events: 0 })
-    t.match(await pruneAll(outbox, 7 * DAY + 2), { rejections: 2 })
+    t.match(await pruneAll(outbox, 7 * DAY + 1), { rejections: 1, events: 0 })
+    t.match(await pruneAll(outbox, 7 * DAY + 2), { rejections: 1 })
+    t.match(await pruneAll(outbox, POLICY.deadMs), { rejections: 0 })
+    t.match(await pruneAll(outbox, POLICY.deadMs + 2), { rejections: 2 })
   })
 
   contract('over its size the oldest finished go first, and no more than it takes', async (t, outbox) => {

@@ -181,7 +181,7 @@ t.test('at the timeout the whole group is ended', async (t) => {
   const outcome = exec.send(sampleDelivery(), running)
   // An init that is slow to collect orphans makes the group look alive for the whole grace.
   t.ok((await elapsed(outcome)) < 30_000)
-  t.same(await outcome, { kind: 'failed', error: 'timeout: killed after 1s' })
+  t.same(await outcome, { kind: 'failed', error: 'timeout: killed after 1s', timedOut: true })
   t.notOk(isAlive(pidIn(t, 'child')), 'the grandchild is gone')
 })
 

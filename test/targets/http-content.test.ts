@@ -183,13 +183,13 @@ t.test('a template that fails on a payload is refused, without the value it fail
 
 t.test('a body that comes to nothing is refused', async (t) => {
   const { outcome } = await sent(t, { body: '{{call.absent}}' })
-  t.same(outcome, { kind: 'refused', error: 'template: the body comes to nothing' })
+  t.same(outcome, { kind: 'refused', error: 'template: the body comes to nothing', unsent: true })
 })
 
 t.test('a body that is no JSON cannot be redacted or filled in, and is refused', async (t) => {
   for (const options of [{ redact: ['call.x'] }, { body: { a: '{{event.id}}' } }]) {
     const { outcome, requests } = await sent(t, options, sampleDelivery({ body: Buffer.from('{"call":') }))
-    t.same(outcome, { kind: 'refused', error: 'payload: the body is not JSON' })
+    t.same(outcome, { kind: 'refused', error: 'payload: the body is not JSON', unsent: true })
     t.equal(requests, 0)
   }
 })

@@ -1,6 +1,8 @@
 import { createHmac } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { Webhook } from 'standardwebhooks'
 import t, { type Test } from 'tap'
+import type { Outcome } from '../../src/domain/outcome.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { createHttpTarget, type HttpTargetOptions } from '../../src/targets/http.ts'
 import { VERSION } from '../../src/version.ts'
@@ -132,35 +134,67 @@ t.test('a standard-webhooks signature is one that the reference library accepts'
   t.match(new Webhook(secret).verify(body, headers as Record<string, string>), { event: 'call.ended' })
 })
 
-t.test('the status decides', async (t) => {
-  const { origin } = await httpServer(t, (response, { url }) => {
+const byStatus = (t: Test) =>
+  httpServer(t, (response, { url }) => {
     response.statusCode = Number(url.slice(1))
     response.end()
   })
-  const kinds = {
-    delivered: [200, 201, 202, 204, 299],
-    failed: [408, 425, 429, 500, 502, 503, 504, 599],
-    refused: [300, 301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 409, 410, 413, 422, 451],
-  }
-  for (const [kind, statuses] of Object.entries(kinds)) {
-    for (const status of statuses) {
-      const outcome = await target(t, `${origin}/${status}`).send(sampleDelivery(), running)
-      t.match(outcome, { kind, status }, `${status} is ${kind}`)
-      if (outcome.kind === 'failed') t.equal(outcome.error, `http ${status}`)
+
+/** The statuses that a cell of the table of answers names; a class stands for some of it. */
+function statusesOf(cell: string): number[] {
+  if (cell === '2xx') return [200, 201, 202, 204, 299]
+  if (!cell.startsWith('any other')) return cell.split(', ').map(Number)
+  return [300, 301, 302, 304, 307, 308, 401, 403, 404, 408, 409, 418, 425, 451, 500, 502, 503, 504, 507, 521, 599]
+}
+
+t.test('each row of the table of answers is what an HTTP target makes of it', async (t) => {
+  const page = readFileSync(new URL('../../../docs/concepts/retries-and-order.md', import.meta.url), 'utf8')
+  const [, section = ''] = /\n## Answers\n(.*?)\n## /s.exec(page) ?? []
+  const rows = section.split('\n').flatMap((line) => {
+    const [answer, outcome, ...rest] = /^\| (.*) \|$/.exec(line)?.[1]?.split(' | ') ?? []
+    return rest.length === 2 && answer !== 'answer' ? [{ answer: answer!, outcome }] : []
+  })
+  t.equal(rows.length, 5)
+  const { origin } = await byStatus(t)
+  for (const { answer, outcome } of rows) {
+    if (answer.startsWith('no complete answer')) continue
+    for (const status of statusesOf(answer)) {
+      t.equal(resultOf(await target(t, `${origin}/${status}`).send(sampleDelivery(), running)), outcome, `${status}`)
     }
   }
+  t.equal(rows.at(-1)?.outcome, 'failed')
+  t.equal(resultOf(await target(t, 'http://127.0.0.1:1').send(sampleDelivery(), running)), 'failed', 'no answer')
 })
 
-t.test('retryOn adds statuses to those that are tried again', async (t) => {
-  const { origin } = await httpServer(t, (response, { url }) => {
-    response.statusCode = Number(url.slice(1))
-    response.end()
-  })
-  for (const status of [302, 404]) {
-    const http = target(t, `${origin}/${status}`, { retryOn: [302, 404] })
-    t.match(await http.send(sampleDelivery(), running), { kind: 'failed', status })
+/** In the words of the table. */
+function resultOf(outcome: Outcome): string {
+  if (outcome.kind === 'refused') return 'rejected'
+  return outcome.kind === 'failed' && outcome.throttled ? 'throttled' : outcome.kind
+}
+
+t.test('retryOn and rejectOn change what answers mean, a single status before its class', async (t) => {
+  const { origin } = await byStatus(t)
+  const rules = { retryOn: [400, '5xx'], rejectOn: ['4xx', 301, 502] } as const
+  const results: [number, string][] = [
+    [200, 'delivered'],
+    [301, 'rejected'],
+    [302, 'failed'],
+    [400, 'failed'],
+    [401, 'rejected'],
+    [429, 'rejected'],
+    [501, 'failed'],
+    [502, 'rejected'],
+    [503, 'failed'],
+  ]
+  for (const [status, result] of results) {
+    t.equal(
+      resultOf(await target(t, `${origin}/${status}`, rules).send(sampleDelivery(), running)),
+      result,
+      `${status}`,
+    )
   }
-  t.match(await target(t, `${origin}/429`, { retryOn: [404] }).send(sampleDelivery(), running), { kind: 'failed' })
+  const throttled = target(t, `${origin}/429`, { retryOn: [429], rejectOn: ['4xx'] })
+  t.equal(resultOf(await throttled.send(sampleDelivery(), running)), 'throttled')
 })
 
 t.test('a redirect is not followed', async (t) => {
@@ -168,7 +202,7 @@ t.test('a redirect is not followed', async (t) => {
     response.writeHead(302, { location: '/elsewhere' }).end()
   })
   const outcome = await target(t, origin).send(sampleDelivery(), running)
-  t.match(outcome, { kind: 'refused', error: 'http 302, a redirect is not followed' })
+  t.match(outcome, { kind: 'failed', error: 'http 302, a redirect is not followed' })
   t.equal(received.length, 1)
 })
 

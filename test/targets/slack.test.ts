@@ -79,7 +79,7 @@ t.test(
 
 t.test('a body that is no payload is refused', async (t) => {
   const outcome = await target(t, 'http://127.0.0.1:1').send(sampleDelivery({ body: Buffer.from('[]') }), running)
-  t.same(outcome, { kind: 'refused', error: 'payload: the body is not a JSON object' })
+  t.same(outcome, { kind: 'refused', error: 'payload: the body is not a JSON object', unsent: true })
 })
 
 t.test('a template that is no JSONata is told at once', async (t) => {

@@ -76,9 +76,13 @@ export const targetWait: Schema = {
   type: 'object',
   required: ['reason'],
   properties: {
-    reason: { type: 'string', enum: ['not_configured', 'paused', 'circuit', 'backoff', 'interrupted', 'rate_limit'] },
+    reason: {
+      type: 'string',
+      enum: ['not_configured', 'paused', 'circuit', 'throttled', 'backoff', 'interrupted', 'rate_limit'],
+    },
     by: { type: 'string', enum: ['configuration', 'command'], description: 'paused: what pauses the target.' },
     probeAt: { ...instant, description: 'circuit: when one delivery may be tried.' },
+    until: { ...instant, description: 'throttled: the target asked to be sent nothing before.' },
     dueAt: { ...instant, description: 'backoff: when the next attempt is due.' },
     error: nullable({ ...text, description: 'backoff: of the last attempt.' }),
     ahead: { ...count, description: 'rate_limit: deliveries sent before this one, counted up to 10,000.' },
@@ -148,6 +152,10 @@ const target = object({
   deliveredPerMinute: { type: 'number' },
   breaker: { type: 'string', enum: ['closed', 'open'] },
   probeAt: nullable(instant),
+  throttledUntil: nullable({
+    ...instant,
+    description: 'The target asked to be sent nothing before (429, Retry-After).',
+  }),
   oldestDueAt: nullable(instant),
   oldestHeldAt: nullable({ ...instant, description: 'Since when the longest waiting of the held ones has been due.' }),
   lastError: nullable(text),

@@ -139,7 +139,7 @@ export function deliveryResults(config: Config, targets: readonly TargetSummary[
 }
 
 function* backlog(config: Config, summary: TargetSummary, now: number): Iterable<CheckResult> {
-  const { target, pending, held, heldCalls, dead, breaker, oldestDueAt, paused, lastProbe } = summary
+  const { target, pending, held, heldCalls, dead, breaker, throttle, oldestDueAt, paused, lastProbe } = summary
   const name = `target ${target}`
   const configured = Object.hasOwn(config.targets, target)
   if (!configured && pending > 0) {
@@ -152,7 +152,14 @@ function* backlog(config: Config, summary: TargetSummary, now: number): Iterable
     const probed = lastProbe === null ? '' : `; delivery ${lastProbe.deliveryId} probed it last`
     yield warning(name, `has failed so often that its breaker is open${probed}`, advice)
   }
-  if (oldestDueAt !== null && now - oldestDueAt > config.delivery.alertAfterMs) {
+  if (throttle !== null && configured) {
+    const advice = `lower its rate: targets.${target}.rateLimit; or try it now: targets probe ${target}`
+    yield warning(
+      name,
+      `has asked for no requests for another ${duration(throttle.until - now)} (429 or Retry-After)`,
+      advice,
+    )
+  } else if (oldestDueAt !== null && now - oldestDueAt > config.delivery.alertAfterMs) {
     const isPaused = paused || config.targets[target]?.paused === true
     const advice = isPaused
       ? `it is paused: targets resume ${target}`

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { fieldPathProblem } from '../../domain/field-path.ts'
 import { pathProblem } from '../home-path.ts'
 import { requiredAs } from '../plain-words.ts'
+import { answerPatterns } from './answer-patterns.ts'
 import { attachable } from './attach-schema.ts'
 import {
   headerNameProblem,
@@ -11,7 +12,7 @@ import {
   targetUrlProblem,
 } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
-import { duration, flag, integer, orReference, secret, size, text } from './scalars.ts'
+import { duration, flag, orReference, secret, size, text } from './scalars.ts'
 import { tlsSchema } from './tls-schema.ts'
 
 const signSecrets = { error: requiredAs('secrets: ["${CRM_SECRET}"]') }
@@ -80,8 +81,14 @@ export const httpTargetSchema = z.strictObject({
     }),
   ...attachable,
   sign: signSchema.optional().meta({ description: 'How to sign each request. Absent: requests are not signed.' }),
-  retryOn: z.array(integer(400, 499)).prefault([]).meta({
-    description: 'Further 4xx statuses to try again after. 408, 425, 429 and 5xx always are; other 4xx are final.',
+  retryOn: answerPatterns().meta({
+    description:
+      'Answers to try again after that are final by default: statuses from 300 to 599, or 3xx, 4xx, 5xx. By default, 400, 405, ' +
+      '410, 413, 414, 415, 422 and 501 are final, and all others but 2xx are retried.',
+  }),
+  rejectOn: answerPatterns().meta({
+    description:
+      'Answers that are final and would be retried by default, written as for retryOn. A single status wins over a class.',
   }),
   tls: tlsSchema.optional().meta({ description: 'How an https server is verified, and what is shown to it.' }),
   socketPath: text({ problemWith: pathProblem }).optional().meta({

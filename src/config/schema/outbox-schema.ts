@@ -11,7 +11,8 @@ const retentionSchema = z.strictObject({
     description: 'The same for dead deliveries, which can be retried for so long.',
   }),
   rejections: duration('1s', '36500d').prefault('7d').meta({
-    description: 'How long refused requests are kept, also those that can be admitted.',
+    description:
+      'How long rejected requests are on record. Those that were genuine and can be admitted stay as long as dead deliveries, if that is longer.',
   }),
   keys: duration('2d', '36500d').prefault('400d').meta({
     description:

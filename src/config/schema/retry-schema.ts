@@ -7,6 +7,7 @@ const maxDelay = duration('1ms', '7d')
 const jitter = decimal(0, 1)
 const giveUpAfter = duration('1ms', '365d')
 const maxAttempts = integer(1, 1_000_000)
+const timeouts = integer(1, 1_000_000)
 
 const described = {
   initialDelay: { description: 'The pause after the first failed attempt.' },
@@ -18,6 +19,10 @@ const described = {
       'No attempt starts later than this after the first one; then the delivery is dead. Time in which the target is paused or missing, or the relay is stopped, does not count.',
   },
   maxAttempts: { description: 'The most attempts made. With giveUpAfter, the first reached wins. Default: no limit.' },
+  timeouts: {
+    description:
+      'The most attempts that may end with a timeout: the target may have done the work each time. Then the delivery is dead. Default: no limit.',
+  },
 }
 
 /** The retry policy of all targets that do not say otherwise. */
@@ -28,6 +33,7 @@ export const retrySchema = z.strictObject({
   jitter: jitter.prefault(0.2).meta(described.jitter),
   giveUpAfter: giveUpAfter.prefault('72h').meta(described.giveUpAfter),
   maxAttempts: maxAttempts.optional().meta(described.maxAttempts),
+  timeouts: timeouts.optional().meta(described.timeouts),
 })
 
 /** What a target says otherwise; all else it inherits. */
@@ -38,4 +44,5 @@ export const targetRetrySchema = z.strictObject({
   jitter: jitter.optional().meta(described.jitter),
   giveUpAfter: giveUpAfter.optional().meta(described.giveUpAfter),
   maxAttempts: maxAttempts.optional().meta(described.maxAttempts),
+  timeouts: timeouts.optional().meta(described.timeouts),
 })

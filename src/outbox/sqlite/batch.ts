@@ -57,6 +57,8 @@ export function createBatchRunner(
         return store.skipTime(...call.args)
       case 'saveBreaker':
         return store.saveBreaker(...call.args)
+      case 'saveThrottle':
+        return store.saveThrottle(...call.args)
       case 'saveSecretUse':
         return store.saveSecretUse(...call.args)
       case 'saveDaemon':
@@ -317,6 +319,7 @@ const WRITES: ReadonlySet<Method> = new Set([
   'suspendTargets',
   'skipTime',
   'saveBreaker',
+  'saveThrottle',
   'saveSecretUse',
   'saveDaemon',
   'answerRecall',

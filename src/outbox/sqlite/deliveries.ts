@@ -91,6 +91,8 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
     update live_deliveries
     set attempts = attempts + 1,
         round_attempts = round_attempts + 1,
+        throttled_attempts = throttled_attempts + @throttled,
+        timeouts = timeouts + @timedOut,
         first_attempt_at = @firstAttemptAt,
         stopped_ms = ${stoppedMsOf('live_deliveries.target', '@endedAt')},
         due_at = min(@dueAt, coalesce(
@@ -170,8 +172,8 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
   // The length is in the row itself; SQLite reads a body's pages only where the condition holds.
   const selectDelivery = database.prepare(`
     select
-      d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts as roundAttempts,
-      d.first_attempt_at as firstAttemptAt, d.stopped_ms as stoppedBefore, d.starts,
+      d.delivery_id as deliveryId, d.target, d.attempts, d.round, d.round_attempts - d.throttled_attempts as roundAttempts,
+      d.first_attempt_at as firstAttemptAt, d.stopped_ms as stoppedBefore, d.starts, d.timeouts,
       e.event_id as eventId, e.source, e.event, e.call_id as callId, e.received_at as receivedAt,
       e.content_type as contentType, e.traceparent, e.tracestate, e.via, length(b.body) as bytes,
       case when length(b.body) <= @maxBytes then b.body end as body
@@ -202,6 +204,8 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
               firstAttemptAt: settlement.firstAttemptAt ?? delivery.firstAttemptAt ?? startedAt,
               endedAt,
               dueAt: settlement.dueAt,
+              throttled: settlement.uncounted ? 1 : 0,
+              timedOut: settlement.timedOut ? 1 : 0,
               status,
               error,
             })
@@ -259,7 +263,12 @@ export function createDeliveryStore(database: Database.Database, order: CallOrde
         firstAttemptAt: first === null ? null : Math.min(now, first + Math.max(0, stoppedMs - stoppedBefore)),
         event,
       }
-      return starts === 0 ? delivery : { ...delivery, starts: starts! }
+      if (starts === 0 && row.timeouts === 0) return delivery
+      return {
+        ...delivery,
+        ...(starts !== 0 && { starts: starts! }),
+        ...(row.timeouts !== 0 && { timeouts: row.timeouts! }),
+      }
     },
 
     orderedCallOf: (deliveryId) => (orderedCall.get({ deliveryId }) as string | undefined) ?? null,

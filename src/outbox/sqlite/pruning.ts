@@ -14,6 +14,9 @@ export interface Pruning {
   removeRejection(rejectionId: number, before: number): number
 }
 
+/** Kept ones hold genuine events that `rejections admit` can still record: only `rejections clear` and retention remove them. */
+const UNKEPT = 'body is null'
+
 export function createPruning(database: Database.Database): Pruning {
   const removeAttempts = database.prepare(`
     delete from attempts
@@ -25,12 +28,16 @@ export function createPruning(database: Database.Database): Pruning {
     where event_seq = @eventSeq and tracestate is not null`)
   const removeBody = database.prepare('delete from event_bodies where event_seq = @eventSeq')
   const still = new Map<string, Database.Statement>()
-  const countRejections = database.prepare('select count(*) from rejections where received_at < @before').pluck()
+  const countRejections = database
+    .prepare(`select count(*) from rejections where received_at < @before and ${UNKEPT}`)
+    .pluck()
   const oldRejections = database
-    .prepare('select rejection_id from rejections where received_at < @before order by rejection_id limit @limit')
+    .prepare(
+      `select rejection_id from rejections where received_at < @before and ${UNKEPT} order by rejection_id limit @limit`,
+    )
     .pluck()
   const removeRejection = database.prepare(
-    'delete from rejections where rejection_id = @rejectionId and received_at < @before',
+    `delete from rejections where rejection_id = @rejectionId and received_at < @before and ${UNKEPT}`,
   )
 
   /** Asked again before each removal: an operator may have retried a delivery meanwhile. */

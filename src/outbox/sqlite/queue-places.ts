@@ -1,6 +1,8 @@
 import type Database from 'better-sqlite3'
 import type { EarlierDelivery, QueuePlace } from '../operator.ts'
 import { TALLIED } from '../outbox.ts'
+import { schemaOf } from './migrate.ts'
+import { THROTTLES_SINCE } from './target-states.ts'
 
 export interface QueuePlaces {
   /** Where a live delivery stands in its target's queue. The caller gives the transaction. */
@@ -18,12 +20,14 @@ interface LiveRow {
   readonly paused: number | null
   readonly probeAt: number | null
   readonly cooldownMs: number | null
+  readonly throttledUntil: number | null
 }
 
 export function createQueuePlaces(database: Database.Database): QueuePlaces {
   const selectLive = database.prepare(`
     select d.target, d.event_seq as eventSeq, d.call_key as callKey, d.ready, d.background, d.due_at as dueAt, d.starts,
-      s.paused, s.probe_at as probeAt, s.cooldown_ms as cooldownMs
+      s.paused, s.probe_at as probeAt, s.cooldown_ms as cooldownMs,
+      ${schemaOf(database) < THROTTLES_SINCE ? 'null' : 's.throttled_until'} as throttledUntil
     from live_deliveries d
     left join target_states s on s.target = d.target
     where d.delivery_id = @deliveryId`)
@@ -75,11 +79,12 @@ export function createQueuePlaces(database: Database.Database): QueuePlaces {
   return {
     of(deliveryId) {
       const row = liveRow(deliveryId)
-      const { ready, starts, paused, probeAt, cooldownMs } = row
+      const { ready, starts, paused, probeAt, cooldownMs, throttledUntil } = row
       return {
         behind: ready === 1 ? null : earlier(deliveryId, row),
         paused: paused === 1,
         breaker: probeAt === null || cooldownMs === null ? null : { probeAt, cooldownMs },
+        throttledUntil,
         ahead: ready === 1 ? ahead(deliveryId, row) : 0,
         starts,
       }

@@ -49,7 +49,7 @@ export function createRedelivery(database: Database.Database, order: CallOrder):
   // A new round: an attempt that is under way belongs to the one before.
   const hasten = database.prepare(`
     update live_deliveries
-    set due_at = @now, round = round + 1, round_attempts = 0, first_attempt_at = null, starts = 0,
+    set due_at = @now, round = round + 1, round_attempts = 0, first_attempt_at = null, starts = 0, timeouts = 0, throttled_attempts = 0,
       updated_at = @now
     where delivery_id = @deliveryId`)
   const removeLive = database.prepare(`

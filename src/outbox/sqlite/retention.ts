@@ -42,14 +42,17 @@ export function createRetentionStore(
   const events = createEventRemoval(database)
   const { clockTrust } = createClockTrustStore(database)
   const space = createSpaceKeeper(database)
-  const oldRejections = database
-    .prepare(`
+  const oldRejections = (body: 'is null' | 'is not null') =>
+    database
+      .prepare(`
     select rejection_id
     from rejections
-    where received_at < @before and (rejection_id <= @from or rejection_id > @to or received_at < @correctedBefore)
+    where body ${body} and received_at < @before and (rejection_id <= @from or rejection_id > @to or received_at < @correctedBefore)
     order by received_at
     limit @limit`)
-    .pluck()
+      .pluck()
+  // One that is kept may hold a genuine event that an operator has to decide about, as about a dead delivery.
+  const [oldUnkept, oldKept] = [oldRejections('is null'), oldRejections('is not null')]
   const removeRejection = database.prepare('delete from rejections where rejection_id = @rejectionId')
   const oldKeys = database
     .prepare(`
@@ -75,13 +78,16 @@ export function createRetentionStore(
     const { from, to } = range('eventSeq')
     const limitsFor = (eventSeq: number) => (eventSeq > from && eventSeq <= to ? corrected : limits)
     yield* events.remove(Math.max(limits.delivered, limits.dead), limitsFor, now)
-    const rejections = {
-      ...ageLimit(now - policy.rejectionsMs, correction, 'rejectionShiftMs'),
-      ...range('rejectionId'),
-    }
-    for (const rejectionId of inTurn((limit) => oldRejections.all({ ...rejections, limit }) as number[])) {
-      removeRejection.run({ rejectionId })
-      yield 'rejections'
+    const rejectionLimits = [
+      [oldUnkept, policy.rejectionsMs],
+      [oldKept, Math.max(policy.rejectionsMs, policy.deadMs)],
+    ] as const
+    for (const [query, ageMs] of rejectionLimits) {
+      const old = { ...ageLimit(now - ageMs, correction, 'rejectionShiftMs'), ...range('rejectionId') }
+      for (const rejectionId of inTurn((limit) => query.all({ ...old, limit }) as number[])) {
+        removeRejection.run({ rejectionId })
+        yield 'rejections'
+      }
     }
     const keys = { ...ageLimit(now - policy.keysMs, correction, 'eventShiftMs'), from, to }
     for (const eventSeq of inTurn((limit) => oldKeys.all({ ...keys, limit }) as number[])) {

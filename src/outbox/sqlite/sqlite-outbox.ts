@@ -23,6 +23,7 @@ import type {
   ProbeResult,
   Recorded,
   Rejection,
+  SavedThrottle,
   Settled,
   Tally,
   TargetSettings,
@@ -210,6 +211,10 @@ export class SqliteOutbox implements Outbox {
 
   targetStates(): Promise<TargetState[]> {
     return this.#call({ method: 'targetStates', args: [] })
+  }
+
+  saveThrottle(target: string, throttle: SavedThrottle | null, now: number): Promise<void> {
+    return this.#call({ method: 'saveThrottle', args: [target, throttle, now] })
   }
 
   saveBreaker(target: string, breaker: OpenBreaker | null, now: number): Promise<void> {

@@ -1,21 +1,24 @@
 import type Database from 'better-sqlite3'
 import { NO_DELIVERIES, type Probe, type TargetError, type TargetSummary } from '../operator.ts'
+import type { SavedThrottle } from '../outbox.ts'
 import { createTargetStateStore } from './target-states.ts'
 
 const LATELY_MS = 5 * 60_000
 
-interface Counts extends Omit<TargetSummary, 'paused' | 'breaker' | 'deliveredPerMinute' | 'lastError'> {
+interface Counts extends Omit<TargetSummary, 'paused' | 'breaker' | 'throttle' | 'deliveredPerMinute' | 'lastError'> {
   readonly delivered: number
 }
 
 /** Every target with deliveries that have not gone well or only just have, or with a state; by name. */
 export function targetSummaries(database: Database.Database, now: number): TargetSummary[] {
+  /** Undefined where there is no throttle. */
+  const isOver = (throttle: SavedThrottle | null) => (throttle === null ? undefined : throttle.until <= now)
   const states = new Map(
     createTargetStateStore(database)
       .targetStates()
       // The others have their settings on record, no more.
-      .filter(({ paused, breaker }) => paused || breaker !== null)
-      .map((state) => [state.target, state]),
+      .filter(({ paused, breaker, throttle }) => paused || breaker !== null || isOver(throttle) === false)
+      .map((state) => [state.target, isOver(state.throttle) ? { ...state, throttle: null } : state]),
   )
   const counts = new Map(
     (database.prepare(TARGET_COUNTS).all({ now, since: now - LATELY_MS }) as Counts[]).map((row) => [row.target, row]),
@@ -28,7 +31,7 @@ export function targetSummaries(database: Database.Database, now: number): Targe
   }
   return [...new Set([...states.keys(), ...counts.keys()])].sort().map((target) => {
     const { delivered, ...counted } = counts.get(target) ?? { ...NO_DELIVERIES, delivered: 0, target }
-    const state = states.get(target) ?? { paused: false, breaker: null }
+    const state = states.get(target) ?? { paused: false, breaker: null, throttle: null }
     return {
       ...state,
       ...counted,

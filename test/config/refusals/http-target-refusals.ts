@@ -69,10 +69,15 @@ export const httpTargetRefusals: Refusals = {
     path: 'targets.crm.headers.a',
     words: /same header as A/,
   },
-  'a status that is no 4xx': {
-    yaml: http('retryOn: [404, ▸503]'),
-    path: 'targets.crm.retryOn[1]',
-    words: /400 to 499/,
+  'a status that cannot be retried': {
+    yaml: http('retryOn: [404, 503, 5xx, ▸204]'),
+    path: 'targets.crm.retryOn[3]',
+    words: /a status from 300 to 599, or one of 3xx, 4xx and 5xx/,
+  },
+  'an answer that is retried and final': {
+    yaml: http('retryOn: [404, 5xx], rejectOn: [3xx, ▸5xx]'),
+    path: 'targets.crm.rejectOn[1]',
+    words: /5xx is in retryOn as well/,
   },
   'an unknown way of signing': {
     yaml: http('sign: { scheme: ▸hmac, secrets: [x-long-enough-secret] }'),

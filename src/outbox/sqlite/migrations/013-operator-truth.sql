@@ -11,5 +11,8 @@ alter table target_states add column probe_answered integer not null default 0;
 -- timeouts: attempts of the current budget that ended with a timeout.
 alter table live_deliveries add column timeouts integer not null default 0 check (timeouts >= 0);
 
+-- throttled_attempts: those of round_attempts that were throttled; they use nothing of the budget.
+alter table live_deliveries add column throttled_attempts integer not null default 0 check (throttled_attempts >= 0);
+
 -- probe_result: the answer to the probe requested last, as JSON (outbox/probes.ts); null: the relay ended before it had one.
 alter table target_states add column probe_result text;
