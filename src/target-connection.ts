@@ -22,7 +22,7 @@ export async function connectTo(
   timeoutMs: number,
 ): Promise<Connection> {
   const url = parseTargetUrl(name, target.type === 'http' ? target.url : target.webhookUrl)
-  const way: ConnectionOptions = target.type === 'http' ? target : { allowLinkLocal: 'never' }
+  const way: ConnectionOptions = target.type === 'http' ? target : { ...target, allowLinkLocal: 'never' }
   const peer = way.socketPath ?? url.host
   const connector = createConnector(createDeadlines(timeoutMs), way)
   const { hostname, host, protocol, port } = url

@@ -1,4 +1,4 @@
-import type { TargetConfig } from './config/config.ts'
+import type { ConnectionConfig, TargetConfig } from './config/config.ts'
 import type { Attachments } from './domain/attachments.ts'
 import type { Clock } from './domain/clock.ts'
 import { type Conceal, concealer } from './domain/concealer.ts'
@@ -68,23 +68,22 @@ const PUBLIC_HEADERS: ReadonlySet<string> = new Set(['accept', 'accept-language'
 function secretsOf(target: TargetConfig): Secret[] {
   switch (target.type) {
     case 'http': {
-      const { url, headers, sign, body, proxy } = target
-      // Its TLS key is not among them: the server does not get to see it.
-      return [
-        url,
-        ...(proxy === null ? [] : [proxy]),
-        ...Object.entries(headers).flatMap(([header, value]) =>
-          PUBLIC_HEADERS.has(header.toLowerCase()) ? [] : [value],
-        ),
-        ...(sign?.secrets ?? []),
-        ...keysIn(body),
-      ]
+      const { url, sign, body } = target
+      return [url, ...connectionSecrets(target), ...(sign?.secrets ?? []), ...keysIn(body)]
     }
     case 'slack':
-      return [target.webhookUrl, ...keysIn(target.text), ...keysIn(target.blocks)]
+      return [target.webhookUrl, ...connectionSecrets(target), ...keysIn(target.text), ...keysIn(target.blocks)]
     case 'exec':
       return [...Object.values(target.env), ...passedOn(target.passEnv), ...keysIn(valuesIn(target.command.slice(1)))]
   }
+}
+
+/** The TLS key is not included: it is never sent to the server. */
+function connectionSecrets({ proxy, headers }: ConnectionConfig): Secret[] {
+  return [
+    ...(proxy === null ? [] : [proxy]),
+    ...Object.entries(headers).flatMap(([header, value]) => (PUBLIC_HEADERS.has(header.toLowerCase()) ? [] : [value])),
+  ]
 }
 
 function passedOn(names: readonly string[]): Secret[] {

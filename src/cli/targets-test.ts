@@ -134,7 +134,7 @@ function requestOf(
     return { command: target.command.map(conceal), body: Buffer.from(input).toString('utf8') }
   }
   if (sent === undefined) return null
-  const secretNames = target.type === 'http' ? Object.keys(target.headers).map((name) => name.toLowerCase()) : []
+  const secretNames = Object.keys(target.headers).map((name) => name.toLowerCase())
   const headers = sent.headers.map(
     ([name, value]) => [name, secretNames.includes(name.toLowerCase()) ? MASK : conceal(value)] as const,
   )

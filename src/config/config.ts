@@ -173,11 +173,19 @@ export interface Pacing {
   retry: RetryPolicy
 }
 
-export interface HttpTargetConfig extends Pacing {
+/** How a target that sends HTTP requests connects, and the headers it adds. */
+export interface ConnectionConfig {
+  headers: Record<string, Secret>
+  tls: TlsConfig | null
+  /** Absolute. */
+  socketPath: string | null
+  proxy: Secret | null
+}
+
+export interface HttpTargetConfig extends Pacing, ConnectionConfig {
   type: 'http'
   url: Secret
   method: 'POST' | 'PUT' | 'PATCH'
-  headers: Record<string, Secret>
   /** Paths of fields as in `domain/field-path.ts`. */
   redact: string[]
   /** A mapping, list or text with `{{ JSONata }}` in its strings; null for the body as received. */
@@ -187,10 +195,6 @@ export interface HttpTargetConfig extends Pacing {
   retryOn: AnswerPattern[]
   /** Answers that are final besides the usual ones. */
   rejectOn: AnswerPattern[]
-  tls: TlsConfig | null
-  /** Absolute. */
-  socketPath: string | null
-  proxy: Secret | null
   allowLinkLocal: boolean
   /** The age at which a connection is replaced. */
   maxConnectionAgeMs: number
@@ -215,7 +219,7 @@ export interface SignConfig {
   secrets: Secret[]
 }
 
-export interface SlackTargetConfig extends Pacing {
+export interface SlackTargetConfig extends Pacing, ConnectionConfig {
   type: 'slack'
   webhookUrl: Secret
   /** A template; null with no blocks means the default message of the event. */

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { Secret } from '../domain/secret.ts'
-import type { HttpTargetConfig, Pacing, TlsConfig } from './config.ts'
+import type { ConnectionConfig, HttpTargetConfig, Pacing, SlackTargetConfig, TlsConfig } from './config.ts'
 import { isPem, readPem } from './pem.ts'
 import type { RelayFile } from './schema.ts'
 import { wholeChain } from './server-tls.ts'
@@ -11,25 +11,46 @@ export type FileTarget<Kind extends string> = Extract<RelayFile['targets'][strin
 
 /** What is particular to an http target. */
 export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<HttpTargetConfig, keyof Pacing> {
-  const { type, method, headers, redact, body, sign, retryOn, rejectOn, tls, proxy, allowLinkLocal } = target
-  const unix = target.url.isMissing ? undefined : parseUnixUrl(target.url.reveal())
-  const socketPath = target.socketPath === undefined ? null : resolve(directory, target.socketPath)
+  const { type, method, redact, body, sign, retryOn, rejectOn, allowLinkLocal } = target
+  const { url, ...connection } = connectionConfig(target.url, target, directory)
   return {
     type,
-    url: unix === undefined ? target.url : new Secret(unix.url),
+    url,
     method,
-    headers,
+    ...connection,
     redact,
     body: body ?? null,
     sign: sign ?? null,
     retryOn,
     rejectOn,
-    tls: tls === undefined ? null : tlsConfig(tls, directory),
-    socketPath: unix === undefined ? socketPath : unix.socketPath,
-    proxy: proxy ?? null,
     allowLinkLocal,
     maxConnectionAgeMs: target.maxConnectionAge,
     maxHeadBytes: target.responseHeaderLimit,
+  }
+}
+
+/** Returns what is specific to a slack target. */
+export function slackTarget(target: FileTarget<'slack'>, directory: string): Omit<SlackTargetConfig, keyof Pacing> {
+  const { type, webhookUrl, text, blocks } = target
+  const { url, ...connection } = connectionConfig(webhookUrl, target, directory)
+  return { type, webhookUrl: url, text: text ?? null, blocks: blocks ?? null, ...connection }
+}
+
+/** Returns how a target that sends HTTP requests connects, and the http or https URL that it asks for. */
+function connectionConfig(
+  written: Secret,
+  target: FileTarget<'http' | 'slack'>,
+  directory: string,
+): ConnectionConfig & { url: Secret } {
+  const { headers, tls, proxy } = target
+  const unix = written.isMissing ? undefined : parseUnixUrl(written.reveal())
+  const socketPath = target.socketPath === undefined ? null : resolve(directory, target.socketPath)
+  return {
+    url: unix === undefined ? written : new Secret(unix.url),
+    headers,
+    tls: tls === undefined ? null : tlsConfig(tls, directory),
+    socketPath: unix === undefined ? socketPath : unix.socketPath,
+    proxy: proxy ?? null,
   }
 }
 

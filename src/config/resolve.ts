@@ -19,7 +19,7 @@ import type {
 } from './config.ts'
 import { findExecutable } from './executable.ts'
 import { defaultAccount } from './provider-accounts.ts'
-import { type FileTarget, httpTarget, tlsConfig } from './resolve-http.ts'
+import { type FileTarget, httpTarget, slackTarget, tlsConfig } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
 import { MISSING } from './schema/scalars.ts'
 import type { ultravoxSchema } from './schema/ultravox-schema.ts'
@@ -192,8 +192,7 @@ function targetConfig(
       return { ...httpTarget(target, directory), ...pacing }
     }
     case 'slack': {
-      const { type, webhookUrl, text, blocks } = target
-      return { type, webhookUrl, text: text ?? null, blocks: blocks ?? null, ...pacing }
+      return { ...slackTarget(target, directory), ...pacing }
     }
     case 'exec': {
       const { type, env: variables, passEnv } = target

@@ -80,7 +80,7 @@ export function clientCertificates({
   targets,
 }: Pick<Config, 'targets'>): { target: string; facts: CertificateFacts }[] {
   return Object.entries(targets).flatMap(([target, options]) => {
-    const cert = options.type === 'http' ? options.tls?.cert : null
+    const cert = 'tls' in options ? options.tls?.cert : null
     const facts = cert == null ? null : certificateOf(cert)
     return facts === null ? [] : [{ target, facts }]
   })

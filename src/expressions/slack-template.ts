@@ -1,11 +1,14 @@
 import { compileTemplate } from '../domain/expression.ts'
-import { escapeSlack } from '../targets/slack-text.ts'
+import { escapeSlack, wellFormed } from '../targets/slack-text.ts'
 
 /** A value, or something with values in it, ready to be filled in from a payload. */
 export type Filling = (payload: unknown) => Promise<unknown>
 
-/** Where Slack takes text as it is: escaping would break a URL with a `&` in it. */
-const LITERAL_PROPERTIES = ['url', 'image_url', 'thumb_url', 'video_url', 'title_url', 'value', 'block_id', 'action_id']
+/**
+ * The objects whose `text` Slack reads as markup. Everything else in blocks is shown or used as it is: `plain_text`,
+ * `raw_text`, the elements of `rich_text`, `alt_text`, names, URLs and ids.
+ */
+const MARKUP_TYPES: readonly unknown[] = ['mrkdwn', 'markdown']
 
 /** Compiles a message text. Throws `ExpressionError` where it holds something that is no JSONata. */
 export function compileText(text: string): (payload: unknown) => Promise<string> {
@@ -14,23 +17,32 @@ export function compileText(text: string): (payload: unknown) => Promise<string>
 
 /** Compiles blocks: every string in them, however deep, is a template. Throws as `compileText` does. */
 export function compileBlocks(blocks: readonly unknown[]): (payload: unknown) => Promise<unknown[]> {
-  const elements = blocks.map((block) => compileNode(block, ''))
+  const elements = blocks.map((block) => compileNode(block, false))
   return (payload) => Promise.all(elements.map((fill) => fill(payload)))
 }
 
-function compileNode(node: unknown, property: string): Filling {
+/** `isMarkup`: whether a string is read as markup there. */
+function compileNode(node: unknown, isMarkup: boolean): Filling {
   if (typeof node === 'string') {
     if (!node.includes('{{')) return async () => node
-    return LITERAL_PROPERTIES.includes(property) ? compileTemplate(node) : compileText(node)
+    return isMarkup ? compileText(node) : compileTemplate(node, wellFormed)
   }
   if (Array.isArray(node)) {
-    const elements = node.map((element) => compileNode(element, property))
+    const elements = node.map((element) => compileNode(element, false))
     return (payload) => Promise.all(elements.map((fill) => fill(payload)))
   }
   if (typeof node !== 'object' || node === null) return async () => node
-  const properties = Object.entries(node).map(([name, value]) => [name, compileNode(value, name)] as const)
+  const isText = hasMarkup(node)
+  const properties = Object.entries(node).map(
+    ([name, value]) => [name, compileNode(value, isText && name === 'text')] as const,
+  )
   return async (payload) => {
     const filled = properties.map(async ([name, fill]) => [name, await fill(payload)] as const)
     return Object.fromEntries(await Promise.all(filled))
   }
+}
+
+/** A type that is a template may come to `mrkdwn`. */
+function hasMarkup({ type }: { type?: unknown }): boolean {
+  return MARKUP_TYPES.includes(type) || (typeof type === 'string' && type.includes('{{'))
 }

@@ -23,6 +23,7 @@ export interface Answer {
   readonly status: number
   /** The headers by which it asks for a pause; undefined where it has none. */
   readonly waitHints: WaitHints | undefined
+  readonly contentType: string | undefined
   /** The start of the body as text; undefined where it was empty. */
   readonly response: string | undefined
   /** Why the body was not read to its end, or did not end as it should have. */
@@ -124,6 +125,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined
   #status: number | undefined
   #waitHints: WaitHints | undefined
+  #contentType: string | undefined
   #read = 0
   #kept: Buffer[] = []
 
@@ -170,6 +172,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200) return
     this.#status = status
     this.#waitHints = waitHintsOf(headers)
+    this.#contentType = headers['content-type']
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -224,6 +227,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       kind: 'answered',
       status: this.#status!,
       waitHints: this.#waitHints,
+      contentType: this.#contentType,
       response: this.#text(),
       ...(why !== undefined && { note: `the body of the answer was not read to its end: ${why}` }),
     }

@@ -6,6 +6,7 @@ import { waitHintMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
 import { VIA_HEADER } from '../domain/via.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { configuredHeaders } from './configured-headers.ts'
 import { HEADER_VALUE_LIMIT } from './header-value.ts'
 import { createContentComposer } from './http-content.ts'
 import { type Answer, createHttpExchanges } from './http-exchange.ts'
@@ -15,7 +16,6 @@ import { createSigner, type SignOptions } from './signing.ts'
 import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
 import type { OnUnmatched } from './unmatched-paths.ts'
-import { USER_AGENT } from './user-agent.ts'
 
 export interface HttpTargetOptions extends ConnectionOptions {
   readonly name: string
@@ -54,7 +54,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
     maxHeadKey: `targets.${options.name}.responseHeaderLimit`,
   })
   const sign = options.sign === null ? () => [] : createSigner(options.sign)
-  const own = ownHeaders(options.headers)
+  const own = configuredHeaders(options.headers)
   const compose = createContentComposer({ ...options, headers: own.templates, contentType: own.contentType })
   const rules: AnswerRules = { retryOn: options.retryOn, rejectOn: options.rejectOn ?? [] }
 
@@ -89,25 +89,6 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
 
 function cutNote(headers: readonly string[]): string {
   return headers.length === 0 ? '' : `cut header ${headers.join(', ')} to ${HEADER_VALUE_LIMIT} characters`
-}
-
-interface OwnHeaders {
-  /** Name, value, …, the same in every request. */
-  readonly headers: readonly string[]
-  readonly templates: Readonly<Record<string, Secret>>
-  /** A configured one, which wins; filled in or not. */
-  readonly contentType: string | null
-}
-
-function ownHeaders(configured: Readonly<Record<string, Secret>>): OwnHeaders {
-  const entries = Object.entries(configured)
-  const given = (wanted: string) => entries.find(([name]) => name.toLowerCase() === wanted)?.[1].reveal()
-  const [templates, fixed] = [true, false].map((wanted) =>
-    entries.filter(([, value]) => value.reveal().includes('{{') === wanted),
-  ) as [typeof entries, typeof entries]
-  const headers = fixed.flatMap(([name, value]) => [name, value.reveal()])
-  if (given('user-agent') === undefined) headers.push('user-agent', USER_AGENT)
-  return { headers, templates: Object.fromEntries(templates), contentType: given('content-type') ?? null }
 }
 
 function identityHeaders(delivery: Delivery): string[] {

@@ -34,6 +34,9 @@ const TEXT_LIMITS: Readonly<Record<string, number>> = {
   'confirm.text': 300,
   'confirm.confirm': 30,
   'confirm.deny': 30,
+  // Without a limit of their own, but Slack rejects empty ones.
+  'text.text': Number.POSITIVE_INFINITY,
+  'raw_text.text': Number.POSITIVE_INFINITY,
   'options.text': 75,
   'options.description': 75,
   'option_groups.label': 75,

@@ -1,19 +1,22 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
-import type { Outcome } from '../domain/outcome.ts'
-import { waitHintMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
 import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
-import { type Answer, createHttpExchanges } from './http-exchange.ts'
+import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { configuredHeaders } from './configured-headers.ts'
+import { createContentComposer } from './http-content.ts'
+import { createHttpExchanges } from './http-exchange.ts'
+import { slackOutcome } from './slack-answer.ts'
 import { cutToSlackLimits, type SlackMessage } from './slack-limits.ts'
 import type { Target } from './target.ts'
 import { parseTargetUrl } from './target-url.ts'
 import { problemOutcome, type TemplateOutcome } from './template-outcome.ts'
-import { USER_AGENT } from './user-agent.ts'
 
-export interface SlackTargetOptions {
+export interface SlackTargetOptions extends Required<Pick<ConnectionOptions, 'tls' | 'socketPath' | 'proxy'>> {
   readonly name: string
   readonly webhookUrl: Secret
+  /** Sent with every request; `{{ JSONata }}` in them is filled in. */
+  readonly headers: Readonly<Record<string, Secret>>
   /** Templates; null means the default message for the text, and no blocks. */
   readonly text: string | null
   readonly blocks: readonly unknown[] | null
@@ -21,29 +24,38 @@ export interface SlackTargetOptions {
   readonly concurrency: number
 }
 
-const HEADERS = ['content-type', 'application/json; charset=utf-8', 'user-agent', USER_AGENT]
+const CONTENT_TYPE = 'application/json; charset=utf-8'
 
 /** Posts a message about the event to a Slack incoming webhook. */
 export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Target {
-  const { name, timeoutMs, concurrency } = options
+  const { name, timeoutMs, concurrency, tls, socketPath, proxy } = options
   const url = parseTargetUrl(name, options.webhookUrl)
   const exchanges = createHttpExchanges({
     url,
     method: 'POST',
     timeoutMs,
     concurrency,
+    tls,
+    socketPath,
+    proxy,
     allowLinkLocal: 'never',
     needsBody: true,
   })
   const compose = composer(options)
+  const own = configuredHeaders(options.headers)
+  const headers = own.contentType === null ? [...own.headers, 'content-type', CONTENT_TYPE] : own.headers
+  const fillHeaders = createContentComposer({ headers: own.templates, contentType: own.contentType })
 
   return {
     name,
-    async send({ event }, signal, onSent) {
-      const message = await compose(event)
+    async send(delivery, signal, onSent) {
+      const message = await compose(delivery.event)
       if ('kind' in message) return message
-      const result = await exchanges.send(HEADERS, Buffer.from(JSON.stringify(message)), signal, onSent)
-      return result.kind === 'answered' ? outcomeOf(result, clock) : result
+      const filled = fillHeaders === null ? null : await fillHeaders(delivery)
+      if (filled !== null && filled.kind !== 'content') return filled
+      const sent = [...headers, ...(filled?.headers ?? [])]
+      const result = await exchanges.send(sent, Buffer.from(JSON.stringify(message)), signal, onSent)
+      return result.kind === 'answered' ? slackOutcome(result, clock.now()) : result
     },
     close: exchanges.close,
   }
@@ -64,23 +76,5 @@ function composer({ text, blocks }: SlackTargetOptions): Composer {
     } catch (error) {
       return problemOutcome(error)
     }
-  }
-}
-
-/** Slack answers with a status and, as plain text, a code: `invalid_blocks`, `channel_is_archived`, `no_service`. */
-function outcomeOf({ status, waitHints, response, note }: Answer, clock: Clock): Outcome {
-  const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
-  if (status < 300) return { kind: 'delivered', ...answer }
-  const code = /^[a-z]+(_[a-z]+)+(?![\w<])/.exec(response ?? '')?.[0]
-  const error = `slack: ${code ?? `http ${status}`}`
-  if (status !== 429 && status < 500) return { kind: 'refused', error, ...answer }
-  const isThrottled = status === 429
-  const wait = waitHintMs(waitHints, isThrottled, clock.now())
-  return {
-    kind: 'failed',
-    error,
-    ...answer,
-    ...(isThrottled && { throttled: true }),
-    ...(wait !== undefined && { retryAfterMs: wait }),
   }
 }

@@ -69,6 +69,29 @@ t.test('a proxy is a secret', async (t) => {
   t.equal(reveal(proxy), 'http://me:p%40ss@proxy.internal:3128')
 })
 
+t.test('a slack target connects the same ways', async (t) => {
+  const way =
+    'proxy: "http://proxy:3128", tls: { ca: c.pem, servername: slack.internal }, headers: { A: "{{ event }}" }'
+  const yaml = (rest: string) => `targets:\n  ops: { type: slack, ${rest} }\n`
+  const { config } = load(t, yaml(`webhookUrl: "https://slack.internal/x", ${way}`), {
+    files: { 'c.pem': SELF_SIGNED.cert },
+  })
+  const { ops } = config.targets
+  if (ops?.type !== 'slack') throw new Error('wrong kind')
+  t.match(ops.tls, { servername: 'slack.internal' })
+  t.strictSame([ops.proxy, ops.tls?.ca, ops.headers.A].map(reveal), [
+    'http://proxy:3128',
+    SELF_SIGNED.cert,
+    '{{ event }}',
+  ])
+  t.match(load(t, yaml('webhookUrl: "http+unix://%2Frun%2Fchat.sock/hooks/x"')).config.targets.ops, {
+    socketPath: '/run/chat.sock',
+  })
+  t.throws(() => load(t, yaml('webhookUrl: "http://x/", tls: { insecure: true }')), /write https:\/\/ in webhookUrl/)
+  t.throws(() => load(t, yaml('webhookUrl: "https://x/", headers: { A: "1", a: "2" }')), /is the same header as A/)
+  t.throws(() => load(t, yaml('webhookUrl: "https://x/", headers: { A: "{{ event. }}" }')), /is not valid JSONata/)
+})
+
 t.test('a link-local address is taken where it is asked for, or behind a proxy', async (t) => {
   t.equal(crm(t, 'url: "http://169.254.1.1/", allowLinkLocal: true').allowLinkLocal, true)
   t.equal(crm(t, 'url: "http://[fe80::1]/", allowLinkLocal: "${YES}"', { env: { YES: 'true' } }).allowLinkLocal, true)

@@ -1,13 +1,22 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
 import { createSlackTarget, type SlackTargetOptions } from '../../src/targets/slack.ts'
-import { httpServer, tcpServer } from '../local-server.ts'
+import { httpServer, listening, tcpServer } from '../local-server.ts'
+import { connectProxy } from './connect-proxy.ts'
 import { clock, deliveryOf, running, sampleDelivery } from './sample-delivery.ts'
+import { SELF_SIGNED } from './self-signed.ts'
 
 const ended = deliveryOf({ event: 'call.ended', call: { callId: 'c-1', endReason: 'hangup', note: '<!here> & "co"' } })
 
 function target(t: Test, url: string, options: Partial<SlackTargetOptions> = {}) {
-  const defaults = { name: 'ops', text: null, blocks: null, timeoutMs: 5_000, concurrency: 1 }
+  const way = { headers: {}, tls: null, socketPath: null, proxy: null }
+  const defaults = { name: 'ops', text: null, blocks: null, timeoutMs: 5_000, concurrency: 1, ...way }
   const made = createSlackTarget({ ...defaults, ...options, webhookUrl: new Secret(url) }, clock)
   t.teardown(() => made.close())
   return made
@@ -53,6 +62,65 @@ t.test('blocks are filled in however deep, with the default message for notifica
   })
 })
 
+t.test('what comes from the payload is escaped where Slack reads markup, and nowhere else', async (t) => {
+  const fill = '{{call.note}}'
+  const plain = { type: 'plain_text', text: fill }
+  const mrkdwn = { type: 'mrkdwn', text: fill }
+  const rich = (type: string) => ({
+    type,
+    elements: [
+      { type: 'text', text: fill, style: { bold: true } },
+      { type: 'link', url: fill, text: fill },
+      { type: 'date', timestamp: 1, format: '{date}', fallback: fill },
+    ],
+  })
+  const escaped = [
+    { type: 'section', text: mrkdwn },
+    { type: 'section', fields: [mrkdwn] },
+    { type: 'context', elements: [mrkdwn] },
+    { type: 'markdown', text: fill },
+    { type: 'actions', elements: [{ type: 'button', text: plain, confirm: { text: mrkdwn } }] },
+    { type: 'section', text: mrkdwn, accessory: { type: 'radio_buttons', options: [{ text: mrkdwn }] } },
+    { type: 'section', text: { type: '{{"mrk" & "dwn"}}', text: fill } },
+  ]
+  const literal = [
+    { type: 'header', text: plain },
+    { type: 'section', text: plain },
+    { type: 'image', image_url: fill, alt_text: fill, title: plain },
+    { type: 'context', elements: [{ type: 'image', image_url: fill, alt_text: fill }] },
+    { type: 'video', title: plain, description: plain, author_name: fill, provider_name: fill, title_url: fill },
+    { type: 'actions', elements: [{ type: 'button', text: plain, value: fill, accessibility_label: fill, url: fill }] },
+    { type: 'actions', elements: [{ type: 'overflow', options: [{ text: plain, value: fill, description: plain }] }] },
+    { type: 'input', label: plain, hint: plain, element: { type: 'plain_text_input', placeholder: plain } },
+    {
+      type: 'rich_text',
+      elements: [rich('rich_text_section'), rich('rich_text_preformatted'), rich('rich_text_quote')],
+    },
+    { type: 'rich_text', elements: [{ type: 'rich_text_list', elements: [rich('rich_text_section')] }] },
+    {
+      type: 'table',
+      rows: [
+        [
+          { type: 'raw_text', text: fill },
+          { type: 'rich_text', elements: [rich('rich_text_section')] },
+        ],
+      ],
+    },
+  ]
+  const { blocks } = await posted(t, { blocks: [...escaped, ...literal] })
+  const note = '<!here> & "co"'
+  const filled = (block: object, from: string, value: string) =>
+    JSON.parse(JSON.stringify(block).replaceAll(JSON.stringify(from).slice(1, -1), JSON.stringify(value).slice(1, -1)))
+  for (const [index, block] of escaped.entries()) {
+    const types = JSON.stringify(blocks[index]).match(/"mrkdwn","text":"&lt;!here&gt; &amp;|"markdown","text":"&lt;/g)
+    t.ok(types !== null, JSON.stringify(blocks[index]))
+    t.notMatch(JSON.stringify(blocks[index]), /"(mrkdwn|markdown)","text":"</, JSON.stringify(block))
+  }
+  for (const [index, block] of literal.entries()) {
+    t.strictSame(blocks[escaped.length + index], filled(block, fill, note), block.type)
+  }
+})
+
 t.test('a message is cut to what Slack takes', async (t) => {
   const delivery = deliveryOf({ event: 'call.ended', call: { note: 'n'.repeat(9_000) } })
   const blocks = [{ type: 'header', text: { type: 'plain_text', text: '{{call.note}}' } }]
@@ -87,24 +155,126 @@ t.test('a template that is no JSONata is told at once', async (t) => {
   t.throws(() => target(t, 'http://127.0.0.1', { blocks: [{ a: ['{{'] }] }), { name: 'ExpressionError' })
 })
 
-t.test('what Slack refuses is final, and told in its own words', async (t) => {
-  const answers: [number, string, string][] = [
-    [400, 'invalid_payload', 'slack: invalid_payload'],
-    [400, 'invalid_blocks', 'slack: invalid_blocks'],
-    [400, 'no_text\n', 'slack: no_text'],
-    [403, 'action_prohibited', 'slack: action_prohibited'],
-    [404, 'channel_not_found', 'slack: channel_not_found'],
-    [404, 'no_service', 'slack: no_service'],
-    [410, 'channel_is_archived', 'slack: channel_is_archived'],
-    [404, '<html>not_found</html>', 'slack: http 404'],
-    [408, '', 'slack: http 408'],
-    [302, '', 'slack: http 302'],
+t.test(
+  'what condemns the message is final, all else is tried again, each with the reason in its own words',
+  async (t) => {
+    const metadata = { messages: ['[ERROR] no more than 50 items allowed [json-pointer:/blocks]', 'more'] }
+    const cases: [status: number, body: string | object, kind: string, error: string][] = [
+      [400, 'invalid_payload', 'refused', 'slack: invalid_payload'],
+      [400, 'invalid_blocks', 'refused', 'slack: invalid_blocks'],
+      [400, 'no_text\n', 'refused', 'slack: no_text'],
+      [400, { ok: false, error: 'invalid_blocks' }, 'refused', 'slack: invalid_blocks'],
+      [
+        400,
+        { message: "Couldn't find the channel.", status_code: 400 },
+        'refused',
+        "slack: http 400: Couldn't find the channel.",
+      ],
+      [400, 'Invalid webhook\nbody', 'refused', 'slack: http 400: Invalid webhook body'],
+      [403, 'invalid_blocks', 'refused', 'slack: invalid_blocks'],
+      [403, 'action_prohibited', 'failed', 'slack: action_prohibited'],
+      [404, 'channel_not_found', 'failed', 'slack: channel_not_found'],
+      [404, 'no_service', 'failed', 'slack: no_service'],
+      [410, 'channel_is_archived', 'refused', 'slack: channel_is_archived'],
+      [404, '<html>not_found</html>', 'failed', 'slack: http 404'],
+      [408, '', 'failed', 'slack: http 408'],
+      [302, '', 'failed', 'slack: http 302'],
+      [503, 'invalid_payload', 'failed', 'slack: invalid_payload'],
+      [200, { ok: false, error: 'channel_not_found' }, 'failed', 'slack: channel_not_found'],
+      [200, { ok: false, error: 'ratelimited' }, 'failed', 'slack: ratelimited'],
+      [200, { ok: false, error: 'msg_too_long' }, 'refused', 'slack: msg_too_long'],
+      [
+        200,
+        { ok: false, error: 'invalid_blocks', response_metadata: metadata },
+        'refused',
+        `slack: invalid_blocks: ${metadata.messages[0]}`,
+      ],
+      [
+        200,
+        { success: false, error: 'Invalid integration id or token' },
+        'failed',
+        'slack: Invalid integration id or token',
+      ],
+      [200, 'no_service', 'failed', 'slack: no_service'],
+      [200, `{"ok":false,"error":"no_text","echo":"${'x'.repeat(20_000)}"}`, 'refused', 'slack: no_text'],
+      [200, '', 'failed', "slack: answered 200 with text/plain, not Slack's ok: is webhookUrl right?"],
+      [200, { hello: 'you' }, 'failed', "slack: answered 200 with text/plain, not Slack's ok: is webhookUrl right?"],
+      [204, '', 'failed', "slack: answered 204 with text/plain, not Slack's ok: is webhookUrl right?"],
+    ]
+    const { origin } = await httpServer(t, (response, request) => {
+      const [status, body] = cases[Number(request.url.slice(1))]!
+      response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })
+      response.end(typeof body === 'string' ? body : JSON.stringify(body))
+    })
+    for (const [index, [status, , kind, error]] of cases.entries()) {
+      t.match(await target(t, `${origin}/${index}`).send(ended, running), { kind, status, error })
+    }
+  },
+)
+
+t.test('a page of HTML is not an ok, whatever its status', async (t) => {
+  const { origin } = await httpServer(t, (response) =>
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<!doctype html><title>ok</title>'),
+  )
+  t.match(await target(t, origin).send(ended, running), {
+    kind: 'failed',
+    status: 200,
+    error: "slack: answered 200 with text/html, not Slack's ok: is webhookUrl right?",
+    response: /doctype/,
+  })
+})
+
+t.test('the ok of Slack and of services that take its messages is understood', async (t) => {
+  const bodies = [
+    'ok',
+    'ok\n',
+    '{"ok":true}',
+    `{"ok": true, "channel": "C1", "message": {"text": "${'x'.repeat(20_000)}"}}`,
+    '{"success":true}',
+    '{"result":"success","msg":""}',
   ]
-  for (const [status, body, error] of answers) {
-    const { origin } = await httpServer(t, (response) => response.writeHead(status).end(body))
-    t.match(await target(t, origin).send(ended, running), { kind: 'refused', status, error })
+  const { origin } = await httpServer(t, (response, request) => response.end(bodies[Number(request.url.slice(1))]))
+  for (const index of bodies.keys()) {
+    t.match(await target(t, `${origin}/${index}`).send(ended, running), { kind: 'delivered', status: 200 })
   }
 })
+
+t.test(
+  'a message goes through a proxy, over verified TLS, to a unix socket, with headers, as for http targets',
+  async (t) => {
+    const ok = (response: { end(text: string): unknown }) => response.end('ok')
+    const headers = { Authorization: new Secret('Bearer sesame'), 'X-Call': new Secret('{{call.callId}}') }
+    const plain = await httpServer(t, ok)
+    t.match(await target(t, plain.origin, { headers }).send(ended, running), { kind: 'delivered' })
+    t.match(plain.received[0]?.headers, {
+      authorization: 'Bearer sesame',
+      'x-call': 'c-1',
+      'content-type': 'application/json; charset=utf-8',
+      'user-agent': /^ultravox-relay/,
+    })
+    const proxy = await connectProxy(t)
+    const proxied = await target(t, plain.origin, { proxy: new Secret(proxy.origin) }).send(ended, running)
+    t.match(proxied, { kind: 'delivered' })
+    t.equal(proxy.asked.length, 1)
+
+    const { port } = await listening(
+      t,
+      createSecureServer(SELF_SIGNED, (_, response) => ok(response)),
+    )
+    const url = `https://localhost:${port}/services/x`
+    const tls = { ca: new Secret(SELF_SIGNED.cert), cert: null, key: null, servername: null, insecure: false }
+    t.match(await target(t, url).send(ended, running), { kind: 'failed', error: /^tls: / })
+    t.match(await target(t, url, { tls }).send(ended, running), { kind: 'delivered' })
+
+    const directory = mkdtempSync(join(tmpdir(), 'relay-'))
+    t.teardown(() => rmSync(directory, { recursive: true }))
+    const socketPath = join(directory, 'slack.sock')
+    const server = createServer((_, response) => ok(response)).listen(socketPath)
+    t.teardown(() => server.close())
+    await once(server, 'listening')
+    t.match(await target(t, 'http://localhost/', { socketPath }).send(ended, running), { kind: 'delivered' })
+  },
+)
 
 t.test('429 waits as told', async (t) => {
   const { origin } = await httpServer(t, (response) =>
@@ -127,7 +297,7 @@ t.test('5xx and a broken connection are tried again', async (t) => {
 t.test('a message counts as posted with the whole answer, and any other status with its head', async (t) => {
   const answers = {
     '200 OK': { kind: 'failed', status: 200, error: /^network: other side closed/ },
-    '404 Not Found': { kind: 'refused', status: 404, error: 'slack: no_service' },
+    '404 Not Found': { kind: 'failed', status: 404, error: 'slack: no_service' },
     '429 Too Many Requests\r\nretry-after: 30': { kind: 'failed', error: 'slack: no_service', retryAfterMs: 30_000 },
   }
   for (const [head, outcome] of Object.entries(answers)) {

@@ -73,7 +73,7 @@ function loadedAt({ startedAt, reloadedAt, reloadProblem }: NonNullable<OutboxFa
 function staleFiles({ targets }: Config, loadedAt: number): Check[] {
   return Object.entries(targets).map(([target, options]) => {
     const name = `target ${target}`
-    const files = options.type === 'http' ? (options.tls?.files ?? []) : []
+    const files = 'tls' in options ? (options.tls?.files ?? []) : []
     const run = async () => {
       const changed = files.filter((file) => statSync(file).ctimeMs > loadedAt)
       if (changed.length === 0) return []

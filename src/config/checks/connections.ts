@@ -4,7 +4,7 @@ import type { Draft, SoundTarget } from '../draft.ts'
 import type { Finding, Path } from '../finding.ts'
 import { isUnixUrl, parseUnixUrl } from '../unix-url.ts'
 
-type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
+type RequestTarget = Extract<SoundTarget, { type?: 'http' | undefined } | { type?: 'slack' | undefined }>
 
 /** The longest path that fits into a socket address; a longer one is cut without a word, and leads elsewhere. */
 const SOCKET_PATH_BYTES = 107
@@ -23,32 +23,34 @@ export function* checkConnections(draft: Draft): Iterable<Finding> {
   }
   yield* neverFindings(tracing?.otlp, ['tracing', 'otlp'])
   for (const [name, target] of targets) {
-    if (target.type === 'slack') yield* neverFindings(target.webhookUrl?.reveal(), ['targets', name, 'webhookUrl'])
-    if (target.type !== 'http') continue
+    if (target.type !== 'http' && target.type !== 'slack') continue
     for (const finding of connectionFindings(target, directory)) {
       yield { ...finding, path: ['targets', name, ...finding.path] }
     }
   }
 }
 
-function* connectionFindings(target: HttpTarget, directory: string): Iterable<Finding> {
-  const url = target.url?.reveal()
+function* connectionFindings(target: RequestTarget, directory: string): Iterable<Finding> {
+  const urlKey = target.type === 'slack' ? 'webhookUrl' : 'url'
+  const url = (target.type === 'http' ? target.url : target.type === 'slack' ? target.webhookUrl : undefined)?.reveal()
   const unix = url !== undefined && isUnixUrl(url)
-  const socketKey = target.socketPath !== undefined ? 'socketPath' : unix ? 'url' : undefined
+  const socketKey = target.socketPath !== undefined ? 'socketPath' : unix ? urlKey : undefined
 
   if (target.tls !== undefined && url !== undefined && !/^https:/i.test(url)) {
-    const fix = unix ? 'remove it' : 'write https:// in url, or remove it'
+    const fix = unix ? 'remove it' : `write https:// in ${urlKey}, or remove it`
     yield { path: ['tls'], message: `has no use without https: ${fix}`, at: 'key' }
   }
-  if (target.socketPath !== undefined) yield* socketFindings(target.socketPath, url, directory)
-  if (unix) yield* lengthFindings(parseUnixUrl(url)?.socketPath ?? '', 'url')
+  if (target.socketPath !== undefined) yield* socketFindings(target.socketPath, url, urlKey, directory)
+  if (unix) yield* lengthFindings(parseUnixUrl(url)?.socketPath ?? '', urlKey)
 
   if (target.proxy !== undefined && socketKey !== undefined) {
     const message = `cannot lead to a unix socket, which ${socketKey} names: remove one of the two`
     yield { path: ['proxy'], message, at: 'key' }
   }
   yield* neverFindings(target.proxy?.reveal(), ['proxy'])
-  if (target.allowLinkLocal) {
+  if (target.type !== 'http') {
+    if (!unix) yield* neverFindings(url, [urlKey])
+  } else if (target.allowLinkLocal) {
     const other = target.proxy !== undefined ? 'a proxy' : socketKey !== undefined ? 'a unix socket' : undefined
     const message = `has no use with ${other}, where no address is looked at: remove it`
     if (other !== undefined) yield { path: ['allowLinkLocal'], message, at: 'key' }
@@ -65,11 +67,16 @@ function* neverFindings(url: string | undefined, path: Path): Iterable<Finding> 
   if (peculiarity !== null) yield { path, message: `leads to ${peculiarity}, which is never connected to` }
 }
 
-function* socketFindings(socketPath: string, url: string | undefined, directory: string): Iterable<Finding> {
+function* socketFindings(
+  socketPath: string,
+  url: string | undefined,
+  urlKey: string,
+  directory: string,
+): Iterable<Finding> {
   if (url !== undefined && isUnixUrl(url)) {
-    yield { path: ['socketPath'], message: 'is named by url too: remove it, or write http:// in url', at: 'key' }
+    yield { path: ['socketPath'], message: `is named by ${urlKey} too: remove it, or write http:// there`, at: 'key' }
   } else if (url !== undefined && !/^http:/i.test(url)) {
-    yield { path: ['socketPath'], message: 'is spoken to in plain HTTP: write http:// in url', at: 'key' }
+    yield { path: ['socketPath'], message: `is spoken to in plain HTTP: write http:// in ${urlKey}`, at: 'key' }
   }
   yield* lengthFindings(resolve(directory, socketPath), 'socketPath')
 }

@@ -11,7 +11,8 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
     if (when !== undefined) yield* compiled(() => compileCondition(when), path, written(path))
   }
   for (const [name, target] of draft.targets) {
-    if (target.type === 'http') yield* checkHttp(target, ['targets', name], written)
+    if (target.type === 'http') yield* checkBody(target, ['targets', name], written)
+    if ('headers' in target) yield* checkHeaders(target.headers, ['targets', name, 'headers'], written)
     if (target.type !== 'slack') continue
     for (const key of ['text', 'blocks'] as const) {
       for (const { text, path } of stringsIn(target[key], ['targets', name, key])) {
@@ -23,12 +24,19 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
 
 type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
 
-function* checkHttp({ headers, body }: HttpTarget, path: Path, written: (path: Path) => unknown): Iterable<Finding> {
+function* checkBody({ body }: HttpTarget, path: Path, written: (path: Path) => unknown): Iterable<Finding> {
   for (const string of stringsIn(body, [...path, 'body'])) {
     yield* compiled(() => compileTemplate(string.text), string.path, written(string.path))
   }
+}
+
+function* checkHeaders(
+  headers: HttpTarget['headers'],
+  path: Path,
+  written: (path: Path) => unknown,
+): Iterable<Finding> {
   for (const [name, value] of Object.entries(headers ?? {})) {
-    const headerPath = [...path, 'headers', name]
+    const headerPath = [...path, name]
     for (const finding of compiled(() => compileTemplate(value.reveal()), headerPath, written(headerPath))) {
       // Headers are secrets, and the compiler quotes what it stumbles over.
       yield typeof finding.at === 'number' ? { ...finding, message: 'is not valid JSONata from here on' } : finding

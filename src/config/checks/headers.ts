@@ -4,7 +4,7 @@ import type { Finding } from '../finding.ts'
 /** Header names are the same in any case, so `authorization` beside `Authorization` would be sent twice. */
 export function* checkHeaders({ targets }: Draft): Iterable<Finding> {
   for (const [name, target] of targets) {
-    if (target.type !== 'http') continue
+    if (!('headers' in target)) continue
     const seen = new Map<string, string>()
     for (const header of Object.keys(target.headers ?? {})) {
       const earlier = seen.get(header.toLowerCase())

@@ -29,7 +29,7 @@ export function* checkCertificates(draft: Draft): Iterable<Finding> {
 
 function* findingsOf({ targets }: Draft, look: (tls: Tls) => Iterable<Finding>): Iterable<Finding> {
   for (const [name, target] of targets) {
-    if (target.type !== 'http' || target.tls === undefined) continue
+    if (!('tls' in target) || target.tls === undefined) continue
     for (const finding of look(target.tls)) yield { ...finding, path: ['targets', name, 'tls', ...finding.path] }
   }
 }

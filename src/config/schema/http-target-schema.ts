@@ -1,19 +1,12 @@
 import { z } from 'zod'
 import { fieldPathProblem } from '../../domain/field-path.ts'
-import { pathProblem } from '../home-path.ts'
 import { requiredAs } from '../plain-words.ts'
 import { answerPatterns } from './answer-patterns.ts'
 import { attachable } from './attach-schema.ts'
-import {
-  headerNameProblem,
-  headerTemplateProblem,
-  proxyProblem,
-  signingSecretProblem,
-  targetUrlProblem,
-} from './http-rules.ts'
+import { connection, headers } from './connection-schema.ts'
+import { signingSecretProblem, targetUrlProblem } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
 import { duration, flag, orReference, secret, size, text } from './scalars.ts'
-import { tlsSchema } from './tls-schema.ts'
 
 const signSecrets = { error: requiredAs('secrets: ["${CRM_SECRET}"]') }
 const signSecretsDescription = 'Secrets shared with the receiver. Several give several signatures, for rotation.'
@@ -51,15 +44,7 @@ export const httpTargetSchema = z.strictObject({
       'The http or https URL to deliver to, or http+unix://%2Frun%2Fapp.sock/path for a unix socket. Never shown in full.',
   }),
   method: z.enum(['POST', 'PUT', 'PATCH']).prefault('POST').meta({ description: 'The HTTP method to deliver with.' }),
-  headers: z
-    .record(text({ problemWith: headerNameProblem }), secret({ problemWith: headerTemplateProblem }))
-    .prefault({})
-    .meta({
-      description:
-        'Further headers for each request, such as Authorization. A value may have {{ JSONata }} in it, as body may; ' +
-        'what comes out is fit for a header: line breaks become blanks, what is not ASCII is percent-encoded, and an ' +
-        'empty one is left out.',
-    }),
+  headers,
   redact: z
     .array(text({ problemWith: fieldPathProblem }))
     .prefault([])
@@ -90,17 +75,7 @@ export const httpTargetSchema = z.strictObject({
     description:
       'Answers that are final and would be retried by default, written as for retryOn. A single status wins over a class.',
   }),
-  tls: tlsSchema.optional().meta({ description: 'How an https server is verified, and what is shown to it.' }),
-  socketPath: text({ problemWith: pathProblem }).optional().meta({
-    description: 'A unix socket to connect to instead of the host in an http URL. Relative to the configuration file.',
-  }),
-  proxy: secret({ problemWith: proxyProblem })
-    .optional()
-    .meta({
-      pattern: orReference('^http://'),
-      description:
-        'The HTTP proxy to go through, by CONNECT, as in http://user:password@proxy.internal:3128. In the user and password, write # as %23, / as %2F, ? as %3F, @ as %40 and % as %25. A secret.',
-    }),
+  ...connection,
   maxConnectionAge: duration('1s', '1d').prefault('1m').meta({
     description:
       'How old a connection may get before it is replaced, so that a host whose DNS record changes is followed.',

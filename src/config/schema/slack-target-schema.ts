@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { urlProblem } from './http-rules.ts'
+import { connection, headers } from './connection-schema.ts'
+import { targetUrlProblem } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
 import { orReference, secret, text } from './scalars.ts'
 
@@ -8,9 +9,10 @@ const MAX_BLOCKS = 50
 
 export const slackTargetSchema = z.strictObject({
   type: z.literal('slack').meta({ description: 'Post a message about the event to a Slack channel.' }),
-  webhookUrl: secret({ example: 'webhookUrl: ${SLACK_WEBHOOK_URL}', problemWith: urlProblem }).meta({
-    pattern: orReference('^https?://'),
-    description: 'The URL of the Slack incoming webhook. It is a secret: whoever has it can post.',
+  webhookUrl: secret({ example: 'webhookUrl: ${SLACK_WEBHOOK_URL}', problemWith: targetUrlProblem }).meta({
+    pattern: orReference('^(https?|http\\+unix)://'),
+    description:
+      'The URL of the Slack incoming webhook, or of a service that answers as Slack does. It is a secret: anyone who has it can post.',
   }),
   text: text().optional().meta({
     description:
@@ -22,6 +24,8 @@ export const slackTargetSchema = z.strictObject({
     .max(MAX_BLOCKS, `has more than ${MAX_BLOCKS} blocks, the most Slack takes`)
     .optional()
     .meta({ description: 'Block Kit blocks, with {{ JSONata }} over the payload in any string.' }),
+  headers,
+  ...connection,
   attach: z
     .array(
       z.literal('transcript', { error: () => 'must be transcript: a recording cannot be attached to a Slack message' }),
