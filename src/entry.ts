@@ -1,8 +1,8 @@
 import type { SilentSources } from './alerts/silent-sources.ts'
 import type { Config } from './config/config.ts'
 import { concealer } from './domain/concealer.ts'
+import { errorMessage } from './domain/errors.ts'
 import { callIdOf } from './domain/event.ts'
-import { evaluationProblem } from './domain/expression.ts'
 import { compileRoute, routeEvent } from './domain/routing.ts'
 import { boundedCondition } from './expressions/bounded.ts'
 import { ADMISSION_LIMITS, admit } from './ingest/admission.ts'
@@ -53,7 +53,7 @@ export function routing(configured: Config['routes'], logger: Logger): Entry['ro
   return (payload, source, eventId) =>
     routeEvent(routes, payload, source, (index, error) =>
       logger.warn(
-        { route: index, eventId, event: payload.event, callId: callIdOf(payload), error: evaluationProblem(error) },
+        { route: index, eventId, event: payload.event, callId: callIdOf(payload), error: errorMessage(error) },
         'route condition failed, taken as true',
       ),
     )

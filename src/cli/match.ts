@@ -62,16 +62,16 @@ function sourceFor({ sources, routes }: Config, named: string | undefined): stri
 
 async function ask(route: RouteConfig, index: number, payload: Payload, source: string | undefined): Promise<Asked> {
   const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
-  const when = route.when === null ? null : await explained(route.when, payload)
+  const when = route.when === null ? null : await explained(route.when, payload, source)
   const sourceMatches = route.sources === null ? null : route.sources.some((each) => each === source)
   const matches = eventMatches && sourceMatches !== false && (when?.holds ?? true)
   return { index, route, eventMatches, sourceMatches, when, matches }
 }
 
 /** A condition that overruns is explained by that alone. */
-async function explained(when: string, payload: Payload): Promise<Explanation> {
+async function explained(when: string, payload: Payload, source: string | undefined): Promise<Explanation> {
   try {
-    return await boundedExplanation(when, payload)
+    return await boundedExplanation(when, payload, source)
   } catch (error) {
     if (!(error instanceof TaskError)) throw error
     return { holds: true, value: undefined, error: error.message, fields: [] }

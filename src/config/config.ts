@@ -1,5 +1,6 @@
 import type { AnswerPattern } from '../domain/answer-policy.ts'
 import type { RetryPolicy } from '../domain/backoff.ts'
+import type { Nulls } from '../domain/event-context.ts'
 import type { Secret } from '../domain/secret.ts'
 
 /** The configuration as the relay uses it: references resolved, defaults filled in, durations in milliseconds. */
@@ -190,6 +191,8 @@ export interface HttpTargetConfig extends Pacing, ConnectionConfig {
   redact: string[]
   /** A mapping, list or text with `{{ JSONata }}` in its strings; null for the body as received. */
   body: unknown
+  /** What templates see of fields that are null. */
+  nulls: Nulls
   sign: SignConfig | null
   /** Answers that are retried besides the usual ones. */
   retryOn: AnswerPattern[]
@@ -226,6 +229,7 @@ export interface SlackTargetConfig extends Pacing, ConnectionConfig {
   text: string | null
   /** Block Kit, with templates in its strings. */
   blocks: unknown[] | null
+  nulls: Nulls
 }
 
 export interface ExecTargetConfig extends Pacing {

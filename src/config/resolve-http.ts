@@ -11,7 +11,7 @@ export type FileTarget<Kind extends string> = Extract<RelayFile['targets'][strin
 
 /** What is particular to an http target. */
 export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<HttpTargetConfig, keyof Pacing> {
-  const { type, method, redact, body, sign, retryOn, rejectOn, allowLinkLocal } = target
+  const { type, method, redact, body, nulls, sign, retryOn, rejectOn, allowLinkLocal } = target
   const { url, ...connection } = connectionConfig(target.url, target, directory)
   return {
     type,
@@ -20,6 +20,7 @@ export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<
     ...connection,
     redact,
     body: body ?? null,
+    nulls,
     sign: sign ?? null,
     retryOn,
     rejectOn,
@@ -31,9 +32,9 @@ export function httpTarget(target: FileTarget<'http'>, directory: string): Omit<
 
 /** Returns what is specific to a slack target. */
 export function slackTarget(target: FileTarget<'slack'>, directory: string): Omit<SlackTargetConfig, keyof Pacing> {
-  const { type, webhookUrl, text, blocks } = target
+  const { type, webhookUrl, text, blocks, nulls } = target
   const { url, ...connection } = connectionConfig(webhookUrl, target, directory)
-  return { type, webhookUrl: url, text: text ?? null, blocks: blocks ?? null, ...connection }
+  return { type, webhookUrl: url, text: text ?? null, blocks: blocks ?? null, nulls, ...connection }
 }
 
 /** Returns how a target that sends HTTP requests connects, and the http or https URL that it asks for. */

@@ -1,5 +1,5 @@
-import { compileCondition, evaluationProblem } from './expression.ts'
-import { jsonata } from './jsonata.ts'
+import type { EvaluationError } from './evaluation-error.ts'
+import { compile, compileCondition } from './expression.ts'
 
 /** What a condition comes to on a payload, and why. */
 export interface Explanation {
@@ -13,18 +13,18 @@ export interface Explanation {
   readonly fields: readonly { readonly path: string; readonly value: unknown }[]
 }
 
-/** Throws `ExpressionError` where the text is no JSONata. */
-export async function explainCondition(text: string, payload: unknown): Promise<Explanation> {
+/** `context`: see `eventContext`. Throws `ExpressionError` if the text is not JSONata. */
+export async function explainCondition(text: string, context: unknown): Promise<Explanation> {
   const condition = compileCondition(text)
-  const expression = jsonata()(text)
+  const expression = compile(text)
   const paths = new Set([...pathsIn(expression.ast())].map((keys) => keys.join('.')))
   const fields = await Promise.all(
-    [...paths].map(async (path) => ({ path, value: plain(await jsonata()(path).evaluate(payload)) })),
+    [...paths].map(async (path) => ({ path, value: plain(await compile(path).evaluate(context)) })),
   )
   try {
-    return { holds: await condition(payload), value: plain(await expression.evaluate(payload)), error: null, fields }
+    return { holds: await condition(context), value: plain(await expression.evaluate(context)), error: null, fields }
   } catch (error) {
-    return { holds: true, value: undefined, error: evaluationProblem(error), fields }
+    return { holds: true, value: undefined, error: (error as EvaluationError).problem, fields }
   }
 }
 

@@ -1,5 +1,7 @@
 import type { Expression } from 'jsonata'
 import { errorMessage } from './errors.ts'
+import { EvaluationError } from './evaluation-error.ts'
+import { adaptExpression } from './expression-dialect.ts'
 import { jsonata } from './jsonata.ts'
 
 /** What is wrong with an expression, and where: `offset` counts characters from the start of the text. */
@@ -14,13 +16,23 @@ export class ExpressionError extends Error {
 }
 
 /**
- * Compiles a JSONata condition. Its value is cast to true or false as JSONata's `$boolean` does; nothing at all is false.
- * Throws `ExpressionError` where the text is no JSONata. The compiled condition rejects where a payload makes it fail.
+ * Compiles a JSONata condition over a context (`eventContext`). Its value is cast to true or false as JSONata's `$boolean` does;
+ * nothing at all is false. Throws `ExpressionError` if the text is not JSONata. The compiled condition rejects with
+ * `EvaluationError` if it fails on a payload.
  */
-export function compileCondition(text: string): (payload: unknown) => Promise<boolean> {
+export function compileCondition(text: string): (context: unknown) => Promise<boolean> {
   compile(text)
-  const condition = jsonata()(`$boolean((${text}\n))`)
-  return async (payload) => (await condition.evaluate(payload)) === true
+  const condition = compile(`$boolean((${text}\n))`)
+  return async (context) => (await evaluate(condition, text, context)) === true
+}
+
+/** Rejects with `EvaluationError`. */
+async function evaluate(expression: Expression, text: string, context: unknown): Promise<unknown> {
+  try {
+    return await expression.evaluate(context)
+  } catch (error) {
+    throw new EvaluationError(text, error)
+  }
 }
 
 /** Text with expressions in it, ready to be filled in. */
@@ -36,7 +48,7 @@ export function compileTemplate(text: string, escapeValue: (value: string) => st
   return async (payload) => {
     let filled = ''
     for (const part of parts) {
-      filled += typeof part === 'string' ? part : escapeValue(toText(await part.evaluate(payload)))
+      filled += typeof part === 'string' ? part : escapeValue(toText(await fillPart(part, payload)))
     }
     return filled
   }
@@ -49,49 +61,35 @@ export function compileTemplate(text: string, escapeValue: (value: string) => st
 export function compileValue(text: string): (context: unknown) => Promise<unknown> {
   const [before, expression, after, ...more] = partsOf(text)
   const isOne = before === '' && typeof expression === 'object' && after === '' && more.length === 0
-  return isOne ? async (context) => expression.evaluate(context) : compileTemplate(text)
+  return isOne ? async (context) => fillPart(expression, context) : compileTemplate(text)
+}
+
+function fillPart({ expression, text }: Part, context: unknown): Promise<unknown> {
+  return evaluate(expression, text, context)
 }
 
 /** The expressions of a text with `{{ JSONata }}` in it. Throws `ExpressionError` where a part is no JSONata. */
 export function expressionsIn(text: string): Expression[] {
-  return partsOf(text).filter((part) => typeof part !== 'string')
+  return partsOf(text).flatMap((part) => (typeof part === 'string' ? [] : [part.expression]))
+}
+
+interface Part {
+  readonly expression: Expression
+  /** As it is written. */
+  readonly text: string
 }
 
 /** The text and the expressions of a template in turn, text first and last. */
-function partsOf(text: string): (string | Expression)[] {
-  const parts: (string | Expression)[] = []
+function partsOf(text: string): (string | Part)[] {
+  const parts: (string | Part)[] = []
   let rest = 0
   for (let open = text.indexOf('{{'); open !== -1; open = text.indexOf('{{', rest)) {
     const { expression, end } = expressionAt(text, open + 2)
-    parts.push(text.slice(rest, open), expression)
+    parts.push(text.slice(rest, open), { expression, text: text.slice(open + 2, end - 2).trim() })
     rest = end
   }
   parts.push(text.slice(rest))
   return parts
-}
-
-/**
- * What made an expression fail on a payload. JSONata puts the value it stumbled over into its message; a value from a
- * call (a phone number, say) belongs neither into a log nor into an error, so it is taken out. Never throws.
- */
-export function evaluationProblem(error: unknown): string {
-  const { value, value2 } = error as { value?: unknown; value2?: unknown }
-  let message = errorMessage(error)
-  for (const shown of [value, value2]) {
-    const text = jsonOf(shown)
-    if (text === null) return 'it fails on a value that cannot be shown'
-    if (text !== undefined) message = message.replaceAll(text, '…')
-  }
-  return message
-}
-
-/** Null where there is none: of what is nested too deeply, or holds itself, as JSONata's functions do. */
-function jsonOf(value: unknown): string | undefined | null {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return null
-  }
 }
 
 /** JSONata itself may hold `}}` (`{"a":{"b":1}}`), so the expression ends at the first one that leaves it valid. */
@@ -110,7 +108,7 @@ function expressionAt(text: string, start: number): { expression: Expression; en
 /** Compiles an expression that starts at this offset of a longer text. Throws `ExpressionError` where it is no JSONata. */
 export function compile(text: string, offset = 0): Expression {
   try {
-    return jsonata()(text)
+    return adaptExpression(jsonata()(text))
   } catch (error) {
     const position = (error as { position?: number }).position
     throw new ExpressionError(errorMessage(error), offset + Math.max(0, (position ?? 1) - 1))

@@ -1,4 +1,5 @@
 import type { Payload } from './event.ts'
+import { type EventView, eventContext } from './event-context.ts'
 import { compileEventPattern } from './event-pattern.ts'
 import { compileCondition } from './expression.ts'
 
@@ -15,18 +16,29 @@ export interface Route {
   /** Whether one of the route's event patterns matches this name, and the route is for this source. */
   readonly matches: (event: string, source: string) => boolean
   /** The `when` condition over the payload, or null where the route has none. May throw on a payload it cannot judge. */
-  readonly when: ((payload: Payload) => Promise<boolean>) | null
+  readonly when: Condition | null
   readonly to: readonly string[]
 }
 
-/** Makes a condition of its text. Throws `ExpressionError` where that is no JSONata. */
-export type ConditionCompiler = (text: string) => (payload: Payload) => Promise<boolean>
+/** Judges the payload of an event that came from a source. May reject. */
+export type Condition = (payload: Payload, source?: string) => Promise<boolean>
 
-/** Throws `ExpressionError` where the condition is no JSONata. The default compiler bounds neither time nor memory. */
-export function compileRoute(
-  { events, sources, when, to }: RouteSpec,
-  compile: ConditionCompiler = compileCondition,
-): Route {
+/** Makes a condition of its text. Throws `ExpressionError` if that is not JSONata. */
+export type ConditionCompiler = (text: string) => Condition
+
+/** Bounds neither time nor memory. */
+function unbounded(text: string): Condition {
+  const condition = compileCondition(text)
+  return (payload, source) => condition(conditionContext(payload, { name: payload.event, source }))
+}
+
+/** What a condition sees. A field that is null stays: a condition that fails counts as true, one on a missing field does not. */
+export function conditionContext(payload: Payload, event: EventView): object {
+  return eventContext(payload, event, 'kept')
+}
+
+/** Throws `ExpressionError` if the condition is not JSONata. The default compiler bounds neither time nor memory. */
+export function compileRoute({ events, sources, when, to }: RouteSpec, compile: ConditionCompiler = unbounded): Route {
   const patterns = events.map(compileEventPattern)
   return {
     matches: (event, source) => sources?.includes(source) !== false && patterns.some((matches) => matches(event)),
@@ -49,19 +61,20 @@ export async function routeEvent(
   const targets = new Set<string>()
   for (const [index, route] of routes.entries()) {
     if (!route.matches(payload.event, source)) continue
-    if (route.when !== null && !(await holds(route.when, payload, (error) => onError(index, error)))) continue
+    if (route.when !== null && !(await holds(route.when, payload, source, (error) => onError(index, error)))) continue
     for (const target of route.to) targets.add(target)
   }
   return [...targets]
 }
 
 async function holds(
-  when: (payload: Payload) => Promise<boolean>,
+  when: Condition,
   payload: Payload,
+  source: string,
   onError: (error: unknown) => void,
 ): Promise<boolean> {
   try {
-    return await when(payload)
+    return await when(payload, source)
   } catch (error) {
     onError(error)
     return true

@@ -1,3 +1,4 @@
+import { evaluatedAt } from '../domain/evaluation-error.ts'
 import { compileValue } from '../domain/expression.ts'
 import { keysWithin, Secret } from '../domain/secret.ts'
 
@@ -7,16 +8,20 @@ export type FillBody = (context: unknown) => Promise<unknown>
 /**
  * Compiles a mapping, a list or a text: every string in it, however deep, may hold `{{ JSONata }}`, keys may not. A string
  * that is exactly one expression becomes its value, whatever that is; a member whose value is nothing is left out by
- * `JSON.stringify`, in a list it becomes null. Throws `ExpressionError` where a string holds something that is no JSONata.
+ * `JSON.stringify`, in a list it becomes null. Errors name the place in it. Throws `ExpressionError` where a string holds something that is no JSONata.
  */
-export function compileBody(node: unknown): FillBody {
-  if (typeof node === 'string') return node.includes('{{') ? compileValue(node) : async () => node
+export function compileBody(node: unknown, place = 'body'): FillBody {
+  if (typeof node === 'string') {
+    if (!node.includes('{{')) return async () => node
+    const fill = compileValue(node)
+    return (context) => evaluatedAt(place, fill(context))
+  }
   if (Array.isArray(node)) {
-    const elements = node.map(compileBody)
+    const elements = node.map((element, index) => compileBody(element, `${place}[${index}]`))
     return (context) => Promise.all(elements.map((fill) => fill(context)))
   }
   if (typeof node !== 'object' || node === null) return async () => node
-  const members = Object.entries(node).map(([key, value]) => [key, compileBody(value)] as const)
+  const members = Object.entries(node).map(([key, value]) => [key, compileBody(value, `${place}.${key}`)] as const)
   return async (context) => {
     const filled = members.map(async ([key, fill]) => [key, await fill(context)] as const)
     return Object.fromEntries(await Promise.all(filled))

@@ -1,21 +1,15 @@
 import { setImmediate } from 'node:timers/promises'
 import { RelayError } from '../domain/errors.ts'
 import { abridgedPayload, bodyOf, isAbridged, type Payload, parsePayload } from '../domain/event.ts'
+import type { EventView } from '../domain/event-context.ts'
 import { isCheap } from '../domain/expression-cost.ts'
+import type { Condition } from '../domain/routing.ts'
 import { EXPRESSION_PROCESS, Overrun } from './process-client.ts'
-import {
-  type CompiledTask,
-  compileTask,
-  type EventView,
-  PayloadError,
-  subjectOf,
-  type Task,
-  TaskError,
-  type Values,
-} from './tasks.ts'
+import { type CompiledTask, compileTask, PayloadError, subjectOf, type Task, TaskError, type Values } from './tasks.ts'
 
+export type { EventView } from '../domain/event-context.ts'
 export { NotEvaluated, Overrun } from './process-client.ts'
-export { type EventView, PayloadError, TaskError, viewOf } from './tasks.ts'
+export { PayloadError, TaskError, viewOf } from './tasks.ts'
 
 /** CPU time for one task, and for all conditions on one payload together; `allowed` adds to it for large bodies. */
 const TASK_MS = 250
@@ -42,20 +36,21 @@ const SUSPENDED_MS = 10_000
  * `Overrun` if it takes more time or memory than it may, and with `NotEvaluated` if it cannot be evaluated now. Throws
  * `ExpressionError` if the text is not JSONata.
  */
-export function boundedCondition(text: string): (payload: Payload) => Promise<boolean> {
+export function boundedCondition(text: string): Condition {
   const task = { kind: 'condition', text } as const
   const compiled = compileTask<'condition'>(task)
   const suspension = new Suspension()
-  return async (payload) => {
+  return async (payload, source) => {
+    const event = { name: payload.event, source }
     const { cost } = compiled
     if (cost !== null && !isAbridged(payload) && isCheap(cost, payload))
-      return inTurn(compiled, { body: NO_BODY, payload, event: null })
+      return inTurn(compiled, { body: NO_BODY, payload, event })
     suspension.check()
     const body = bodyOf(payload)
     const mostMs = allowed(PAYLOAD_MS, body)
     const leftMs = Math.min(allowed(TASK_MS, body), mostMs - (spent.get(payload) ?? 0))
     if (leftMs < LEAST_MS) throw new Overrun(`the conditions on this event took more than ${mostMs} ms`)
-    const { result, cpuMs } = await EXPRESSION_PROCESS.run('conditions', task, body, null, leftMs)
+    const { result, cpuMs } = await EXPRESSION_PROCESS.run('conditions', task, body, event, leftMs)
     spent.set(payload, (spent.get(payload) ?? 0) + cpuMs)
     // One that was not given its full time says nothing about itself.
     if (leftMs === allowed(TASK_MS, body)) suspension.note(result)
@@ -81,11 +76,16 @@ export async function readPayload(body: Uint8Array): Promise<ReturnType<typeof p
 }
 
 /** Explains a condition as `explainCondition` does, within the same bounds as the condition itself has. */
-export async function boundedExplanation(text: string, payload: Payload): Promise<Values['explanation']> {
+export async function boundedExplanation(
+  text: string,
+  payload: Payload,
+  source: string | undefined,
+): Promise<Values['explanation']> {
   const task = { kind: 'explanation', text } as const
   compileTask<'explanation'>(task)
   const body = bodyOf(payload)
-  const { result } = await EXPRESSION_PROCESS.run('conditions', task, body, null, allowed(TASK_MS, body))
+  const event = { name: payload.event, source }
+  const { result } = await EXPRESSION_PROCESS.run('conditions', task, body, event, allowed(TASK_MS, body))
   return result() as Values['explanation']
 }
 

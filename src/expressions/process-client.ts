@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { EventView } from '../domain/event-context.ts'
 import { type FromProcess, QUEUES, type QueueName, type TaskResult, type ToProcess } from './protocol.ts'
-import { type EventView, PayloadError, type Task, TaskError } from './tasks.ts'
+import { PayloadError, type Task, TaskError } from './tasks.ts'
 
 /** No answer for this long means that the process, or the machine, is stopped. */
 const LOST_AFTER_MS = 30_000

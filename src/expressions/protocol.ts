@@ -1,4 +1,5 @@
-import type { EventView, Task, Values } from './tasks.ts'
+import type { EventView } from '../domain/event-context.ts'
+import type { Task, Values } from './tasks.ts'
 
 /** The tasks of one queue are evaluated one after the other; each has its own thread, so that a slow template delays no condition. */
 export const QUEUES = ['bodies', 'conditions', 'templates'] as const

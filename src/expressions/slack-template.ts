@@ -1,3 +1,4 @@
+import { evaluatedAt } from '../domain/evaluation-error.ts'
 import { compileTemplate } from '../domain/expression.ts'
 import { escapeSlack, wellFormed } from '../targets/slack-text.ts'
 
@@ -17,24 +18,25 @@ export function compileText(text: string): (payload: unknown) => Promise<string>
 
 /** Compiles blocks: every string in them, however deep, is a template. Throws as `compileText` does. */
 export function compileBlocks(blocks: readonly unknown[]): (payload: unknown) => Promise<unknown[]> {
-  const elements = blocks.map((block) => compileNode(block, false))
+  const elements = blocks.map((block, index) => compileNode(block, false, `blocks[${index}]`))
   return (payload) => Promise.all(elements.map((fill) => fill(payload)))
 }
 
-/** `isMarkup`: whether a string is read as markup there. */
-function compileNode(node: unknown, isMarkup: boolean): Filling {
+/** `isMarkup`: whether a string is read as markup there. `place`: where it is configured. */
+function compileNode(node: unknown, isMarkup: boolean, place: string): Filling {
   if (typeof node === 'string') {
     if (!node.includes('{{')) return async () => node
-    return isMarkup ? compileText(node) : compileTemplate(node, wellFormed)
+    const fill = isMarkup ? compileText(node) : compileTemplate(node, wellFormed)
+    return (context) => evaluatedAt(place, fill(context))
   }
   if (Array.isArray(node)) {
-    const elements = node.map((element) => compileNode(element, false))
+    const elements = node.map((element, index) => compileNode(element, false, `${place}[${index}]`))
     return (payload) => Promise.all(elements.map((fill) => fill(payload)))
   }
   if (typeof node !== 'object' || node === null) return async () => node
   const isText = hasMarkup(node)
   const properties = Object.entries(node).map(
-    ([name, value]) => [name, compileNode(value, isText && name === 'text')] as const,
+    ([name, value]) => [name, compileNode(value, isText && name === 'text', `${place}.${name}`)] as const,
   )
   return async (payload) => {
     const filled = properties.map(async ([name, fill]) => [name, await fill(payload)] as const)

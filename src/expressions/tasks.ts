@@ -1,11 +1,15 @@
 import { type Explanation, explainCondition } from '../domain/condition-explained.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
+import { errorMessage } from '../domain/errors.ts'
+import { evaluatedAt } from '../domain/evaluation-error.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
-import { compile, compileCondition, compileTemplate, evaluationProblem, expressionsIn } from '../domain/expression.ts'
+import { type EventView, eventContext, type Nulls } from '../domain/event-context.ts'
+import { compile, compileCondition, compileTemplate, expressionsIn } from '../domain/expression.ts'
 import { type Cost, costOf, sumOf } from '../domain/expression-cost.ts'
 import { ANY_KEY, type FieldPath } from '../domain/field-path.ts'
 import { asUtf8, parseJson } from '../domain/json-bytes.ts'
 import { createRedaction } from '../domain/redaction.ts'
+import { conditionContext } from '../domain/routing.ts'
 import { defaultMessage } from '../targets/slack-message.ts'
 import { compileBody } from './body-template.ts'
 import { compileBlocks, compileText } from './slack-template.ts'
@@ -16,7 +20,12 @@ export type Task =
   | { readonly kind: 'condition'; readonly text: string }
   | { readonly kind: 'explanation'; readonly text: string }
   | { readonly kind: 'content'; readonly content: ContentTemplate }
-  | { readonly kind: 'message'; readonly text: string | null; readonly blocks: readonly unknown[] | null }
+  | {
+      readonly kind: 'message'
+      readonly text: string | null
+      readonly blocks: readonly unknown[] | null
+      readonly nulls: Nulls
+    }
 
 /** The values that the tasks come to. */
 export interface Values {
@@ -37,6 +46,7 @@ export interface ContentTemplate {
   readonly body?: unknown
   /** Whether a body that comes to a text is sent as it is, not as JSON. */
   readonly isPlain: boolean
+  readonly nulls: Nulls
 }
 
 export interface FilledContent {
@@ -47,21 +57,12 @@ export interface FilledContent {
   readonly matched: readonly boolean[]
 }
 
-/** What the relay knows of an event beside its payload. */
-export interface EventView {
-  readonly id: string
-  readonly name: string
-  readonly callId: string | null
-  readonly source: string
-  /** ISO 8601. */
-  readonly receivedAt: string
+/** An event as templates see it. */
+export function viewOf({ eventId: id, event: name, source, receivedAt }: DeliveredEvent): EventView {
+  return { id, name, source, receivedAt: new Date(receivedAt).toISOString() }
 }
 
-export function viewOf({ eventId: id, event: name, callId, source, receivedAt }: DeliveredEvent): EventView {
-  return { id, name, callId, source, receivedAt: new Date(receivedAt).toISOString() }
-}
-
-/** What a task is evaluated on. `payload` is what `body` holds; `event` is null for conditions. */
+/** What a task is evaluated on. `payload` is what `body` holds; `event` is null where no expression is evaluated. */
 export interface Subject {
   readonly body: Uint8Array
   readonly payload: Payload
@@ -90,7 +91,7 @@ export function compileTask<K extends Task['kind']>(task: Extract<Task, { kind: 
       try {
         return await evaluate(subject)
       } catch (error) {
-        throw new TaskError(evaluationProblem(error))
+        throw new TaskError(errorMessage(error))
       }
     },
   }
@@ -102,19 +103,25 @@ function compiled(task: Task): CompiledTask<Values[Task['kind']]> {
       return { cost: null, evaluate: async ({ payload }) => ({ event: payload.event, callId: callIdOf(payload) }) }
     case 'condition': {
       const condition = compileCondition(task.text)
-      return { cost: costOf(compile(task.text)), evaluate: ({ payload }) => condition(payload) }
+      return {
+        cost: costOf(compile(task.text)),
+        evaluate: ({ payload, event }) => condition(conditionContext(payload, event!)),
+      }
     }
     case 'explanation':
       compile(task.text)
-      return { cost: null, evaluate: ({ payload }) => explainCondition(task.text, payload) }
+      return {
+        cost: null,
+        evaluate: ({ payload, event }) => explainCondition(task.text, conditionContext(payload, event!)),
+      }
     case 'content':
       return compiledContent(task.content)
     case 'message':
-      return compiledMessage(task.text, task.blocks)
+      return compiledMessage(task)
   }
 }
 
-function compiledContent({ redact, headers, body, isPlain }: ContentTemplate): CompiledTask<FilledContent> {
+function compiledContent({ redact, headers, body, isPlain, nulls }: ContentTemplate): CompiledTask<FilledContent> {
   const redaction = createRedaction(redact)
   const fills = headers.map(([name, text]) => [name, compileTemplate(text)] as const)
   const fillBody = body === undefined ? null : compileBody(body)
@@ -124,9 +131,9 @@ function compiledContent({ redact, headers, body, isPlain }: ContentTemplate): C
       const sent = asUtf8(received)
       const { json, matched } = redaction(sent)
       // Without the fields that are redacted it may have no `event` any more.
-      const context = contextOf(event!, json === sent ? payload : (parseJson(json) as object))
+      const context = eventContext(json === sent ? payload : (parseJson(json) as object), event!, nulls)
       const filled: (readonly [string, string])[] = []
-      for (const [name, fill] of fills) filled.push([name, await fill(context)])
+      for (const [name, fill] of fills) filled.push([name, await evaluatedAt(`headers.${name}`, fill(context))])
       if (fillBody === null) return { headers: filled, matched, ...(json !== sent && { body: json }) }
       const value = await fillBody(context)
       const text = isPlain && typeof value === 'string' ? value : (JSON.stringify(value) ?? null)
@@ -141,26 +148,21 @@ function costOfRedaction(paths: readonly FieldPath[]): Cost {
   return { perValue: weights.reduce((sum, weight) => sum + weight, 0), perCharacter: 0 }
 }
 
-/** What templates see. `event` is the relay's view of it; the payload's own `event` is its name as text. */
-function contextOf(
-  { id, name, source, receivedAt }: EventView,
-  payload: { call?: unknown; attached?: unknown },
-): object {
-  return { event: { id, name, source, receivedAt }, call: payload.call, attached: payload.attached, payload }
-}
-
-function compiledMessage(text: string | null, blocks: readonly unknown[] | null): CompiledTask<Values['message']> {
+function compiledMessage({ text, blocks, nulls }: Extract<Task, { kind: 'message' }>): CompiledTask<Values['message']> {
   const fillText = text === null ? null : compileText(text)
   const fillBlocks = blocks === null ? null : compileBlocks(blocks)
   return {
     cost: costIn([text, blocks]),
-    evaluate: async ({ payload, event }) => ({
-      text:
-        fillText === null
-          ? defaultMessage({ event: event!.name, callId: event!.callId }, payload)
-          : await fillText(payload),
-      ...(fillBlocks !== null && { blocks: JSON.stringify(await fillBlocks(payload)) }),
-    }),
+    async evaluate({ payload, event }) {
+      const context = eventContext(payload, event!, nulls)
+      return {
+        text:
+          fillText === null
+            ? defaultMessage({ event: event!.name, callId: callIdOf(payload) }, payload)
+            : await evaluatedAt('text', fillText(context)),
+        ...(fillBlocks !== null && { blocks: JSON.stringify(await fillBlocks(context)) }),
+      }
+    },
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { NewDelivery } from '../domain/delivery.ts'
+import { errorMessage } from '../domain/errors.ts'
 import type { Payload } from '../domain/event.ts'
-import { evaluationProblem } from '../domain/expression.ts'
 import { compileRoute, routeEvent } from '../domain/routing.ts'
 import { boundedCondition } from '../expressions/bounded.ts'
 import { configuredTarget } from './known-target.ts'
@@ -16,7 +16,7 @@ export function todaysRoutes(config: Config, warn: (text: string) => void): Rout
   return (payload, source, what) =>
     routeEvent(routes, payload, source, (index, error) => {
       if (!told.has(index)) {
-        warn(`warning: routes[${index}].when fails, taken as true: ${evaluationProblem(error)} (${what})`)
+        warn(`warning: routes[${index}].when fails, taken as true: ${errorMessage(error)} (${what})`)
       }
       told.add(index)
     })

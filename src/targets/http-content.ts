@@ -1,4 +1,5 @@
 import type { Delivery } from '../domain/delivery.ts'
+import type { Nulls } from '../domain/event-context.ts'
 import { parseFieldPath } from '../domain/field-path.ts'
 import { asUtf8 } from '../domain/json-bytes.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -17,6 +18,8 @@ export interface ContentOptions {
   readonly headers: Readonly<Record<string, Secret>>
   /** A configured content type; null where there is none. */
   readonly contentType: string | null
+  /** Default: absent. */
+  readonly nulls?: Nulls | undefined
   readonly onUnmatched?: OnUnmatched
 }
 
@@ -36,7 +39,7 @@ export type ContentComposer = (delivery: Delivery) => Promise<Content | Template
 
 /** Makes the content, or says why there is none. Null where it is always the body as received. */
 export function createContentComposer(options: ContentOptions): ContentComposer | null {
-  const { redact = [], body: template, contentType, onUnmatched } = options
+  const { redact = [], body: template, nulls = 'absent', contentType, onUnmatched } = options
   const hasBody = template !== undefined && template !== null
   const headers = Object.entries(options.headers).map(([name, text]) => [name, text.reveal()] as const)
   if (redact.length === 0 && !hasBody && headers.length === 0) return null
@@ -47,6 +50,7 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
       redact: redact.map(parseFieldPath),
       headers,
       ...(hasBody && { body: template }),
+      nulls,
       isPlain: contentType !== null && !/\bjson\b/i.test(contentType),
     },
   })

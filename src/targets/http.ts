@@ -1,6 +1,7 @@
 import { type AnswerPattern, type AnswerRules, answerKind } from '../domain/answer-policy.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
+import type { Nulls } from '../domain/event-context.ts'
 import { type Outcome, withNote } from '../domain/outcome.ts'
 import { waitHintMs } from '../domain/retry-after.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -42,6 +43,8 @@ export interface HttpTargetOptions extends ConnectionOptions {
   readonly onUnmatched?: OnUnmatched
   /** What to send instead of the body: a mapping, list or text with `{{ JSONata }}` in its strings. */
   readonly body?: unknown
+  /** What templates see of fields that are null. Default: absent. */
+  readonly nulls?: Nulls
   /** Sends multipart/form-data, with the delivery's recording as a part of its own where it has one. Not with `sign`. */
   readonly multipart?: boolean
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent } from '../domain/delivery.ts'
+import type { Nulls } from '../domain/event-context.ts'
 import type { Secret } from '../domain/secret.ts'
 import { boundedTemplate, viewOf } from '../expressions/bounded.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
@@ -20,6 +21,8 @@ export interface SlackTargetOptions extends Required<Pick<ConnectionOptions, 'tl
   /** Templates; null means the default message for the text, and no blocks. */
   readonly text: string | null
   readonly blocks: readonly unknown[] | null
+  /** What templates see of fields that are null. Default: absent. */
+  readonly nulls?: Nulls | undefined
   readonly timeoutMs: number
   readonly concurrency: number
 }
@@ -44,7 +47,11 @@ export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Ta
   const compose = composer(options)
   const own = configuredHeaders(options.headers)
   const headers = own.contentType === null ? [...own.headers, 'content-type', CONTENT_TYPE] : own.headers
-  const fillHeaders = createContentComposer({ headers: own.templates, contentType: own.contentType })
+  const fillHeaders = createContentComposer({
+    nulls: options.nulls,
+    headers: own.templates,
+    contentType: own.contentType,
+  })
 
   return {
     name,
@@ -64,8 +71,8 @@ export function createSlackTarget(options: SlackTargetOptions, clock: Clock): Ta
 type Composer = (event: DeliveredEvent) => Promise<SlackMessage | TemplateOutcome>
 
 /** Makes the message, or says why there is none. */
-function composer({ text, blocks }: SlackTargetOptions): Composer {
-  const fill = boundedTemplate<'message'>({ kind: 'message', text, blocks })
+function composer({ text, blocks, nulls = 'absent' }: SlackTargetOptions): Composer {
+  const fill = boundedTemplate<'message'>({ kind: 'message', text, blocks, nulls })
   return async (event) => {
     try {
       const filled = await fill(event.body, viewOf(event))

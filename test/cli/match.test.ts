@@ -40,7 +40,7 @@ routes[2] to billing: no
 
 routes[3] to odd: yes
   events: call.ended: matches
-  when: call.endReason > 3: fails, taken as true: The values … and … either side of operator ">" must be of the same data type
+  when: call.endReason > 3: fails, taken as true: > compares a text of 8 characters with the number 3; convert one with $number(…) or $string(…)
     call.endReason = "unjoined"
 `,
   )
@@ -56,7 +56,7 @@ routes[3] to odd: yes
         when: { holds: false, value: false, fields: [{ path: 'call.endReason', value: 'unjoined' }] },
       },
       { matches: false, eventMatches: false },
-      { matches: true, when: { holds: true, value: null, error: /same data type/ } },
+      { matches: true, when: { holds: true, value: null, error: /compares a text/ } },
     ],
   })
 })

@@ -1,7 +1,9 @@
 import t from 'tap'
 import { explainCondition } from '../../src/domain/condition-explained.ts'
+import { conditionContext } from '../../src/domain/routing.ts'
 
-const payload = { event: 'call.ended', call: { endReason: 'hangup', list: [1, 2], 'odd key': 7 } }
+const received = { event: 'call.ended', call: { endReason: 'hangup', list: [1, 2], 'odd key': 7 } }
+const payload = conditionContext(received, { name: 'call.ended', source: 'ultravox' })
 
 t.test('a condition is explained by what it comes to and the fields it mentions, each once', async (t) => {
   t.same(
@@ -15,7 +17,7 @@ t.test('a condition is explained by what it comes to and the fields it mentions,
       error: null,
       fields: [
         { path: 'call.endReason', value: 'hangup' },
-        { path: 'event', value: 'call.ended' },
+        { path: 'event.name', value: 'call.ended' },
         { path: 'call.list', value: [1, 2] },
       ],
     },
@@ -42,6 +44,10 @@ t.test('what starts somewhere else in the payload is no field of it', async (t) 
 
 t.test('a condition that fails counts as true, and its error quotes no value', async (t) => {
   const failed = await explainCondition('call.endReason > 3', payload)
-  t.match(failed, { holds: true, error: /must be/, fields: [{ path: 'call.endReason', value: 'hangup' }] })
+  t.match(failed, {
+    holds: true,
+    error: /^> compares a text of 6 characters with the number 3/,
+    fields: [{ path: 'call.endReason', value: 'hangup' }],
+  })
   t.notMatch(failed.error, 'hangup')
 })

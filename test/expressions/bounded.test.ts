@@ -19,7 +19,7 @@ const payloadOf = (call: object) => {
   return parsed.payload
 }
 const payload = payloadOf({ callId: 'c', shortSummary: SUMMARY })
-const view = { id: 'evt_1', name: 'call.ended', callId: 'c', source: 's', receivedAt: '2026-01-01T00:00:00.000Z' }
+const view = { id: 'evt_1', name: 'call.ended', source: 's', receivedAt: '2026-01-01T00:00:00.000Z' }
 
 /** How often other work has its turn until something is over. */
 async function turnsDuring(work: Promise<unknown>): Promise<number> {
@@ -114,7 +114,10 @@ t.test('templates give the same in the process as here', async (t) => {
     { type: 'section', text: { type: 'mrkdwn', text: '<{{call.shortSummary}}>' }, url: '{{call.callId}}&' },
   ]
   const fill = async (expression: string) => [
-    await boundedTemplate<'message'>({ kind: 'message', text: `{{${expression}}} & so`, blocks })(body, view),
+    await boundedTemplate<'message'>({ kind: 'message', text: `{{${expression}}} & so`, blocks, nulls: 'absent' })(
+      body,
+      view,
+    ),
     await boundedTemplate<'content'>({
       kind: 'content',
       content: {
@@ -123,8 +126,15 @@ t.test('templates give the same in the process as here', async (t) => {
           ['call', 'none'],
         ],
         headers: [['X-A', `{{${expression}}}`]],
-        body: { a: `{{${expression}}}`, none: '{{call.none}}', event: '{{event}}', call: '{{call}}' },
+        body: {
+          a: `{{${expression}}}`,
+          none: '{{call.none}}',
+          event: '{{event}}',
+          id: '{{event.id}}',
+          call: '{{call}}',
+        },
         isPlain: false,
+        nulls: 'absent',
       },
     })(body, view),
   ]
@@ -134,17 +144,16 @@ t.test('templates give the same in the process as here', async (t) => {
     text: 'c & so',
     blocks: JSON.stringify([{ ...blocks[0], text: { type: 'mrkdwn', text: `<${SUMMARY}>` }, url: 'c&' }]),
   })
-  const { callId: _, ...event } = view
   t.same(content, {
     headers: [['X-A', 'c']],
     matched: [true, false],
-    body: JSON.stringify({ a: 'c', event, call: { callId: 'c' } }),
+    body: JSON.stringify({ a: 'c', event: 'call.ended', id: 'evt_1', call: { callId: 'c' } }),
   })
 })
 
 t.test('a template that comes to more than can be sent is an error', async (t) => {
   const twice = '($f := function($s, $n) { $n = 0 ? $s : $f($s & $s, $n - 1) }; $f("xxxxxxxxxxxxxxxx", 20))'
-  const content = { redact: [], headers: [], body: `{{${twice}}}`, isPlain: true }
+  const content = { redact: [], headers: [], body: `{{${twice}}}`, isPlain: true, nulls: 'absent' } as const
   const fill = boundedTemplate<'content'>({ kind: 'content', content })
   await t.rejects(fill(Buffer.from(JSON.stringify(payload)), view), {
     message: /^it (comes to more than 16 MB|took more than 250 ms)$/,
@@ -187,7 +196,7 @@ t.test('cheap expressions that are begun together leave turns to others', async 
 t.test('redacting any key of many values leaves turns to others', async (t) => {
   const call = { messages: Array.from({ length: 9_000 }, () => ({ t: 1 })) }
   const body = Buffer.from(JSON.stringify({ event: 'call.ended', call }))
-  const content = { redact: [['call', 'messages', '*', 't']], headers: [], isPlain: false }
+  const content = { redact: [['call', 'messages', '*', 't']], headers: [], isPlain: false, nulls: 'absent' } as const
   const filled = boundedTemplate<'content'>({ kind: 'content', content })(body, view)
   t.ok((await turnsDuring(filled)) > 0)
   t.notMatch(Buffer.from((await filled).body as Uint8Array).toString(), '"t"')
@@ -205,7 +214,7 @@ t.test('a body nested a million deep is read, and every template and condition i
   for (const template of ['{{ call.callId }}', '{{ payload }}', '{{ $string(payload) }}', '{{ payload.** }}']) {
     const fill = boundedTemplate({
       kind: 'content',
-      content: { redact: [['call', 'secret']], headers: [], body: { template }, isPlain: false },
+      content: { redact: [['call', 'secret']], headers: [], body: { template }, isPlain: false, nulls: 'absent' },
     })
     t.type((await fill(body, view)).body, 'string', template)
   }

@@ -57,9 +57,15 @@ t.test('a body of its own is filled in from the event, the call and the payload'
 })
 
 t.test('a string that is one expression becomes its value, any other becomes text', async (t) => {
-  const body = { n: '{{call.n}}', text: 'n: {{call.n}}', list: '{{call.list}}', sum: '{{ {"a": {"b": call.n + 1}} }}' }
+  const body = {
+    n: '{{call.n}}',
+    text: 'n: {{call.n}}',
+    list: '{{call.list}}',
+    exact: '{{payload.call.list}}',
+    sum: '{{ {"a": {"b": call.n + 1}} }}',
+  }
   const { text } = await sent(t, { body })
-  t.strictSame(JSON.parse(text!), { n: 3, text: 'n: 3', list: [1, { a: null }], sum: { a: { b: 4 } } })
+  t.strictSame(JSON.parse(text!), { n: 3, text: 'n: 3', list: [1, {}], exact: [1, { a: null }], sum: { a: { b: 4 } } })
 })
 
 t.test('a member whose value is nothing is left out', async (t) => {

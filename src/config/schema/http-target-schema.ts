@@ -7,6 +7,7 @@ import { connection, headers } from './connection-schema.ts'
 import { signingSecretProblem, targetUrlProblem } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
 import { duration, flag, orReference, secret, size, text } from './scalars.ts'
+import { templating } from './template-schema.ts'
 
 const signSecrets = { error: requiredAs('secrets: ["${CRM_SECRET}"]') }
 const signSecretsDescription = 'Secrets shared with the receiver. Several give several signatures, for rotation.'
@@ -90,5 +91,6 @@ export const httpTargetSchema = z.strictObject({
         'Connect to link-local addresses and cloud metadata services too, which is refused otherwise, also where a name ' +
         'resolves to one.',
     }),
+  ...templating,
   ...pacing({ timeout: '10s', concurrency: 8 }),
 })

@@ -3,6 +3,7 @@ import { connection, headers } from './connection-schema.ts'
 import { targetUrlProblem } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'
 import { orReference, secret, text } from './scalars.ts'
+import { templating } from './template-schema.ts'
 
 /** Slack refuses messages with more. */
 const MAX_BLOCKS = 50
@@ -36,5 +37,6 @@ export const slackTargetSchema = z.strictObject({
         "With transcript, the call's is fetched for the templates, as in {{ attached.transcript[-1].text }}. Needs the " +
         'ultravox section.',
     }),
+  ...templating,
   ...pacing({ timeout: '10s', concurrency: 1, rateLimit: { max: 1, per: '1s' } }),
 })
