@@ -48,7 +48,7 @@ t.test('on one relay', async (t) => {
       ['targets', 'targets list'],
       ['deliveries', 'deliveries list'],
       ['deliveries?state=dead&event=call.e*&limit=1', 'deliveries list --state dead --event call.e* --limit 1'],
-      ['deliveries?error=404&since=1h&until=2030-01-01', 'deliveries list --error 404 --since 1h --until 2030-01-01'],
+      ['deliveries?error=410&since=1h&until=2030-01-01', 'deliveries list --error 410 --since 1h --until 2030-01-01'],
       [`deliveries/${delivery}`, `deliveries show ${delivery}`],
       ['events?call=call-1&limit=1', 'events list --call call-1 --limit 1'],
       ['events?state=none', 'events list --state none'],

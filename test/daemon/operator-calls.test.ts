@@ -38,7 +38,7 @@ t.test("a call's life is shown beside a running relay, and an event of it", asyn
         receivedAt: /Z$/,
         duplicates: 1,
         deliveries: [
-          { target: 'crm', state: 'dead', dueAt: null, history: [{ status: 404, startedAt: /Z$/ }] },
+          { target: 'crm', state: 'dead', dueAt: null, history: [{ status: 410, startedAt: /Z$/ }] },
           {
             target: 'later',
             state: 'pending',
@@ -54,7 +54,7 @@ t.test("a call's life is shown beside a running relay, and an event of it", asyn
   t.match(shown, { code: 0, stderr: '', stdout: /^call call-1, deliveries: 2 pending, 1 dead\n/ })
   const red = (text: string) => `\u001b[31m${text}`
   t.ok(shown.stdout.includes(red('  crm: dead since ')), 'in colour')
-  t.ok(shown.stdout.includes(red('    attempt 1 refused (404), ')), 'in colour')
+  t.ok(shown.stdout.includes(red('    attempt 1 refused (410), ')), 'in colour')
   t.match(shown.stdout, /later: pending, due for \d+s; the configuration pauses its target/)
 
   const id = String(ended!.eventId)
@@ -64,8 +64,8 @@ t.test("a call's life is shown beside a running relay, and an event of it", asyn
   const event = await run('events show', id)
   t.match(event.stdout, `event     call.ended  ${id}\ncall      call-1\nsource    ultravox\nreceived  20`)
   t.match(event.stdout, /\norigin +webhook, and 1 more of the same/)
-  t.match(event.stdout, /\n +\d+ +crm +dead since .* 1 +http 404.*\n/)
-  t.match(event.stdout, /\nDELIVERY +TARGET +ATTEMPT .*\n +\d+ +crm +1 +20.* refused +404 +http 404/)
+  t.match(event.stdout, /\n +\d+ +crm +dead since .* 1 +http 410.*\n/)
+  t.match(event.stdout, /\nDELIVERY +TARGET +ATTEMPT .*\n +\d+ +crm +1 +20.* refused +410 +http 410/)
   t.match(event.stdout, '\n{\n  "event": "call.ended",\n  "call": {\n    "callId": "call-1",\n')
 
   const named = async (line: string) => ((await json(line)).events as Row[]).map((each) => each.event)

@@ -15,10 +15,10 @@ export interface Row {
 export const sources = { ultravox: { scheme: 'ultravox', secrets: [SECRET] } }
 export const sink = { type: 'exec', command: ['cat'] }
 
-/** A service that is down (404, so that deliveries to it are dead at once) or up. */
+/** A service that is down (410, so that deliveries to it are dead at once) or up. */
 export async function service(t: Test, up: boolean) {
   const state = { up }
-  const { origin, received } = await httpServer(t, (response) => response.writeHead(state.up ? 200 : 404).end('gone'))
+  const { origin, received } = await httpServer(t, (response) => response.writeHead(state.up ? 200 : 410).end('gone'))
   const ids = () => received.map(({ headers }) => headers['webhook-id'])
   return { target: { type: 'http', url: origin }, received, ids, state }
 }

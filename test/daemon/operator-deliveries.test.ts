@@ -29,15 +29,15 @@ t.test('what died while a target was down is found, retried and delivered', asyn
 
   const dead = await deliveries('--state dead --target crm')
   t.match(dead, [
-    { target: 'crm', state: 'dead', event: 'call.ended', callId: 'call-3', attempts: 1, lastStatus: 404, dueAt: null },
+    { target: 'crm', state: 'dead', event: 'call.ended', callId: 'call-3', attempts: 1, lastStatus: 410, dueAt: null },
     { callId: 'call-2' },
     { callId: 'call-1' },
   ])
-  const listed = await run('deliveries list --error 404 --limit 2')
+  const listed = await run('deliveries list --error 410 --limit 2')
   t.match(listed, { code: 0, stderr: 'these are the newest 2; there are more (--limit)\n' })
   t.match(
     listed.stdout,
-    /^ID {2}STATE {2}TARGET .*\n *\d+ {2}dead {3}crm {5}call\.ended {2}call-3 .*http 404\n.*call-2/i,
+    /^ID {2}STATE {2}TARGET .*\n *\d+ {2}dead {3}crm {5}call\.ended {2}call-3 .*http 410\n.*call-2/i,
   )
   t.equal(listed.stdout.split('\n').length, 4)
 
@@ -64,13 +64,13 @@ t.test('what died while a target was down is found, retried and delivered', asyn
     deliveryId: dead[0]!.deliveryId,
     state: 'delivered',
     history: [
-      { attempt: 1, outcome: 'refused', status: 404, response: 'gone', startedAt: /^20.*Z$/ },
+      { attempt: 1, outcome: 'refused', status: 410, response: 'gone', startedAt: /^20.*Z$/ },
       { attempt: 2, outcome: 'delivered', status: 200, error: null },
     ],
   })
   const shown = await run('deliveries show', id)
   t.match(shown.stdout, /^delivery +\d+ to crm, delivered\nevent +call\.ended +evt_.*\ncall +call-3\n/)
-  t.match(shown.stdout, /\n +1 .* refused +404 +http 404.*\n +2 .* delivered +200\n\nlast answer:\n {2}gone\n$/)
+  t.match(shown.stdout, /\n +1 .* refused +410 +http 410.*\n +2 .* delivered +200\n\nlast answer:\n {2}gone\n$/)
 
   await relay.end('SIGTERM')
   t.match(await json('deliveries retry --state delivered --call call-1 --yes'), { matched: 1, retried: 1 })

@@ -106,7 +106,7 @@ t.test('below the reserve events are refused, deliveries go on, and above it eve
   const config = writeConfig(directory, {
     sources,
     targets: {
-      crm: { ...crm.target, retryOn: [404], breaker: { failures: 1_000 } },
+      crm: { ...crm.target, retryOn: [410], breaker: { failures: 1_000 } },
       ops: { type: 'http', url: ops.origin },
     },
     routes: [

@@ -42,7 +42,7 @@ t.test('the status tells of a running relay, what came, what was refused, and ho
       },
     ],
     targets: [
-      { target: 'crm', dead: 1, lastError: /http 404/, lastErrorAt: /Z$/, deliveredPerMinute: 0, breaker: 'closed' },
+      { target: 'crm', dead: 1, lastError: /http 410/, lastErrorAt: /Z$/, deliveredPerMinute: 0, breaker: 'closed' },
       { target: 'ops', dead: 0, lastError: null, deliveredPerMinute: 0.2 },
       { target: 'off', pausedByConfig: true, due: 1, oldestDueAt: /Z$/ },
     ],
@@ -52,7 +52,7 @@ t.test('the status tells of a running relay, what came, what was refused, and ho
   t.match(stdout, /\noutbox +\S+relay\.db: 2 events, \S+ [KM]B, WAL \S+ [KM]?B, \S+ [GMT]B of disk free\n/)
   t.match(stdout, /\nultravox +\d+s ago +1 +1 +signature_missing 1\n/)
   t.match(stdout, /\nrelay \(its own events\) +\d+s ago +1 +0\n/)
-  t.match(stdout, /\ncrm +running +0 +0 +1 +0 +closed +\d+s ago: http 404/)
+  t.match(stdout, /\ncrm +running +0 +0 +1 +0 +closed +\d+s ago: http 410/)
   t.match(stdout, /\noff +paused \(configuration\) +1 +\d+s +0 +0 +0 +closed\n/)
 })
 

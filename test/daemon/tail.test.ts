@@ -26,11 +26,11 @@ t.test('what happens is told as it happens, also over a restart of the relay', a
   crm.state.up = false
   await eventually(async () => {
     await send(`${second.origin}/webhooks/ultravox`, bodyOf('call.ended', 'call-2'))
-    return text.output().includes('http 404')
+    return text.output().includes('http 410')
   }, 'it goes on with the new one')
-  await eventually(() => json.output().includes('http 404'), 'and so does the other')
+  await eventually(() => json.output().includes('http 410'), 'and so does the other')
   t.match(text.output(), /Z {2}event {4}received {3}call\.ended call-2 from ultravox\n/)
-  t.match(text.output(), /Z {2}attempt {2}refused {4}call\.ended call-2 to crm, delivery 2, \d+ ms: http 404\b.*\n/)
+  t.match(text.output(), /Z {2}attempt {2}refused {4}call\.ended call-2 to crm, delivery 2, \d+ ms: http 410\b.*\n/)
   const entries = json
     .output()
     .trimEnd()
@@ -41,7 +41,7 @@ t.test('what happens is told as it happens, also over a restart of the relay', a
     entries.filter(({ kind }) => kind === 'attempt'),
     [
       { ...attempt, callId: 'call-1', outcome: 'delivered', status: 200 },
-      { ...attempt, callId: 'call-2', outcome: 'refused', status: 404, error: /http 404/ },
+      { ...attempt, callId: 'call-2', outcome: 'refused', status: 410, error: /http 410/ },
     ],
   )
   t.match(

@@ -116,7 +116,7 @@ t.test(
 )
 
 t.test('attempts, restarts, retries and replays stay in the trace, each with a place of its own', async (t) => {
-  const { relay, crm, post, file, run, deliveries } = await running(t, (all) => (all.length < 3 ? 503 : 404))
+  const { relay, crm, post, file, run, deliveries } = await running(t, (all) => (all.length < 3 ? 503 : 410))
   await post({ traceparent: SENT, tracestate: 'a=1' })
   await eventually(async () => (await deliveries('--target crm --state dead')).length === 1, 'three attempts')
   await relay.end('SIGTERM')
@@ -134,7 +134,7 @@ t.test('attempts, restarts, retries and replays stay in the trace, each with a p
 t.test('what the relay tells of itself, and what is admitted by hand, begins a trace', async (t) => {
   const directory = scratch(t)
   const crm = await httpServer(t, (response, { headers }) =>
-    response.writeHead(headers['x-relay-event'] === 'call.ended' ? 404 : 200).end(),
+    response.writeHead(headers['x-relay-event'] === 'call.ended' ? 410 : 200).end(),
   )
   const { run } = commandsIn(directory)
   const target = { type: 'http', url: crm.origin, ordered: 'call' }

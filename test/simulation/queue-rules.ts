@@ -3,12 +3,21 @@ import { longestDelayMs } from '../../src/domain/backoff.ts'
 import type { Attempt, Delivery, Settlement } from '../../src/domain/delivery.ts'
 import { MOST_INTERRUPTED_STARTS } from '../../src/domain/interrupted-starts.ts'
 import type { Outcome } from '../../src/domain/outcome.ts'
-import type { AttemptUnderWay, ClaimOptions, OpenBreaker, Outbox, Settled } from '../../src/outbox/outbox.ts'
+import type {
+  AttemptUnderWay,
+  ClaimOptions,
+  OpenBreaker,
+  Outbox,
+  SavedThrottle,
+  Settled,
+} from '../../src/outbox/outbox.ts'
 import { altered } from './altered.ts'
 import { Broken } from './ledger.ts'
 import type { Plan, PlannedTarget } from './plan.ts'
 import type { World } from './world.ts'
 
+/** A throttled answer: its pause is longer than some delays, and shorter than others. */
+export const THROTTLED = { kind: 'failed', error: 'http 429', throttled: true, retryAfterMs: 3_000 } as const
 /** The time in which the relay does what it does at once, in milliseconds: a few batches of the outbox. */
 const PROMPT_MS = 1_000
 /** The time after which the relay knows what an operator has done. */
@@ -51,6 +60,9 @@ class TargetRecord {
   /** Whether that is on disk: a restart goes by it. */
   isBreakerKnown = true
   hasOpened = false
+  /** The pause that it has asked for, as reported last, and the settings of then; null while there is none. */
+  throttle: { readonly until: number; readonly settings: PlannedTarget | null } | null = null
+  hasThrottled = false
   /** Whether an operator has paused it. */
   isPaused = false
   /** Whether its order has ever been changed. */
@@ -96,7 +108,9 @@ export class QueueRules {
   /** When a delivery was last retried or replayed. */
   readonly #revivedAt = new Map<number, number>()
   /** When the first attempt since then began, and how many have begun. */
-  readonly #budgets = new Map<number, { since: number; attempts: number }>()
+  readonly #budgets = new Map<number, { readonly since: number; attempts: number }>()
+  /** Deliveries that were rejected while the circuit was open, until that is settled. */
+  readonly #rejectedWhileOpen = new Set<number>()
   /** Cancelled deliveries, each with the number of the recall that follows; 0 once it was answered. */
   readonly #cancelled = new Map<number, number>()
   /** Attempts that the outbox has accepted: `deliveryId startedAt`. */
@@ -226,6 +240,7 @@ export class QueueRules {
     if (this.#cancelled.get(deliveryId) === 0) {
       throw new Broken(`delivery ${deliveryId} is sent although its cancellation was confirmed`)
     }
+    this.#notThrottled(target, deliveryId)
     this.#withinLimits(target, planned, deliveryId)
     if (planned.ordered && event.callId !== null) this.#inOrder(target, delivery)
     if (delivery.attempts === 0 && delivery.starts === undefined && !this.#revivedAt.has(deliveryId)) {
@@ -247,6 +262,10 @@ export class QueueRules {
     this.#interrupted.delete(delivery.deliveryId)
     this.#judge(planned, delivery.deliveryId, outcome)
     const target = this.#targets.get(planned.name)!
+    const isOpen = target.breaker !== null && target.isBreakerKnown && target.settings === planned
+    if (outcome.kind === 'refused' && isOpen) this.#rejectedWhileOpen.add(delivery.deliveryId)
+    const budget = this.#budgets.get(delivery.deliveryId)
+    if (isThrottled(outcome) && budget !== undefined) budget.attempts -= 1
     const attempt = [...target.underWay].find(({ deliveryId }) => deliveryId === delivery.deliveryId)
     if (attempt === undefined) return
     if (delivery.attempts === 0) target.unfailedAt = this.#world.now
@@ -254,11 +273,11 @@ export class QueueRules {
     this.#end(target, attempt)
   }
 
-  #judge(planned: PlannedTarget, deliveryId: number, { kind }: Outcome): void {
+  #judge(planned: PlannedTarget, deliveryId: number, outcome: Outcome): void {
     const failed = this.#failed.get(planned) ?? new Set()
     this.#failed.set(planned, failed)
-    if (kind === 'delivered' || kind === 'refused') failed.clear()
-    if (kind === 'failed' && !this.#hasFailed.has(deliveryId)) failed.add(deliveryId)
+    if (outcome.kind === 'delivered') failed.clear()
+    if (outcome.kind === 'failed' && !isThrottled(outcome) && !this.#hasFailed.has(deliveryId)) failed.add(deliveryId)
   }
 
   #end(target: TargetRecord, attempt: Underway): void {
@@ -268,6 +287,13 @@ export class QueueRules {
     this.#endedAt.set(attempt.deliveryId, now)
     if (target.underWay.size === 0) target.busy.at(-1)!.to = now
     if (attempt.callId !== null) this.#calls.set(`${target.name} ${attempt.callId}`, now)
+  }
+
+  /** Nothing is sent before the pause is over that the target has asked for. */
+  #notThrottled({ name, throttle, settings }: TargetRecord, deliveryId: number): void {
+    if (!this.#isTimed || throttle === null || throttle.settings !== settings) return
+    if (this.#world.now < throttle.until - SLACK_MS)
+      throw new Broken(`${name} is sent ${deliveryId} although it is throttled`)
   }
 
   #withinLimits(target: TargetRecord, { name, concurrency, rateLimit }: PlannedTarget, deliveryId: number): void {
@@ -311,7 +337,8 @@ export class QueueRules {
     if (settings.ordered && event.callId !== null) return
     const row = this.#one('select due_at as dueAt from live_deliveries where delivery_id = ?', deliveryId)
     if (row === undefined) return
-    const since = Math.max(Number(row.dueAt), this.#disturbedAt, target.unfailedAt)
+    const heldUntil = target.throttle?.until ?? 0
+    const since = Math.max(Number(row.dueAt), this.#disturbedAt, target.unfailedAt, heldUntil)
     const idleMs = now - since - overlap(target.busy, since, now)
     if (idleMs > settings.breaker.maxCooldownMs + PROMPT_MS) {
       throw new Broken(`delivery ${deliveryId} waits for others that fail, for ${Math.round(idleMs)} ms`)
@@ -369,6 +396,10 @@ export class QueueRules {
         await outbox.answerRecall(recall, underWay)
         check(() => this.answered(recall, underWay))
       },
+      saveThrottle: async (target, throttle, now) => {
+        check(() => this.#throttleChanged(target, throttle))
+        await outbox.saveThrottle(target, throttle, now)
+      },
       saveBreaker: async (target, breaker, now) => {
         check(() => this.#breakerChanged(target, breaker))
         await outbox.saveBreaker(target, breaker, now).catch((error) => {
@@ -425,7 +456,12 @@ export class QueueRules {
     if (this.#retriedMeanwhile.delete(deliveryId) && attempt.outcome !== 'delivered') this.#isFresh(deliveryId)
     const row = this.#one('select due_at as dueAt from live_deliveries where delivery_id = ?', deliveryId)
     this.#watch(name, row === undefined ? now : Math.max(now, Number(row.dueAt)))
-    if (settled === 'settled' && attempt.outcome === 'failed') this.#hasFailed.add(deliveryId)
+    const wasOpen = this.#rejectedWhileOpen.delete(deliveryId)
+    if (wasOpen && settlement.state === 'dead') {
+      throw new Broken(`delivery ${deliveryId} was ended by an answer while the circuit of ${name} was open`)
+    }
+    const hasFailed = attempt.outcome === 'failed' && attempt.error !== THROTTLED.error
+    if (settled === 'settled' && hasFailed) this.#hasFailed.add(deliveryId)
     if (settled === 'settled' && settlement.state === 'dead' && attempt.outcome === 'failed') {
       this.#mayGiveUp(target, delivery, attempt)
     }
@@ -530,6 +566,25 @@ export class QueueRules {
     )
   }
 
+  #throttleChanged(name: string, throttle: SavedThrottle | null): void {
+    const { now } = this.#world
+    const target = this.#targets.get(name)!
+    const reported = throttle && { until: throttle.until, settings: target.settings }
+    target.throttle = reported
+    if (reported === null) return
+    target.hasThrottled = true
+    const check = () => this.#checked(() => this.#isTriedAgain(target, reported))
+    this.#world.after(reported.until - now + PROMPT_MS, check, this.#world.run)
+  }
+
+  /** A target whose throttle is over is sent something, unless its circuit is open. */
+  #isTriedAgain(target: TargetRecord, throttle: TargetRecord['throttle']): void {
+    if (target.throttle !== throttle || target.breaker !== null || !this.#isSteady(target)) return
+    if (target.starts.some((at) => at >= throttle!.until - SLACK_MS)) return
+    const due = this.#dueFor(target, this.#world.now - PROMPT_MS)
+    if (due !== undefined) throw new Broken(`${target.name} is not sent ${due} although its throttle is over`)
+  }
+
   /** A target whose cooldown is over is probed, though attempts from before hang. */
   #isProbed(target: TargetRecord, breaker: OpenBreaker, savedAt: number): void {
     if (target.breaker !== breaker || !this.#isSteady(target)) return
@@ -548,14 +603,15 @@ export class QueueRules {
   }
 
   #isPrompt(target: TargetRecord): void {
-    if (target.hasOpened || !this.#isSteady(target)) return
+    if (target.hasOpened || target.hasThrottled || !this.#isSteady(target)) return
     const due = this.#dueFor(target, this.#world.now - PROMPT_MS)
     if (due !== undefined) throw new Broken(`delivery ${due} is due and is not sent`)
   }
 
   /** Whether for a while now nothing has kept the target from being sent something. */
-  #isSteady({ settings, isPaused, stopReasons, fullAt, underWay }: TargetRecord): boolean {
+  #isSteady({ settings, isPaused, stopReasons, fullAt, underWay, throttle }: TargetRecord): boolean {
     const since = this.#world.now - PROMPT_MS
+    if (throttle !== null && throttle.until > since) return false
     if (!this.#isTimed || settings === null || settings.rateLimit !== null) return false
     if (isPaused || stopReasons.size > 0) return false
     return this.#disturbedAt < since && fullAt < since && underWay.size < settings.concurrency
@@ -647,6 +703,10 @@ export class QueueRules {
     }
     return statement
   }
+}
+
+function isThrottled(outcome: Outcome): boolean {
+  return outcome.kind === 'failed' && outcome.throttled === true
 }
 
 function orderOf({ ordered, holdOnDead }: PlannedTarget): 'none' | 'release' | 'hold' {

@@ -16,7 +16,7 @@ import { emptyOutbox } from './empty-outbox.ts'
 import { Broken, Ledger } from './ledger.ts'
 import { simulatedOperator } from './operator.ts'
 import { edited, type Plan, type PlannedTarget, planOf } from './plan.ts'
-import { QueueRules } from './queue-rules.ts'
+import { QueueRules, THROTTLED } from './queue-rules.ts'
 import { simulatedThread } from './simulated-thread.ts'
 import { numbersOf, settled, World } from './world.ts'
 
@@ -483,6 +483,7 @@ class Simulation {
         return { kind: 'failed', error: 'timeout' }
       }
       if (world.chance(fails)) {
+        if (world.chance(0.1)) return THROTTLED
         const retryAfterMs = world.chance(0.2) ? world.random() * 5_000 : undefined
         return { kind: 'failed', error: 'http 503', ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
       }
