@@ -5,6 +5,7 @@ import { scratch } from '../scratch.ts'
 import { adminAddress, adminClient } from './admin-client.ts'
 import { service, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 import { bodyOf, send } from './ultravox-sender.ts'
 
 t.test('what comes in, is refused, goes out and waits is measured, under no name that anybody sent', async (t) => {
@@ -12,7 +13,8 @@ t.test('what comes in, is refused, goes out and waits is measured, under no name
   const [up, down] = [await service(t, true), await service(t, false)]
   const targets = { up: up.target, down: down.target }
   const config = { sources, targets, routes: [{ events: ['*'], to: ['up', 'down'] }], admin: { listen: '127.0.0.1:0' } }
-  const relay = await startRelay(t, writeConfig(directory, config))
+  const file = writeConfig(directory, config)
+  const relay = await startRelay(t, file)
   const { get } = adminClient(adminAddress(relay))
   const metrics = async () => parseExposition((await get('/metrics')).text)
   const url = `${relay.origin}/webhooks/ultravox`
@@ -64,4 +66,20 @@ t.test('what comes in, is refused, goes out and waits is measured, under no name
     t.ok(families.has(name), name)
   }
   t.notMatch(JSON.stringify(samples), 'hostile')
+
+  // A reload of the same file, and of one in which a target is changed and another added.
+  const changed = { ...targets, down: { ...down.target, timeout: '9s' }, more: up.target }
+  for (const next of [
+    config,
+    { ...config, targets: changed, routes: [{ events: ['*'], to: ['up', 'down', 'more'] }] },
+  ]) {
+    writeConfig(directory, next)
+    t.match(await runCommand(['reload', '--config', file], directory), { code: 0 })
+    const later = await metrics()
+    for (const { name, labels, value: counted } of samples) {
+      if (!/_(total|count|sum|bucket)$/.test(name) || counted === 0 || name.startsWith('nodejs')) continue
+      const now = later.value(name, labels)
+      t.ok(now !== undefined && now >= counted, `${name} ${JSON.stringify(labels)} goes on after a reload`)
+    }
+  }
 })
