@@ -320,15 +320,17 @@ class Relay implements Daemon {
         await this.#attempt('monitors', () => this.#endWatches())
         this.#watch()
       }
-      await this.#told.reloaded(config, null, request)
-      return { changed: differences(before, config), needsRestart }
+      const changed = differences(before, config)
+      const restarts = needsRestart.map((key) => `${key} takes a restart`)
+      await this.#told.reloaded(config, null, [...changed, ...restarts], request)
+      return { changed, needsRestart }
     })
   }
 
   refuseReload(problem: string, request?: number): Promise<void> {
     return this.#inTurn(async () => {
       this.#assertGoesOn()
-      await this.#told.reloaded(this.#config, problem, request)
+      await this.#told.reloaded(this.#config, problem, [], request)
     })
   }
 

@@ -1,5 +1,6 @@
 import type { Config } from './config/config.ts'
 import { knownSecrets } from './config/known-secrets.ts'
+import { configOnRecord } from './config/on-record.ts'
 import type { Clock } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { Logger } from './logging.ts'
@@ -23,7 +24,7 @@ export class ToldState {
 
   started(config: Config, listen: string): Promise<void> {
     const startedAt = this.#options.clock.now()
-    const reloads = { reloads: 0, reloadedAt: null, reloadProblem: null, answeredReload: 0 }
+    const reloads = { reloads: 0, reloadedAt: null, reloadProblem: null, answeredReload: 0, reloadChanges: [] }
     return this.#save(config, {
       pid: process.pid,
       version: VERSION,
@@ -34,8 +35,11 @@ export class ToldState {
     })
   }
 
-  /** `problem`: why a reload has changed nothing; null where it worked. `request`: the number of the request it serves. */
-  reloaded(config: Config, problem: string | null, request = 0): Promise<void> {
+  /**
+   * `problem`: why a reload has changed nothing; null where it worked. `reloadChanges`: what it has changed, by name. `request`: the
+   * number of the request it serves.
+   */
+  reloaded(config: Config, problem: string | null, reloadChanges: readonly string[], request = 0): Promise<void> {
     const state = this.#state!
     const answeredReload = Math.max(state.answeredReload, request)
     const reloadedAt = this.#options.clock.now()
@@ -45,6 +49,7 @@ export class ToldState {
       reloadedAt,
       reloadProblem: problem,
       answeredReload,
+      reloadChanges,
     })
   }
 
@@ -54,9 +59,9 @@ export class ToldState {
     await this.#options.outbox.saveDaemon(this.#state)
   }
 
-  async #save(config: Config, told: Omit<DaemonState, 'secrets'>): Promise<void> {
+  async #save(config: Config, told: Omit<DaemonState, 'secrets' | 'configuration'>): Promise<void> {
     const { outbox, logger } = this.#options
-    const state = { ...told, secrets: knownSecrets(config) }
+    const state = { ...told, secrets: knownSecrets(config), configuration: configOnRecord(config) }
     this.#state = state
     try {
       await outbox.saveDaemon(state)

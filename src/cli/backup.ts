@@ -6,10 +6,11 @@ import { type LeftoverFile, notePartial, removeLeftoversIn, removeNoted } from '
 import { unmountedProblem } from '../mounts.ts'
 import type { BackupReport } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { Interrupted, interruptible } from './interruption.ts'
 import { newFilePath, writeWhole } from './new-file.ts'
 import { withMaintenance } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, note, print } from './printing.ts'
 import { createProgressBar } from './progress-bar.ts'
 
@@ -33,7 +34,7 @@ export function backupCommand(): Command {
 restore one.\n${examples('backup /var/backups/relay.db', 'backup relay-$(date +%F).db --json')}`,
     )
     .action(async (asked: string, { config: given, json, force = false }: BackupOptions) => {
-      const { config } = loadWithoutSecrets(configFile(given))
+      const config = await outboxConfig(given)
       await withMaintenance(config.outbox.path, async (outbox) => {
         refuseOutboxItself(asked, config.outbox.path)
         const file = newFilePath(asked, force)

@@ -5,9 +5,10 @@ import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
 import { oneLine, table } from './table.ts'
 import { timeline } from './timeline.ts'
@@ -37,7 +38,7 @@ function showCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('calls show 0a1b2c3d-0000-4000-8000-00000000aaaa', 'calls show 0a1b2c3d --json'))
     .action(async (asked: string, options: ShowOptions) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const { callId, events, gaps } = await withOutbox(config.outbox.path, async (operator) => {
         const call = await findCall(operator, asked)
         await tellIfNothingIsSent(operator, call.events)

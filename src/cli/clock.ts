@@ -4,10 +4,11 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { readMachineClock } from '../machine-clock.ts'
 import type { OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { confirm } from './confirm.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { examples, jsonOption, print } from './printing.ts'
 
 interface Options {
@@ -74,6 +75,6 @@ export async function refuseDoubtfulClock(operator: Pick<OutboxOperator, 'clock'
 }
 
 async function withConfigured(options: Options, use: (operator: OutboxOperator) => Promise<void>): Promise<void> {
-  const { config } = loadWithoutSecrets(configFile(options.config))
+  const config = await outboxConfig(options.config)
   await withOutbox(config.outbox.path, use)
 }

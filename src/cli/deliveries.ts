@@ -6,11 +6,12 @@ import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
 import { readPage } from '../operations/pages.ts'
 import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { ago, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, moveCommand, retryCommand } from './redelivery.ts'
@@ -55,7 +56,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listDeliveries(deliveryFilter(options), limit)),
       )
@@ -71,7 +72,7 @@ function showCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('deliveries show 17', 'deliveries show 17 --json'))
     .action(async (id: number, options: ShowOptions) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const delivery = await withOutbox(config.outbox.path, (operator) => operator.showDelivery(id))
       if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
       const now = systemClock.now()

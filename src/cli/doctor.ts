@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { formatProblem } from '../config/problem.ts'
+import { ConfigError, formatProblem } from '../config/problem.ts'
 import { reportsOf } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { configFile, configOption, loadOrProblems } from './config-file.ts'
@@ -11,6 +11,7 @@ import { fileChecks } from './doctor/files.ts'
 import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
 import { providerChecks, reconciliationResults, rotationResults } from './doctor/provider.ts'
 import { targetChecks } from './doctor/targets.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { type Style, styled } from './style.ts'
 import { oneLine } from './table.ts'
@@ -53,7 +54,7 @@ ${examples('doctor', 'doctor --deep --json', 'doctor --clock https://api.ultravo
 
 async function examine(file: string, { deep = false, clock }: DoctorOptions): Promise<CheckResult[]> {
   const loaded = load(file)
-  if ('problems' in loaded) return loaded.problems
+  if ('problems' in loaded) return [...loaded.problems, ...(await fromRecord(file, deep))]
   const { config, results } = loaded
   const now = systemClock.now()
   // By itself and first: it keeps this thread busy for as long as it takes to read the outbox.
@@ -75,10 +76,24 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
   return [...results, ...facts.results, ...checked, ...deliveries, ...reconciled, ...rotationResults(config)]
 }
 
+/** What can be checked with an invalid configuration: the outbox, and what the relay has put on record. */
+async function fromRecord(file: string, deep: boolean): Promise<CheckResult[]> {
+  const now = systemClock.now()
+  try {
+    const config = await outboxConfig(file)
+    const facts = await examineOutbox(config, deep, now)
+    return [...facts.results, ...(facts.targets === null ? [] : deliveryResults(config, facts.targets, now))]
+  } catch (error) {
+    // Without an outbox there is nothing to check.
+    if (error instanceof ConfigError) return []
+    throw error
+  }
+}
+
 function load(file: string) {
   const loaded = loadOrProblems(file)
   if ('problems' in loaded) {
-    const advice = 'nothing else can be checked before this is mended'
+    const advice = 'fix it; a running relay keeps the configuration that it has loaded'
     return { problems: loaded.problems.map((each) => problem('configuration', formatProblem(each), advice)) }
   }
   const { config, warnings } = loaded

@@ -4,10 +4,11 @@ import { RelayError } from '../domain/errors.ts'
 import { cancelAndRecall, NOT_RECALLED } from '../operations/recall.ts'
 import type { Erasable, OutboxMaintenance } from '../outbox/maintenance.ts'
 import { findRecordings, recordingsDirectory, removeRecordings } from '../ultravox/kept-recordings.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { interruptible } from './interruption.ts'
 import { withMaintenance } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, note, print, sentAnyway } from './printing.ts'
 import { oneLine } from './table.ts'
 
@@ -28,7 +29,7 @@ export function eraseCommand(): Command {
     .option('--cancel', 'give up its unfinished deliveries, which need what is erased')
   for (const option of consentOptions()) command.addOption(option)
   return command.addHelpText('after', HELP).action(async (options: EraseOptions) => {
-    const { config } = loadWithoutSecrets(configFile(options.config))
+    const config = await outboxConfig(options.config)
     if (options.call === '') throw new RelayError('usage', '--call is empty: write the whole call id')
     // One call is erased whole: a signal is not obeyed before that is done.
     await interruptible(() =>

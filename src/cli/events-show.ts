@@ -5,10 +5,11 @@ import { eventHistoryDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import type { EventHistory } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { duration, iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { writeBytes } from './output.ts'
 import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
@@ -38,7 +39,7 @@ export function showCommand(): Command {
       ),
     )
     .action(async (id: string, { config: file, json, payload }: ShowOptions) => {
-      const { config } = loadWithoutSecrets(configFile(file))
+      const config = await outboxConfig(file)
       const { body, ...event } = await withOutbox(config.outbox.path, async (operator) => {
         const found = await operator.showEvent(id)
         if (found === null) throw new RelayError('not_found', `there is no event ${oneLine(id)}`)

@@ -4,12 +4,13 @@ import { systemClock } from '../domain/clock.ts'
 import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
 import { readPage } from '../operations/pages.ts'
 import type { EventSummary } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { showCommand } from './events-show.ts'
 import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { gapsCommand } from './gaps.ts'
 import { ago } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
@@ -46,7 +47,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listEvents(eventListFilter(options), limit)),
       )

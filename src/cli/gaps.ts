@@ -3,9 +3,10 @@ import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { readPage } from '../operations/pages.ts'
 import type { Gap } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { ago } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 
@@ -21,7 +22,7 @@ export function gapsCommand(): Command {
     .addOption(limitOption())
     .addHelpText('after', examples('events gaps', 'events gaps --limit 1000 --json'))
     .action(async (options: Options) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listGaps(limit)),
       )

@@ -2,17 +2,19 @@ import type { ListedTarget } from '../documents/targets.ts'
 import { duration } from './instant.ts'
 import { type Cell, cell } from './table.ts'
 
-export function stateCell(target: ListedTarget): Cell {
+/** `isRunning`: whether a relay runs that could send to it. */
+export function stateCell(target: ListedTarget, isRunning: boolean): Cell {
   const isPaused = target.pausedByConfig || target.pausedByCommand
-  const state = stateOf(target)
+  const state = stateOf(target, isRunning)
   if (target.configured && isPaused) return cell(state, 'yellow', 'paused')
   return cell(state, state === 'running' ? null : 'yellow')
 }
 
-function stateOf({ configured, pausedByConfig, pausedByCommand }: ListedTarget): string {
+function stateOf({ configured, pausedByConfig, pausedByCommand }: ListedTarget, isRunning: boolean): string {
   const paused = pausedByConfig ? 'paused (configuration)' : pausedByCommand ? 'paused' : ''
   if (!configured) return paused === '' ? 'orphaned' : `orphaned, ${paused}`
-  return paused === '' ? 'running' : paused
+  if (paused !== '') return paused
+  return isRunning ? 'running' : 'relay not running'
 }
 
 export function breakerCell({ breaker, throttle }: ListedTarget, now: number): Cell {

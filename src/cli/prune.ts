@@ -4,11 +4,12 @@ import { RelayError } from '../domain/errors.ts'
 import type { OutboxMaintenance, Prunable, PruneFilter, Space } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
 import { refuseDoubtfulClock } from './clock.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { iso, parseInstant } from './instant.ts'
 import { interruptible, tellRest } from './interruption.ts'
 import { withMaintenance, withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, print } from './printing.ts'
 import { withProgress } from './progress.ts'
 
@@ -40,7 +41,7 @@ export function pruneCommand(): Command {
     .option('--vacuum', 'make the file smaller afterwards; only while the relay is stopped')
   for (const option of consentOptions()) command.addOption(option)
   return command.addHelpText('after', HELP).action(async (options: PruneOptions) => {
-    const { config } = loadWithoutSecrets(configFile(options.config))
+    const config = await outboxConfig(options.config)
     if (options.dryRun !== true) await withOutbox(config.outbox.path, refuseDoubtfulClock)
     await withMaintenance(config.outbox.path, async (outbox) => {
       if (options.vacuum === true && (await outbox.isRunning())) throw relayRuns()

@@ -19,13 +19,14 @@ import {
 } from '../operations/redelivery.ts'
 import type { DeliveryFilter, DeliveryState, FoundDelivery, OutboxOperator } from '../outbox/operator.ts'
 import { tellOfBodiless } from './bodiless.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { afterDeliveryOption, deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { forecastText } from './forecasts.ts'
 import { interruptible, tellRest } from './interruption.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, named, note, print, sentAnyway } from './printing.ts'
 import { withProgress } from './progress.ts'
 import { tellIfNoRelayRuns } from './waiting.ts'
@@ -102,7 +103,7 @@ function bulkCommand<Options extends BulkOptions = BulkOptions>(
   const options = [...deliveryFilterOptions(possible), afterDeliveryOption(), ...consentOptions()]
   for (const option of options) command.addOption(option)
   return command.action(async (ids: number[] | undefined, options: Options) => {
-    const { config } = loadWithoutSecrets(configFile(options.config))
+    const config = await outboxConfig(options.config)
     const action = actionOf(config, options)
     const filter = meantDeliveries(ids ?? [], deliveryFilter(options), action)
     if (filter === undefined) throw new RelayError('usage', `${NOTHING_NAMED}: deliveries ${name} --target crm`)

@@ -5,10 +5,10 @@ import { isEmpty, rejectionFilter } from '../operations/filters.ts'
 import { inSteps } from '../operations/steps.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
 import { refuseDoubtfulClock } from './clock.ts'
-import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
 import { interruptible, tellRest } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, note, print } from './printing.ts'
 import { withProgress } from './progress.ts'
 import { type BulkOptions, bulkCommand } from './rejection-filters.ts'
@@ -28,7 +28,7 @@ export function clearCommand(): Command {
       )}`,
     )
     .action(async (ids: number[] | undefined, options: BulkOptions) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
         await refuseUnknownRejections(operator, ids ?? [])

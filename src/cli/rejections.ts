@@ -7,10 +7,11 @@ import { parsePayload } from '../domain/event.ts'
 import { type AskedRejections, rejectionFilter } from '../operations/filters.ts'
 import { readPage } from '../operations/pages.ts'
 import type { RejectionSummary, StoredRejection } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { writeBytes } from './output.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { payloadOption, shownPayload } from './payload.ts'
@@ -56,7 +57,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const filter = rejectionFilter(options)
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listRejections(filter, limit)),
@@ -74,7 +75,7 @@ function showCommand(): Command {
     .addOption(payloadOption())
     .addHelpText('after', examples('rejections show 17', 'rejections show 17 --payload | jq .'))
     .action(async (id: number, { config: file, json, payload }: ShowOptions) => {
-      const { config } = loadWithoutSecrets(configFile(file))
+      const config = await outboxConfig(file)
       const [rejection] = await withOutbox(config.outbox.path, (operator) => operator.readRejections([id]))
       if (rejection === undefined) throw new RelayError('not_found', `there is no rejection ${id}`)
       if (payload === true) return printBytes(rejection)

@@ -1,8 +1,10 @@
 import { Command } from 'commander'
-import { reloadDaemon } from '../operations/reload.ts'
+import { type Reload, reloadDaemon } from '../operations/reload.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { withOutbox } from './open-outbox.ts'
+import { orphanedAdvice, orphanedText } from './orphaned.ts'
 import { examples, jsonOption, print } from './printing.ts'
+import { oneLine } from './table.ts'
 
 /** Has the running relay read its configuration anew, and tells what came of it. */
 export function reloadCommand(): Command {
@@ -15,7 +17,13 @@ export function reloadCommand(): Command {
       const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
         const done = await reloadDaemon(operator)
-        print(options.json, done, `${done.configFile} is reloaded\n`)
+        print(options.json, done, inWords(done))
       })
     })
+}
+
+function inWords({ configFile, changes, orphaned }: Reload): string {
+  const changed = changes.length === 0 ? ['nothing has changed'] : changes.map((change) => `  ${oneLine(change)}`)
+  const left = orphaned.flatMap((each) => [`${each.target} ${orphanedText(each)}`, `  ${orphanedAdvice(each.target)}`])
+  return [`${configFile} is reloaded`, ...changed, ...left, ''].join('\n')
 }

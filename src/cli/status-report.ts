@@ -12,6 +12,7 @@ import { VERSION } from '../version.ts'
 import { bytes } from './bytes.ts'
 import { ago, duration, iso } from './instant.ts'
 import { breakerCell, countCell, nextProbe, stateCell } from './listed-targets.ts'
+import { orphanedAdvice, orphanedText } from './orphaned.ts'
 import { counted, shownTable } from './printing.ts'
 import { providerLines } from './provider-report.ts'
 import { styled } from './style.ts'
@@ -29,7 +30,7 @@ export function statusText({ now, config, outbox, daemon, provider, rotations, h
     '\n',
     sourceTable(listedSources(config, outbox), now),
     '\n',
-    targetTable(listedTargets(config, outbox.targets), now),
+    targetTable(listedTargets(config, outbox.targets), daemon?.running === true, now),
     probeTable(listedTargets(config, outbox.targets), now),
   ].join('')
 }
@@ -119,7 +120,7 @@ function sourceTable(sources: readonly ListedSource[], now: number): string {
   )
 }
 
-function targetTable(targets: readonly ListedTarget[], now: number): string {
+function targetTable(targets: readonly ListedTarget[], isRunning: boolean, now: number): string {
   // Only of ordered targets.
   const anyWait = targets.some(({ waiting, held }) => waiting > 0 || held > 0)
   const table = shownTable(
@@ -137,7 +138,7 @@ function targetTable(targets: readonly ListedTarget[], now: number): string {
     ],
     targets.map((each) => [
       each.target,
-      stateCell(each),
+      stateCell(each, isRunning),
       each.due,
       each.oldestDueAt === null ? '' : duration(now - each.oldestDueAt),
       countCell(each.backoff, 'yellow'),
@@ -148,7 +149,9 @@ function targetTable(targets: readonly ListedTarget[], now: number): string {
       each.lastError === null ? '' : `${ago(each.lastError.at, now)}: ${each.lastError.error}`,
     ]),
   )
-  return `${table}${holdLines(targets)}`
+  const orphaned = targets.filter(({ configured, pending, dead }) => !configured && pending + dead > 0)
+  const left = orphaned.map((each) => `${each.target} ${orphanedText(each)}\n  ${orphanedAdvice(each.target)}\n`)
+  return `${table}${holdLines(targets)}${left.join('')}`
 }
 
 /** What held deliveries wait for, and the command that shows it. */

@@ -2,9 +2,10 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { type Status, statusDocument, statusOf } from '../documents/status.ts'
 import { systemClock } from '../domain/clock.ts'
 import { readMachineClock } from '../machine-clock.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { writeJson, writeScreen } from './output.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
@@ -34,7 +35,7 @@ export function statusCommand(): Command {
     )
     .addHelpText('after', examples('status', 'status --watch --interval 10', 'status --json'))
     .action(async (options: Options) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       await withOutbox(config.outbox.path, async (operator) => {
         const served = (daemon: Status['daemon']) => servedCertificate(config, daemon)
         const look = () => statusOf(config, operator, readMachineClock(systemClock), served)

@@ -3,10 +3,11 @@ import { entryDocument } from '../documents/journal.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedEvents, eventFilter } from '../operations/filters.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { eventKindOptions } from './filters.ts'
 import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { writeJson, writeOut } from './output.ts'
 import { parseLimit } from './paging.ts'
 import { examples, note } from './printing.ts'
@@ -53,7 +54,7 @@ export function tailCommand(): Command {
     )
     .action(async (options: Options) => {
       const filter = journalFilter(options)
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       tellOfUnknown('target', options.target, config.targets)
       tellOfUnknown('source', options.source, config.sources)
       await withOutbox(config.outbox.path, (operator) => tail(operator, filter, options))

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import { systemClock } from '../domain/clock.ts'
 import { type Probing, probeDocument, probeObstacle, probeTarget } from '../operations/probing.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { duration } from './instant.ts'
 import { interruptible } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, print } from './printing.ts'
 import { oneLine } from './table.ts'
 
@@ -26,7 +27,7 @@ export function targetsProbeCommand(): Command {
 ${examples('targets probe crm', 'targets probe crm --json')}`,
     )
     .action(async (target: string, options: Options) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const probing = await withOutbox(config.outbox.path, (operator) =>
         interruptible((signal) => probeTarget(operator, config, target, () => systemClock.now(), signal)),
       )

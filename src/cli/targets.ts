@@ -1,12 +1,13 @@
 import { Command } from 'commander'
 import { type ListedTarget, listedTargets, targetDocument } from '../documents/targets.ts'
 import { systemClock } from '../domain/clock.ts'
-import { pauseTarget } from '../operations/pausing.ts'
+import { type Pausing, pauseTarget } from '../operations/pausing.ts'
 import { NOT_RECALLED } from '../operations/recall.ts'
-import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
+import { configOption } from './config-file.ts'
 import { ago } from './instant.ts'
 import { breakerCell, countCell, stateCell } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
+import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, note, print, sentAnyway, shownTable } from './printing.ts'
 import { targetsProbeCommand } from './targets-probe.ts'
 import { targetsTestCommand } from './targets-test.ts'
@@ -34,12 +35,13 @@ function listCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples('targets list', 'targets list --json'))
     .action(async (options: Options) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const now = systemClock.now()
-      const targets = await withOutbox(config.outbox.path, async (operator) =>
+      const [targets, isRunning] = await withOutbox(config.outbox.path, async (operator) => [
         listedTargets(config, await operator.listTargets(now)),
-      )
-      print(options.json, { targets: targets.map(targetDocument) }, listed(targets, now))
+        (await operator.daemon())?.running === true,
+      ])
+      print(options.json, { targets: targets.map(targetDocument) }, listed(targets, isRunning, now))
     })
 }
 
@@ -55,7 +57,7 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
     .addOption(jsonOption())
     .addHelpText('after', examples(`targets ${name} crm`))
     .action(async (target: string, options: Options) => {
-      const { config } = loadWithoutSecrets(configFile(options.config))
+      const config = await outboxConfig(options.config)
       const now = systemClock.now()
       const done = await withOutbox(config.outbox.path, (operator) =>
         pauseTarget(operator, config, target, paused, now),
@@ -63,24 +65,29 @@ function pausingCommand(name: 'pause' | 'resume'): Command {
       const queued = `${counted(done.pending, 'delivery')} pending`
       const { underWay = 0 } = done
       const sending = sentAnyway({ underWay, deliveredMeanwhile: 0 })
-      print(options.json, done, `${target} is ${paused ? 'paused' : 'resumed'}, ${queued}${sending}\n`)
-      if (underWay === null) {
-        note(NOT_RECALLED)
-        process.exitCode = 1
-      }
+      const state = stateAfter(done, paused)
+      print(options.json, done, `${target} ${state}, ${queued}${sending}\n`)
+      if (underWay === null) note(NOT_RECALLED)
       if (!paused && done.pausedByConfig)
-        note(`the configuration itself pauses ${target} (paused: true): nothing is sent`)
+        note(`to resume it: remove "paused: true" of targets.${target} from ${config.file}, then reload`)
+      if (underWay === null || (!paused && done.pausedByConfig) || !done.isChanged) process.exitCode = 1
     })
 }
 
-function listed(targets: readonly ListedTarget[], now: number): string {
+function stateAfter({ isChanged, pausedByConfig }: Pausing, paused: boolean): string {
+  if (paused) return isChanged ? 'is paused' : 'was paused before'
+  if (pausedByConfig) return 'stays paused by the configuration'
+  return isChanged ? 'is resumed' : 'was not paused'
+}
+
+function listed(targets: readonly ListedTarget[], isRunning: boolean, now: number): string {
   const anyHeld = targets.some(({ held }) => held > 0)
   return shownTable(
     ['TARGET', 'TYPE', 'STATE', 'BREAKER', 'PENDING', 'BACKOFF', ...(anyHeld ? ['HELD'] : []), 'DEAD', 'OLDEST DUE'],
     targets.map((each) => [
       each.target,
       each.type ?? '',
-      stateCell(each),
+      stateCell(each, isRunning),
       breakerCell(each, now),
       each.pending,
       countCell(each.backoff, 'yellow'),

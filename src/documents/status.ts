@@ -52,7 +52,7 @@ export async function statusOf(
   }
 }
 
-function daemonDocument({ answeredReload, ...daemon }: NonNullable<Daemon>): object {
+function daemonDocument({ answeredReload, configuration, reloadChanges, ...daemon }: NonNullable<Daemon>): object {
   return { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) }
 }
 

@@ -8,6 +8,8 @@ export interface Pausing {
   readonly target: string
   readonly pausedByCommand: boolean
   readonly pausedByConfig: boolean
+  /** Whether the command has changed anything. */
+  readonly isChanged: boolean
   readonly pending: number
   /** Of a pause: how many attempts have not ended; null where the running relay does not say. */
   readonly underWay?: number | null
@@ -33,8 +35,9 @@ export async function pauseTarget(
     )
   }
   await operator.setPaused(target, paused, now)
-  const { pausedByConfig, pending } = known
-  const done = { target, pausedByCommand: paused, pausedByConfig, pending }
+  const { pausedByConfig, pausedByCommand, pending } = known
+  const isChanged = pausedByCommand !== paused
+  const done = { target, pausedByCommand: paused, pausedByConfig, isChanged, pending }
   if (!paused) return done
   return { ...done, underWay: await recallClaimed(operator, (attempt) => attempt.target === target) }
 }

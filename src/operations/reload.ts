@@ -10,7 +10,17 @@ const PATIENCE_MS = 30_000
 const NOT_RUNNING = 'no relay is running on this outbox: start it, and it reads its configuration'
 
 type Running = NonNullable<Awaited<ReturnType<OutboxOperator['daemon']>>>
-type Desk = Pick<OutboxOperator, 'daemon' | 'requestReload'>
+type Desk = Pick<OutboxOperator, 'daemon' | 'requestReload' | 'listTargets'>
+
+export interface Reload {
+  readonly configFile: string
+  /** In ISO. */
+  readonly reloadedAt: string
+  /** What is different now, by name and without values, and what takes a restart. */
+  readonly changes: readonly string[]
+  /** Targets that are not configured any more and have pending or dead deliveries. */
+  readonly orphaned: readonly { readonly target: string; readonly pending: number; readonly dead: number }[]
+}
 
 /**
  * Asks the running relay to reload its configuration, and waits for the answer. Both go through the outbox: a process id means
@@ -18,14 +28,22 @@ type Desk = Pick<OutboxOperator, 'daemon' | 'requestReload'>
  * `outbox_unavailable` where the outbox cannot be written to, and `config_invalid` where the relay stays with the old
  * configuration.
  */
-export async function reloadDaemon(operator: Desk): Promise<{ configFile: string; reloadedAt: string }> {
+export async function reloadDaemon(operator: Desk): Promise<Reload> {
   const before = await running(operator)
   const request = await operator.requestReload()
-  const { configFile, startedAt, reloadedAt, reloadProblem } = await answered(operator, before, request)
+  const { configFile, startedAt, reloadedAt, reloadProblem, reloadChanges, configuration } = await answered(
+    operator,
+    before,
+    request,
+  )
   if (reloadProblem !== null) {
     throw new RelayError('config_invalid', `not reloaded, the old configuration stays:\n${reloadProblem}`)
   }
-  return { configFile, reloadedAt: iso(reloadedAt ?? startedAt) }
+  const { targets = {} } = (configuration ?? {}) as { targets?: object }
+  const orphaned = (await operator.listTargets(reloadedAt ?? startedAt))
+    .filter(({ target, pending, dead }) => pending + dead > 0 && !Object.hasOwn(targets, target))
+    .map(({ target, pending, dead }) => ({ target, pending, dead }))
+  return { configFile, reloadedAt: iso(reloadedAt ?? startedAt), changes: [...reloadChanges], orphaned }
 }
 
 async function running(operator: Desk): Promise<Running> {

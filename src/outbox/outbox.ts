@@ -286,6 +286,10 @@ export interface DaemonState {
   readonly answeredReload: number
   /** Fingerprints of the secrets that each source goes by now. */
   readonly secrets: Readonly<Record<string, readonly string[]>>
+  /** What the commands need of the configuration that is in use, without secrets, as JSON has it; null where it is not on record. */
+  readonly configuration: unknown
+  /** What the last reload has changed, by name and without values; empty where there was none, or it changed nothing. */
+  readonly reloadChanges: readonly string[]
 }
 
 /** An attempt that has started and not ended. */

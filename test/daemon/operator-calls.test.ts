@@ -86,7 +86,15 @@ async function sayThatOneRan(directory: string) {
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => {
     throw error
   })
-  const unchanged = { reloads: 0, reloadedAt: null, reloadProblem: null, answeredReload: 0, secrets: {} }
+  const unchanged = {
+    reloads: 0,
+    reloadedAt: null,
+    reloadProblem: null,
+    answeredReload: 0,
+    secrets: {},
+    configuration: null,
+    reloadChanges: [],
+  }
   await outbox.saveDaemon({ pid: 1, version: '0', listen: '', configFile: '', startedAt: 1, ...unchanged })
   await outbox.close()
 }

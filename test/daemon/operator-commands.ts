@@ -33,6 +33,8 @@ export function commandsIn(directory: string) {
   }
   return {
     run,
+    /** With more variables in its environment. */
+    runWith: (env: NodeJS.ProcessEnv, line: string) => runCommand(line.split(' '), directory, env),
     json,
     deliveries: async (filter = '') => (await json(`deliveries list ${filter}`.trim())).deliveries as Row[],
     target: async (name: string) =>

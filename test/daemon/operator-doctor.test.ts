@@ -89,6 +89,8 @@ function teller(directory: string, configFile: string, origin: string) {
       reloadProblem: null,
       answeredReload: 0,
       secrets: {},
+      configuration: null,
+      reloadChanges: [],
       ...said,
     })
     database.close()

@@ -57,7 +57,11 @@ t.test('a target that the configuration pauses is shown so, and a resume says th
   await fill(directory, [{}], ['crm'])
   t.match(await target('crm'), { pausedByCommand: false, pausedByConfig: true, pending: 1, type: 'exec' })
   t.match(await run('targets list'), { stdout: /crm +exec +paused \(configuration\)/ })
-  t.match(await run('targets resume crm'), { code: 0, stderr: /the configuration itself pauses crm/ })
+  t.match(await run('targets resume crm'), {
+    code: 1,
+    stdout: /stays paused by the configuration/,
+    stderr: /remove "paused: true" of targets.crm/,
+  })
 })
 
 t.test('deliveries of a target that is gone are kept, shown, and go on when it comes back', async (t) => {

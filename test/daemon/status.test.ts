@@ -71,7 +71,15 @@ t.test('a reload that failed, an open breaker and what is left of former days st
   const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
   await outbox.record(newEvent(), [])
   await outbox.saveBreaker('crm', { probeAt: Date.now() + 5_400_000, cooldownMs: 30_000 }, Date.now())
-  const daemon = { pid: 17, version: '0.0.9', listen: '127.0.0.1:1', configFile: '/etc/relay.yaml', secrets: {} }
+  const daemon = {
+    pid: 17,
+    version: '0.0.9',
+    listen: '127.0.0.1:1',
+    configFile: '/etc/relay.yaml',
+    secrets: {},
+    configuration: null,
+    reloadChanges: [],
+  }
   const answeredReload = 0
   const reload = { answeredReload, reloads: 3, reloadedAt: Date.now() - 5_000, reloadProblem: 'two\nlines \u001b[2J' }
   await outbox.saveDaemon({ ...daemon, ...reload, startedAt: Date.now() - 90_000 })

@@ -4,7 +4,7 @@ import { statusDocument, statusOf } from '../../documents/status.ts'
 import { readMachineClock } from '../../machine-clock.ts'
 import { reloadDaemon } from '../../operations/reload.ts'
 import { type ApiContext, answers } from './context.ts'
-import { instant, listOf, object, shape, text } from './shapes.ts'
+import { count, instant, listOf, object, shape, text } from './shapes.ts'
 
 const tags = ['relay']
 const KINDS = ['event', 'attempt', 'refusal'] as const
@@ -55,7 +55,15 @@ export function relayApi(app: FastifyInstance, { config, operator, clock, certif
         tags,
         operationId: 'reload',
         summary: 'Take over the changed configuration; where it is invalid, the old one stays',
-        response: answers(object({ configFile: text, reloadedAt: instant }), 422),
+        response: answers(
+          object({
+            configFile: text,
+            reloadedAt: instant,
+            changes: listOf(text),
+            orphaned: listOf(object({ target: text, pending: count, dead: count })),
+          }),
+          422,
+        ),
       },
     },
     async () => reloadDaemon(operator),

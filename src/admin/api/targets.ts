@@ -44,6 +44,7 @@ export function targetsApi(app: FastifyInstance, { config, operator, clock }: Ap
       target: text,
       pausedByCommand: flag,
       pausedByConfig: flag,
+      isChanged: flag,
       pending: count,
       ...(name === 'pause' && { underWay }),
     })

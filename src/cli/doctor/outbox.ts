@@ -11,6 +11,7 @@ import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox
 import { bytes } from '../bytes.ts'
 import { duration, iso } from '../instant.ts'
 import { withMaintenance, withOutbox } from '../open-outbox.ts'
+import { orphanedAdvice, orphanedText } from '../orphaned.ts'
 import { counted } from '../printing.ts'
 import { type CheckResult, ok, problem, warning } from './check.ts'
 
@@ -142,9 +143,8 @@ function* backlog(config: Config, summary: TargetSummary, now: number): Iterable
   const { target, pending, held, heldCalls, dead, breaker, throttle, oldestDueAt, paused, lastProbe } = summary
   const name = `target ${target}`
   const configured = Object.hasOwn(config.targets, target)
-  if (!configured && pending > 0) {
-    const advice = 'configure it again, or: deliveries cancel --target '
-    yield warning(name, `is not configured, and ${counted(pending, 'delivery')} wait for it`, `${advice}${target}`)
+  if (!configured && pending + dead > 0) {
+    yield warning(name, orphanedText({ pending, dead }), orphanedAdvice(target))
     return
   }
   if (breaker !== null && configured) {

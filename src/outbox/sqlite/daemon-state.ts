@@ -1,5 +1,9 @@
 import type Database from 'better-sqlite3'
 import type { DaemonState } from '../outbox.ts'
+import { schemaOf } from './migrate.ts'
+
+/** The schema version that introduced the configuration on record. */
+const CONFIGURATION_SINCE = 13
 
 export interface DaemonStateStore {
   saveDaemon(state: DaemonState): void
@@ -13,16 +17,24 @@ export interface DaemonStateStore {
   dropReloadRequests(): void
 }
 
+type InJson = 'secrets' | 'configuration' | 'reloadChanges'
+type DaemonRow = Omit<DaemonState, InJson> & { readonly [K in InJson]: string }
+
 export function createDaemonStateStore(database: Database.Database): DaemonStateStore {
-  const replace = database.prepare(`
+  // An operator reads older outboxes too.
+  const isOlder = schemaOf(database) < CONFIGURATION_SINCE
+  const replace = isOlder
+    ? undefined
+    : database.prepare(`
     insert or replace into daemon_state
       (only_one, pid, version, listen, config_file, started_at, reloads, reloaded_at, reload_problem, answered_reload,
-        secrets)
+        secrets, configuration, reload_changes)
     values (1, @pid, @version, @listen, @configFile, @startedAt, @reloads, @reloadedAt, @reloadProblem, @answeredReload,
-      @secrets)`)
+      @secrets, @configuration, @reloadChanges)`)
   const select = database.prepare(`
     select pid, version, listen, config_file as configFile, started_at as startedAt, reloads,
-      reloaded_at as reloadedAt, reload_problem as reloadProblem, answered_reload as answeredReload, secrets
+      reloaded_at as reloadedAt, reload_problem as reloadProblem, answered_reload as answeredReload, secrets,
+      ${isOlder ? "'null'" : 'configuration'} as configuration, ${isOlder ? "'[]'" : 'reload_changes'} as reloadChanges
     from daemon_state`)
   const request = database.prepare(`
     insert into reload_requests (only_one, requested) values (1, 1)
@@ -38,10 +50,23 @@ export function createDaemonStateStore(database: Database.Database): DaemonState
       // No write, and so no fsync, where there is nothing to drop.
       if (requested.pluck().get() !== undefined) drop.run()
     },
-    saveDaemon: (state) => void replace.run({ ...state, secrets: JSON.stringify(state.secrets) }),
+    saveDaemon: (state) =>
+      void replace!.run({
+        ...state,
+        secrets: JSON.stringify(state.secrets),
+        configuration: JSON.stringify(state.configuration),
+        reloadChanges: JSON.stringify(state.reloadChanges),
+      }),
     daemonState() {
-      const row = select.get() as (Omit<DaemonState, 'secrets'> & { readonly secrets: string }) | undefined
-      return row === undefined ? null : { ...row, secrets: JSON.parse(row.secrets) as DaemonState['secrets'] }
+      const row = select.get() as DaemonRow | undefined
+      if (row === undefined) return null
+      const { secrets, configuration, reloadChanges } = row
+      return {
+        ...row,
+        secrets: JSON.parse(secrets) as DaemonState['secrets'],
+        configuration: JSON.parse(configuration) as unknown,
+        reloadChanges: JSON.parse(reloadChanges) as string[],
+      }
     },
   }
 }

@@ -16,3 +16,8 @@ alter table live_deliveries add column throttled_attempts integer not null defau
 
 -- probe_result: the answer to the probe requested last, as JSON (outbox/probes.ts); null: the relay ended before it had one.
 alter table target_states add column probe_result text;
+
+-- configuration: what commands need of the configuration in use, without secrets, for when its file is invalid.
+-- reload_changes: what the last reload has changed, by name. Both JSON.
+alter table daemon_state add column configuration text not null default 'null';
+alter table daemon_state add column reload_changes text not null default '[]';
