@@ -266,6 +266,7 @@ t.test('on one relay', async (t) => {
       target: 'crm',
       pausedByCommand: true,
       pausedByConfig: false,
+      isChanged: true,
       pending: 0,
       underWay: 0,
     })
