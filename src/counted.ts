@@ -1,7 +1,9 @@
 import type { Counts } from './admin/counts.ts'
 import type { LaneLog } from './delivery/lane.ts'
+import type { Clock } from './domain/clock.ts'
 import type { NewEvent } from './domain/event.ts'
 import type { AppLog } from './ingest/app.ts'
+import type { UnknownPathRequest } from './ingest/unknown-paths.ts'
 import type { Recorded } from './outbox/outbox.ts'
 import type { ProviderNews } from './ultravox/provider-watch.ts'
 
@@ -47,6 +49,20 @@ export function countedRequests(log: AppLog, counts: Counts): AppLog {
     unreadable(request) {
       log.unreadable(request)
       if (request.asked) counts.refused(null, request.reason)
+    },
+  }
+}
+
+/** Reports requests to paths that nothing listens on. */
+export function withUnknownPaths(log: AppLog, note: (request: UnknownPathRequest) => void, clock: Clock): AppLog {
+  return {
+    ...log,
+    answered(request, reply) {
+      log.answered(request, reply)
+      const { relayReceipt, relaySource, method, url, relayPeer, headers } = request
+      if (relaySource !== null || relayReceipt?.kind !== 'refused' || relayReceipt.code !== 'not_found') return
+      const isSigned = Object.keys(headers).some((name) => name.startsWith('x-ultravox-webhook-'))
+      note({ method, path: url.split('?', 1)[0]!, peer: relayPeer.address, isSigned, at: clock.now() })
     },
   }
 }

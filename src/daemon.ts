@@ -13,7 +13,7 @@ import type { Config } from './config/config.ts'
 import { differences, sameConfig, sameTarget, withoutRestart } from './config/difference.ts'
 import { accountOfSource } from './config/provider-accounts.ts'
 import { ConfigReader } from './config/reader.ts'
-import { countedLanes, countedRecord, countedRequests } from './counted.ts'
+import { countedLanes, countedRecord, countedRequests, withUnknownPaths } from './counted.ts'
 import { Capacities } from './delivery/capacity.ts'
 import type { Lane, LaneLog } from './delivery/lane.ts'
 import { type ConfiguredLane, Lanes, type LanesLog } from './delivery/lanes.ts'
@@ -32,6 +32,7 @@ import type { AppLog } from './ingest/app.ts'
 import { Listener } from './ingest/listener.ts'
 import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
+import { type UnknownPathRequest, UnknownPaths } from './ingest/unknown-paths.ts'
 import { lanesOf } from './lane-factory.ts'
 import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upkeepLog } from './logging.ts'
 import { unmountedAbove } from './mounts.ts'
@@ -50,6 +51,8 @@ import { startWatching, watched } from './watching.ts'
 
 /** More of the relay's own events are not read back at a start: five minutes apart, they reach back for days. */
 const RESUMED_ALERTS = 1_000
+/** Requests to unknown paths are put on record this often at most. */
+const UNKNOWN_PATHS_EVERY_MS = 60_000
 
 /** A relay that is running. */
 export interface Daemon {
@@ -183,6 +186,10 @@ class Relay implements Daemon {
   /** Why the files of the listener's certificate cannot be used; null where what they hold is served. */
   #certificateProblem: string | null = null
   #endWatches: () => Promise<void> = async () => {}
+  readonly #unknownPaths = new UnknownPaths()
+  #unknownPathsTimer: NodeJS.Timeout | undefined
+  /** When they were last put on record, by the monotonic clock. */
+  #unknownPathsSavedAt = Number.NEGATIVE_INFINITY
   readonly #freezes = new FreezeWatch((ms) => this.#lanes.skipTime(ms))
   #stopped: Promise<void> | undefined
   /** One after the other. */
@@ -278,6 +285,19 @@ class Relay implements Daemon {
     }
   }
 
+  /** The first is on record at once, so that whoever sets up a webhook sees it; then a write a minute at most. */
+  readonly #noteUnknownPath = (request: UnknownPathRequest): void => {
+    this.#unknownPaths.note(request)
+    if (this.#unknownPathsTimer !== undefined) return
+    const save = () => {
+      this.#unknownPathsTimer = undefined
+      this.#unknownPathsSavedAt = systemStopwatch()
+      void this.#told.noteUnknownPaths(this.#unknownPaths.list(this.#clock.now()))
+    }
+    const waitMs = this.#unknownPathsSavedAt + UNKNOWN_PATHS_EVERY_MS - systemStopwatch()
+    this.#unknownPathsTimer = setTimeout(save, Math.max(0, waitMs)).unref()
+  }
+
   get shutdownTimeoutMs(): number {
     return this.#config.server.shutdownTimeoutMs
   }
@@ -357,6 +377,7 @@ class Relay implements Daemon {
     // First, because the end of the watches below waits for a check that may be waiting for the reader.
     this.#reader.close()
     this.#freezes.end()
+    clearTimeout(this.#unknownPathsTimer)
     await this.#attempt('monitors', () => this.#endWatches())
     await this.#attempt('listener', () => this.#listener.close())
     await this.#attempt('lanes', () => this.#lanes.stop(graceMs))
@@ -411,7 +432,11 @@ class Relay implements Daemon {
       outbox: this.#outbox,
       clock: this.#clock,
       newRequestId,
-      log: tracedRequests(countedRequests(this.#requestLog, this.#metrics.counts), this.#tracing, this.#clock),
+      log: withUnknownPaths(
+        tracedRequests(countedRequests(this.#requestLog, this.#metrics.counts), this.#tracing, this.#clock),
+        this.#noteUnknownPath,
+        this.#clock,
+      ),
     })
   }
 

@@ -4,7 +4,7 @@ import { configOnRecord } from './config/on-record.ts'
 import type { Clock } from './domain/clock.ts'
 import { errorMessage } from './domain/errors.ts'
 import type { Logger } from './logging.ts'
-import type { DaemonState, Outbox } from './outbox/outbox.ts'
+import type { DaemonState, Outbox, UnknownPath } from './outbox/outbox.ts'
 import { VERSION } from './version.ts'
 
 export interface ToldStateOptions {
@@ -24,7 +24,14 @@ export class ToldState {
 
   started(config: Config, listen: string): Promise<void> {
     const startedAt = this.#options.clock.now()
-    const reloads = { reloads: 0, reloadedAt: null, reloadProblem: null, answeredReload: 0, reloadChanges: [] }
+    const reloads = {
+      reloads: 0,
+      reloadedAt: null,
+      reloadProblem: null,
+      answeredReload: 0,
+      reloadChanges: [],
+      unknownPaths: [],
+    }
     return this.#save(config, {
       pid: process.pid,
       version: VERSION,
@@ -51,6 +58,13 @@ export class ToldState {
       answeredReload,
       reloadChanges,
     })
+  }
+
+  /** Requests to unknown paths, of which the commands know at the latest a minute later. */
+  async noteUnknownPaths(unknownPaths: readonly UnknownPath[]): Promise<void> {
+    if (this.#state === undefined) return
+    this.#state = { ...this.#state, unknownPaths }
+    await this.#options.outbox.saveDaemon(this.#state).catch(() => {})
   }
 
   /** Whether the outbox can be written to is known only by doing so. Rejects where it cannot. */

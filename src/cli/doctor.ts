@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Config } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/problem.ts'
 import { reportsOf } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
@@ -11,8 +12,10 @@ import { fileChecks } from './doctor/files.ts'
 import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
 import { providerChecks, reconciliationResults, rotationResults } from './doctor/provider.ts'
 import { targetChecks } from './doctor/targets.ts'
+import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { examples, jsonOption, print } from './printing.ts'
+import { requestProblems } from './request-problems.ts'
 import { type Style, styled } from './style.ts'
 import { oneLine } from './table.ts'
 
@@ -72,8 +75,22 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
     TIMEOUT_MS + 1_000,
   )
   const deliveries = facts.targets === null ? [] : deliveryResults(config, facts.targets, now)
+  const requests = facts.targets === null ? [] : await requestResults(config, now)
   const reconciled = reconciliationResults(config, reportsOf(config, facts.provider), facts.running, now)
-  return [...results, ...facts.results, ...checked, ...deliveries, ...reconciled, ...rotationResults(config)]
+  return [
+    ...results,
+    ...facts.results,
+    ...checked,
+    ...requests,
+    ...deliveries,
+    ...reconciled,
+    ...rotationResults(config),
+  ]
+}
+
+async function requestResults(config: Config, now: number): Promise<CheckResult[]> {
+  const found = await withOutbox(config.outbox.path, (operator) => requestProblems(operator, config, now))
+  return found.map(({ name, message, advice, isLikely }) => (isLikely ? problem : warning)(name, message, advice))
 }
 
 /** What can be checked with an invalid configuration: the outbox, and what the relay has put on record. */
@@ -82,7 +99,8 @@ async function fromRecord(file: string, deep: boolean): Promise<CheckResult[]> {
   try {
     const config = await outboxConfig(file)
     const facts = await examineOutbox(config, deep, now)
-    return [...facts.results, ...(facts.targets === null ? [] : deliveryResults(config, facts.targets, now))]
+    if (facts.targets === null) return facts.results
+    return [...facts.results, ...(await requestResults(config, now)), ...deliveryResults(config, facts.targets, now)]
   } catch (error) {
     // Without an outbox there is nothing to check.
     if (error instanceof ConfigError) return []

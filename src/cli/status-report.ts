@@ -15,10 +15,25 @@ import { breakerCell, countCell, nextProbe, stateCell } from './listed-targets.t
 import { orphanedAdvice, orphanedText } from './orphaned.ts'
 import { counted, shownTable } from './printing.ts'
 import { providerLines } from './provider-report.ts'
+import type { RequestProblem } from './request-problems.ts'
 import { styled } from './style.ts'
 import { cell, oneLine } from './table.ts'
 
-export function statusText({ now, config, outbox, daemon, provider, rotations, hold, certificate }: Status): string {
+export interface ShownStatus extends Status {
+  readonly requests: readonly RequestProblem[]
+}
+
+export function statusText({
+  now,
+  config,
+  outbox,
+  daemon,
+  provider,
+  rotations,
+  hold,
+  certificate,
+  requests,
+}: ShownStatus): string {
   return [
     daemonLines(daemon, now),
     certificateLines(certificate, now),
@@ -29,6 +44,7 @@ export function statusText({ now, config, outbox, daemon, provider, rotations, h
     ...rotations.map((rotation) => fact('rotation', styled('yellow', rotationLine(rotation, now)))),
     '\n',
     sourceTable(listedSources(config, outbox), now),
+    ...requests.map(({ name, message, advice }) => `${styled('yellow', `${name} ${message}`)}\n  ${advice}\n`),
     '\n',
     targetTable(listedTargets(config, outbox.targets), daemon?.running === true, now),
     probeTable(listedTargets(config, outbox.targets), now),

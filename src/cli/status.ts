@@ -9,8 +9,9 @@ import { outboxConfig } from './outbox-config.ts'
 import { writeJson, writeScreen } from './output.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
+import { requestProblems } from './request-problems.ts'
 import { servedCertificate } from './served-certificate.ts'
-import { statusText } from './status-report.ts'
+import { type ShownStatus, statusText } from './status-report.ts'
 import { styled } from './style.ts'
 
 interface Options {
@@ -38,7 +39,10 @@ export function statusCommand(): Command {
       const config = await outboxConfig(options.config)
       await withOutbox(config.outbox.path, async (operator) => {
         const served = (daemon: Status['daemon']) => servedCertificate(config, daemon)
-        const look = () => statusOf(config, operator, readMachineClock(systemClock), served)
+        const look = async () => {
+          const status = await statusOf(config, operator, readMachineClock(systemClock), served)
+          return { ...status, requests: await requestProblems(operator, config, status.now) }
+        }
         if (options.watch !== true) {
           const status = await look()
           return print(options.json, statusDocument(status), statusText(status))
@@ -49,7 +53,7 @@ export function statusCommand(): Command {
 }
 
 /** One of many: on a terminal in the place of the one before, else after it. */
-function show(status: Status, json: boolean | undefined): void {
+function show(status: ShownStatus, json: boolean | undefined): void {
   if (json === true) writeJson(statusDocument(status), 0)
   else writeScreen(`${styled('dim', iso(status.now))}\n${statusText(status)}`)
 }

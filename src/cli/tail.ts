@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { entryDocument } from '../documents/journal.ts'
+import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedEvents, eventFilter } from '../operations/filters.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
@@ -12,6 +13,7 @@ import { writeJson, writeOut } from './output.ts'
 import { parseLimit } from './paging.ts'
 import { examples, note } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
+import { requestProblems } from './request-problems.ts'
 import { entryLine } from './tail-line.ts'
 
 const POLL_MS = 300
@@ -57,7 +59,13 @@ export function tailCommand(): Command {
       const config = await outboxConfig(options.config)
       tellOfUnknown('target', options.target, config.targets)
       tellOfUnknown('source', options.source, config.sources)
-      await withOutbox(config.outbox.path, (operator) => tail(operator, filter, options))
+      await withOutbox(config.outbox.path, async (operator) => {
+        if (options.json !== true && filter.kinds.includes('refusal')) {
+          const found = await requestProblems(operator, config, systemClock.now())
+          for (const { name, message, advice } of found) note(`${name} ${message}\n  ${advice}`)
+        }
+        await tail(operator, filter, options)
+      })
     })
 }
 

@@ -52,7 +52,13 @@ export async function statusOf(
   }
 }
 
-function daemonDocument({ answeredReload, configuration, reloadChanges, ...daemon }: NonNullable<Daemon>): object {
+function daemonDocument({
+  answeredReload,
+  configuration,
+  reloadChanges,
+  unknownPaths,
+  ...daemon
+}: NonNullable<Daemon>): object {
   return { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) }
 }
 

@@ -267,6 +267,18 @@ export interface OpenBreaker {
   readonly configHash?: string
 }
 
+/** Requests to a path that nothing listens on. */
+export interface UnknownPath {
+  readonly method: string
+  readonly path: string
+  readonly peer: string
+  readonly count: number
+  /** In epoch milliseconds. */
+  readonly lastAt: number
+  /** Whether one of them had a header of the provider's signature. */
+  readonly isSigned: boolean
+}
+
 /** What a daemon tells of itself. */
 export interface DaemonState {
   readonly pid: number
@@ -290,6 +302,8 @@ export interface DaemonState {
   readonly configuration: unknown
   /** What the last reload has changed, by name and without values; empty where there was none, or it changed nothing. */
   readonly reloadChanges: readonly string[]
+  /** Requests of the last day to paths that nothing listens on, the most recent first; up to a minute old. */
+  readonly unknownPaths: readonly UnknownPath[]
 }
 
 /** An attempt that has started and not ended. */

@@ -94,6 +94,7 @@ async function sayThatOneRan(directory: string) {
     secrets: {},
     configuration: null,
     reloadChanges: [],
+    unknownPaths: [],
   }
   await outbox.saveDaemon({ pid: 1, version: '0', listen: '', configFile: '', startedAt: 1, ...unchanged })
   await outbox.close()

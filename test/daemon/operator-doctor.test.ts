@@ -91,6 +91,7 @@ function teller(directory: string, configFile: string, origin: string) {
       secrets: {},
       configuration: null,
       reloadChanges: [],
+      unknownPaths: [],
       ...said,
     })
     database.close()

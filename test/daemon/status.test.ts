@@ -79,6 +79,7 @@ t.test('a reload that failed, an open breaker and what is left of former days st
     secrets: {},
     configuration: null,
     reloadChanges: [],
+    unknownPaths: [],
   }
   const answeredReload = 0
   const reload = { answeredReload, reloads: 3, reloadedAt: Date.now() - 5_000, reloadProblem: 'two\nlines \u001b[2J' }
@@ -91,7 +92,7 @@ t.test('a reload that failed, an open breaker and what is left of former days st
   t.match(shown, /\^\[2mformer \(not configured\)/)
   t.match(shown, /\ncrm .*\^\[31mopen, probe in 1h/)
   t.match(shown, /\ngone +\^\[33morphaned/)
-  const { configuration: _, reloadChanges: __, ...shownDaemon } = daemon
+  const { configuration: _, reloadChanges: __, unknownPaths: ___, ...shownDaemon } = daemon
   t.match(await json('status'), {
     daemon: { ...shownDaemon, running: true, startedAt: /Z$/, reloads: 3, reloadedAt: /Z$/ },
   })

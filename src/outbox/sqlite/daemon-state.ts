@@ -17,7 +17,7 @@ export interface DaemonStateStore {
   dropReloadRequests(): void
 }
 
-type InJson = 'secrets' | 'configuration' | 'reloadChanges'
+type InJson = 'secrets' | 'configuration' | 'reloadChanges' | 'unknownPaths'
 type DaemonRow = Omit<DaemonState, InJson> & { readonly [K in InJson]: string }
 
 export function createDaemonStateStore(database: Database.Database): DaemonStateStore {
@@ -28,13 +28,14 @@ export function createDaemonStateStore(database: Database.Database): DaemonState
     : database.prepare(`
     insert or replace into daemon_state
       (only_one, pid, version, listen, config_file, started_at, reloads, reloaded_at, reload_problem, answered_reload,
-        secrets, configuration, reload_changes)
+        secrets, configuration, reload_changes, unknown_paths)
     values (1, @pid, @version, @listen, @configFile, @startedAt, @reloads, @reloadedAt, @reloadProblem, @answeredReload,
-      @secrets, @configuration, @reloadChanges)`)
+      @secrets, @configuration, @reloadChanges, @unknownPaths)`)
   const select = database.prepare(`
     select pid, version, listen, config_file as configFile, started_at as startedAt, reloads,
       reloaded_at as reloadedAt, reload_problem as reloadProblem, answered_reload as answeredReload, secrets,
-      ${isOlder ? "'null'" : 'configuration'} as configuration, ${isOlder ? "'[]'" : 'reload_changes'} as reloadChanges
+      ${isOlder ? "'null'" : 'configuration'} as configuration, ${isOlder ? "'[]'" : 'reload_changes'} as reloadChanges,
+      ${isOlder ? "'[]'" : 'unknown_paths'} as unknownPaths
     from daemon_state`)
   const request = database.prepare(`
     insert into reload_requests (only_one, requested) values (1, 1)
@@ -56,16 +57,18 @@ export function createDaemonStateStore(database: Database.Database): DaemonState
         secrets: JSON.stringify(state.secrets),
         configuration: JSON.stringify(state.configuration),
         reloadChanges: JSON.stringify(state.reloadChanges),
+        unknownPaths: JSON.stringify(state.unknownPaths),
       }),
     daemonState() {
       const row = select.get() as DaemonRow | undefined
       if (row === undefined) return null
-      const { secrets, configuration, reloadChanges } = row
+      const { secrets, configuration, reloadChanges, unknownPaths } = row
       return {
         ...row,
         secrets: JSON.parse(secrets) as DaemonState['secrets'],
         configuration: JSON.parse(configuration) as unknown,
         reloadChanges: JSON.parse(reloadChanges) as string[],
+        unknownPaths: JSON.parse(unknownPaths) as DaemonState['unknownPaths'],
       }
     },
   }

@@ -21,3 +21,6 @@ alter table target_states add column probe_result text;
 -- reload_changes: what the last reload has changed, by name. Both JSON.
 alter table daemon_state add column configuration text not null default 'null';
 alter table daemon_state add column reload_changes text not null default '[]';
+
+-- unknown_paths: requests to paths that nothing listens on, a bounded number. JSON.
+alter table daemon_state add column unknown_paths text not null default '[]';
