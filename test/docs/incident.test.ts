@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Attempt, Delivery, Settlement } from '../../src/domain/delivery.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { commandsIn, sources } from '../daemon/operator-commands.ts'
@@ -74,6 +74,35 @@ function timeless(text: string): string {
   )
 }
 
+/** The document, in parts that are played one by one: by the headings of the second level. */
+const PARTS = readFileSync(DOCUMENT, 'utf8').split(/^(?=## )/m)
+
+/** Plays the commands of a part of the document; what they print has to be what it says. `before`: called before each. */
+async function play(t: Test, part: string, directory: string, before: (command: string) => Promise<void>) {
+  const program = join(scratch(t), 'ultravox-relay')
+  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 })
+  const shell = (command: string) =>
+    new Promise<string>((resolve) => {
+      const env = { PATH: `${dirname(program)}:${process.env.PATH}`, HOME: process.env.HOME }
+      execFile('/bin/sh', ['-c', `(${command}) 2>&1`], { cwd: directory, env }, (_error, stdout) => resolve(stdout))
+    })
+  let actual = part
+  let from = 0
+  for (const [block, command, told] of part.matchAll(BLOCK)) {
+    await before(command!)
+    const printed = await shell(command!)
+    t.equal(timeless(printed), timeless(told!), command!)
+    const at = actual.indexOf(block, from)
+    const fresh = `\`\`\`console\n$ ${command}\n${printed}\`\`\``
+    actual = actual.slice(0, at) + fresh + actual.slice(at + block.length)
+    from = at + fresh.length
+  }
+  // `tap --snapshot` writes it anew; whoever does reads it.
+  if (process.env.TAP_SNAPSHOT !== '1') return
+  PARTS[PARTS.indexOf(part)] = actual.replaceAll(directory, '/var/lib/ultravox-relay')
+  writeFileSync(DOCUMENT, PARTS.join(''))
+}
+
 t.test('the incident in docs goes as it says', async (t) => {
   const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.end('ok'))
@@ -87,36 +116,45 @@ t.test('the incident in docs goes as it says', async (t) => {
   })
   await anHourOfCalls(directory)
   await startRelay(t, config)
-  const program = join(scratch(t), 'ultravox-relay')
-  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 })
-  const shell = (command: string) =>
-    new Promise<string>((resolve) => {
-      const env = { PATH: `${dirname(program)}:${process.env.PATH}`, HOME: process.env.HOME }
-      execFile('/bin/sh', ['-c', `(${command}) 2>&1`], { cwd: directory, env }, (_error, stdout) => resolve(stdout))
-    })
-
   const { deliveries } = commandsIn(directory)
-  const document = readFileSync(DOCUMENT, 'utf8')
-  let actual = document
-  let from = 0
-  for (const [block, command, told] of document.matchAll(BLOCK)) {
-    if (/list .*pending/.test(command!)) {
-      // What a reader of the document has waited for.
-      await eventually(() => crm.received.length === CALLS * EVENTS.length + 1, 'the CRM has them all')
-      await eventually(
-        async () => (await deliveries('--target crm --state dead,pending')).length === 0,
-        'all are settled',
-      )
-    }
-    const printed = await shell(command!)
-    t.equal(timeless(printed), timeless(told!), command!)
-    const at = actual.indexOf(block, from)
-    const fresh = `\`\`\`console\n$ ${command}\n${printed}\`\`\``
-    actual = actual.slice(0, at) + fresh + actual.slice(at + block.length)
-    from = at + fresh.length
-  }
-  // `tap --snapshot` writes it anew; whoever does reads it.
-  if (process.env.TAP_SNAPSHOT === '1') writeFileSync(DOCUMENT, actual.replaceAll(directory, '/var/lib/ultravox-relay'))
+  await play(t, PARTS[0]!, directory, async (command) => {
+    if (!/list .*pending/.test(command)) return
+    // What a reader of the document has waited for.
+    await eventually(() => crm.received.length === CALLS * EVENTS.length + 1, 'the CRM has them all')
+    await eventually(
+      async () => (await deliveries('--target crm --state dead,pending')).length === 0,
+      'all are settled',
+    )
+  })
   const once = new Set(crm.received.map(({ headers }) => headers['webhook-id']))
   t.equal(once.size, CALLS * EVENTS.length + 1, 'each event once, and the sample')
+})
+
+t.test('the deploy in docs that answers 401 goes as it says', async (t) => {
+  const directory = scratch(t)
+  let status = 401
+  const crm = await httpServer(t, (response) => response.writeHead(status).end('unknown token'))
+  const target = { type: 'http', url: crm.origin, concurrency: 1, retry: { initialDelay: '10m', jitter: 0 } }
+  const config = writeConfig(directory, { sources, targets: { crm: target }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
+  for (let call = 1; call <= 40; call++) {
+    const callId = `3c90c3cc-0d44-4b50-8888-${String(call).padStart(12, '0')}`
+    const body = Buffer.from(JSON.stringify({ event: 'call.ended', call: { callId } }))
+    await outbox.record(newEvent({ event: 'call.ended', callId, receivedAt: Date.now(), body }), to('crm'))
+  }
+  await outbox.close()
+  await startRelay(t, config)
+  const { target: shown, deliveries } = commandsIn(directory)
+  await eventually(async () => (await shown('crm'))?.breaker === 'open', 'the circuit is open')
+  const part = PARTS.find((each) => each.startsWith('## A deploy that answers 401'))
+  await play(t, part!, directory, async (command) => {
+    if (/targets probe/.test(command)) status = 200
+    if (/retry/.test(command))
+      await eventually(async () => (await shown('crm'))?.due === 0, 'only those in backoff are left')
+    const isLast = /list .*dead,pending/.test(command)
+    if (isLast)
+      await eventually(async () => (await deliveries('--state dead,pending')).length === 0, 'all are delivered')
+  })
+  const delivered = new Set(crm.received.map(({ headers }) => headers['webhook-id']))
+  t.equal(delivered.size, 40, 'none is lost')
 })
