@@ -1,6 +1,7 @@
 import type { ListedTarget } from '../documents/targets.ts'
 import { duration } from './instant.ts'
-import { type Cell, cell } from './table.ts'
+import { counted } from './printing.ts'
+import { type Cell, cell, oneLine } from './table.ts'
 
 /** `isRunning`: whether a relay runs that could send to it. */
 export function stateCell(target: ListedTarget, isRunning: boolean): Cell {
@@ -22,6 +23,22 @@ export function breakerCell({ breaker, throttle }: ListedTarget, now: number): C
     return cell(`throttled, ${duration(throttle.until - now)}`, 'yellow', 'throttled')
   if (breaker === null) return 'closed'
   return cell(`open, probe ${nextProbe(breaker, now)}`, 'red', 'open')
+}
+
+/** A hint for each target whose attempts have timed out lately, with what to do; empty where none has. */
+export function timeoutLines(targets: readonly ListedTarget[]): string {
+  const lines = targets
+    .filter(({ timedOut, configured }) => timedOut > 0 && configured)
+    .map(({ target, timedOut }) => `${oneLine(target)}: ${timeoutsInWords(timedOut)}\n  ${timeoutAdvice(target)}\n`)
+  return lines.length === 0 ? '' : `\n${lines.join('')}`
+}
+
+export function timeoutsInWords(timedOut: number): string {
+  return `${counted(timedOut, 'attempt')} timed out in the last hour; the work may have been done`
+}
+
+export function timeoutAdvice(target: string): string {
+  return oneLine(`raise targets.${target}.timeout, or bound them: retry: { timeouts: 3 }`)
 }
 
 /** When the next attempt probes a target whose circuit is open: `due`, or `in 29s`. */

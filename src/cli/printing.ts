@@ -25,7 +25,10 @@ export function note(text: string): void {
 }
 
 /** `1 delivery`, `17 deliveries`. */
-export function counted(count: number, one: 'call' | 'delivery' | 'event' | 'rejection' | 'webhook'): string {
+export function counted(
+  count: number,
+  one: 'attempt' | 'call' | 'delivery' | 'event' | 'rejection' | 'webhook',
+): string {
   const many = one === 'delivery' ? 'deliveries' : `${one}s`
   return `${count} ${count === 1 ? one : many}`
 }

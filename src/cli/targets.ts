@@ -5,7 +5,7 @@ import { type Pausing, pauseTarget } from '../operations/pausing.ts'
 import { NOT_RECALLED } from '../operations/recall.ts'
 import { configOption } from './config-file.ts'
 import { ago } from './instant.ts'
-import { breakerCell, countCell, stateCell } from './listed-targets.ts'
+import { breakerCell, countCell, stateCell, timeoutLines } from './listed-targets.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, note, print, sentAnyway, shownTable } from './printing.ts'
@@ -82,7 +82,7 @@ function stateAfter({ isChanged, pausedByConfig }: Pausing, paused: boolean): st
 
 function listed(targets: readonly ListedTarget[], isRunning: boolean, now: number): string {
   const anyHeld = targets.some(({ held }) => held > 0)
-  return shownTable(
+  const table = shownTable(
     ['TARGET', 'TYPE', 'STATE', 'BREAKER', 'PENDING', 'BACKOFF', ...(anyHeld ? ['HELD'] : []), 'DEAD', 'OLDEST DUE'],
     targets.map((each) => [
       each.target,
@@ -96,4 +96,5 @@ function listed(targets: readonly ListedTarget[], isRunning: boolean, now: numbe
       ago(each.oldestDueAt, now),
     ]),
   )
+  return `${table}${timeoutLines(targets)}`
 }

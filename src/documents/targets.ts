@@ -17,6 +17,7 @@ const NOTHING = {
   throttle: null,
   ...NO_DELIVERIES,
   deliveredPerMinute: 0,
+  timedOut: 0,
   lastError: null,
   lastProbe: null,
 }

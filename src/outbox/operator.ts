@@ -267,6 +267,8 @@ export interface TargetSummary extends TargetState {
   readonly oldestHeldAt: number | null
   /** Over the last five minutes. */
   readonly deliveredPerMinute: number
+  /** Attempts of the last hour that ended with a timeout, among the newest `READ_FOR_TIMEOUTS` of all targets. */
+  readonly timedOut: number
   /** The newest of those that are retrying or dead. */
   readonly lastError: TargetError | null
   /** The last probe of an open circuit; null where none has ended since it opened. */

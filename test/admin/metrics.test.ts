@@ -25,6 +25,7 @@ const target: ListedTarget = {
   oldestDueAt: 4_000,
   deliveredPerMinute: 0,
   lastError: null,
+  timedOut: 0,
   lastProbe: null,
 }
 const readings: Readings = {

@@ -1,5 +1,8 @@
+import { join } from 'node:path'
 import t from 'tap'
+import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
 import { eventually } from '../eventually.ts'
+import { attemptAt, newEvent, to } from '../outbox/samples.ts'
 import { scratch } from '../scratch.ts'
 import { commandsIn, fill, service, sink, sources } from './operator-commands.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
@@ -86,4 +89,36 @@ t.test('deliveries of a target that is gone are kept, shown, and go on when it c
   await startRelay(t, writeConfig(directory, back))
   await eventually(() => crm.received.length === 1, 'it goes on')
   t.same(crm.ids(), [eventId])
+})
+
+t.test('a throttled target and attempts that timed out are shown, with what to do about them', async (t) => {
+  const directory = scratch(t)
+  const { run, json } = commandsIn(directory)
+  const crm = { type: 'http', url: 'http://127.0.0.1:1/' }
+  writeConfig(directory, { sources, targets: { crm }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const outbox = await SqliteOutbox.open(join(directory, 'relay.db'), (error) => t.fail(error.message))
+  for (let n = 0; n < 2; n++) await outbox.record(newEvent({ receivedAt: Date.now() }), to('crm'))
+  const [delivery] = (await outbox.claim('crm', 1, Date.now())).deliveries
+  const attempt = { ...attemptAt(delivery!, 'failed', Date.now()), error: 'timeout: no complete answer within 10s' }
+  await outbox.settle(delivery!, attempt, { state: 'pending', dueAt: Date.now() + 1_000, timedOut: true })
+  const until = Date.now() + 3_600_000
+  await outbox.saveThrottle('crm', { until, inARow: 1 }, Date.now())
+  await outbox.close()
+  const iso = new Date(until).toISOString()
+
+  const { stdout } = await run('targets list')
+  t.match(stdout, / throttled, \d+[hm]/)
+  t.match(
+    stdout,
+    /\ncrm: 1 attempt timed out in the last hour; the work may have been done\n +raise targets\.crm\.timeout, /,
+  )
+  t.match((await json('targets list')).targets, [
+    { target: 'crm', breaker: 'closed', throttledUntil: iso, timedOut: 1 },
+  ])
+  const doctor = (await run('doctor')).stdout
+  t.match(doctor, /target crm +has asked for no requests for another \d+[hm].*\n +→ .*targets probe crm\n/)
+  t.match(doctor, /target crm +1 attempt timed out in the last hour; .*\n +→ raise targets\.crm\.timeout/)
+  const { waitsFor } = (await json('deliveries show 2')) as { waitsFor: unknown }
+  t.same(waitsFor, { reason: 'throttled', until: iso })
+  t.match((await run('deliveries show 2')).stdout, /crm asked for no requests until \d.* \(429 or Retry-After\)\n/)
 })

@@ -429,11 +429,12 @@ export function operatorContract(name: string, open: OpenBothSides): void {
   contract('a pause is seen by the daemon, and taken back', async (t, { outbox, operator }) => {
     t.same(await outbox.targetStates(), [])
     await operator.setPaused('crm', true, LATER)
-    t.same(await outbox.targetStates(), [{ target: 'crm', paused: true, breaker: null }])
+    t.same(await outbox.targetStates(), [{ target: 'crm', paused: true, breaker: null, throttle: null }])
     await outbox.saveBreaker('crm', { probeAt: 9_000, cooldownMs: 30 }, LATER)
     t.match(await operator.listTargets(LATER), [{ paused: true, breaker: { probeAt: 9_000, cooldownMs: 30 } }])
     await operator.setPaused('crm', false, LATER)
-    t.same(await outbox.targetStates(), [{ target: 'crm', paused: false, breaker: { probeAt: 9_000, cooldownMs: 30 } }])
+    const breaker = { probeAt: 9_000, cooldownMs: 30 }
+    t.same(await outbox.targetStates(), [{ target: 'crm', paused: false, breaker, throttle: null }])
   })
 
   contract('the uses of a source’s secrets are told from the first to the last', async (t, { outbox, operator }) => {

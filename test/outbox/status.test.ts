@@ -80,6 +80,7 @@ t.test('of each target: what waits, how fast it goes, and the newest error that 
     target: 'crm',
     paused: false,
     breaker: null,
+    throttle: null,
     pending: 0,
     due: 0,
     backoff: 0,
@@ -91,6 +92,7 @@ t.test('of each target: what waits, how fast it goes, and the newest error that 
     oldestDueAt: null,
     oldestHeldAt: null,
     deliveredPerMinute: 0.4,
+    timedOut: 0,
     lastError: null,
     lastProbe: null,
   })

@@ -160,6 +160,10 @@ const target = object({
   oldestHeldAt: nullable({ ...instant, description: 'Since when the longest waiting of the held ones has been due.' }),
   lastError: nullable(text),
   lastErrorAt: nullable(instant),
+  timedOut: {
+    ...count,
+    description: 'Attempts of the last hour that ended with a timeout, among the newest 1,000 of all targets.',
+  },
   lastProbe: nullable(
     object({
       deliveryId: { type: 'integer' },

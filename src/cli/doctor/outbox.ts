@@ -10,6 +10,7 @@ import { type Diagnosis, MUCH_LOG_BYTES } from '../../outbox/maintenance.ts'
 import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
 import { bytes } from '../bytes.ts'
 import { duration, iso } from '../instant.ts'
+import { timeoutAdvice, timeoutsInWords } from '../listed-targets.ts'
 import { withMaintenance, withOutbox } from '../open-outbox.ts'
 import { orphanedAdvice, orphanedText } from '../orphaned.ts'
 import { counted } from '../printing.ts'
@@ -140,7 +141,8 @@ export function deliveryResults(config: Config, targets: readonly TargetSummary[
 }
 
 function* backlog(config: Config, summary: TargetSummary, now: number): Iterable<CheckResult> {
-  const { target, pending, held, heldCalls, dead, breaker, throttle, oldestDueAt, paused, lastProbe } = summary
+  const { target, pending, held, heldCalls, dead, breaker, throttle, oldestDueAt, paused, lastProbe, timedOut } =
+    summary
   const name = `target ${target}`
   const configured = Object.hasOwn(config.targets, target)
   if (!configured && pending + dead > 0) {
@@ -165,6 +167,9 @@ function* backlog(config: Config, summary: TargetSummary, now: number): Iterable
       ? `it is paused: targets resume ${target}`
       : 'is the relay running, and does the target answer?'
     yield warning(name, `its oldest due delivery has waited for ${duration(now - oldestDueAt)}`, advice)
+  }
+  if (timedOut > 0 && configured) {
+    yield warning(name, timeoutsInWords(timedOut), timeoutAdvice(target))
   }
   if (held > 0) {
     const what = `${counted(held, 'delivery')} of ${counted(heldCalls, 'call')}`

@@ -4,8 +4,12 @@ import type { SavedThrottle } from '../outbox.ts'
 import { createTargetStateStore } from './target-states.ts'
 
 const LATELY_MS = 5 * 60_000
+/** How far back timeouts are counted, and among how many attempts: that takes a millisecond, however many there are. */
+const TIMEOUTS_MS = 60 * 60_000
+export const READ_FOR_TIMEOUTS = 1_000
 
-interface Counts extends Omit<TargetSummary, 'paused' | 'breaker' | 'throttle' | 'deliveredPerMinute' | 'lastError'> {
+interface Counts
+  extends Omit<TargetSummary, 'paused' | 'breaker' | 'throttle' | 'timedOut' | 'deliveredPerMinute' | 'lastError'> {
   readonly delivered: number
 }
 
@@ -23,6 +27,11 @@ export function targetSummaries(database: Database.Database, now: number): Targe
   const counts = new Map(
     (database.prepare(TARGET_COUNTS).all({ now, since: now - LATELY_MS }) as Counts[]).map((row) => [row.target, row]),
   )
+  const timedOut = new Map(
+    (database.prepare(TIMED_OUT).all({ since: now - TIMEOUTS_MS }) as { target: string; count: number }[]).map(
+      ({ target, count }) => [target, count],
+    ),
+  )
   const lastError = database.prepare(LAST_ERROR)
   const lastAttempt = database.prepare(LAST_ATTEMPT)
   const probe = (deliveryId: number): Probe => {
@@ -36,6 +45,7 @@ export function targetSummaries(database: Database.Database, now: number): Targe
       ...state,
       ...counted,
       deliveredPerMinute: delivered / (LATELY_MS / 60_000),
+      timedOut: timedOut.get(target) ?? 0,
       lastError: (lastError.get({ target }) as TargetError | undefined) ?? null,
       lastProbe: state.breaker?.lastProbe === undefined ? null : probe(state.breaker.lastProbe),
     }
@@ -87,6 +97,14 @@ export const TARGET_COUNTS = `
     from finished_deliveries
     where finished_at > @since and state = 'delivered'
     group by target)
+  group by target`
+
+/** The target may have got these requests and done the work. The texts are those of `http-exchange.ts` and `exec.ts`. */
+export const TIMED_OUT = `
+  select target, count(*) as count
+  from (select * from attempts order by attempt_seq desc limit ${READ_FOR_TIMEOUTS})
+  where started_at > @since and error not like '%; resolving the name took%'
+    and (error glob 'timeout: no complete answer*' or error glob 'timeout: killed after*')
   group by target`
 
 /** The newest error of what is retried or dead. */
