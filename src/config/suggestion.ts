@@ -5,7 +5,7 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
 }
 
 /** The candidate a slip of the finger away from `word`, if any. Case, dots, dashes and underscores are forgiven. */
-function nearest(word: string, candidates: Iterable<string>): string | undefined {
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const plain = simplify(word)
   let best: string | undefined
   let smallest = plain.length < 5 ? 2 : 3

@@ -92,8 +92,11 @@ function partsOf(text: string): (string | Part)[] {
   return parts
 }
 
-/** JSONata itself may hold `}}` (`{"a":{"b":1}}`), so the expression ends at the first one that leaves it valid. */
-function expressionAt(text: string, start: number): { expression: Expression; end: number } {
+/**
+ * The expression of a template that begins at `start`, after `{{`. `end`: after its `}}`. JSONata itself may hold `}}`
+ * (`{"a":{"b":1}}`), so it ends at the first one that leaves it valid. Throws `ExpressionError`.
+ */
+export function expressionAt(text: string, start: number): { expression: Expression; end: number } {
   let problem: ExpressionError | undefined
   for (let close = text.indexOf('}}', start); close !== -1; close = text.indexOf('}}', close + 1)) {
     try {

@@ -48,7 +48,7 @@ t.test('an event that looks like no other is taken as it is', async (t) => {
 
 t.test('a condition that a later route makes pointless is warned about', async (t) => {
   warns(t, {
-    yaml: 'routes:\n  - { events: [call.ended], to: [crm], when: ▸call.x }\n  - { events: ["*"], to: [crm] }',
+    yaml: 'routes:\n  - { events: [call.ended], to: [crm], when: ▸call.joined }\n  - { events: ["*"], to: [crm] }',
     path: 'routes[0].when',
     words: /no effect: routes\[1\] sends these events to these targets/,
   })

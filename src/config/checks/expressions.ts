@@ -1,62 +1,146 @@
-import { compileCondition, compileTemplate, ExpressionError } from '../../domain/expression.ts'
+import { compileCondition, compileTemplate } from '../../domain/expression.ts'
 import type { Draft, SoundTarget } from '../draft.ts'
+import { type Known, lintCondition, lintTemplate, type Remark } from '../expression-lint.ts'
 import type { Finding, Path } from '../finding.ts'
+import { parseReferences } from '../reference-parser.ts'
 import { hasReference } from '../references.ts'
 
-/** Every JSONata expression is compiled, so that a typing error is told now and not when the first event comes. */
+/** Fields at the top of the relay's own events. */
+const RELAY_FIELDS = 'at count message certificate delivery gap outbox reconcile source target webhook'.split(' ')
+
+type Written = Draft['surroundings']['written']
+
+/**
+ * Every JSONata expression is compiled and checked for what other languages write otherwise, so that a mistake shows now and not when
+ * the first event comes. Templates in places where nothing fills them in are rejected: they would be sent as they stand.
+ */
 export function* checkExpressions(draft: Draft): Iterable<Finding> {
   const { written } = draft.surroundings
-  for (const [index, { when }] of draft.routes.entries()) {
+  for (const [index, route] of draft.routes.entries()) {
     const path = ['routes', index, 'when']
-    if (when !== undefined) yield* compiled(() => compileCondition(when), path, written(path))
+    const { when } = route
+    if (when === undefined) continue
+    const shown = withoutReferences(written(path))
+    const remarks = lintCondition(shown ?? when, knownTo(draft, [route]))
+    yield* located(remarks, path, shown !== undefined)
+    if (shown !== undefined) yield* brokenByReferences(remarks, () => compileCondition(when), path)
   }
   for (const [name, target] of draft.targets) {
-    if (target.type === 'http') yield* checkBody(target, ['targets', name], written)
-    if ('headers' in target) yield* checkHeaders(target.headers, ['targets', name, 'headers'], written)
-    if (target.type !== 'slack') continue
-    for (const key of ['text', 'blocks'] as const) {
-      for (const { text, path } of stringsIn(target[key], ['targets', name, key])) {
-        yield* compiled(() => compileTemplate(text), path, written(path))
-      }
-    }
+    const known = knownTo(
+      draft,
+      draft.routes.filter(({ to = [] }) => to.includes(name)),
+    )
+    const path = ['targets', name]
+    yield* checkUnfilled(target, path, written)
+    for (const string of templatesOf(target, path)) yield* checkTemplate(string, known, written)
+    yield* checkHeaderTemplates(target, path, known, written)
   }
 }
 
-type HttpTarget = Extract<SoundTarget, { type?: 'http' | undefined }>
-
-function* checkBody({ body }: HttpTarget, path: Path, written: (path: Path) => unknown): Iterable<Finding> {
-  for (const string of stringsIn(body, [...path, 'body'])) {
-    yield* compiled(() => compileTemplate(string.text), string.path, written(string.path))
-  }
+interface Text {
+  readonly text: string
+  readonly path: Path
 }
 
-function* checkHeaders(
-  headers: HttpTarget['headers'],
-  path: Path,
-  written: (path: Path) => unknown,
-): Iterable<Finding> {
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    const headerPath = [...path, name]
-    for (const finding of compiled(() => compileTemplate(value.reveal()), headerPath, written(headerPath))) {
-      // Headers are secrets, and the compiler quotes what it stumbles over.
-      yield typeof finding.at === 'number' ? { ...finding, message: 'is not valid JSONata from here on' } : finding
-    }
-  }
+function* templatesOf(target: SoundTarget, path: Path): Iterable<Text> {
+  if (target.type === 'http') yield* stringsIn(target.body, [...path, 'body'])
+  if (target.type !== 'slack') return
+  for (const key of ['text', 'blocks'] as const) yield* stringsIn(target[key], [...path, key])
 }
 
-function* compiled(compile: () => void, path: Path, written: unknown): Iterable<Finding> {
+function* checkTemplate({ text, path }: Text, known: Known, written: Written): Iterable<Finding> {
+  const shown = withoutReferences(written(path))
+  const remarks = lintTemplate(shown ?? text, known)
+  yield* located(remarks, path, shown !== undefined)
+  if (shown !== undefined) yield* brokenByReferences(remarks, () => compileTemplate(text), path)
+}
+
+/** The compiler quotes what it stumbles over, which must not be what a reference stands for. */
+function* brokenByReferences(remarks: readonly Remark[], compile: () => void, path: Path): Iterable<Finding> {
+  if (remarks.some(({ level }) => level === 'error')) return
   try {
     compile()
-  } catch (error) {
-    if (!(error instanceof ExpressionError)) throw error
-    // The compiler quotes what it stumbles over, which must not be what a reference stands for; nor is the position
-    // in the resolved text the one in the file.
-    if (hasReference(written)) yield { path, message: 'is not valid JSONata once its ${...} is filled in' }
-    else yield { path, message: `is not valid JSONata: ${error.message}`, at: error.offset }
+  } catch {
+    yield { path, message: 'is not valid JSONata once its ${...} is filled in' }
   }
 }
 
-function* stringsIn(value: unknown, path: Path): Iterable<{ text: string; path: Path }> {
+/** Header values are secrets, and the compiler quotes what it stumbles over. */
+function* checkHeaderTemplates(target: SoundTarget, path: Path, known: Known, written: Written): Iterable<Finding> {
+  if (!('headers' in target)) return
+  for (const name of Object.keys(target.headers ?? {})) {
+    const headerPath = [...path, 'headers', name]
+    const text = target.headers![name]!.reveal()
+    for (const finding of checkTemplate({ text, path: headerPath }, known, written)) {
+      yield { ...finding, message: finding.message.replace(/^(is not valid JSONata): .*/s, '$1 from here on') }
+    }
+  }
+}
+
+/** What expressions on these routes may refer to. */
+function knownTo({ sources }: Draft, routes: readonly Draft['routes'][number][]): Known {
+  const named = routes.flatMap(({ source }) => (source === undefined ? [...sources.keys()] : [source].flat()))
+  // Sources without verification bring events of any kind.
+  if (routes.length === 0 || named.some((name) => sources.get(name)?.scheme === 'none')) return { fields: null }
+  const patterns = routes.flatMap(({ events = [] }) => events)
+  return { fields: patterns.some((pattern) => pattern.startsWith('relay')) ? RELAY_FIELDS : [] }
+}
+
+/** A text with its references replaced by a number, which is valid in texts and in expressions; undefined where it has none. */
+function withoutReferences(written: unknown): string | undefined {
+  if (typeof written !== 'string' || !hasReference(written)) return undefined
+  return parseReferences(written)
+    .map((part) => (part.kind === 'text' ? part.text : '0'))
+    .join('')
+}
+
+/** `isChanged`: the positions are not those in the file. */
+function* located(remarks: readonly Remark[], path: Path, isChanged: boolean): Iterable<Finding> {
+  for (const { level, message, offset } of remarks) {
+    yield { path, message, ...(!isChanged && { at: offset }), ...(level === 'warning' && { level }) }
+  }
+}
+
+/** Templates where nothing fills them in. */
+function* checkUnfilled(target: SoundTarget, path: Path, written: Written): Iterable<Finding> {
+  const found = (at: Path) => {
+    const text = written(at)
+    return typeof text === 'string' && text.includes('{{')
+  }
+  // URLs are checked by their schema.
+  const keys = target.type === 'exec' ? [] : ['proxy', 'socketPath']
+  for (const key of keys) {
+    const message = 'has {{ in it, which is not filled in here: put values of the event into body or headers'
+    if (found([...path, key])) yield { path: [...path, key], message }
+  }
+  if (target.type === 'http') yield* checkKeys(target.body, [...path, 'body'])
+  if (target.type === 'slack') yield* checkKeys(target.blocks, [...path, 'blocks'])
+  if (target.type !== 'exec') return
+  const message =
+    'has {{ in it, which is not filled in for programs: the payload is on standard input, and RELAY_EVENT, RELAY_CALL_ID, … are in the environment'
+  for (const { text, path: at } of [
+    ...stringsIn(written([...path, 'command']), [...path, 'command']),
+    ...stringsIn(written([...path, 'env']), [...path, 'env']),
+  ]) {
+    // Other programs have {{ in their arguments as well, such as the formats of docker.
+    if (/\{\{[^}]*\b(call|event|payload|attached)\b/.test(text)) yield { path: at, message }
+  }
+}
+
+function* checkKeys(value: unknown, path: Path): Iterable<Finding> {
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, inner] of Object.entries(value)) {
+    const at = [...path, Array.isArray(value) ? Number(key) : key]
+    if (key.includes('{{')) {
+      const message =
+        'is a key with {{ in it, and keys are not filled in: write the mapping as one expression, as in "{{ { call.callId: 1 } }}"'
+      yield { path: at, message, at: 'key' }
+    }
+    yield* checkKeys(inner, at)
+  }
+}
+
+function* stringsIn(value: unknown, path: Path): Iterable<Text> {
   if (typeof value === 'string') yield { text: value, path }
   else if (Array.isArray(value)) for (const [index, item] of value.entries()) yield* stringsIn(item, [...path, index])
   else if (typeof value === 'object' && value !== null) {

@@ -1,3 +1,4 @@
+import { compileEventPattern } from '../../domain/event-pattern.ts'
 import { RELAY_EVENTS } from '../../domain/relay-events.ts'
 import type { Draft } from '../draft.ts'
 import type { Finding } from '../finding.ts'
@@ -51,18 +52,24 @@ function* checkSource({ routes, sources }: Draft, index: number): Iterable<Findi
   }
 }
 
-function* checkEvents(route: number, events: readonly string[], { surroundings }: Draft): Iterable<Finding> {
+function* checkEvents(route: number, events: readonly string[], { surroundings, sources }: Draft): Iterable<Finding> {
+  const isVerified = [...sources.values()].every(({ scheme }) => scheme !== 'none')
   for (const [index, event] of events.entries()) {
-    if (event.includes('*') || KNOWN_EVENTS.includes(event)) continue
-    const near = didYouMean(event, KNOWN_EVENTS)
-    if (near === '') continue
+    if (KNOWN_EVENTS.some(compileEventPattern(event))) continue
     const path = ['routes', route, 'events', index]
-    yield {
-      path,
-      message: `"${surroundings.written(path)}" is no event known to be sent by Ultravox or the relay${near}`,
-      level: 'warning',
-    }
+    const message = unknownEvent(event, isVerified)
+    if (message !== null) yield { path, message: `"${surroundings.written(path)}" ${message}`, level: 'warning' }
   }
+}
+
+/** Null where the event may well be sent: Ultravox may add events, and sources without verification send any. */
+function unknownEvent(event: string, isVerified: boolean): string | null {
+  if (/[,;|]/.test(event))
+    return 'matches no known event: write one event per element, as in [call.started, call.ended]'
+  if (/^relay[^.]/.test(event)) return 'matches no known event: the events of the relay itself are relay.*'
+  const near = didYouMean(event.replaceAll('*', ''), KNOWN_EVENTS)
+  if (near !== '') return `matches no event known to be sent by Ultravox or the relay${near}`
+  return event.includes('*') && isVerified ? 'matches no known event: * is any run of characters, as in call.*' : null
 }
 
 function* checkUnused({ targets, routes }: Draft): Iterable<Finding> {
