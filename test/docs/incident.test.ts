@@ -66,6 +66,7 @@ function timeless(text: string): string {
       .replace(/\bpid \d+/g, 'pid PID')
       .replace(/127\.0\.0\.1:\d+/g, 'ADDRESS')
       .replace(/[+-]?\b(\d+[dhms] ?)+(ago)?/g, 'AGE ')
+      .replace(/(TIME +)\d+(?= +(failed|delivered|refused))/g, '$1N')
       .replace(/\b\d+ ms\b|\b\d+(\.\d+)?(?= {2}closed)/g, 'N')
       .replace(/ +/g, ' ')
       // Events of the last hour: how many depends on how fast the machine is.
