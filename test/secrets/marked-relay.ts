@@ -80,7 +80,13 @@ export async function markedRelay(t: Test) {
   markers.add('targets.http.headers.*: crm, basic as it is sent', basic)
   const standard = Buffer.from(mark('targets.http.sign.standard-webhooks.secrets: busy')).toString('base64')
   markers.add('targets.http.sign.standard-webhooks.secrets: busy, as it is written', standard)
-  const http = (path: string, more: object = {}) => ({ type: 'http', url: `${origin}/${path}`, ...more })
+  const http = (path: string, more: object = {}) => ({
+    type: 'http',
+    url: `${origin}/${path}`,
+    // Each is tried once: none waits for the circuit.
+    rejectOn: ['3xx', '4xx'],
+    ...more,
+  })
   /** Enough is tried once. */
   const seldom = { retry: { initialDelay: '1h' } }
 
@@ -88,6 +94,7 @@ export async function markedRelay(t: Test) {
     crm: {
       type: 'http',
       url: '${CRM_URL}',
+      rejectOn: ['4xx'],
       headers: {
         Authorization: 'Bearer ${file:./crm.token}',
         'X-Odd': mark('targets.http.headers.*: crm, odd', ODD),
