@@ -4,6 +4,7 @@ import { eventHistoryDocument } from '../documents/histories.ts'
 import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { type UnderWay, underWayNow } from '../operations/under-way.ts'
 import type { EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { iso } from './instant.ts'
@@ -39,10 +40,11 @@ function showCommand(): Command {
     .addHelpText('after', examples('calls show 0a1b2c3d-0000-4000-8000-00000000aaaa', 'calls show 0a1b2c3d --json'))
     .action(async (asked: string, options: ShowOptions) => {
       const config = await outboxConfig(options.config)
-      const { callId, events, gaps } = await withOutbox(config.outbox.path, async (operator) => {
+      const { callId, events, gaps, underWay } = await withOutbox(config.outbox.path, async (operator) => {
         const call = await findCall(operator, asked)
         await tellIfNothingIsSent(operator, call.events)
-        return call
+        const deliveries = call.events.flatMap((each) => each.deliveries)
+        return { ...call, underWay: await underWayNow(operator, deliveries, systemClock.now()) }
       })
       const now = systemClock.now()
       if (callId !== asked) note(`${oneLine(asked)} is call ${oneLine(callId)}`)
@@ -51,7 +53,7 @@ function showCommand(): Command {
         events: events.map((event) => eventHistoryDocument(event, config, now)),
         gaps: gaps.map(gapDocument),
       }
-      print(options.json, document, shown(callId, events, gaps, config, now))
+      print(options.json, document, shown(callId, events, gaps, config, now, underWay))
       tellOfHolds(events, config, now)
     })
 }
@@ -91,6 +93,7 @@ function shown(
   gaps: readonly Gap[],
   config: Config,
   now: number,
+  underWay: UnderWay,
 ): string {
   const states = new Map<string, number>()
   for (const { state } of events.flatMap(({ deliveries }) => deliveries)) {
@@ -98,7 +101,7 @@ function shown(
   }
   const deliveries = [...states].map(([state, count]) => `${count} ${state}`).join(', ') || 'none'
   const head = `call ${oneLine(callId)}, deliveries: ${deliveries}\n`
-  const life = events.length === 0 ? '' : `\n${timeline(events, config, now)}`
+  const life = events.length === 0 ? '' : `\n${timeline(events, config, now, underWay)}`
   return `${head}${life}${gaps.length === 0 ? '' : lost(gaps)}`
 }
 

@@ -5,11 +5,12 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
 import { readPage } from '../operations/pages.ts'
+import { underWayNow } from '../operations/under-way.ts'
 import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
-import { ago, iso, isoOrNull } from './instant.ts'
+import { ago, duration, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
@@ -73,10 +74,17 @@ function showCommand(): Command {
     .addHelpText('after', examples('deliveries show 17', 'deliveries show 17 --json'))
     .action(async (id: number, options: ShowOptions) => {
       const config = await outboxConfig(options.config)
-      const delivery = await withOutbox(config.outbox.path, (operator) => operator.showDelivery(id))
+      const [delivery, underWay] = await withOutbox(config.outbox.path, async (operator) => {
+        const found = await operator.showDelivery(id)
+        return [found, await underWayNow(operator, found === null ? [] : [found], systemClock.now())]
+      })
       if (delivery === null) throw new RelayError('not_found', `there is no delivery ${id}`)
       const now = systemClock.now()
-      print(options.json, deliveryHistoryDocument(delivery, config, now), shown(delivery, config, now))
+      print(
+        options.json,
+        deliveryHistoryDocument(delivery, config, now),
+        shown(delivery, config, now, underWay.get(id)),
+      )
     })
 }
 
@@ -97,13 +105,11 @@ function listed(deliveries: readonly DeliverySummary[], now: number): string {
   )
 }
 
-function shown(delivery: DeliveryHistory, config: Config, now: number): string {
+function shown(delivery: DeliveryHistory, config: Config, now: number, sendingSince: number | undefined): string {
   const { history } = delivery
+  const state = sendingSince === undefined ? delivery.state : `being sent since ${duration(now - sendingSince)}`
   const facts = factLines([
-    [
-      'delivery',
-      `${delivery.deliveryId} to ${delivery.target}, ${delivery.state}${despiteCancelling(delivery, history)}`,
-    ],
+    ['delivery', `${delivery.deliveryId} to ${delivery.target}, ${state}${despiteCancelling(delivery, history)}`],
     ['event', `${delivery.event}  ${delivery.eventId}`],
     ['call', delivery.callId],
     ['updated', iso(delivery.updatedAt)],

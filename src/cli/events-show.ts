@@ -4,6 +4,7 @@ import { textOf } from '../documents/bodies.ts'
 import { eventHistoryDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { type UnderWay, underWayNow } from '../operations/under-way.ts'
 import type { EventHistory } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
@@ -40,11 +41,11 @@ export function showCommand(): Command {
     )
     .action(async (id: string, { config: file, json, payload }: ShowOptions) => {
       const config = await outboxConfig(file)
-      const { body, ...event } = await withOutbox(config.outbox.path, async (operator) => {
+      const { body, underWay, ...event } = await withOutbox(config.outbox.path, async (operator) => {
         const found = await operator.showEvent(id)
         if (found === null) throw new RelayError('not_found', `there is no event ${oneLine(id)}`)
         if (payload !== true) await tellIfNothingIsSent(operator, [found])
-        return found
+        return { ...found, underWay: await underWayNow(operator, found.deliveries, systemClock.now()) }
       })
       if (payload === true) return printBytes(id, body)
       const payloadText = body === null ? '\nthe payload is no longer on record\n' : `\n${shownPayload(body)}`
@@ -52,7 +53,7 @@ export function showCommand(): Command {
       print(
         json,
         { ...eventHistoryDocument(event, config, now), body: textOf(body) },
-        `${shown(event, config, now)}${payloadText}`,
+        `${shown(event, config, now, underWay)}${payloadText}`,
       )
       tellOfHolds([event], config, now)
     })
@@ -63,7 +64,7 @@ function printBytes(id: string, body: Uint8Array | null): void {
   writeBytes(body)
 }
 
-function shown(event: EventHistory, config: Config, now: number): string {
+function shown(event: EventHistory, config: Config, now: number, underWay: UnderWay): string {
   const { deliveries, duplicates } = event
   const facts = factLines([
     ['event', `${event.event}  ${event.eventId}`],
@@ -78,7 +79,7 @@ function shown(event: EventHistory, config: Config, now: number): string {
   const states = deliveries.map((each) => [
     each.deliveryId,
     each.target,
-    cell(stateInWords(each, config, now), stateStyle(each)),
+    cell(stateInWords(each, config, now, underWay), stateStyle(each)),
     each.attempts,
     each.lastError,
   ])

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { Attempt } from '../domain/delivery.ts'
+import type { UnderWay } from '../operations/under-way.ts'
 import type { DeliveryHistory, EventHistory } from '../outbox/operator.ts'
 import { duration, iso } from './instant.ts'
 import { outcomeStyle, stateStyle } from './states.ts'
@@ -11,7 +12,12 @@ import { stateInWords } from './waiting.ts'
  * A call's life: under each event its deliveries, under those their attempts, and beside what has happened when it did,
  * also from the first event on. `events` in the order of time, at least one.
  */
-export function timeline(events: readonly EventHistory[], config: Config, now: number): string {
+export function timeline(
+  events: readonly EventHistory[],
+  config: Config,
+  now: number,
+  underWay: UnderWay = new Map(),
+): string {
   const start = events[0]!.receivedAt
   const row = (at: number | null, depth: number, text: string, style: Style | null): Cell[] => {
     const time = at === null ? [null, null] : [cell(iso(at), 'dim'), since(start, at)]
@@ -21,7 +27,7 @@ export function timeline(events: readonly EventHistory[], config: Config, now: n
     row(event.receivedAt, 0, eventInWords(event), 'bold'),
     ...(event.deliveries.length === 0 ? [row(null, 1, withoutDeliveries(event), 'dim')] : []),
     ...event.deliveries.flatMap((delivery) => [
-      row(null, 1, deliveryInWords(delivery, config, now), stateStyle(delivery)),
+      row(null, 1, deliveryInWords(delivery, config, now, underWay), stateStyle(delivery)),
       ...delivery.history.map((each) => row(each.startedAt, 2, attemptInWords(each), outcomeStyle(each))),
     ]),
   ])
@@ -45,8 +51,8 @@ function withoutDeliveries({ prunedAt }: EventHistory): string {
     : `pruned at ${iso(prunedAt)}, with all that became of it`
 }
 
-function deliveryInWords(delivery: DeliveryHistory, config: Config, now: number): string {
-  return `${delivery.target}: ${stateInWords(delivery, config, now)} (delivery ${delivery.deliveryId})`
+function deliveryInWords(delivery: DeliveryHistory, config: Config, now: number, underWay: UnderWay): string {
+  return `${delivery.target}: ${stateInWords(delivery, config, now, underWay)} (delivery ${delivery.deliveryId})`
 }
 
 function attemptInWords({ attempt, outcome, status, durationMs, error, note }: Attempt): string {

@@ -8,6 +8,7 @@ import { LIFECYCLE_EVENTS, sampleEvent } from '../domain/sample-event.ts'
 import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
 import { chosenSource, sourceUrl } from './chosen-source.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
+import { withOutbox } from './open-outbox.ts'
 import { askOwn } from './own-listener.ts'
 import { examples, jsonOption, print } from './printing.ts'
 
@@ -44,13 +45,34 @@ export function triggerCommand(): Command {
       const payload = sampleEvent(event, options.callId ?? randomUUID(), systemClock.now())
       for (const { path, value } of options.set) setAt(payload, path, value)
       const url = sourceUrl(config, source)
-      const { status, text } = await send(config, url, Buffer.from(JSON.stringify(payload)), source)
       const callId = callIdOf(payload)
-      const document = { event: payload.event, callId, source: name, url, status, answer: text }
+      const before = await eventOnRecord(config, name, payload.event, callId)
+      const { status, text: answer } = await send(config, url, Buffer.from(JSON.stringify(payload)), source)
+      const isAccepted = status >= 200 && status < 300
+      const duplicateOf = isAccepted ? before : null
+      const text = duplicateOf === null ? answer : `duplicate of ${duplicateOf}, not recorded again`
+      const document = { event: payload.event, callId, source: name, url, status, answer: text, duplicateOf }
       const call = `call ${callId ?? 'without id'}`
       print(options.json, document, `${payload.event} to source ${name}, ${call}: ${status} ${text}\n`)
-      process.exitCode = status >= 200 && status < 300 ? 0 : 1
+      process.exitCode = isAccepted && duplicateOf === null ? 0 : 1
     })
+}
+
+/** The id of the event of this call that is on record; null where none is, or the outbox cannot be read here. */
+async function eventOnRecord(
+  config: Config,
+  source: string,
+  event: string,
+  callId: string | null,
+): Promise<string | null> {
+  if (callId === null) return null
+  try {
+    const filter = { source, event, callId }
+    const [found] = await withOutbox(config.outbox.path, (operator) => operator.listEvents(filter, 1))
+    return found?.eventId ?? null
+  } catch {
+    return null
+  }
 }
 
 async function send(

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import { type TargetWait, waitsFor } from '../documents/waits.ts'
 import { MOST_INTERRUPTED_STARTS } from '../domain/interrupted-starts.ts'
 import { countEach } from '../operations/counts.ts'
+import type { UnderWay } from '../operations/under-way.ts'
 import type { DeliveryHistory, EventHistory, OutboxOperator } from '../outbox/operator.ts'
 import { rateInWords } from './forecasts.ts'
 import { ago, duration, iso } from './instant.ts'
@@ -20,10 +21,17 @@ export async function tellIfNoRelayRuns(operator: Pick<OutboxOperator, 'daemon'>
 }
 
 /** A delivery's state in words; of a pending one also when it is due and what else it waits for. */
-export function stateInWords(delivery: DeliveryHistory, config: Config, now: number): string {
+export function stateInWords(
+  delivery: DeliveryHistory,
+  config: Config,
+  now: number,
+  underWay: UnderWay = new Map(),
+): string {
   const { state, dueAt, updatedAt } = delivery
   if (state === 'delivered') return state
   if (dueAt === null) return `${state} since ${iso(updatedAt)}${despiteCancelling(delivery, delivery.history)}`
+  const sendingSince = underWay.get(delivery.deliveryId)
+  if (sendingSince !== undefined) return `being sent since ${duration(now - sendingSince)}`
   const wait = waitsFor(delivery, config, now)
   if (wait?.reason === 'held') return `${state}, held by dead delivery ${wait.deliveryId}`
   if (wait?.reason === 'order') {

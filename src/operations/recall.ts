@@ -43,13 +43,22 @@ export async function recallClaimed(
   isMeant: (delivery: SentDelivery) => boolean,
   patienceMs = PATIENCE_MS,
 ): Promise<number | null> {
+  const attempts = await attemptsAfterRecall(desk, patienceMs)
+  return attempts === null ? null : attempts.filter(isMeant).length
+}
+
+/** The attempts under way once the running relay has dropped what it had claimed; see `recallClaimed`. */
+export async function attemptsAfterRecall(
+  desk: Pick<RecallDesk, 'requestRecall' | 'recallAnswer'>,
+  patienceMs: number,
+): Promise<readonly SentDelivery[] | null> {
   const startedAt = systemStopwatch()
   try {
     const request = await desk.requestRecall()
-    if (request === null) return 0
+    if (request === null) return []
     while (systemStopwatch() - startedAt < patienceMs) {
       const attempts = await desk.recallAnswer(request)
-      if (attempts !== null) return attempts.filter(isMeant).length
+      if (attempts !== null) return attempts
       await sleep(LOOK_MS)
     }
   } catch (error) {

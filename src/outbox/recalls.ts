@@ -1,6 +1,8 @@
 /** A delivery that was sent, or is being sent, in spite of what a command did to it. */
 export interface SentDelivery {
   readonly deliveryId: number
+  /** When the attempt under way was started (epoch milliseconds); absent where it has ended. */
+  readonly startedAt?: number
   readonly target: string
   /** Null where the delivery is no longer on record. */
   readonly eventId: string | null

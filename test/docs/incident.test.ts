@@ -127,6 +127,11 @@ t.test('the incident in docs goes as it says', async (t) => {
       'all are settled',
     )
   })
+  const renamed = PARTS.find((each) => each.startsWith('## A target is renamed'))
+  await play(t, renamed!, directory, async (command) => {
+    if (!/list .*pending/.test(command)) return
+    await eventually(async () => (await deliveries('--state dead,pending')).length === 0, 'the new target has them')
+  })
   const once = new Set(crm.received.map(({ headers }) => headers['webhook-id']))
   t.equal(once.size, CALLS * EVENTS.length + 1, 'each event once, and the sample')
 })

@@ -32,7 +32,7 @@ export function createRecallStore(database: Database.Database): RecallStore {
     values (@deliveryId, @target, @startedAt)
     on conflict do nothing`)
   const attempts = database.prepare(`
-    select a.delivery_id as deliveryId, a.target, e.event_id as eventId
+    select a.delivery_id as deliveryId, a.target, a.started_at as startedAt, e.event_id as eventId
     from attempts_under_way a
     left join live_deliveries l on l.delivery_id = a.delivery_id
     left join finished_deliveries f on f.delivery_id = a.delivery_id
