@@ -59,7 +59,7 @@ const isRecording = ({ path }: FakeRequest) => path.endsWith('/recording')
 
 t.test('each target gets what it asks for, fetched once for all of them, and the rest byte for byte', async (t) => {
   const { callId, directory, write, asked, recordings, body } = await provider(t)
-  const sink = await httpServer(t, (response) => response.end())
+  const sink = await httpServer(t, (response) => response.end('ok'))
   writeFileSync(
     join(directory, 'hook.sh'),
     '#!/bin/sh\ncat > got.json\nls -l "$RELAY_RECORDING_FILE" | cut -c1-10 > mode\nmv -f "$RELAY_RECORDING_FILE" got.wav\n',
