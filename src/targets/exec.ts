@@ -45,8 +45,6 @@ const ERROR_LINE_LIMIT = 200
 
 /**
  * Runs a program for every event, with the body on its stdin.
- * Node connects its children by sockets, not pipes: `cat` and `>&2` work as ever, but opening `/dev/stdin` or
- * `/dev/stderr` by name does not.
  */
 export function createExecTarget(options: ExecTargetOptions, launcher: Launcher): Target {
   const { command, directory, timeoutMs, runAs = null, conceal = (text) => text } = options
@@ -130,16 +128,14 @@ function outcomeOf(ending: ProcessEnding, timeoutMs: number): Outcome {
 const LISTED_NAMES = 5
 
 /** What a program left behind and what became of that; empty where there is nothing to note. */
-function noteOf({ ended, isOutputHeld, isInputCut }: ProcessEnding): string {
+function noteOf({ ended, isOutputHeld }: ProcessEnding): string {
   return [
     ...(ended === null ? [] : [`killed processes left in its group${listed(ended)}; ${DETACH_ADVICE}`]),
     ...(isOutputHeld ? [`closed its output, still held by a process outside its group; ${REDIRECT_ADVICE}`] : []),
-    ...(isInputCut ? [`closed its input, not yet read to the end by a process outside its group; ${READ_ADVICE}`] : []),
   ].join('; ')
 }
 
 const DETACH_ADVICE = 'detach with setsid or systemd-run what should keep running'
-const READ_ADVICE = 'read all of it before the program exits (body=$(cat))'
 const REDIRECT_ADVICE = 'redirect the output of what is detached (>/dev/null 2>&1)'
 
 function listed(names: readonly string[]): string {

@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs'
 const SELECT_LIMIT = 1024
 /** Descriptors that a running program takes in this process: its three streams. */
 const PER_PROGRAM = 3
-/** Descriptors for all else, and for the starting of a program. */
-const OWN = 64
+/** Descriptors for all else: pipes that are kept ready, and the starting of a program. */
+const OWN = 128
 
 /**
  * The soft limit of open files (RLIMIT_NOFILE) of this process, which the programs that it starts inherit. Node raises it to

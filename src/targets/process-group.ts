@@ -1,8 +1,9 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EarlyEnd, earlyEnd, within } from './early-end.ts'
 import { type Group, groupRuns, isProcess, namesInGroup } from './group-processes.ts'
+import { ProgramStreamSource, type ProgramStreams } from './program-streams.ts'
 import { TailBuffer } from './tail-buffer.ts'
 
 /** Bytes kept of the end of stdout, and of stderr. */
@@ -44,8 +45,6 @@ export interface ProcessEnding {
   readonly ended: readonly string[] | null
   /** Whether a process outside of the group still held stdout or stderr when these were closed. */
   readonly isOutputHeld: boolean
-  /** Whether a process outside of the group still held stdin when that was closed, before all of the input was written. */
-  readonly isInputCut: boolean
 }
 
 /**
@@ -59,61 +58,55 @@ export async function runProcessGroup(
   /** Called with the number of the group as soon as there is one. */
   onStart: (group: number) => void = () => {},
 ): Promise<ProcessEnding> {
-  const child = await start(options, onStart)
+  const { child, streams } = await start(options, onStart)
   const group = child.pid!
-  const stdout = tailOf(child.stdout)
-  const stderr = tailOf(child.stderr)
+  const stdout = tailOf(streams.stdout)
+  const stderr = tailOf(streams.stderr)
   const exited = once(child, 'exit')
   let isClosed = false
-  const closed = once(child, 'close').then(() => {
+  const closed = Promise.all([once(streams.stdout, 'close'), once(streams.stderr, 'close')]).then(() => {
     isClosed = true
-  })
-  const { stdin } = child
-  // Node destroys the stdin of a process that exits. A process that it has left may still read that.
-  Object.assign(child, { stdin: null })
-  let isWritten = false
-  const written = new Promise<void>((resolve) => {
-    const end = () => {
-      isWritten = true
-      resolve()
-    }
-    // A program need not read its input: EPIPE and ECONNRESET are its good right.
-    stdin.on('error', end)
-    stdin.end(options.input, end)
   })
 
   const early = await earlyEnd(exited, options.timeoutMs, abort)
   let ended: readonly string[] | null = null
   let isOutputHeld = false
-  let isInputCut = false
   if (early === null) {
-    const released = Promise.all([closed, written])
-    const drained = within(DRAIN_MS, released)
+    const drained = within(DRAIN_MS, closed)
     ended = await endLeftovers(group, abort)
-    await (ended === null ? drained : within(DRAIN_MS, released))
+    await (ended === null ? drained : within(DRAIN_MS, closed))
     isOutputHeld = !isClosed
-    isInputCut = !isWritten
   } else {
     await endGroup(group)
     await within(DRAIN_MS, exited)
   }
   // A child that has left the group may still hold these; our ends of them must not stay open for it.
-  for (const pipe of [stdin, child.stdout, child.stderr]) pipe.destroy()
+  for (const pipe of [streams.stdout, streams.stderr]) pipe.destroy()
   const { exitCode: code, signalCode: signal } = child
-  return { early, code, signal, stdout: stdout.text(), stderr: stderr.text(), ended, isOutputHeld, isInputCut }
+  return { early, code, signal, stdout: stdout.text(), stderr: stderr.text(), ended, isOutputHeld }
 }
+
+const STREAMS = new ProgramStreamSource()
 
 /** Some failures to start are thrown (E2BIG), others come as an event (ENOENT). Both reject. */
 async function start(
-  { command, directory, env, runAs }: ProcessOptions,
+  { command, directory, env, runAs, input }: ProcessOptions,
   onStart: (group: number) => void,
-): Promise<ChildProcessWithoutNullStreams> {
+): Promise<{ child: ChildProcess; streams: ProgramStreams }> {
   const [file, ...args] = command
   const account = runAs ? { uid: runAs.uid, gid: runAs.gid } : {}
-  const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: 'pipe', ...account })
-  if (child.pid !== undefined) onStart(child.pid)
-  await once(child, 'spawn')
-  return child
+  const streams = await STREAMS.make(input)
+  try {
+    const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: [...streams.stdio], ...account })
+    if (child.pid !== undefined) onStart(child.pid)
+    await once(child, 'spawn')
+    return { child, streams }
+  } catch (error) {
+    for (const pipe of [streams.stdout, streams.stderr]) pipe.destroy()
+    throw error
+  } finally {
+    streams.started()
+  }
 }
 
 function tailOf(stream: NodeJS.ReadableStream): TailBuffer {

@@ -44,6 +44,13 @@ t.test('it gets its input and is ended at its timeout like any other', { skip: !
   t.match(sleeping, { kind: 'failed', error: /^timeout/ })
 })
 
+t.test('it can open its standard streams by their paths', { skip: !asRoot && 'not root' }, async (t) => {
+  const script = 'cat /dev/stdin > /dev/stdout; echo more | tee /dev/stderr > /dev/null'
+  const body = Buffer.from(sampleDelivery().event.body).toString()
+  const outcome = await sh(script, { runAs: STRANGER }).send(sampleDelivery(), running)
+  t.match(outcome, { kind: 'delivered', response: `stdout:\n${body}\nstderr:\nmore\n` })
+})
+
 t.test('it cannot do what only root can', { skip: !asRoot && 'not root' }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'relay-'))
   t.teardown(() => rmSync(directory, { recursive: true }))

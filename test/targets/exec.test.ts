@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { getEventListeners } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Secret } from '../../src/domain/secret.ts'
@@ -242,7 +244,7 @@ t.test('a child that leaves the group after its program has ended outlives it, a
   await eventually(() => open() <= before, 'no descriptor is left open')
 })
 
-t.test('a child that leaves the group gets all of the input that it reads, or the attempt has a note', async (t) => {
+t.test('a child that leaves the group gets all of the input, however late it reads it', async (t) => {
   const body = Buffer.alloc(1024 * 1024, 'x')
   const detached = (script: string) => `exec 3<&0; setsid sh -c '${script}' <&3 3<&- > /dev/null 2>&1 & exec 3<&-`
   t.same(await sh(t, detached('cat > part; mv part received')).send(sampleDelivery({ body }), running), {
@@ -252,12 +254,51 @@ t.test('a child that leaves the group gets all of the input that it reads, or th
   await eventually(() => existsSync(join(t.testdirName, 'received')), 'the child has read to the end')
   t.ok(readFileSync(join(t.testdirName, 'received')).equals(body))
 
-  const late = sh(t, detached('echo $$ > new; mv new child; exec sleep 60'))
-  t.match(await late.send(sampleDelivery({ body }), running), {
-    kind: 'delivered',
-    note: 'closed its input, not yet read to the end by a process outside its group; read all of it before the program exits (body=$(cat))',
-  })
-  process.kill(pidIn(t, 'child'), 'SIGKILL')
+  const late = sh(t, detached('while ! test -e go; do sleep 0.05; done; cat > part; mv part received-late'))
+  t.same(await late.send(sampleDelivery({ body }), running), { kind: 'delivered', status: 0 })
+  writeFileSync(join(t.testdirName, 'go'), '')
+  await eventually(() => existsSync(join(t.testdirName, 'received-late')), 'the child has read to the end')
+  t.ok(readFileSync(join(t.testdirName, 'received-late')).equals(body))
+})
+
+t.test('the standard streams can be opened by their paths', async (t) => {
+  const body = Buffer.from(JSON.stringify({ event: 'call.ended', call: { summary: 'x'.repeat(300_000) } }))
+  const digest = createHash('sha256').update(body).digest('hex')
+  for (const [script, response] of Object.entries({
+    'sha256sum /dev/stdin': `${digest}  /dev/stdin\n`,
+    'sha256sum < /dev/stdin': `${digest}  -\n`,
+    'x=$(cat /proc/self/fd/0); printf %s "$x" | sha256sum': `${digest}  -\n`,
+    'wc -c - /dev/stdin | tail -1': `${2 * body.length} total\n`,
+    'head -c 1 > /dev/null; tail -c 1 /dev/stdin': '}',
+    'echo out > /dev/stdout; echo more > /dev/stdout': 'out\nmore\n',
+    'echo both | tee /dev/stderr': 'stdout:\nboth\nstderr:\nboth\n',
+    'echo trouble > /dev/stderr': 'trouble\n',
+    'test -f /dev/stdin && test -p /dev/stdout && test -p /dev/stderr && echo as expected': 'as expected\n',
+  })) {
+    t.same(
+      await sh(t, script).send(sampleDelivery({ body }), running),
+      { kind: 'delivered', status: 0, response },
+      script,
+    )
+  }
+  const read =
+    'const fs = require("fs"); console.log([0, "/dev/stdin"].map((from) => fs.readFileSync(from).length).join())'
+  t.match(await node(t, read).send(sampleDelivery({ body }), running), { response: `${body.length},${body.length}\n` })
+})
+
+t.test('inputs and pipes leave no file behind, and no descriptor', async (t) => {
+  const left = () =>
+    ['/dev/shm', tmpdir()]
+      .flatMap((directory) => readdirSync(directory))
+      .filter((name) => /^relay-(input|pipes)-/.test(name))
+  const outcome = await sh(t, 'echo $PPID').send(sampleDelivery(), running)
+  const pid = (outcome as { response: string }).response.trim()
+  const descriptors = () => readdirSync(`/proc/${pid}/fd`).length
+  const before = descriptors()
+  await Promise.all(Array.from({ length: 100 }, () => sh(t, 'cat').send(sampleDelivery(), running)))
+  await Promise.all(Array.from({ length: 20 }, () => target(t, ['/not/there']).send(sampleDelivery(), running)))
+  t.same(left(), [])
+  await eventually(() => descriptors() <= before + 64, 'pipes in store are all that is left')
 })
 
 t.test('what stays in the group of an ended program is told to end, and noted', async (t) => {
