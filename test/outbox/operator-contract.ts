@@ -56,6 +56,31 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     return both
   }
 
+  t.test(`${name}: an attempt at the former target does not end a delivery that was moved`, async (test) => {
+    const { outbox, operator } = await open(test.testdir(), () => {})
+    test.teardown(() => Promise.all([operator.close(), outbox.close()]))
+    await outbox.record(newEvent(), to('old'))
+    const delivery = await claimOne(outbox, 'old')
+    const { deliveryId } = delivery
+    test.equal(
+      await operator.moveDeliveries({ deliveryIds: [deliveryId] }, { target: 'crm', ordered: false }, 2_000),
+      1,
+    )
+    test.equal(await outbox.settle(delivery, attemptAt(delivery, 'delivered'), { state: 'delivered' }), 'retried')
+    test.match(await operator.listDeliveries({}, 10), [{ deliveryId, target: 'crm', state: 'pending', attempts: 1 }])
+    const moved = await claimOne(outbox, 'crm')
+    test.match(moved, { deliveryId, roundAttempts: 0, attempts: 1 }, 'with a fresh budget')
+    test.equal(await outbox.settle(moved, attemptAt(moved, 'delivered'), { state: 'delivered' }), 'settled')
+    test.match(await operator.showDelivery(deliveryId), {
+      state: 'delivered',
+      history: [{ attempt: 1 }, { attempt: 2 }],
+    })
+    test.equal(
+      await operator.moveDeliveries({ deliveryIds: [deliveryId] }, { target: 'old', ordered: false }, 3_000),
+      0,
+    )
+  })
+
   t.test(`${name}: a recall is requested of the daemon, and answered with the attempts under way`, async (test) => {
     const requests: number[] = []
     const directory = test.testdir()
@@ -69,7 +94,9 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     await eventually(() => requests.includes(second), 'the daemon has it')
     test.equal(await operator.recallAnswer(first), null)
     await outbox.answerRecall(first, [{ deliveryId, target: 'crm', startedAt: 1_500 }])
-    test.same(await operator.recallAnswer(first), [{ deliveryId, target: 'crm', eventId: event.eventId }])
+    test.same(await operator.recallAnswer(first), [
+      { deliveryId, target: 'crm', startedAt: 1_500, eventId: event.eventId },
+    ])
     test.equal(await operator.recallAnswer(second), null, 'what was changed for the second may have been claimed since')
     await outbox.answerRecall(second, [])
     test.same(await operator.recallAnswer(second), [])
