@@ -40,6 +40,19 @@ t.test("an event that looks like one of the relay's own is warned about", async 
   })
 })
 
+t.test('a pattern that is written as elsewhere is warned about', async (t) => {
+  const patterns: [string, RegExp][] = [
+    ['"call.(ended|billed)"', /one event per element/],
+    ['"call.{ended}"', /only \* has a meaning/],
+    ["'/call.*/'", /only \* has a meaning/],
+    ['all', /write "\*" for all events/],
+    ['ended', /did you mean "call\.ended"/],
+  ]
+  for (const [pattern, words] of patterns) {
+    warns(t, { yaml: `routes:\n  - { events: [▸${pattern}], to: [crm] }`, path: 'routes[0].events[0]', words })
+  }
+})
+
 t.test('an event that looks like no other is taken as it is', async (t) => {
   const { config, warnings } = load(t, 'routes:\n  - { events: [voicemail.left, call.*], to: [crm] }')
   t.strictSame(warnings, [])

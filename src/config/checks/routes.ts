@@ -67,7 +67,12 @@ function unknownEvent(event: string, isVerified: boolean): string | null {
   if (/[,;|]/.test(event))
     return 'matches no known event: write one event per element, as in [call.started, call.ended]'
   if (/^relay[^.]/.test(event)) return 'matches no known event: the events of the relay itself are relay.*'
-  const near = didYouMean(event.replaceAll('*', ''), KNOWN_EVENTS)
+  if (/[()[\]{}?^$!\\/+]/.test(event)) {
+    return 'matches no known event: only * has a meaning of its own; write one event per element, as in [call.started, call.ended]'
+  }
+  if (/^(all|any)$/i.test(event)) return 'is the name of one event: write "*" for all events'
+  const short = KNOWN_EVENTS.find((name) => name.endsWith(`.${event.toLowerCase()}`))
+  const near = didYouMean(event.replaceAll('*', ''), KNOWN_EVENTS) || (short ? ` (did you mean "${short}"?)` : '')
   if (near !== '') return `matches no event known to be sent by Ultravox or the relay${near}`
   return event.includes('*') && isVerified ? 'matches no known event: * is any run of characters, as in call.*' : null
 }
