@@ -8,9 +8,8 @@ import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { freePort } from '../test/local-server.ts'
+import { MAIN } from '../test/main.ts'
 import { PATH, SECRET } from './requests.ts'
-
-const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
 
 /** A program under measurement. */
 export interface Program {

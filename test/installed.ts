@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { isBundleCurrent } from './main.ts'
 
 interface Description {
   readonly dependencies: Readonly<Record<string, string>>
@@ -13,6 +14,7 @@ interface Description {
  * (the native module as it is built there). What the list lacks is missing then, as it would be for a user.
  */
 export function installPackage(directory: string): string {
+  if (!isBundleCurrent()) npm(['run', 'bundle'], '.')
   // The scripts would build once more, under the feet of other tests.
   const tarball = npm(['pack', '--silent', '--ignore-scripts', '--pack-destination', directory], '.').trim()
   execFileSync('tar', ['-xzf', tarball], { cwd: directory })

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
@@ -40,6 +40,15 @@ t.test('the package, installed into an empty place, is a relay that works', asyn
     break
   }
   relay.stdout!.resume()
+  for (const [command, limit] of [
+    ['--version', 10],
+    ['status', 50],
+    ['events list', 50],
+  ] as const) {
+    const { files, bytes } = loadedBy(join(installed, 'build/bundle/main.js'), command, empty)
+    t.ok(files > 1 && files <= limit, `${command} loads at most ${limit} files: ${files}`)
+    t.ok(bytes < 1_500_000, `of 1.5 MB together: ${bytes}`)
+  }
   const secret = readFileSync(join(empty, 'relay.secret'), 'utf8').trim()
   const { status } = await send(`http://${listen}/webhooks/ultravox`, bodyOf('call.ended'), { secret })
   t.equal(status, 204, 'with its migrations and its worker')
@@ -63,3 +72,15 @@ t.test('the package, installed into an empty place, is a relay that works', asyn
   writeFileSync(config, untraced)
   t.equal(run('check').status, 0, 'without tracing it needs none of them')
 })
+
+/** How many files of the package a command loads, which is most of the time that it takes to start, and their size. */
+function loadedBy(main: string, command: string, cwd: string): { files: number; bytes: number } {
+  const directory = join(cwd, 'coverage')
+  const env = ['-i', `NODE_V8_COVERAGE=${directory}`]
+  spawnSync('/usr/bin/env', [...env, process.execPath, main, ...command.split(' ')], { cwd })
+  const [report] = readdirSync(directory)
+  const { result } = JSON.parse(readFileSync(join(directory, report!), 'utf8')) as { result: { url: string }[] }
+  rmSync(directory, { recursive: true })
+  const files = result.map(({ url }) => url).filter((url) => url.startsWith('file:'))
+  return { files: files.length, bytes: files.reduce((sum, url) => sum + statSync(new URL(url)).size, 0) }
+}

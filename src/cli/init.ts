@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { HOME_PROBLEM, isHomePath } from '../config/home-path.ts'
 import { RelayError } from '../domain/errors.ts'
 import { createFile } from '../safe-file.ts'
+import { PACKAGE_ROOT } from '../version.ts'
 import { examples, jsonOption, note, print } from './printing.ts'
-
-/** Where relay.example.yaml is, and what it refers to. */
-const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** Writes a configuration to start with, and a secret for its source beside it. */
 export function initCommand(): Command {
@@ -42,9 +39,9 @@ export function initCommand(): Command {
  * The example with a secret of its own. What it refers to in the package is found from there, wherever the file is to be.
  */
 export function initialConfig(file: string, secretFile: string): string {
-  const example = readFileSync(join(PACKAGE, 'relay.example.yaml'), 'utf8')
-  const toPackage = relative(dirname(resolve(file)), PACKAGE)
-  const inPackage = toPackage === '' ? './' : toPackage.startsWith('..') ? PACKAGE : `./${toPackage}/`
+  const example = readFileSync(join(PACKAGE_ROOT, 'relay.example.yaml'), 'utf8')
+  const toPackage = relative(dirname(resolve(file)), PACKAGE_ROOT)
+  const inPackage = toPackage === '' ? './' : toPackage.startsWith('..') ? PACKAGE_ROOT : `./${toPackage}/`
   return example
     .replaceAll('./config/', () => `${inPackage}config/`)
     .replace(/^# +cp relay\.example\.yaml .*\n#\n/m, '')

@@ -1,18 +1,34 @@
 #!/usr/bin/env node
-import { ConfigError } from '../config/problem.ts'
-import { errorMessage, exitStatus, RelayError } from '../domain/errors.ts'
-import { endWithReader, printUncaught, writeError } from './output.ts'
-import { createProgram } from './program.ts'
+import { VERSION } from '../version.ts'
+import { endWithReader, printUncaught, writeError, writeOut } from './output.ts'
 import { assertWorkingDirectory } from './working-directory.ts'
 
 endWithReader()
 printUncaught()
 
 try {
+  if (isVersionOnly()) writeOut(`${VERSION}\n`)
+  else await runCommand()
+} catch (error) {
+  await fail(error)
+}
+
+function isVersionOnly(): boolean {
+  const [first, ...others] = process.argv.slice(2)
+  return others.length === 0 && (first === '--version' || first === '-V')
+}
+
+/** What it loads takes most of a command's time. */
+async function runCommand(): Promise<void> {
   assertWorkingDirectory()
+  const { createProgram } = await import('./program.ts')
   const program = await createProgram(process.argv[2])
   await program.parseAsync()
-} catch (error) {
+}
+
+async function fail(error: unknown): Promise<void> {
+  const { ConfigError } = await import('../config/problem.ts')
+  const { errorMessage, exitStatus, RelayError } = await import('../domain/errors.ts')
   // A RelayError is expected and says what to do; of anything else, the stack is wanted.
   const text = error instanceof RelayError ? errorMessage(error) : ((error as Error).stack ?? errorMessage(error))
   writeError(`${error instanceof ConfigError ? '' : 'ultravox-relay: '}${text}\n`)

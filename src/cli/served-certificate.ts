@@ -1,5 +1,4 @@
 import type { X509Certificate } from 'node:crypto'
-import { connect } from 'node:tls'
 import type { Config } from '../config/config.ts'
 import { certificateOf } from '../config/server-tls.ts'
 import type { ServedCertificate } from '../documents/certificate.ts'
@@ -35,7 +34,10 @@ export async function servedCertificate(config: Config, daemon: Daemon): Promise
 /** Does not verify the certificate: it is for the public name, and the question is only which one it is. */
 function shownBy(host: string, port: number): Promise<X509Certificate> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, rejectUnauthorized: false, timeout: TIMEOUT_MS })
+    // Loaded here: most commands need no TLS.
+    const socket = process
+      .getBuiltinModule('node:tls')
+      .connect({ host, port, rejectUnauthorized: false, timeout: TIMEOUT_MS })
     socket.once('secureConnect', () => {
       const certificate = socket.getPeerX509Certificate()
       // Not destroyed: the relay would count a handshake that its client broke off.

@@ -1,6 +1,5 @@
 import { type AsymmetricKeyDetails, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import { createSecureContext, rootCertificates } from 'node:tls'
 import { factsOf, isSelfSigned, isSignedBy, nameOf } from '../domain/certificate.ts'
 import { errorMessage } from '../domain/errors.ts'
 import { iso } from '../domain/iso.ts'
@@ -20,6 +19,9 @@ export interface ChainUse {
   readonly roots?: readonly string[]
 }
 
+/** Loaded when a certificate is looked at: it takes 8 ms, which every command would wait for. */
+const tls = () => process.getBuiltinModule('node:tls')
+
 type Remark = Pick<Finding, 'message' | 'level'>
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
@@ -32,7 +34,7 @@ const ANY_USE = '2.5.29.37.0'
 /** What peers will hold against a certificate that is well formed and fits its key. Warnings and notes only. */
 export function* chainRemarks(
   chain: Chain,
-  { role, hosts, now, roots = rootCertificates }: ChainUse,
+  { role, hosts, now, roots = tls().rootCertificates }: ChainUse,
 ): Iterable<Remark> {
   const [leaf] = chain
   const { notBefore, notAfter, names, selfSigned } = factsOf(leaf)
@@ -175,7 +177,7 @@ export function pairProblem(
 /** Why OpenSSL rejects a pair, such as a key that is too short for its security level. */
 export function openSslProblem(cert: string, key: string): string | undefined {
   try {
-    createSecureContext({ cert, key })
+    tls().createSecureContext({ cert, key })
     return undefined
   } catch (error) {
     const reason = errorMessage(error).replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, '')

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Path } from './finding.ts'
 import { adminSchema } from './schema/admin-schema.ts'
 import { outboxSchema } from './schema/outbox-schema.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { REFERENCE_PATTERN } from './schema/scalars.ts'
 import { relaySchema } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { iso } from '../domain/iso.ts'
 import { readSmallFile, removeFile, replaceFile } from '../safe-file.ts'

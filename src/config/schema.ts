@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { requiredAs } from './plain-words.ts'
 import { adminSchema } from './schema/admin-schema.ts'
 import { logSchema } from './schema/log-schema.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { MASK, Secret, withoutKeys } from '../domain/secret.ts'
 import { defaultAccount } from './provider-accounts.ts'
 import { hasReference, withoutFallbacks } from './references.ts'

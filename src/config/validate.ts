@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Finding } from './finding.ts'
 import { plainWords } from './plain-words.ts'
 import { type RelayFile, schemaFor } from './schema.ts'

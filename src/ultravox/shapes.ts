@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { isCallId } from '../domain/event.ts'
 import { parseJson } from '../domain/json-bytes.ts'
 import { Secret } from '../domain/secret.ts'

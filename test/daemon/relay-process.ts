@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { stringify } from 'yaml'
+import { MAIN } from '../main.ts'
 
-export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+export { MAIN } from '../main.ts'
 
 /** A line of the relay's log. */
 export type LogLine = { readonly msg: string; readonly [field: string]: unknown }

@@ -12,16 +12,15 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { styleText } from 'node:util'
 import { LIFECYCLE_EVENTS } from '../../src/domain/sample-event.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { bodyOf, send } from '../daemon/ultravox-sender.ts'
 import { eventually } from '../eventually.ts'
+import { MAIN } from '../main.ts'
 
 /** The CRM answers 503 to so many requests before it takes any. */
 const CRM_OUTAGE = 3
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
 
 const failures: string[] = []
 const startedAt = performance.now()

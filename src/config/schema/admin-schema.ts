@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { HOME_PROBLEM, isHomePath } from '../home-path.ts'
 import { requiredAs } from '../plain-words.ts'
 import { MISSING, orReference, secret, text } from './scalars.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ANSWER_CLASSES, type AnswerClass } from '../../domain/answer-policy.ts'
 import { orReference } from './scalars.ts'
 

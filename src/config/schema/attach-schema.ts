@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** What can be fetched of a call and sent along with its events. */
 export const ATTACHMENTS = ['transcript', 'recording'] as const

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathProblem } from '../home-path.ts'
 import { headerNameProblem, headerTemplateProblem, proxyProblem } from './http-rules.ts'
 import { orReference, secret, text } from './scalars.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { attachable } from './attach-schema.ts'
 import { pacing } from './pacing-schema.ts'
 import { orReference, secretOf, text } from './scalars.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { fieldPathProblem } from '../../domain/field-path.ts'
 import { requiredAs } from '../plain-words.ts'
 import { answerPatterns } from './answer-patterns.ts'

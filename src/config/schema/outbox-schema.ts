@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathProblem } from '../home-path.ts'
 import { duration, flag, size, text } from './scalars.ts'
 

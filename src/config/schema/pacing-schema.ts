@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { targetRetrySchema } from './retry-schema.ts'
 import { duration, flag, integer } from './scalars.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { decimal, duration, integer } from './scalars.ts'
 
 const initialDelay = duration('1ms', '7d')

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { requiredAs } from '../plain-words.ts'
 import { text } from './scalars.ts'
 

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { duration, integer, orReference, secret, size, text } from './scalars.ts'
 import { PEM } from './tls-schema.ts'
 

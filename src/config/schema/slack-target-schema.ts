@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { connection, headers } from './connection-schema.ts'
 import { targetUrlProblem } from './http-rules.ts'
 import { pacing } from './pacing-schema.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { pathProblem as homeProblem } from '../home-path.ts'
 import { duration, name, orReference, secret, text } from './scalars.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { execTargetSchema } from './exec-target-schema.ts'
 import { httpTargetSchema } from './http-target-schema.ts'
 import { slackTargetSchema } from './slack-target-schema.ts'

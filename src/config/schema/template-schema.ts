@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Keys of targets whose content can have templates. */
 export const templating = {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { flag, secret, text } from './scalars.ts'
 
 /** How certificates and keys are written. */

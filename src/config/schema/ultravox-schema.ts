@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { apiKeyProblem } from '../../domain/api-key.ts'
 import { LIFECYCLE_EVENTS } from '../../domain/sample-event.ts'
 import { requiredAs } from '../plain-words.ts'
