@@ -72,19 +72,19 @@ t.test('a proxy is a secret', async (t) => {
 t.test('a slack target connects the same ways', async (t) => {
   const way =
     'proxy: "http://proxy:3128", tls: { ca: c.pem, servername: slack.internal }, headers: { A: "{{ event }}" }'
-  const yaml = (rest: string) => `targets:\n  ops: { type: slack, ${rest} }\n`
+  const yaml = (rest: string) => `targets:\n  crm: { type: slack, ${rest} }\n`
   const { config } = load(t, yaml(`webhookUrl: "https://slack.internal/x", ${way}`), {
     files: { 'c.pem': SELF_SIGNED.cert },
   })
-  const { ops } = config.targets
-  if (ops?.type !== 'slack') throw new Error('wrong kind')
-  t.match(ops.tls, { servername: 'slack.internal' })
-  t.strictSame([ops.proxy, ops.tls?.ca, ops.headers.A].map(reveal), [
+  const { crm } = config.targets
+  if (crm?.type !== 'slack') throw new Error('wrong kind')
+  t.match(crm.tls, { servername: 'slack.internal' })
+  t.strictSame([crm.proxy, crm.tls?.ca, crm.headers.A].map(reveal), [
     'http://proxy:3128',
     SELF_SIGNED.cert,
     '{{ event }}',
   ])
-  t.match(load(t, yaml('webhookUrl: "http+unix://%2Frun%2Fchat.sock/hooks/x"')).config.targets.ops, {
+  t.match(load(t, yaml('webhookUrl: "http+unix://%2Frun%2Fchat.sock/hooks/x"')).config.targets.crm, {
     socketPath: '/run/chat.sock',
   })
   t.throws(() => load(t, yaml('webhookUrl: "http://x/", tls: { insecure: true }')), /write https:\/\/ in webhookUrl/)

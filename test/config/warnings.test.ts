@@ -53,6 +53,13 @@ t.test('a pattern that is written as elsewhere is warned about', async (t) => {
   }
 })
 
+t.test('a redacted field that no call has is warned about', async (t) => {
+  const yaml = (path: string) => `targets:\n  crm: { type: http, url: "https://x/", redact: [${path}] }`
+  warns(t, { yaml: yaml('▸call.sumary'), path: 'targets.crm.redact[0]', words: /did you mean "summary"/ })
+  warns(t, { yaml: yaml('▸systemPrompt'), path: 'targets.crm.redact[0]', words: /did you mean call\.systemPrompt/ })
+  t.strictSame(load(t, yaml('call.metadata.tenant, call.*.text, other.field')).warnings, [])
+})
+
 t.test('an event that looks like no other is taken as it is', async (t) => {
   const { config, warnings } = load(t, 'routes:\n  - { events: [voicemail.left, call.*], to: [crm] }')
   t.strictSame(warnings, [])

@@ -1,9 +1,12 @@
+import { CALL_FIELDS } from '../../domain/call-fields.ts'
 import { compileCondition, compileTemplate } from '../../domain/expression.ts'
+import { ANY_KEY, parseFieldPath } from '../../domain/field-path.ts'
 import type { Draft, SoundTarget } from '../draft.ts'
 import { type Known, lintCondition, lintTemplate, type Remark } from '../expression-lint.ts'
 import type { Finding, Path } from '../finding.ts'
 import { parseReferences } from '../reference-parser.ts'
 import { hasReference } from '../references.ts'
+import { didYouMean } from '../suggestion.ts'
 
 /** Fields at the top of the relay's own events. */
 const RELAY_FIELDS = 'at count message certificate delivery gap outbox reconcile source target webhook'.split(' ')
@@ -32,6 +35,7 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
     )
     const path = ['targets', name]
     yield* checkUnfilled(target, path, written)
+    if (known.fields !== null) yield* checkRedacted(target, path)
     for (const string of templatesOf(target, path)) yield* checkTemplate(string, known, written)
     yield* checkHeaderTemplates(target, path, known, written)
   }
@@ -73,6 +77,22 @@ function* checkHeaderTemplates(target: SoundTarget, path: Path, known: Known, wr
     const text = target.headers![name]!.reveal()
     for (const finding of checkTemplate({ text, path: headerPath }, known, written)) {
       yield { ...finding, message: finding.message.replace(/^(is not valid JSONata): .*/s, '$1 from here on') }
+    }
+  }
+}
+
+/** Redacted fields that look mistyped: what they were to take out would be sent. */
+function* checkRedacted(target: SoundTarget, path: Path): Iterable<Finding> {
+  if (target.type !== 'http') return
+  for (const [index, text] of (target.redact ?? []).entries()) {
+    const [top, field] = parseFieldPath(text)
+    const at = [...path, 'redact', index]
+    if (typeof top === 'string' && CALL_FIELDS.includes(top)) {
+      yield { path: at, message: `no known event has a field ${top}: did you mean call.${top}?`, level: 'warning' }
+    } else if (top === 'call' && typeof field === 'string' && field !== ANY_KEY && !CALL_FIELDS.includes(field)) {
+      const near = didYouMean(field, CALL_FIELDS)
+      if (near !== '')
+        yield { path: at, message: `no known event has a field of this name in call${near}`, level: 'warning' }
     }
   }
 }
