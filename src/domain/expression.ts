@@ -59,9 +59,19 @@ export function compileTemplate(text: string, escapeValue: (value: string) => st
  * (undefined where that is nothing), any other becomes text as with `compileTemplate`. Throws and rejects like that one.
  */
 export function compileValue(text: string): (context: unknown) => Promise<unknown> {
+  const expression = onlyPartOf(text)
+  return expression === undefined ? compileTemplate(text) : async (context) => fillPart(expression, context)
+}
+
+/** Whether a text is exactly one `{{ JSONata }}`. Throws as `compileTemplate` does. */
+export function isOneExpression(text: string): boolean {
+  return onlyPartOf(text) !== undefined
+}
+
+function onlyPartOf(text: string): Part | undefined {
   const [before, expression, after, ...more] = partsOf(text)
   const isOne = before === '' && typeof expression === 'object' && after === '' && more.length === 0
-  return isOne ? async (context) => fillPart(expression, context) : compileTemplate(text)
+  return isOne ? expression : undefined
 }
 
 function fillPart({ expression, text }: Part, context: unknown): Promise<unknown> {

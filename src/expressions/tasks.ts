@@ -4,7 +4,7 @@ import { errorMessage } from '../domain/errors.ts'
 import { evaluatedAt } from '../domain/evaluation-error.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
 import { type EventView, eventContext, type Nulls } from '../domain/event-context.ts'
-import { compile, compileCondition, compileTemplate, expressionsIn } from '../domain/expression.ts'
+import { compile, compileCondition, compileTemplate, expressionsIn, isOneExpression } from '../domain/expression.ts'
 import { type Cost, costOf, sumOf } from '../domain/expression-cost.ts'
 import { ANY_KEY, type FieldPath } from '../domain/field-path.ts'
 import { asUtf8, parseJson } from '../domain/json-bytes.ts'
@@ -44,8 +44,8 @@ export interface ContentTemplate {
   readonly headers: readonly (readonly [name: string, template: string])[]
   /** Absent: the body as received, less what is redacted. */
   readonly body?: unknown
-  /** Whether a body that comes to a text is sent as it is, not as JSON. */
-  readonly isPlain: boolean
+  /** Whether the target says that what it sends is JSON. */
+  readonly isJson: boolean
   readonly nulls: Nulls
 }
 
@@ -53,6 +53,8 @@ export interface FilledContent {
   readonly headers: readonly (readonly [name: string, value: string])[]
   /** Absent where the body is the one received; null where a template comes to nothing. Bytes are JSON in UTF-8. */
   readonly body?: string | Uint8Array | null
+  /** Whether the body is text as it is, and not JSON. */
+  readonly isText?: boolean
   /** Whether each of the redacted paths has matched. */
   readonly matched: readonly boolean[]
 }
@@ -121,10 +123,12 @@ function compiled(task: Task): CompiledTask<Values[Task['kind']]> {
   }
 }
 
-function compiledContent({ redact, headers, body, isPlain, nulls }: ContentTemplate): CompiledTask<FilledContent> {
+function compiledContent({ redact, headers, body, isJson, nulls }: ContentTemplate): CompiledTask<FilledContent> {
   const redaction = createRedaction(redact)
   const fills = headers.map(([name, text]) => [name, compileTemplate(text)] as const)
   const fillBody = body === undefined ? null : compileBody(body)
+  // A text with expressions in it is JSON as it is written; the value of one expression has to be made JSON.
+  const isQuoted = isJson && typeof body === 'string' && isOneExpression(body)
   return {
     cost: sumOf([costIn([headers, body]), costOfRedaction(redact)]),
     async evaluate({ body: received, payload, event }) {
@@ -136,8 +140,9 @@ function compiledContent({ redact, headers, body, isPlain, nulls }: ContentTempl
       for (const [name, fill] of fills) filled.push([name, await evaluatedAt(`headers.${name}`, fill(context))])
       if (fillBody === null) return { headers: filled, matched, ...(json !== sent && { body: json }) }
       const value = await fillBody(context)
-      const text = isPlain && typeof value === 'string' ? value : (JSON.stringify(value) ?? null)
-      return { headers: filled, matched, body: text }
+      if (typeof value !== 'string' || isQuoted)
+        return { headers: filled, matched, body: JSON.stringify(value) ?? null }
+      return { headers: filled, matched, body: value, isText: true }
     },
   }
 }

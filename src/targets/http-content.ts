@@ -35,6 +35,8 @@ export interface Content {
   readonly cut: readonly string[]
 }
 
+const TEXT = 'text/plain; charset=utf-8'
+
 export type ContentComposer = (delivery: Delivery) => Promise<Content | TemplateOutcome>
 
 /** Makes the content, or says why there is none. Null where it is always the body as received. */
@@ -51,7 +53,7 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
       headers,
       ...(hasBody && { body: template }),
       nulls,
-      isPlain: contentType !== null && !/\bjson\b/i.test(contentType),
+      isJson: contentType !== null && /\bjson\b/i.test(contentType),
     },
   })
   const unmatched = onUnmatched === undefined ? undefined : new UnmatchedPaths(redact, onUnmatched)
@@ -67,12 +69,12 @@ export function createContentComposer(options: ContentOptions): ContentComposer 
         if (value !== '') sent.push(header, value)
         if (isCut) cut.push(header)
       }
-      if (filled.body === null) return refused('template: the body comes to nothing')
+      if (filled.body === null || filled.body === '') return refused('template: the body comes to nothing')
       const isReencoded = filled.body !== undefined && asUtf8(event.body) !== event.body
       return {
         kind: 'content',
         body: filled.body === undefined ? event.body : Buffer.from(filled.body as Uint8Array),
-        contentType: hasBody || isReencoded ? 'application/json' : event.contentType,
+        contentType: filled.isText ? TEXT : hasBody || isReencoded ? 'application/json' : event.contentType,
         headers: sent,
         cut,
       }

@@ -8,7 +8,8 @@ import type { ConnectionOptions } from '../outgoing/connector.ts'
 import { createDeadlines } from '../outgoing/deadlines.ts'
 import type { HeadLimit } from '../outgoing/head-filter.ts'
 import { createPool } from '../outgoing/pool.ts'
-import { textOfHead } from './utf8.ts'
+import { answerText } from './answer-text.ts'
+import { redirectText } from './redirect.ts'
 
 /** Bytes of an answer's body that are kept. */
 const KEPT_BYTES = 8 * 1024
@@ -24,6 +25,8 @@ export interface Answer {
   /** The headers by which it asks for a pause; undefined where it has none. */
   readonly waitHints: WaitHints | undefined
   readonly contentType: string | undefined
+  /** Of a redirect, where it leads, see `redirectText`. */
+  readonly redirect: string | undefined
   /** The start of the body as text; undefined where it was empty. */
   readonly response: string | undefined
   /** Why the body was not read to its end, or did not end as it should have. */
@@ -97,7 +100,7 @@ export function createHttpExchanges(options: ExchangeOptions): HttpExchanges {
           signal.removeEventListener('abort', interrupt)
           resolve(result)
         }
-        const exchange = new Exchange(peer, needsBody, onSent, settled)
+        const exchange = new Exchange(url, peer, needsBody, onSent, settled)
         const interrupt = () => exchange.cut({ kind: 'interrupted' }, 'the attempt was interrupted')
         const cancelDeadline = deadlines.start(() => exchange.cutAtDeadline(late))
         signal.addEventListener('abort', interrupt)
@@ -117,6 +120,7 @@ interface Late {
 
 /** One request and its answer, as undici reports them. Settles once; whatever undici reports afterwards changes nothing. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly #url: URL
   readonly #host: string
   readonly #needsBody: boolean
   readonly #onSent: () => void
@@ -126,10 +130,19 @@ class Exchange implements Dispatcher.DispatchHandler {
   #status: number | undefined
   #waitHints: WaitHints | undefined
   #contentType: string | undefined
+  #contentEncoding: string | undefined
+  #redirect: string | undefined
   #read = 0
   #kept: Buffer[] = []
 
-  constructor(host: string, needsBody: boolean, onSent: () => void, settled: (result: ExchangeResult) => void) {
+  constructor(
+    url: URL,
+    host: string,
+    needsBody: boolean,
+    onSent: () => void,
+    settled: (result: ExchangeResult) => void,
+  ) {
+    this.#url = url
     this.#host = host
     this.#needsBody = needsBody
     this.#onSent = onSent
@@ -173,6 +186,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#status = status
     this.#waitHints = waitHintsOf(headers)
     this.#contentType = headers['content-type']
+    this.#contentEncoding = headers['content-encoding']
+    if (status >= 300 && status < 400) this.#redirect = redirectText(headers.location, this.#url)
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -228,6 +243,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       status: this.#status!,
       waitHints: this.#waitHints,
       contentType: this.#contentType,
+      redirect: this.#redirect,
       response: this.#text(),
       ...(why !== undefined && { note: `the body of the answer was not read to its end: ${why}` }),
     }
@@ -235,6 +251,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #text(): string | undefined {
     if (this.#read === 0) return undefined
-    return textOfHead(Buffer.concat(this.#kept), this.#read > KEPT_BYTES)
+    const body = { bytes: Buffer.concat(this.#kept), isCut: this.#read > KEPT_BYTES }
+    return answerText({ ...body, contentType: this.#contentType, contentEncoding: this.#contentEncoding }, KEPT_BYTES)
   }
 }

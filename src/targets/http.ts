@@ -116,11 +116,11 @@ function traceHeaders({ traceparent, tracestate }: DeliveredEvent): string[] {
   return ['traceparent', traceparent, ...(tracestate == null ? [] : ['tracestate', tracestate])]
 }
 
-function outcomeOf({ status, waitHints, response, note }: Answer, rules: AnswerRules, clock: Clock): Outcome {
+function outcomeOf({ status, redirect, waitHints, response, note }: Answer, rules: AnswerRules, clock: Clock): Outcome {
   const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
   const kind = answerKind(status, rules)
   if (kind === 'delivered') return { kind, ...answer }
-  const error = `http ${status}${status < 400 ? ', a redirect is not followed' : ''}`
+  const error = `http ${status}${redirect ?? ''}`
   if (kind === 'rejected') return { kind: 'refused', error, ...answer }
   const wait = waitHintMs(waitHints, kind === 'throttled', clock.now())
   return {

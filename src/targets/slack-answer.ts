@@ -49,12 +49,15 @@ interface Verdict {
  * Returns the outcome of a complete answer. Only Slack's own ok counts as delivered: a proxy or a login page answers 200 as
  * well. `now` is in epoch milliseconds.
  */
-export function slackOutcome({ status, waitHints, contentType, response, note }: Answer, now: number): Outcome {
+export function slackOutcome(
+  { status, redirect, waitHints, contentType, response, note }: Answer,
+  now: number,
+): Outcome {
   const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
   const isSuccess = status >= 200 && status < 300
   const verdict = verdictOf(response ?? '')
   if (isSuccess && verdict.isOk) return { kind: 'delivered', ...answer }
-  const error = errorOf(status, contentType, verdict, isSuccess)
+  const error = `${errorOf(status, contentType, verdict, isSuccess)}${redirect ?? ''}`
   const isPayload = verdict.code !== undefined && PAYLOAD_ERRORS.has(verdict.code)
   const kind = answerKind(status)
   if (kind === 'rejected' || (isPayload && status < 500)) return { kind: 'refused', error, ...answer }

@@ -133,7 +133,7 @@ t.test('templates give the same in the process as here', async (t) => {
           id: '{{event.id}}',
           call: '{{call}}',
         },
-        isPlain: false,
+        isJson: true,
         nulls: 'absent',
       },
     })(body, view),
@@ -153,7 +153,7 @@ t.test('templates give the same in the process as here', async (t) => {
 
 t.test('a template that comes to more than can be sent is an error', async (t) => {
   const twice = '($f := function($s, $n) { $n = 0 ? $s : $f($s & $s, $n - 1) }; $f("xxxxxxxxxxxxxxxx", 20))'
-  const content = { redact: [], headers: [], body: `{{${twice}}}`, isPlain: true, nulls: 'absent' } as const
+  const content = { redact: [], headers: [], body: `{{${twice}}}`, isJson: false, nulls: 'absent' } as const
   const fill = boundedTemplate<'content'>({ kind: 'content', content })
   await t.rejects(fill(Buffer.from(JSON.stringify(payload)), view), {
     message: /^it (comes to more than 16 MB|took more than 250 ms)$/,
@@ -196,7 +196,7 @@ t.test('cheap expressions that are begun together leave turns to others', async 
 t.test('redacting any key of many values leaves turns to others', async (t) => {
   const call = { messages: Array.from({ length: 9_000 }, () => ({ t: 1 })) }
   const body = Buffer.from(JSON.stringify({ event: 'call.ended', call }))
-  const content = { redact: [['call', 'messages', '*', 't']], headers: [], isPlain: false, nulls: 'absent' } as const
+  const content = { redact: [['call', 'messages', '*', 't']], headers: [], isJson: true, nulls: 'absent' } as const
   const filled = boundedTemplate<'content'>({ kind: 'content', content })(body, view)
   t.ok((await turnsDuring(filled)) > 0)
   t.notMatch(Buffer.from((await filled).body as Uint8Array).toString(), '"t"')
@@ -214,7 +214,7 @@ t.test('a body nested a million deep is read, and every template and condition i
   for (const template of ['{{ call.callId }}', '{{ payload }}', '{{ $string(payload) }}', '{{ payload.** }}']) {
     const fill = boundedTemplate({
       kind: 'content',
-      content: { redact: [['call', 'secret']], headers: [], body: { template }, isPlain: false, nulls: 'absent' },
+      content: { redact: [['call', 'secret']], headers: [], body: { template }, isJson: true, nulls: 'absent' },
     })
     t.type((await fill(body, view)).body, 'string', template)
   }

@@ -76,7 +76,10 @@ t.test('a member whose value is nothing is left out', async (t) => {
 t.test('a list, a whole value and a plain text can be bodies too', async (t) => {
   t.equal((await sent(t, { body: ['{{event.name}}'] })).text, '["call.ended"]')
   t.strictSame(JSON.parse((await sent(t, { body: '{{payload.call}}' })).text!), call)
-  t.equal((await sent(t, { body: 'ended: {{call.callId}}' })).text, '"ended: c-1"')
+  const text = await sent(t, { body: 'ended: {{call.callId}}' })
+  t.equal(text.text, 'ended: c-1')
+  t.equal(text.headers!['content-type'], 'text/plain; charset=utf-8')
+  t.equal((await sent(t, { body: '{{call.callId}}' })).text, 'c-1')
 })
 
 t.test('a text for a content type that is not JSON is sent as it is', async (t) => {
@@ -85,7 +88,8 @@ t.test('a text for a content type that is not JSON is sent as it is', async (t) 
   t.equal(text, 'id=All%20%22well%22.')
   t.equal(headers!['content-type'], 'text/x-form')
   const json = secretHeaders({ 'content-type': 'application/vnd.x+json' })
-  t.equal((await sent(t, { body: 'a', headers: json })).text, '"a"')
+  t.equal((await sent(t, { body: '{"id":"{{call.callId}}"}', headers: json })).text, '{"id":"c-1"}')
+  t.equal((await sent(t, { body: '{{call.callId}}', headers: json })).text, '"c-1"')
 })
 
 t.test('templates do not see what is redacted', async (t) => {
