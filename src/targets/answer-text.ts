@@ -22,7 +22,10 @@ export function answerText({ bytes, isCut, contentType, contentEncoding }: Answe
   const encoding = contentEncoding?.trim().toLowerCase() ?? ''
   if (encoding === '' || encoding === 'identity') return shown(bytes, isCut, contentType)
   const decoded = decode(bytes, encoding)
-  if (decoded === undefined) return described(bytes, isCut, `of ${encoding}, which cannot be decoded`)
+  if (decoded === undefined) {
+    // Some servers announce a compression and send plain text.
+    return isText(bytes, isCut) ? shown(bytes, isCut, contentType) : described(bytes, isCut, `of ${encoding}`)
+  }
   return shown(decoded.subarray(0, limit), isCut || decoded.length > limit, contentType)
 }
 
@@ -55,6 +58,14 @@ function shown(bytes: Uint8Array, isCut: boolean, contentType: string | undefine
     return new TextDecoder(charset).decode(bytes, { stream: isCut }).replaceAll('\0', '\ufffd')
   } catch {
     return textOfHead(bytes, isCut)
+  }
+}
+
+function isText(bytes: Uint8Array, isCut: boolean): boolean {
+  try {
+    return !new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: isCut }).includes('\0')
+  } catch {
+    return false
   }
 }
 
