@@ -7,7 +7,7 @@ import { configFile, configOption, loadOrProblems } from './config-file.ts'
 import { certificateChecks } from './doctor/certificate.ts'
 import { type CheckResult, ok, problem, runChecks, warning } from './doctor/check.ts'
 import { clockCheck } from './doctor/clock.ts'
-import { daemonCheck } from './doctor/daemon.ts'
+import { daemonCheck, isNotRunning } from './doctor/daemon.ts'
 import { fileChecks } from './doctor/files.ts'
 import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
 import { providerChecks, reconciliationResults, rotationResults } from './doctor/provider.ts'
@@ -26,6 +26,7 @@ interface DoctorOptions {
   readonly config?: string
   readonly json?: boolean
   readonly deep?: boolean
+  readonly exitCode?: boolean
   readonly clock?: URL
 }
 
@@ -35,6 +36,7 @@ export function doctorCommand(): Command {
     .description('check the outbox, the targets and the provider, and say what to do: 0 no problem, 1 there is one')
     .addOption(configOption())
     .addOption(jsonOption())
+    .option('--exit-code', 'for monitoring: exit with 1 for warnings too, and with 4 if no relay is running')
     .option('--deep', 'check the whole outbox in every detail, which may take minutes')
     .addOption(
       new Option('--clock <url>', "compare this machine's clock with that HTTP server's").argParser(parseHttpUrl),
@@ -42,7 +44,7 @@ export function doctorCommand(): Command {
     .addHelpText(
       'after',
       `\nRun it as the user that the relay runs as, and with its environment. Targets are connected to, TLS included, but nothing
-is sent to them. Ultravox is asked about the webhook where the configuration has its API key. A warning is no problem to the exit status.
+is sent to them. Ultravox is asked about the webhook where the configuration has its API key. Warnings do not change the exit status without --exit-code.
 ${examples('doctor', 'doctor --deep --json', 'doctor --clock https://api.ultravox.ai')}`,
     )
     .action(async (options: DoctorOptions) => {
@@ -51,7 +53,8 @@ ${examples('doctor', 'doctor --deep --json', 'doctor --clock https://api.ultravo
         (level) => results.filter((result) => result.level === level).length,
       ) as [number, number]
       print(options.json, { ok: problems === 0, problems, warnings, checks: results }, shown(results))
-      if (problems > 0) process.exitCode = 1
+      if (problems > 0 || (options.exitCode === true && warnings > 0)) process.exitCode = 1
+      if (options.exitCode === true && results.some(isNotRunning)) process.exitCode = 4
     })
 }
 

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
+import { envFileOption, loadEnvFile } from './env-file.ts'
 import { writeError, writeOut } from './output.ts'
 import { colorOption, setColor } from './style.ts'
 
@@ -54,8 +55,13 @@ export async function createProgram(asked?: string): Promise<Command> {
       process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)
     })
     if (command.commands.length === 0) command.addOption(colorOption())
+    if (command.options.some(({ long }) => long === '--config')) command.addOption(envFileOption())
   }
-  program.hook('preAction', (_, action) => setColor(action.opts().color))
+  program.hook('preAction', (_, action) => {
+    const { color, envFile } = action.opts()
+    setColor(color)
+    if (envFile !== undefined) loadEnvFile(envFile)
+  })
   return program
 }
 

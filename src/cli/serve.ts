@@ -1,7 +1,8 @@
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Config } from '../config/config.ts'
 import { formatProblem } from '../config/problem.ts'
 import { ConfigReader } from '../config/reader.ts'
+import { parseListen } from '../config/schema/server-schema.ts'
 import { watchedEnvironment } from '../config/watched-environment.ts'
 import type { Daemon } from '../daemon.ts'
 import { errorMessage, exitStatus } from '../domain/errors.ts'
@@ -19,6 +20,13 @@ import { goOnWithoutReader, isTerminal, styledText, writeError } from './output.
 import { examples } from './printing.ts'
 import { hideFromProc } from './process-environment.ts'
 
+interface ServeOptions {
+  readonly config?: string
+  readonly create?: boolean
+  readonly listen?: Config['server']['listen']
+  readonly logFormat: 'auto' | 'json' | 'pretty'
+}
+
 /** Runs the daemon until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
   return new Command('serve')
@@ -29,16 +37,22 @@ export function serveCommand(): Command {
         .choices(['auto', 'json', 'pretty'])
         .default('auto'),
     )
+    .addOption(
+      new Option('--listen <host:port>', 'the address to listen on, whatever server.listen says').argParser(
+        parseListenOption,
+      ),
+    )
     .option('--create', 'create the outbox where there is none, whatever outbox.createIfMissing says')
     .addHelpText('after', examples('serve', 'serve --config /etc/ultravox-relay/relay.yaml'))
-    .action(async (options: { config?: string; create?: boolean; logFormat: 'auto' | 'json' | 'pretty' }) => {
+    .action(async (options: ServeOptions) => {
       const hasInit = startUnderInit()
       const file = configFile(options.config)
       // The log is written to the descriptor, and counts what it cannot write. Ending on an error is for the other commands.
       goOnWithoutReader()
       leaveClosedTerminals()
       const environment = new Environment()
-      const { config } = loadTold(file, environment.env)
+      const withListen = (config: Config) => listeningOn(config, options.listen)
+      const config = withListen(loadTold(file, environment.env).config)
       const areHidden = environment.hide(config)
       // From here on: what comes while the relay starts is done when it has. It may be answering requests already.
       const reloads = new Reloads()
@@ -77,7 +91,8 @@ export function serveCommand(): Command {
       shutdownTimeoutMs = () => daemon.shutdownTimeoutMs
       service.ready(daemon)
       const reader = new ConfigReader()
-      const reloadFor = (request?: number) => reload(daemon, config.file, environment, reader, logger, request)
+      const reloadFor = (request?: number) =>
+        reload(daemon, config.file, withListen, environment, reader, logger, request)
       reloads.begin((request) => service.reloading(() => reloadFor(request)))
       // The journal has the line above; people at a terminal get more.
       if (process.env.JOURNAL_STREAM === undefined) writeError(banner(config, file, daemon.address))
@@ -90,6 +105,16 @@ export function serveCommand(): Command {
       // Not waiting for a stdout that is full.
       process.exit(0)
     })
+}
+
+function parseListenOption(text: string): Config['server']['listen'] {
+  const address = parseListen(text)
+  if (address !== undefined) return address
+  throw new InvalidArgumentError('write host:port, such as 127.0.0.1:8080 or [::1]:8080')
+}
+
+function listeningOn(config: Config, listen: Config['server']['listen'] | undefined): Config {
+  return listen === undefined ? config : { ...config, server: { ...config.server, listen } }
 }
 
 const NO_INIT =
@@ -127,13 +152,15 @@ function serviceOf(logger: Logger): Service {
 async function reload(
   daemon: Daemon,
   file: string,
+  withListen: (config: Config) => Config,
   environment: Environment,
   reader: ConfigReader,
   logger: Logger,
   request?: number,
 ): Promise<boolean> {
   try {
-    const { config, warnings, read } = await reader.ask('load', { file, env: { ...process.env } })
+    const { warnings, read, ...loaded } = await reader.ask('load', { file, env: { ...process.env } })
+    const config = withListen(loaded.config)
     environment.noteRead(read)
     environment.hide(config)
     for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration warning')

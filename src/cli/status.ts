@@ -6,11 +6,12 @@ import { configOption } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { writeJson, writeScreen } from './output.ts'
+import { writeError, writeJson, writeScreen } from './output.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { repeatUntilInterrupted } from './repeating.ts'
 import { requestProblems } from './request-problems.ts'
 import { servedCertificate } from './served-certificate.ts'
+import { type Health, healthOf } from './status-exit.ts'
 import { type ShownStatus, statusText } from './status-report.ts'
 import { styled } from './style.ts'
 
@@ -18,6 +19,7 @@ interface Options {
   readonly config?: string
   readonly json?: boolean
   readonly watch?: boolean
+  readonly exitCode?: boolean
   readonly interval: number
 }
 
@@ -34,7 +36,11 @@ export function statusCommand(): Command {
         .default(2_000, '2')
         .implies({ watch: true }),
     )
-    .addHelpText('after', examples('status', 'status --watch --interval 10', 'status --json'))
+    .option(
+      '--exit-code',
+      'for monitoring: exit with 0 if all is well, 1 if something needs you, 4 if no relay is running',
+    )
+    .addHelpText('after', examples('status', 'status --watch --interval 10', 'status --json --exit-code'))
     .action(async (options: Options) => {
       const config = await outboxConfig(options.config)
       await withOutbox(config.outbox.path, async (operator) => {
@@ -45,11 +51,18 @@ export function statusCommand(): Command {
         }
         if (options.watch !== true) {
           const status = await look()
-          return print(options.json, statusDocument(status), statusText(status))
+          print(options.json, statusDocument(status), statusText(status))
+          if (options.exitCode === true) endWith(healthOf(status))
+          return
         }
         await repeatUntilInterrupted(async () => show(await look(), options.json), options.interval)
       })
     })
+}
+
+function endWith({ exitCode, problems }: Health): void {
+  if (problems.length > 0) writeError(`problems: ${problems.join('; ')}\n`)
+  process.exitCode = exitCode
 }
 
 /** One of many: on a terminal in the place of the one before, else after it. */

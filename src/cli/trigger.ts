@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import type { Config, SourceConfig } from '../config/config.ts'
+import { didYouMean } from '../config/suggestion.ts'
 import { systemClock } from '../domain/clock.ts'
 import { errorMessage, RelayError } from '../domain/errors.ts'
 import { callIdOf } from '../domain/event.ts'
@@ -9,7 +10,8 @@ import { ultravoxHeaders, ultravoxKey } from '../domain/ultravox-signature.ts'
 import { chosenSource, sourceUrl } from './chosen-source.ts'
 import { configFile, configOption, loadTold } from './config-file.ts'
 import { withOutbox } from './open-outbox.ts'
-import { askOwn } from './own-listener.ts'
+import { writeError } from './output.ts'
+import { askOwn, ownOrigin } from './own-listener.ts'
 import { examples, jsonOption, print } from './printing.ts'
 
 interface TriggerOptions {
@@ -41,10 +43,12 @@ export function triggerCommand(): Command {
     )
     .action(async (event: string, options: TriggerOptions) => {
       const { config } = loadTold(configFile(options.config))
+      const near = LIFECYCLE_EVENTS.some((known) => known === event) ? '' : didYouMean(event, LIFECYCLE_EVENTS)
+      if (near !== '') writeError(`note: Ultravox sends no event ${event}${near}\n`)
       const [name, source] = chosenSource(config, options.source)
       const payload = sampleEvent(event, options.callId ?? randomUUID(), systemClock.now())
       for (const { path, value } of options.set) setAt(payload, path, value)
-      const url = sourceUrl(config, source)
+      const url = await runningSourceUrl(config, source)
       const callId = callIdOf(payload)
       const before = await eventOnRecord(config, name, payload.event, callId)
       const { status, text: answer } = await send(config, url, Buffer.from(JSON.stringify(payload)), source)
@@ -56,6 +60,17 @@ export function triggerCommand(): Command {
       print(options.json, document, `${payload.event} to source ${name}, ${call}: ${status} ${text}\n`)
       process.exitCode = isAccepted && duplicateOf === null ? 0 : 1
     })
+}
+
+/** Where the running relay has its listener, which `serve --listen` may have chosen. */
+async function runningSourceUrl(config: Config, source: SourceConfig): Promise<string> {
+  try {
+    const daemon = await withOutbox(config.outbox.path, (operator) => operator.daemon())
+    if (daemon?.running === true) return `${ownOrigin(config, daemon.listen)}${source.path}`
+  } catch {
+    // The outbox need not be readable here.
+  }
+  return sourceUrl(config, source)
 }
 
 /** The id of the event of this call that is on record; null where none is, or the outbox cannot be read here. */

@@ -1,11 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../eventually.ts'
 import { httpServer } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
-import { runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { runRelay, spawnRelay, startRelay, writeConfig } from './relay-process.ts'
 import { runCommand } from './run-command.ts'
 import { SECRET } from './ultravox-sender.ts'
 
@@ -90,6 +91,48 @@ t.test('a source that is not verified is warned of at every start', async (t) =>
   t.match((await relay.end('SIGTERM')).stderr, /^warning: .*sources\.open/)
 })
 
+t.test(
+  'serve takes an address and a file of variables, and status and doctor have exit codes for monitoring',
+  async (t) => {
+    const directory = scratch(t)
+    const config = writeConfig(directory, {
+      ...valid,
+      sources: { ultravox: { scheme: 'ultravox', secrets: ['${RELAY_TEST_SECRET}'] } },
+      server: { listen: '127.0.0.1:1' },
+      targets: { gone: { type: 'http', url: 'http://127.0.0.1:1/' } },
+      routes: [{ events: ['*'], to: ['gone'] }],
+      retry: { maxAttempts: 1 },
+    })
+    const file = join(directory, '.env')
+    writeFileSync(file, '# secrets\nRELAY_TEST_SECRET="long-enough-secret-of-a-file"\nexport OTHER=1\n')
+    const run = (...args: string[]) => runCommand([...args, '--config', config], directory)
+    t.match(await run('check'), { code: 2, stderr: /RELAY_TEST_SECRET/ })
+    t.match(await run('check', '--env-file', file), { code: 0 })
+    t.match(await run('check', '--env-file', 'gone.env'), {
+      code: 2,
+      stderr: /--env-file gone\.env cannot be read: there is none/,
+    })
+    t.match(await run('serve', '--listen', '8080'), { code: 2, stderr: /write host:port, such as 127\.0\.0\.1:8080/ })
+    t.match(await run('status', '--exit-code'), { code: 1 }, 'there is no outbox yet')
+
+    const args = ['serve', '--config', config, '--listen', '127.0.0.1:0', '--env-file', file]
+    const relay = spawnRelay(args, process.env, directory)
+    t.teardown(() => relay.kill('SIGKILL'))
+    await eventually(async () => (await run('status', '--exit-code')).code === 0, 'healthy')
+    t.match(await run('trigger', 'call.ended', '--env-file', file), { code: 0 })
+    await eventually(async () => (await run('status', '--exit-code')).code === 1, 'the delivery is dead')
+    const status = await run('status', '--exit-code', '--json')
+    t.match(status, { code: 1, stderr: 'problems: 1 delivery to gone dead\n' })
+    t.ok(JSON.parse(status.stdout), 'JSON stays JSON')
+    t.match(await run('status'), { code: 0 }, 'only where it is asked for')
+    t.match(await run('doctor', '--exit-code', '--env-file', file), { code: 1 })
+    relay.kill('SIGTERM')
+    await once(relay, 'exit')
+    t.match(await run('status', '--exit-code'), { code: 4, stderr: /^problems: no relay is running; / })
+    t.match(await run('doctor', '--exit-code', '--env-file', file), { code: 4 })
+  },
+)
+
 t.test('a start says how to send a first event, and trigger sends one that is taken like any other', async (t) => {
   const directory = scratch(t)
   const crm = await httpServer(t, (response) => response.end())
@@ -135,7 +178,12 @@ t.test('a start says how to send a first event, and trigger sends one that is ta
     code: 4,
     stderr: /no answer from http:\/\/127\.0\.0\.1:1\/webhooks\/ultravox: .*is the relay running\?/,
   })
-  t.match(await runCommand(['trigger', 'call.ended', '--config', config], directory), { code: 2, stderr: /has port 0/ })
+  // The running relay has put on record where it listens.
+  t.match(await runCommand(['trigger', 'call.end', '--config', config], directory), {
+    code: 0,
+    stdout: /^call\.end to source ultravox, call \S+: 204 accepted\n$/,
+    stderr: /^note: Ultravox sends no event call\.end \(did you mean "call\.ended"\?\)\n$/,
+  })
   t.match(await runCommand(['trigger', 'x.y', '--config', taken, '--set', 'call=null'], directory), {
     code: 0,
     stdout: 'x.y to source ultravox, call without id: 204 accepted\n',

@@ -99,6 +99,9 @@ async function filled(t: Test): Promise<string> {
     run("insert into live_deliveries (event_seq, target, due_at, updated_at) select event_seq, 'old', 1, 1 from events")
     run(`insert into rejections (source, received_at, reason, request_id, peer, headers, body, body_hash)
       ${each} select 'ultravox', 1, 'timestamp_stale', 'r', 'p', '{}', cast(n || ' ${CALL} ' as blob), n from numbers`)
+    // A prune spares the genuine ones, which have a body.
+    run(`insert into rejections (source, received_at, reason, request_id, peer, headers)
+      ${each} select 'ultravox', 1, 'signature_mismatch', 'r', 'p', '{}' from numbers`)
   })()
   database.close()
   return path

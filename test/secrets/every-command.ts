@@ -44,6 +44,8 @@ export function everyCommand(about: Subjects, targets: readonly string[]): Run[]
     ...about.rejections.map((id) => ({ line: `rejections show ${id}` })),
     { line: 'targets list' },
     ...targets.map((name) => ({ line: `targets test ${name}`, codes: [0, 1] })),
+    { line: 'targets probe crm', codes: [0, 1] },
+    { line: 'deliveries move --target nobody --to nowhere --yes', codes: [0, 1] },
     { line: 'targets pause crm' },
     { line: 'targets resume crm' },
     { line: `doctor --deep --clock ${about.clock}`, codes: [0, 1] },

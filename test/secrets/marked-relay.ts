@@ -35,7 +35,7 @@ export async function markedRelay(t: Test) {
     busy: 503,
     moved: 308,
     edge: 422,
-    services: 404,
+    services: 410,
     collector: 400,
   })
   const proxy = await talkativeProxy(t)
@@ -46,6 +46,13 @@ export async function markedRelay(t: Test) {
   markers.add('targets.http.tls.key: secure', SELF_SIGNED_CRM.key, lines(SELF_SIGNED_CRM.key))
   markers.add('targets.http.tls.cert: secure', SELF_SIGNED_CRM.cert, lines(SELF_SIGNED_CRM.cert))
   markers.add('targets.http.tls.ca: secure', SELF_SIGNED_CRM.cert, lines(SELF_SIGNED_CRM.cert))
+  for (const [key, pem] of [
+    ['key', SELF_SIGNED_CRM.key],
+    ['cert', SELF_SIGNED_CRM.cert],
+    ['ca', SELF_SIGNED_CRM.cert],
+  ] as const) {
+    markers.add(`targets.slack.tls.${key}: secureOps`, pem, lines(pem))
+  }
 
   const credentials = join(directory, 'credentials')
   mkdirSync(credentials)
@@ -128,12 +135,25 @@ export async function markedRelay(t: Test) {
     socket: { type: 'http', url: `http+unix://%2Fnot%2Fthere/${mark('targets.http.url: socket')}`, ...seldom },
     // Templates that fail on the payload, with something that is not to be told.
     failing: http('ok', { headers: { 'X-Failing': `{{ $number('${mark('targets.http.headers.*: failing')}') }}` } }),
-    worse: http('ok', { body: { key: `{{ '${mark('targets.http.body: worse')}' + call.callId }}` } }),
+    worse: http('ok', { body: { key: `{{ $toMillis('${mark('targets.http.body: worse')}') }}` } }),
     repeated: http('teapot', { body: { key: `{{ '${mark('targets.http.body: repeated')}' }}` } }),
     blocks: {
       type: 'slack',
       webhookUrl: `${origin}/services/T1/${mark('targets.slack.webhookUrl: blocks')}`,
       blocks: [{ type: 'image', url: `{{ 'https://x/?key=${mark('targets.slack.blocks: blocks')}' }}` }],
+    },
+    proxiedOps: {
+      type: 'slack',
+      webhookUrl: `${origin}/services/T2/${mark('targets.slack.webhookUrl: proxiedOps')}`,
+      headers: { 'X-Key': mark('targets.slack.headers.*: proxiedOps') },
+      proxy: `http://relay:${mark('targets.slack.proxy: proxiedOps', ODD_IN_URL)}@${proxy.host}`,
+      ...seldom,
+    },
+    secureOps: {
+      type: 'slack',
+      webhookUrl: `${origin.replace('http:', 'https:')}/services/${mark('targets.slack.webhookUrl: secureOps')}`,
+      tls: { ca: './client.crt', cert: '${file:./client.crt}', key: '${credential:client.pem}' },
+      ...seldom,
     },
     ops: { type: 'slack', webhookUrl: '${SLACK_URL}', text: `${mark('targets.slack.text: ops')}` },
     hook: {

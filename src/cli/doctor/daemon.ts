@@ -9,6 +9,12 @@ import type { OutboxFacts } from './outbox.ts'
 
 const NAME = 'daemon'
 
+const NOT_RUNNING = 'no relay is running on this outbox'
+
+export function isNotRunning({ name, message }: CheckResult): boolean {
+  return name === NAME && message === NOT_RUNNING
+}
+
 type Told = NonNullable<OutboxFacts['daemon']>
 
 /** Whether a relay runs on the outbox, answers, and is what is installed and configured now. `file`: the configuration. */
@@ -16,7 +22,7 @@ export function daemonCheck(config: Config, { daemon, running }: OutboxFacts, fi
   return {
     name: NAME,
     async run() {
-      if (!running) return [warning(NAME, 'no relay is running on this outbox', 'start it: ultravox-relay serve')]
+      if (!running) return [warning(NAME, NOT_RUNNING, 'start it: ultravox-relay serve')]
       if (daemon === null) return [warning(NAME, 'a relay is running, but has not told where', 'restart it')]
       return [await health(config, daemon, timeoutMs), ...version(daemon), ...configuration(daemon, file)]
     },
