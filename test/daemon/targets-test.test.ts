@@ -38,7 +38,7 @@ t.test('a target is sent one event that tells it is a test, and what was sent is
 
 t.test('what came of it decides the exit code, for every kind of target', async (t) => {
   const directory = scratch(t)
-  const { origin } = await httpServer(t, (response) => response.writeHead(404).end('invalid_token'))
+  const { origin } = await httpServer(t, (response) => response.writeHead(400).end('invalid_payload'))
   const targets = {
     ops: { type: 'slack', webhookUrl: `${origin}/services/${MARK}` },
     good: { type: 'exec', command: ['sh', '-c', 'cat; echo "$TOKEN"'], env: { TOKEN: MARK } },
@@ -51,7 +51,7 @@ t.test('what came of it decides the exit code, for every kind of target', async 
   t.match(ops, {
     code: 1,
     stdout:
-      /^POST \S+\/\[secret\]\n.*"text":"\*Call ended\*.*refused \(would be dead\): slack: invalid_token, status 404/s,
+      /^POST \S+\/\[secret\]\n.*"text":"\*Call ended\*.*refused \(would be dead\): slack: invalid_payload, status 400/s,
   })
   t.match(good, { code: 0, stdout: /^\/\S*sh -c cat; echo "\$TOKEN"\n.*delivered, status 0.*\[secret\]\n$/s })
   t.match(bad, { code: 1, stdout: /failed \(would be tried again\): exit 3: no, status 3/ })
