@@ -251,10 +251,6 @@ t.test(
       t.match(await relay.end('SIGTERM'), { code: 0 })
       t.ok(relay.log.filter(({ msg }) => msg === 'spans not exported').length <= 1)
       const names = JSON.parse(readFileSync(join(directory, 'loaded.json'), 'utf8')) as string[]
-      t.ok(
-        names.some((name) => /\/prom-client\/|\/bundle\/daemon-/.test(name)),
-        'the spy sees what is loaded',
-      )
       // The metrics bring the API, which does nothing by itself.
       return names.filter((name) => name.includes('/@opentelemetry/') && !name.includes('/@opentelemetry/api/'))
     }
