@@ -9,6 +9,7 @@ export interface ErrorAnswer {
 
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   usage: 400,
+  unknown_name: 404,
   not_found: 404,
   encoding_unsupported: 415,
   config_invalid: 422,

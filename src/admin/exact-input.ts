@@ -58,7 +58,9 @@ function readTexts(given: unknown, { properties = {} }: ObjectSchema): Record<st
     entries.map(([key, value]) => {
       const { type, items } = properties[key] ?? {}
       if (type !== 'array') return [key, readText(value, type)]
-      return [key, [value].flat().map((item) => readText(item, items?.type))]
+      // Several values: the key repeated, or with commas, as the commands take them.
+      const texts = [value].flat().flatMap((item) => (typeof item === 'string' ? item.split(',') : [item]))
+      return [key, texts.map((item) => readText(item, items?.type))]
     }),
   )
 }

@@ -84,7 +84,7 @@ export function backfillCommand(): Command {
     .option('--dry-run', 'only report what is missing')
     .addHelpText(
       'after',
-      `\nTimes and dates are in UTC unless they have an offset, such as 2026-01-15+02:00.
+      `\nTimes and dates are in the zone of this machine unless they have an offset, such as 2026-01-15Z or 2026-01-15+02:00.
 
 Events already on record are neither recorded nor sent again, so a backfill can be repeated. With --to-target only events
 that are fetched now go to the target; events replay --to sends it those on record. An interrupted backfill prints the

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { formatProblem } from '../config/problem.ts'
-import { exitStatus } from '../domain/errors.ts'
+import { exitStatus, RelayError } from '../domain/errors.ts'
 import { configFile, configOption, loadOrProblems, loadTold } from './config-file.ts'
 import { writeError, writeJson, writeOut } from './output.ts'
 import { examples, jsonOption } from './printing.ts'
@@ -9,11 +9,14 @@ import { examples, jsonOption } from './printing.ts'
 export function checkCommand(): Command {
   return new Command('check')
     .description('check the configuration and say everything that is wrong with it')
+    .argument('[file]', 'the configuration, as --config')
     .addOption(configOption())
     .addOption(jsonOption())
-    .addHelpText('after', examples('check', 'check --config /etc/ultravox-relay/relay.yaml --json'))
-    .action((options: { config?: string; json?: boolean }) => {
-      const file = configFile(options.config)
+    .addHelpText('after', examples('check', 'check /etc/ultravox-relay/relay.yaml', 'check -c relay.yaml --json'))
+    .action((named: string | undefined, options: { config?: string; json?: boolean }) => {
+      if (named !== undefined && options.config !== undefined)
+        throw new RelayError('usage', 'name the configuration once: as the argument or with --config')
+      const file = configFile(named ?? options.config)
       if (options.json === true) return printVerdict(file)
       const { config, notes } = loadTold(file)
       for (const note of notes) writeError(`note: ${formatProblem(note)}\n`)

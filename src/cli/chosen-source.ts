@@ -1,14 +1,15 @@
 import type { Config, SourceConfig } from '../config/config.ts'
 import { RelayError } from '../domain/errors.ts'
 import { hostPort } from '../domain/host-port.ts'
+import { unknownName } from '../operations/known-target.ts'
 import { ownOrigin } from './own-listener.ts'
 
-/** The source of this name, or the first one configured. Throws `usage` where there is none of this name. */
+/** The source of this name, or the first one configured. Throws `unknown_name`. */
 export function chosenSource(config: Config, asked: string | undefined): [string, SourceConfig] {
   const sources = Object.entries(config.sources)
   const found = asked === undefined ? sources[0] : sources.find(([name]) => name === asked)
   if (found !== undefined) return found
-  throw new RelayError('usage', `there is no source ${asked}; there is: ${Object.keys(config.sources).join(', ')}`)
+  throw unknownName('source', asked!, Object.keys(config.sources))
 }
 
 /** Where a relay on this machine takes what comes for a source. Throws `usage` where that is any free port. */

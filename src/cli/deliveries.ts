@@ -4,6 +4,7 @@ import { deliveryDocument, deliveryHistoryDocument } from '../documents/historie
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
 import { readPage } from '../operations/pages.ts'
 import { underWayNow } from '../operations/under-way.ts'
 import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
@@ -58,9 +59,11 @@ function listCommand(): Command {
     )
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
-      const found = await withOutbox(config.outbox.path, (operator) =>
-        readPage(options.limit, (limit) => operator.listDeliveries(deliveryFilter(options), limit)),
-      )
+      const filter = deliveryFilter(options)
+      const found = await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
+        return readPage(options.limit, (limit) => operator.listDeliveries(filter, limit))
+      })
       printPage(options, 'deliveries', found, deliveryDocument, (page) => listed(page, systemClock.now()))
     })
 }

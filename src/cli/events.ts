@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { eventDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
 import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
 import { readPage } from '../operations/pages.ts'
 import type { EventSummary } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
@@ -48,9 +49,11 @@ function listCommand(): Command {
     )
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
-      const found = await withOutbox(config.outbox.path, (operator) =>
-        readPage(options.limit, (limit) => operator.listEvents(eventListFilter(options), limit)),
-      )
+      const filter = eventListFilter(options)
+      const found = await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
+        return readPage(options.limit, (limit) => operator.listEvents(filter, limit))
+      })
       printPage(options, 'events', found, eventDocument, (page) => listed(page, systemClock.now()))
     })
 }

@@ -22,13 +22,12 @@ export function eventFilterOptions(): Option[] {
 export function receivedOptions(): Option[] {
   const now = () => systemClock.now()
   return [
-    new Option('--since <time>', 'received at or after: an ISO time (UTC) or an age such as 2h').argParser(
+    new Option('--since <time>', 'received at or after: an age (2h, 1h30m), a time (09:45) or an ISO time').argParser(
       (text: string) => parseInstant(text, now()),
     ),
-    new Option(
-      '--until <time>',
-      'received before: an ISO time (UTC) or an age such as 2h; a date means its end',
-    ).argParser((text: string) => parseEnd(text, now())),
+    new Option('--until <time>', 'received before: as --since; a date means its end').argParser((text: string) =>
+      parseEnd(text, now()),
+    ),
   ]
 }
 
@@ -43,8 +42,8 @@ export function deliveryFilterOptions(states: readonly DeliveryState[]): Option[
     new Option('--target <name>', 'deliveries to this target'),
     stateOption('deliveries in this state', states),
     ...eventFilterOptions(),
-    new Option('--event-id <id>', 'deliveries of this event; may be repeated').argParser(
-      (id, earlier: string[] = []) => [...earlier, id],
+    new Option('--event-id <id>', 'deliveries of this event; several with commas').argParser(
+      (ids, earlier: string[] = []) => [...earlier, ...ids.split(',')],
     ),
     new Option('--error <text>', 'deliveries whose last error has this text in it'),
     new Option('--holding', 'dead deliveries that hold the rest of their call (onDead: hold)'),
@@ -67,7 +66,7 @@ export function idParser(what: 'delivery' | 'rejection'): (text: string, earlier
 export const parseDeliveryId = idParser('delivery')
 
 function stateOption<T extends string>(about: string, states: readonly T[]): Option {
-  return new Option('--state <state>', `${about} (${states.join(', ')}); may be repeated`).argParser(
+  return new Option('--state <state>', `${about} (${states.join(', ')}); several with commas`).argParser(
     (text, earlier: T[] = []) => [...earlier, ...text.split(',').map((each) => oneOf(states, each))],
   )
 }

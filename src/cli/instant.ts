@@ -1,26 +1,41 @@
 import { InvalidArgumentError } from 'commander'
-import { INSTANT_FORM, readAge, readEnd, readInstant, UNITS } from '../documents/instants.ts'
+import {
+  INSTANT_FORM,
+  readAge,
+  readEnd,
+  readInstant,
+  zoneOfDate as readZoneOfDate,
+  UNITS,
+} from '../documents/instants.ts'
 
-export { iso, isoOrNull, zoneOfDate } from '../documents/instants.ts'
+export { iso, isoOrNull } from '../documents/instants.ts'
+
+/** Commands read times without an offset as the operator's clock shows them. */
+const ZONE = 'local'
 
 /** See `readInstant`. Throws `InvalidArgumentError`. */
 export function parseInstant(text: string, now: number): number {
-  const instant = readInstant(text, now)
+  const instant = readInstant(text, now, ZONE)
   if (instant === undefined) throw new InvalidArgumentError(INSTANT_FORM)
   return instant
 }
 
 /** See `readEnd`. Throws `InvalidArgumentError`. */
 export function parseEnd(text: string, now: number): number {
-  const instant = readEnd(text, now)
+  const instant = readEnd(text, now, ZONE)
   if (instant === undefined) throw new InvalidArgumentError(INSTANT_FORM)
   return instant
 }
 
-/** A stretch of time such as `10m`, in milliseconds. Throws `InvalidArgumentError`. */
+/** See `zoneOfDate` of `documents/instants.ts`. */
+export function zoneOfDate(text: string): string | null {
+  return readZoneOfDate(text, ZONE)
+}
+
+/** A duration such as `10m` or `1h30m`, in milliseconds. Throws `InvalidArgumentError`. */
 export function parseDuration(text: string): number {
   const ms = readAge(text)
-  if (ms === undefined) throw new InvalidArgumentError('write a time such as 30s, 10m or 2h')
+  if (ms === undefined) throw new InvalidArgumentError('write a duration such as 30s, 10m or 1h30m')
   return Math.round(ms)
 }
 

@@ -21,9 +21,8 @@ function isVersionOnly(): boolean {
 /** What it loads takes most of a command's time. */
 async function runCommand(): Promise<void> {
   assertWorkingDirectory()
-  const { createProgram } = await import('./program.ts')
-  const program = await createProgram(process.argv[2])
-  await program.parseAsync()
+  const { runProgram } = await import('./program.ts')
+  await runProgram(process.argv.slice(2))
 }
 
 async function fail(error: unknown): Promise<void> {

@@ -5,6 +5,7 @@ import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
 import { compileEventPattern } from '../domain/event-pattern.ts'
 import { boundedExplanation, TaskError } from '../expressions/bounded.ts'
+import { unknownName } from '../operations/known-target.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { readInput } from './input-file.ts'
 import { examples, jsonOption, print } from './printing.ts'
@@ -49,11 +50,11 @@ export function matchCommand(): Command {
     })
 }
 
-/** Undefined where no route asks for a source. Throws `usage`. */
+/** Undefined where no route asks for a source. Throws `usage` and `unknown_name`. */
 function sourceFor({ sources, routes }: Config, named: string | undefined): string | undefined {
   const all = Object.keys(sources)
   if (named !== undefined && !all.includes(named)) {
-    throw new RelayError('usage', `no source is named ${named}: the sources are ${all.join(', ')}`)
+    throw unknownName('source', named, all)
   }
   if (named !== undefined || routes.every((route) => route.sources === null)) return named
   if (all.length === 1) return all[0]

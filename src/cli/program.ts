@@ -65,6 +65,37 @@ export async function createProgram(asked?: string): Promise<Command> {
   return program
 }
 
+/** Runs a command line, without the program's own name. */
+export async function runProgram(args: readonly string[]): Promise<void> {
+  const path = helpPath(args)
+  const program = await createProgram((path ?? args)[0])
+  await program.parseAsync(path === undefined ? args : helpArguments(program, path), { from: 'user' })
+}
+
+/**
+ * The command whose help is asked for by the word `help`, before or among the names of commands, such as `help deliveries retry`
+ * or `deliveries help retry`; undefined where it is not. Commander itself looks no further than one name.
+ */
+function helpPath(args: readonly string[]): readonly string[] | undefined {
+  const [first, second] = args
+  if (first === 'help') return args.slice(1)
+  return second === 'help' && Object.hasOwn(COMMANDS, first!) ? [first!, ...args.slice(2)] : undefined
+}
+
+/** What prints the help of the command at `path`. Without `--help` for a name that does not exist: it is then reported. */
+function helpArguments(program: Command, path: readonly string[]): string[] {
+  const names: string[] = []
+  let command = program
+  for (const name of path) {
+    const found = command.commands.find((each) => each.name() === name)
+    if (found === undefined)
+      return command.commands.length === 0 || name.startsWith('-') ? [...names, '--help'] : [...names, name]
+    names.push(name)
+    command = found
+  }
+  return [...names, '--help']
+}
+
 /** A command and all that are under it. */
 export function withSubcommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)]

@@ -32,7 +32,7 @@ export function pruneCommand(): Command {
     .addOption(configOption())
     .addOption(jsonOption())
     .addOption(
-      new Option('--older-than <time>', 'what was received before: an age such as 30d, or an ISO time (UTC)')
+      new Option('--older-than <time>', 'what was received before: an age such as 30d, or an ISO time')
         .argParser((text) => parseInstant(text, systemClock.now()))
         .makeOptionMandatory(),
     )

@@ -5,7 +5,7 @@ import { RelayError } from '../domain/errors.ts'
 import { countEach } from '../operations/counts.ts'
 import { type AskedDeliveries, deliveryFilter } from '../operations/filters.ts'
 import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
-import { configuredTarget } from '../operations/known-target.ts'
+import { assertKnownNames, configuredTarget } from '../operations/known-target.ts'
 import { refuseMissing } from '../operations/missing.ts'
 import { NOT_RECALLED, NOTHING_SENT, type Recalled } from '../operations/recall.ts'
 import {
@@ -24,7 +24,6 @@ import { type ConsentOptions, confirm, consentOptions } from './confirm.ts'
 import { afterDeliveryOption, deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { forecastText } from './forecasts.ts'
 import { interruptible, tellRest } from './interruption.ts'
-import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { counted, examples, jsonOption, named, note, print, sentAnyway } from './printing.ts'
@@ -108,11 +107,11 @@ function bulkCommand<Options extends BulkOptions = BulkOptions>(
     const filter = meantDeliveries(ids ?? [], deliveryFilter(options), action)
     if (filter === undefined) throw new RelayError('usage', `${NOTHING_NAMED}: deliveries ${name} --target crm`)
     await withOutbox(config.outbox.path, async (operator) => {
+      await assertKnownNames(operator, config, options)
       const found = await operator.findDeliveries(action.sends ? { ...filter, hasBody: true } : filter)
       const bodiless = action.sends ? await operator.findDeliveries({ ...filter, hasBody: false }) : []
       if (ids !== undefined) await tellOfOthers(operator, ids, [...found, ...bodiless])
       tellOfBodiless(bodiless.length, filter.deliveryIds !== undefined)
-      if (found.length === 0) tellOfUnknown('target', filter.target, config.targets)
       await change(operator, config, filter, found, options, action)
     })
   })

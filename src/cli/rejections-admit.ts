@@ -15,6 +15,7 @@ import {
 } from '../operations/admission.ts'
 import { rejectionFilter } from '../operations/filters.ts'
 import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
 import type { Admitted, OutboxOperator } from '../outbox/operator.ts'
 import { configFile, loadWithoutSecrets } from './config-file.ts'
 import { confirm } from './confirm.ts'
@@ -56,6 +57,7 @@ ${examples('rejections admit 17', 'rejections admit --since 8h --dry-run', 'reje
       const filter = meantRejections(ids ?? [], rejectionFilter(options))
       if (filter === undefined) throw new RelayError('usage', NOTHING_NAMED)
       await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
         await refuseUnknownRejections(operator, ids ?? [])
         await refuseUnproven(operator, ids ?? [])
         await admit(operator, config, await operator.findRejections(filter), event, options)

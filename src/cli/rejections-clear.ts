@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import { refuseUnknownRejections } from '../operations/admission.ts'
 import { isEmpty, rejectionFilter } from '../operations/filters.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
 import { inSteps } from '../operations/steps.ts'
 import type { OutboxOperator, RejectionFilter } from '../outbox/operator.ts'
 import { refuseDoubtfulClock } from './clock.ts'
@@ -31,6 +32,7 @@ export function clearCommand(): Command {
       const config = await outboxConfig(options.config)
       const filter = meant(ids ?? [], rejectionFilter(options))
       await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
         await refuseUnknownRejections(operator, ids ?? [])
         if (isByAge(filter) && options.dryRun !== true) await refuseDoubtfulClock(operator)
         if (filter.kept === false) await tellOfKept(operator, filter)

@@ -5,6 +5,7 @@ import { rejectionDocument } from '../documents/rejections.ts'
 import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
 import { type AskedRejections, rejectionFilter } from '../operations/filters.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
 import { readPage } from '../operations/pages.ts'
 import type { RejectionSummary, StoredRejection } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
@@ -59,9 +60,10 @@ function listCommand(): Command {
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
       const filter = rejectionFilter(options)
-      const found = await withOutbox(config.outbox.path, (operator) =>
-        readPage(options.limit, (limit) => operator.listRejections(filter, limit)),
-      )
+      const found = await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
+        return readPage(options.limit, (limit) => operator.listRejections(filter, limit))
+      })
       printPage(options, 'rejections', found, rejectionDocument, listed)
     })
 }

@@ -4,7 +4,7 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedReplay, replayFilter } from '../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
-import { configuredTarget } from '../operations/known-target.ts'
+import { assertKnownNames, configuredTarget } from '../operations/known-target.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../operations/replay.ts'
 import type { EventFilter, OutboxOperator } from '../outbox/operator.ts'
 import { tellOfBodiless } from './bodiless.ts'
@@ -56,6 +56,7 @@ ${examples(
       const filter = meantEvents(ids, replayFilter(options))
       if (filter === undefined) throw new RelayError('usage', NOTHING_NAMED)
       await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
         await refuseUnknownEvents(operator, [...ids, ...(options.after === undefined ? [] : [options.after])])
         await replay(operator, config, filter, options)
       })

@@ -3,10 +3,10 @@ import { entryDocument } from '../documents/journal.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedEvents, eventFilter } from '../operations/filters.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { eventKindOptions } from './filters.ts'
-import { tellOfUnknown } from './known-target.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { writeJson, writeOut } from './output.ts'
@@ -57,9 +57,8 @@ export function tailCommand(): Command {
     .action(async (options: Options) => {
       const filter = journalFilter(options)
       const config = await outboxConfig(options.config)
-      tellOfUnknown('target', options.target, config.targets)
-      tellOfUnknown('source', options.source, config.sources)
       await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
         if (options.json !== true && filter.kinds.includes('refusal')) {
           const found = await requestProblems(operator, config, systemClock.now())
           for (const { name, message, advice } of found) note(`${name} ${message}\n  ${advice}`)

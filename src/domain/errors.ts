@@ -6,6 +6,8 @@ export type ErrorCode =
   | RefusalCode
   | 'config_invalid'
   | 'usage'
+  /** A target or source that is neither configured nor on record. */
+  | 'unknown_name'
   | 'file_exists'
   | 'file_unwritable'
   | 'daemon_unreachable'
@@ -83,6 +85,7 @@ export const HTTP_STATUS: Readonly<Record<RefusalCode, number>> = {
 const EXIT_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   config_invalid: 2,
   usage: 2,
+  unknown_name: 2,
   not_found: 3,
   daemon_unreachable: 4,
 }

@@ -1,4 +1,5 @@
 import { type RefusalCode, RelayError } from '../domain/errors.ts'
+import { iso } from '../domain/iso.ts'
 import type { DeliveryFilter, DeliveryState, EventFilter, RejectionFilter } from '../outbox/operator.ts'
 
 type EventState = NonNullable<EventFilter['deliveryStates']>[number]
@@ -49,8 +50,9 @@ export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered'
 
 export const EVENT_STATES: readonly EventState[] = [...DELIVERY_STATES, 'none']
 
-/** What is asked for; a key is there only where it was given. */
+/** What is asked for; a key is there only where it was given. Throws `usage` for a period that ends before it begins. */
 export function eventFilter({ source, event, call, since, until }: AskedEvents): EventFilter {
+  assertPeriod(since, until)
   return given({ source, event, callId: call, since, until })
 }
 
@@ -87,7 +89,13 @@ export function deliveryFilter({
 
 /** See `eventFilter`. */
 export function rejectionFilter({ reason, source, peer, since, until, kept }: AskedRejections): RejectionFilter {
+  assertPeriod(since, until)
   return given({ reason, source, peer, since, until, kept })
+}
+
+function assertPeriod(since: number | undefined, until: number | undefined): void {
+  if (since === undefined || until === undefined || since <= until) return
+  throw new RelayError('usage', `since ${iso(since)} is after until ${iso(until)}: nothing can match`)
 }
 
 export function isEmpty(filter: object): boolean {

@@ -16,7 +16,7 @@ export interface Pausing {
 }
 
 /**
- * Pauses or resumes a target, orphaned ones too. Says how it then stands; throws `not_found`. Once a pause has
+ * Pauses or resumes a target, orphaned ones too. Says how it then stands; throws `unknown_name`. Once a pause has
  * resolved, the running relay starts nothing more for it.
  */
 export async function pauseTarget(

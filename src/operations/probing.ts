@@ -30,7 +30,7 @@ export type Prober = Pick<OutboxOperator, 'listTargets' | 'requestProbe' | 'prob
 
 /**
  * Has the running relay make one attempt at a target, whatever its cooldown, backoff or throttle, and waits for the end.
- * Throws `not_found` and `daemon_unreachable`.
+ * Throws `unknown_name` and `daemon_unreachable`.
  */
 export async function probeTarget(
   operator: Prober,

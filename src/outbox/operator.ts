@@ -90,6 +90,9 @@ export interface OutboxOperator
    */
   listTargets(now: number): Promise<TargetSummary[]>
 
+  /** Whether a target has or had deliveries, or a source events or rejections, that are still on record. */
+  isOnRecord(what: 'target' | 'source', name: string): Promise<boolean>
+
   /** How sources, targets and the storage are doing. */
   status(now: number): Promise<OutboxStatus>
 

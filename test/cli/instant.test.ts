@@ -1,5 +1,9 @@
 import t from 'tap'
 import { ago, duration, iso, parseEnd, parseInstant, zoneOfDate } from '../../src/cli/instant.ts'
+import { readInstant } from '../../src/documents/instants.ts'
+
+// Times without an offset are those of this machine.
+process.env.TZ = 'UTC'
 
 const NOW = Date.UTC(2026, 2, 1, 12)
 
@@ -11,11 +15,14 @@ t.test('an age is counted back from now', async (t) => {
     ['1.5h', 5_400_000],
     ['3d', 259_200_000],
     ['0s', 0],
+    ['1h30m', 5_400_000],
+    ['2w', 1_209_600_000],
+    ['1w2d3h4m5s6ms', 788_645_006],
   ]
   for (const [text, ms] of cases) t.equal(parseInstant(text, NOW), NOW - ms, text)
 })
 
-t.test('an ISO time is in UTC unless it says otherwise', async (t) => {
+t.test('an ISO time may have an offset', async (t) => {
   const cases: [string, string][] = [
     ['2026-01-15', '2026-01-15T00:00:00.000Z'],
     ['2026-01-15T12:30', '2026-01-15T12:30:00.000Z'],
@@ -45,7 +52,22 @@ t.test('a date is its beginning, as an end its end, in UTC or in its zone', asyn
 })
 
 t.test('what is neither is refused with what to write', async (t) => {
-  for (const text of ['', '2', 'h', '-2h', '2w', '2 h', '15.1.2026', '2026-02-30', '2026-13-01', '2026-01-15T25:00']) {
+  for (const text of [
+    '',
+    '2',
+    'h',
+    '-2h',
+    '30m1h',
+    '1h1h',
+    '2h30',
+    '2 h',
+    '15.1.2026',
+    '2026-02-30',
+    '2026-13-01',
+    '2026-01-15T25:00',
+    '25:00',
+    '9:5',
+  ]) {
     t.throws(() => parseInstant(text, NOW), { message: /such as 2h .*ISO time such as/ }, text)
   }
 })
@@ -70,4 +92,33 @@ t.test('an instant is told by how far away it is', async (t) => {
   t.equal(ago(66_000, 1_000), 'in 1m 5s')
   t.equal(ago(1_000, 1_000), '0s ago')
   t.equal(ago(null, 1_000), '')
+})
+
+t.test('a time of day is the last one, and as an end that of today', async (t) => {
+  t.equal(iso(parseInstant('09:45', NOW)), '2026-03-01T09:45:00.000Z')
+  t.equal(iso(parseInstant('9:45:30', NOW)), '2026-03-01T09:45:30.000Z')
+  t.equal(iso(parseInstant('23:00', NOW)), '2026-02-28T23:00:00.000Z')
+  t.equal(iso(parseEnd('23:00', NOW)), '2026-03-01T23:00:00.000Z')
+  t.equal(iso(parseEnd('09:45', NOW)), '2026-03-01T09:45:00.000Z')
+})
+
+t.test('a time may follow its date after a space, and an offset needs no colon', async (t) => {
+  t.equal(iso(parseInstant('2026-01-15 09:45', NOW)), '2026-01-15T09:45:00.000Z')
+  t.equal(iso(parseInstant('2026-01-15 9:45 +0200', NOW)), '2026-01-15T07:45:00.000Z')
+  t.equal(iso(parseInstant('2026-01-15t09:45z', NOW)), '2026-01-15T09:45:00.000Z')
+})
+
+t.test('without an offset, commands read times in the zone of this machine and the API in UTC', async (t) => {
+  process.env.TZ = 'America/New_York'
+  t.teardown(() => {
+    process.env.TZ = 'UTC'
+  })
+  t.equal(iso(parseInstant('2026-01-15 09:45', NOW)), '2026-01-15T14:45:00.000Z')
+  t.equal(iso(readInstant('2026-01-15 09:45', NOW, 'UTC')!), '2026-01-15T09:45:00.000Z')
+  t.equal(iso(parseInstant('2026-01-15T09:45Z', NOW)), '2026-01-15T09:45:00.000Z')
+  t.equal(iso(parseInstant('06:00', NOW)), '2026-03-01T11:00:00.000Z')
+  t.equal(iso(parseInstant('08:00', NOW)), '2026-02-28T13:00:00.000Z', 'of yesterday')
+  t.equal(iso(parseInstant('2026-01-15', NOW)), '2026-01-15T05:00:00.000Z')
+  t.equal(zoneOfDate('2026-01-15'), 'America/New_York')
+  t.equal(parseEnd('2026-03-08', NOW) - parseInstant('2026-03-08', NOW), 23 * 3_600_000, 'the clock goes forward')
 })

@@ -49,7 +49,7 @@ t.test('targets probe makes one attempt now, in spite of an open circuit and bac
   t.equal(received.length, 5)
 
   t.match(await run('targets probe crm'), { code: 1, stdout: /nothing is pending for crm.*targets test crm/ })
-  t.match(await run('targets probe cmr'), { code: 3, stderr: /did you mean "crm"/ })
+  t.match(await run('targets probe cmr'), { code: 2, stderr: /did you mean "crm"/ })
   await run('targets pause idle')
   t.match(await run('targets probe idle'), { code: 1, stdout: /idle is paused.*targets resume idle/ })
   t.match(await admin.post('/api/targets/nope/probe'), { status: 404 })

@@ -22,7 +22,7 @@ t.test('an id that cannot be changed so is told', async (t) => {
   ])
 })
 
-t.test('what is not there ends with 3 and the name that was perhaps meant', async (t) => {
+t.test('what is not there ends with 3', async (t) => {
   const directory = scratch(t)
   const { run, deliveries } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { 'crm-eu': sink }, routes: [{ events: ['*'], to: ['crm-eu'] }] })
@@ -31,20 +31,64 @@ t.test('what is not there ends with 3 and the name that was perhaps meant', asyn
     ['deliveries show 99', /there is no delivery 99/],
     ['deliveries retry 1 99 --yes', /there is no delivery 99/],
     ['deliveries cancel 99 1 --yes', /there is no delivery 99/],
-    ['targets pause crm-ue', /there is no target "crm-ue" \(did you mean "crm-eu"\?\); there is: crm-eu/],
-    ['targets resume toString', /there is no target "toString"/],
     ['events replay evt_none --yes', /there is no event evt_none/],
-    ['events replay --event * --to crmeu --yes', /there is no target "crmeu" \(did you mean "crm-eu"\?\)/],
   ]
   await Promise.all(
     cases.map(async ([line, stderr]) => t.match(await run(line), { code: 3, stdout: '', stderr }, line)),
   )
   t.match(await deliveries(), [{ state: 'pending', attempts: 0 }], 'nothing was changed')
-  t.match(await run('deliveries retry --target crm-ue --yes'), {
-    code: 1,
-    stdout: 'no deliveries match, nothing was queued for retry\n',
-    stderr: /there is no target "crm-ue" in the configuration \(did you mean "crm-eu"\?\)/,
-  })
+})
+
+t.test('a target or source that is unknown ends with 2 and the name that was perhaps meant', async (t) => {
+  const directory = scratch(t)
+  const { run, deliveries } = commandsIn(directory)
+  writeConfig(directory, { sources, targets: { 'crm-eu': sink }, routes: [{ events: ['*'], to: ['crm-eu'] }] })
+  await fill(directory, [{}], ['crm-eu', 'former'])
+  const target = /there is no target "crm-ue" \(did you mean "crm-eu"\?\); there is: crm-eu/
+  const source = /there is no source "ultravxo" \(did you mean "ultravox"\?\); there is: ultravox/
+  const commands = ['deliveries list', 'deliveries retry --yes', 'deliveries cancel --yes', 'tail', 'tail --json']
+  const cases: [string, RegExp][] = [
+    ...commands.map((line): [string, RegExp] => [`${line} --target crm-ue`, target]),
+    ['deliveries move --target crm-ue --to crm-eu --yes', target],
+    ['deliveries move 1 --to crm-ue --yes', target],
+    ['events replay --event * --to crm-ue --yes', target],
+    ['events replay --failed-at crm-ue --yes', target],
+    ['targets pause crm-ue', target],
+    ['targets probe crm-ue', target],
+    ['targets test crm-ue', target],
+    ['targets resume toString', /there is no target "toString"/],
+    ...['events list', 'deliveries list', 'rejections list', 'rejections admit', 'rejections clear', 'tail'].map(
+      (line): [string, RegExp] => [`${line} --source ultravxo`, source],
+    ),
+  ]
+  for (const [line, stderr] of cases) t.match(await run(line), { code: 2, stdout: '', stderr }, line)
+  t.equal((await deliveries('--target former')).length, 1, 'one that has deliveries is known')
+  t.match(await run('tail --target former'), { code: 0, stderr: 'nothing to show\n' })
+  t.match(await run('events list --source relay'), { code: 0, stderr: 'no events\n' }, 'the relay itself')
+  t.match(await deliveries('--target crm-eu'), [{ state: 'pending', attempts: 0 }], 'nothing was changed')
+})
+
+t.test('help of a command is found by its whole name, wherever the word help is', async (t) => {
+  const { run } = commandsIn(scratch(t))
+  const asked = await run('deliveries retry --help')
+  t.match(asked, { code: 0, stdout: /^Usage: ultravox-relay deliveries retry / })
+  for (const line of ['help deliveries retry', 'deliveries help retry']) t.same(await run(line), asked, line)
+  t.same(await run('help check'), await run('check --help'))
+  t.same(await run('deliveries help'), await run('deliveries --help'))
+  t.same(await run('help'), await run('--help'))
+  for (const line of ['help deliveries rety', 'deliveries help rety'])
+    t.match(await run(line), { code: 2, stdout: '', stderr: /unknown command 'rety'/ }, line)
+  t.match(await run('help srve'), { code: 2, stdout: '', stderr: /unknown command 'srve'.*serve/s })
+})
+
+t.test('check takes its file as an argument or with -c', async (t) => {
+  const directory = scratch(t)
+  const { run } = commandsIn(directory)
+  writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const valid = { code: 0, stdout: 'relay.yaml is valid: 1 source, 1 target, 1 route\n' }
+  for (const line of ['check relay.yaml', 'check -c relay.yaml', 'check']) t.match(await run(line), valid, line)
+  t.match(await run('check gone.yaml'), { code: 2, stderr: /gone\.yaml/ })
+  t.match(await run('check relay.yaml -c gone.yaml'), { code: 2, stderr: /name the configuration once/ })
 })
 
 t.test('wrong usage ends with 2, says what to write, and touches nothing', async (t) => {
@@ -58,6 +102,7 @@ t.test('wrong usage ends with 2, says what to write, and touches nothing', async
     ['deliveries list --state gone', /write pending or delivered or dead or cancelled/],
     ['deliveries cancel --state delivered --target crm', /write pending or dead/],
     ['deliveries list --since yesterday', /an age such as 2h/],
+    ['events list --since 1h --until 2h', /since .* is after until .*: nothing can match/],
     ['deliveries list --limit 0', /a whole number/],
     ['deliveries show x', /a delivery id is a whole number/],
     ['deliveries retry 1 --yes --dry-run', /cannot be used with/],

@@ -42,7 +42,7 @@ export async function runCommand(args: string[], cwd: string, env: NodeJS.Proces
     }
     host!.on('message', answered).on('exit', died)
   })
-  host.send({ id, args, cwd, env: { PATH, HOME, ...env } } satisfies HostedCommand)
+  host.send({ id, args, cwd, env: { PATH, HOME, TZ: 'UTC', ...env } } satisfies HostedCommand)
   return end
 }
 

@@ -70,11 +70,11 @@ t.test('the last of what has happened is shown with no relay running, and can be
   t.equal((await run('tail --event *.started --only events')).stdout, event(b))
   t.equal((await run('tail --target crm -n 1')).stdout, attempt(b, 2))
   t.match(await run('tail --target cmr'), {
-    code: 0,
+    code: 2,
     stdout: '',
     stderr: /no target "cmr".*did you mean "crm"/,
   })
-  t.match(await run('tail --source other --only refusals'), { code: 0, stderr: /no source "other"/ })
+  t.match(await run('tail --source other --only refusals'), { code: 2, stderr: /no source "other"/ })
   const wrong: [string, RegExp][] = [
     ['tail --only refusals --call x', /leave out --event, --call and --target/],
     ['tail --only attempts,events --target crm', /leave out --target/],

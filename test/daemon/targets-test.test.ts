@@ -56,7 +56,7 @@ t.test('what came of it decides the exit code, for every kind of target', async 
   t.match(good, { code: 0, stdout: /^\/\S*sh -c cat; echo "\$TOKEN"\n.*delivered, status 0.*\[secret\]\n$/s })
   t.match(bad, { code: 1, stdout: /failed \(would be tried again\): exit 3: no, status 3/ })
   t.match(nobody, { code: 1, stdout: /^POST http:\/\/127\.0\.0\.1:1\/\[secret\]\n.*failed .*ECONNREFUSED/s })
-  t.match(none, { code: 3, stdout: '', stderr: /there is no target "goood" \(did you mean "good"\?\)/ })
+  t.match(none, { code: 2, stdout: '', stderr: /there is no target "goood" \(did you mean "good"\?\)/ })
   t.notMatch(JSON.stringify([ops, good, bad, nobody]), MARK)
 })
 

@@ -8,8 +8,11 @@ const MOST_ROWS = 1_000
 /** Most things that one request names. */
 const MOST_IDS = 1_000
 
-const time: Schema = { type: 'string', description: 'An ISO time (UTC) or an age such as 2h.' }
-const end: Schema = { type: 'string', description: 'An ISO time (UTC) or an age such as 2h; a date means its end.' }
+const time: Schema = {
+  type: 'string',
+  description: 'An ISO time (UTC without an offset), a time of day such as 09:45, or an age such as 2h or 1h30m.',
+}
+const end: Schema = { type: 'string', description: 'As since; a date means its end, a time of day that of today.' }
 const received = { since: time, until: end }
 
 export const eventKeys = {
@@ -88,7 +91,7 @@ export type AskedAs<T extends Times> = Written<T>
 
 function readTime(key: string, written: string | undefined, now: number, read: typeof readInstant): number | undefined {
   if (written === undefined) return undefined
-  const instant = read(written, now)
+  const instant = read(written, now, 'UTC')
   if (instant === undefined) throw new RelayError('usage', `${key}: ${INSTANT_FORM}`)
   return instant
 }

@@ -4,7 +4,7 @@ import { RelayError } from '../../domain/errors.ts'
 import { countEach } from '../../operations/counts.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
-import { configuredTarget } from '../../operations/known-target.ts'
+import { assertKnownNames, configuredTarget } from '../../operations/known-target.ts'
 import { refuseMissing } from '../../operations/missing.ts'
 import { readPage } from '../../operations/pages.ts'
 import { NOT_RECALLED, NOTHING_SENT } from '../../operations/recall.ts'
@@ -38,11 +38,12 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
         operationId: 'listDeliveries',
         summary: 'List deliveries, the newest first',
         querystring: query,
-        response: answers(page('deliveries', shape('Delivery')), 400),
+        response: answers(page('deliveries', shape('Delivery')), 400, 404),
       },
     },
     async ({ query: { limit, ...rest } }) => {
       const filter = deliveryFilter(asked<AskedDeliveries>(rest, clock.now()))
+      await assertKnownNames(operator, config, rest)
       const { rows, more } = await readPage(limit, (most) => operator.listDeliveries(filter, most))
       return { deliveries: rows.map(deliveryDocument), more }
     },
@@ -115,6 +116,7 @@ function actionRoute(
     async ({ body: { ids = [], dryRun, to = '', ...rest } }) => {
       const action = actionOf(to)
       const filter = named(meantDeliveries(ids, deliveryFilter(asked<AskedDeliveries>(rest, clock.now())), action))
+      await assertKnownNames(operator, config, rest)
       await refuseUnknown(operator, ids)
       const { found, bodiless } = await choose(operator, filter, action)
       const targets = countEach(found.map(({ target }) => target))

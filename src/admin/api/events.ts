@@ -5,7 +5,7 @@ import { gapDocument } from '../../documents/provider.ts'
 import { RelayError } from '../../domain/errors.ts'
 import { type AskedEventList, type AskedReplay, eventListFilter, replayFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
-import { configuredTarget } from '../../operations/known-target.ts'
+import { assertKnownNames, configuredTarget } from '../../operations/known-target.ts'
 import { readPage } from '../../operations/pages.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../../operations/replay.ts'
 import { type Action, type AskedAs, actionBody, asked, eventKeys, listQuery, named } from './asked.ts'
@@ -28,11 +28,12 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
         operationId: 'listEvents',
         summary: 'List events, the newest first',
         querystring: listQuery({ ...eventKeys, state: eventStates }),
-        response: answers(page('events', shape('Event')), 400),
+        response: answers(page('events', shape('Event')), 400, 404),
       },
     },
     async ({ query: { limit, ...rest } }) => {
       const filter = eventListFilter(asked<AskedEventList>(rest, clock.now()))
+      await assertKnownNames(operator, config, rest)
       const { rows, more } = await readPage(limit, (most) => operator.listEvents(filter, most))
       return { events: rows.map(eventDocument), more }
     },
@@ -125,6 +126,7 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
     async ({ body: { ids = [], dryRun, to, ...rest } }) => {
       const filter = named(meantEvents(ids, replayFilter(asked<AskedReplay>(rest, clock.now()))))
       if (to !== undefined) configuredTarget(config, to)
+      await assertKnownNames(operator, config, rest)
       await refuseUnknownEvents(operator, ids)
       const withBody = { ...filter, hasBody: true }
       const matched = await operator.countEvents(withBody)

@@ -13,6 +13,7 @@ import {
 } from '../../operations/admission.ts'
 import { type AskedRejections, rejectionFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
+import { assertKnownNames } from '../../operations/known-target.ts'
 import { readPage } from '../../operations/pages.ts'
 import { type Action, type AskedAs, actionBody, asked, listQuery, named, rejectionKeys } from './asked.ts'
 import { type ApiContext, answers, expected, page, refuseTooMany, warnings } from './context.ts'
@@ -22,7 +23,7 @@ const tags = ['rejections']
 
 /** See `ultravox-relay rejections`. */
 export function rejectionsApi(app: FastifyInstance, context: ApiContext): void {
-  const { operator, clock } = context
+  const { config, operator, clock } = context
 
   app.get<{ Querystring: AskedAs<AskedRejections> & { limit: number } }>(
     '/api/rejections',
@@ -32,11 +33,12 @@ export function rejectionsApi(app: FastifyInstance, context: ApiContext): void {
         operationId: 'listRejections',
         summary: 'List refused requests, the newest first',
         querystring: listQuery(rejectionKeys),
-        response: answers(page('rejections', shape('Rejection')), 400),
+        response: answers(page('rejections', shape('Rejection')), 400, 404),
       },
     },
     async ({ query: { limit, ...rest } }) => {
       const filter = rejectionFilter(asked<AskedRejections>(rest, clock.now()))
+      await assertKnownNames(operator, config, rest)
       const { rows, more } = await readPage(limit, (most) => operator.listRejections(filter, most))
       return { rejections: rows.map(rejectionDocument), more }
     },
@@ -100,6 +102,7 @@ function admitRoute(app: FastifyInstance, { config, operator, clock }: ApiContex
     async ({ body: { ids = [], dryRun, asEvent, ...rest } }) => {
       const event = namedEvent(asEvent?.event, asEvent?.callId)
       const filter = named(meantRejections(ids, rejectionFilter(asked<AskedRejections>(rest, clock.now()))))
+      await assertKnownNames(operator, config, rest)
       await refuseUnknownRejections(operator, ids)
       await refuseUnproven(operator, ids)
       const found = await operator.findRejections(filter)

@@ -28,6 +28,7 @@ const METHODS = [
   'clock',
   'setPaused',
   'listTargets',
+  'isOnRecord',
   'status',
   'newestEntries',
   'daemon',

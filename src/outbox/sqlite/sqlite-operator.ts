@@ -230,6 +230,14 @@ export class SqliteOperator implements OutboxOperator {
     return this.#snapshot(() => targetSummaries(this.#database, now))
   }
 
+  async isOnRecord(what: 'target' | 'source', name: string): Promise<boolean> {
+    const tables = what === 'target' ? ['live_deliveries', 'finished_deliveries'] : ['events', 'rejections']
+    return tables.some(
+      (table) =>
+        this.#database.prepare(`select 1 from ${table} where ${what} = @name limit 1`).get({ name }) !== undefined,
+    )
+  }
+
   async status(now: number): Promise<OutboxStatus> {
     return this.#snapshot(() => outboxStatus(this.#database, this.#path, now))
   }
