@@ -185,7 +185,7 @@ t.test('backfill says what is wrong with its words', async (t) => {
     stdout: '',
     stderr: /--from 2090-01-01T00:00:00\.000Z is in the future .*: check the year/,
   })
-  t.match(await run('backfill --from 1h --grace soon'), { code: 2, stderr: /write a time such as 30s/ })
+  t.match(await run('backfill --from 1h --grace soon'), { code: 2, stderr: /write a duration such as 30s/ })
   t.match(await run('backfill --from 1h --to-target cmr'), { code: 2, stderr: /there is no target "cmr"/ })
   writeConfig(dirname(config), {
     sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
