@@ -11,7 +11,7 @@ import { createTarget } from './target-factory.ts'
 import { withStartLimit } from './targets/interrupted-starts.ts'
 import type { Launcher } from './targets/launcher.ts'
 import { withVia } from './targets/via.ts'
-import { tracedTarget } from './traced.ts'
+import { type TracedDestination, tracedTarget } from './traced.ts'
 import type { Tracing } from './tracing.ts'
 
 /** What all lanes share. */
@@ -55,7 +55,7 @@ function laneOf(
   )
   return new Lane({
     ...rest,
-    target: withStartLimit(tracedTarget(withVia(made, relayId), target.type, tracing, wallClock)),
+    target: withStartLimit(tracedTarget(withVia(made, relayId), tracedDestination(target), tracing, wallClock)),
     concurrency: target.concurrency,
     rateLimit: target.rateLimit,
     capacity: capacities.of(name),
@@ -66,6 +66,17 @@ function laneOf(
     destination: destinationOf(target),
     configHash: () => targetHash(name, target, directory),
   })
+}
+
+function tracedDestination(target: TargetConfig): TracedDestination {
+  switch (target.type) {
+    case 'http':
+      return { type: 'http', http: { method: target.method, url: target.url } }
+    case 'slack':
+      return { type: 'slack', http: { method: 'POST', url: target.webhookUrl } }
+    case 'exec':
+      return { type: 'exec', http: null }
+  }
 }
 
 /** What tells two destinations apart; never shown. */

@@ -3,6 +3,7 @@ import type { Clock } from './domain/clock.ts'
 import type { Delivery } from './domain/delivery.ts'
 import type { NewEvent } from './domain/event.ts'
 import type { Outcome } from './domain/outcome.ts'
+import { MASK, type Secret } from './domain/secret.ts'
 import {
   childTraceparent,
   formatTraceparent,
@@ -51,7 +52,7 @@ export function tracedRecord(record: Record, tracing: Tracing, clock: Clock): Re
         startedAt,
         endedAt: clock.now(),
         attributes: { ...aboutEvent(event), 'ultravox_relay.origin': event.origin },
-        failed: false,
+        error: null,
       })
     }
     return recorded
@@ -71,7 +72,7 @@ export function tracedRequests(log: AppLog, tracing: Tracing, clock: Clock): App
       const { trace, duplicate, targets } = receipt
       const endedAt = clock.now()
       tracing.ended({
-        name: 'receive',
+        name: `${request.method} ${request.relaySource!.path}`,
         kind: 'server',
         traceparent: trace.traceparent,
         parentId: trace.parentId,
@@ -80,20 +81,37 @@ export function tracedRequests(log: AppLog, tracing: Tracing, clock: Clock): App
         attributes: {
           'http.request.method': request.method,
           'http.response.status_code': reply.statusCode,
+          'http.route': request.relaySource!.path,
           'url.path': pathOf(request),
           'url.scheme': request.protocol,
+          ...serverAddress(request),
+          'client.address': request.relayPeer.address,
+          'user_agent.original': request.headers['user-agent'],
           ...aboutEvent({ ...receipt, source: request.relaySource!.name }),
           'ultravox_relay.duplicate': duplicate,
           'ultravox_relay.targets': targets.length,
         },
-        failed: false,
+        error: null,
       })
     },
   }
 }
 
-/** A target that is told of each attempt as a span of its own, a child of the event's. */
-export function tracedTarget(target: Target, type: 'http' | 'slack' | 'exec', tracing: Tracing, clock: Clock): Target {
+/** What spans say about where attempts go. */
+export interface TracedDestination {
+  readonly type: 'http' | 'slack' | 'exec'
+  /** Null for programs. */
+  readonly http: { readonly method: string; readonly url: Secret } | null
+}
+
+/** Makes each attempt a span of its own, a child of the event's, and tells the target its place in the trace. */
+export function tracedTarget(
+  target: Target,
+  { type, http }: TracedDestination,
+  tracing: Tracing,
+  clock: Clock,
+): Target {
+  const request = http === null ? {} : aboutRequest(http)
   return {
     name: target.name,
     close: () => target.close(),
@@ -106,14 +124,14 @@ export function tracedTarget(target: Target, type: 'http' | 'slack' | 'exec', tr
       const startedAt = clock.now()
       const outcome = await target.send(attempt, signal, onSent)
       tracing.ended({
-        name: 'deliver',
+        name: http?.method ?? 'deliver',
         kind: 'client',
         traceparent,
         parentId: spanIdOf(event.traceparent),
         startedAt,
         endedAt: clock.now(),
-        attributes: { ...aboutEvent(event), ...aboutAttempt(delivery, type, outcome) },
-        failed: isFailure(outcome),
+        attributes: { ...request, ...aboutEvent(event), ...aboutAttempt(delivery, type, outcome, startedAt) },
+        error: isFailure(outcome) ? spanError(type, outcome) : null,
       })
       return outcome
     },
@@ -133,14 +151,32 @@ function aboutEvent({ source, eventId, event, callId }: Pick<NewEvent, 'source' 
   }
 }
 
-function aboutAttempt({ target, attempts }: Delivery, type: string, outcome: Outcome) {
+/** The URL of a request is a secret but for its origin. */
+function aboutRequest({ method, url }: NonNullable<TracedDestination['http']>) {
+  const { origin, protocol, hostname, port, pathname, search } = new URL(url.reveal())
+  return {
+    'http.request.method': method,
+    'url.full': `${origin}/${pathname === '/' && search === '' ? '' : MASK}`,
+    'server.address': hostname.replace(/^\[|\]$/g, ''),
+    'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+  }
+}
+
+/** As the sender has addressed it. */
+function serverAddress({ hostname, port, protocol }: FastifyRequest) {
+  return { 'server.address': hostname, 'server.port': port ?? (protocol === 'https' ? 443 : 80) }
+}
+
+function aboutAttempt({ target, attempts, event }: Delivery, type: string, outcome: Outcome, startedAt: number) {
   const status = outcome.kind === 'interrupted' ? undefined : outcome.status
   return {
     'ultravox_relay.target': target,
     'ultravox_relay.target_type': type,
     'ultravox_relay.attempt': attempts + 1,
+    'ultravox_relay.queue_time_ms': Math.max(0, Math.round(startedAt - event.receivedAt)),
     'ultravox_relay.outcome': outcome.kind,
     [type === 'exec' ? 'process.exit.code' : 'http.response.status_code']: status,
+    ...(type !== 'exec' && attempts > 0 && { 'http.request.resend_count': attempts }),
     'error.type': isFailure(outcome) ? errorType(outcome) : undefined,
   }
 }
@@ -149,6 +185,11 @@ type Failure = Extract<Outcome, { kind: 'failed' | 'refused' }>
 
 function isFailure(outcome: Outcome): outcome is Failure {
   return outcome.kind === 'failed' || outcome.kind === 'refused'
+}
+
+/** Of a program, without what it has printed, which may be about the call. */
+function spanError(type: string, { error }: Failure): string {
+  return type === 'exec' ? error.split(':', 1)[0]! : error
 }
 
 /** A status, or the word that an error begins with: what follows may be what a target said. */

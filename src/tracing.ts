@@ -9,8 +9,8 @@ import { VERSION } from './version.ts'
 
 /** Something the relay has done, as part of a trace that is sampled. */
 export interface Span {
-  /** `record`: of an event that no request has brought. */
-  readonly name: 'receive' | 'record' | 'deliver'
+  /** Of HTTP, the method and the route, as its semantic conventions want it; `record`: an event that no request has brought. */
+  readonly name: string
   readonly kind: 'server' | 'internal' | 'client'
   /** Of which trace it is, and its own id. */
   readonly traceparent: string
@@ -19,9 +19,10 @@ export interface Span {
   /** Epoch milliseconds, perhaps with a fraction. */
   readonly startedAt: number
   readonly endedAt: number
-  /** Those that are undefined are left out. Never a body, a header, a query or a secret. */
+  /** Those that are undefined are left out. Never a body, a header or a secret. */
   readonly attributes: Readonly<Record<string, string | number | boolean | undefined>>
-  readonly failed: boolean
+  /** Null where it has not failed. */
+  readonly error: string | null
 }
 
 /** Where spans go. */
@@ -122,7 +123,9 @@ export async function openTracing(config: TracingConfig | null, log: TracingLog)
       for (const [name, value] of Object.entries(span.attributes)) {
         if (value !== undefined) made.setAttribute(name, value)
       }
-      if (span.failed) made.setStatus({ code: api.SpanStatusCode.ERROR })
+      if (span.error !== null) {
+        made.setStatus({ code: api.SpanStatusCode.ERROR, message: span.error.slice(0, VALUE_LIMIT) })
+      }
       made.end(hrTime(Math.max(span.startedAt, span.endedAt)))
     },
     async close() {

@@ -19,7 +19,7 @@ function span(): Span {
     startedAt: 1,
     endedAt: 2,
     attributes: {},
-    failed: false,
+    error: null,
   }
 }
 

@@ -12,6 +12,7 @@ import { bodyOf, send } from './ultravox-sender.ts'
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN = '00f067aa0ba902b7'
 const SENT = `00-${TRACE}-${SPAN}-01`
+const RECEIVE = 'POST /webhooks/ultravox'
 const SERVER = 2
 const CLIENT = 3
 const ERROR = 2
@@ -112,7 +113,7 @@ t.test('a collector gets a span for each request and attempt, which fit what the
     'ultravox_relay.call_id': 'one',
   }
   const [received, duplicate] = ['', 'c'].map((of) =>
-    spans.find(({ name, parentSpanId }) => name === 'receive' && parentSpanId === (of ? of.repeat(16) : SPAN)),
+    spans.find(({ name, parentSpanId }) => name === RECEIVE && parentSpanId === (of ? of.repeat(16) : SPAN)),
   )
   t.match(received, {
     kind: SERVER,
@@ -120,7 +121,12 @@ t.test('a collector gets a span for each request and attempt, which fit what the
     attributes: {
       'http.request.method': 'POST',
       'http.response.status_code': 204,
+      'http.route': '/webhooks/ultravox',
       'url.path': '/webhooks/ultravox',
+      'url.scheme': 'http',
+      'server.address': '127.0.0.1',
+      'server.port': /^\d+$/,
+      'client.address': '127.0.0.1',
       'ultravox_relay.duplicate': false,
       ...about,
     },
@@ -130,13 +136,18 @@ t.test('a collector gets a span for each request and attempt, which fit what the
   const attempts = crm.received.map(({ headers }) =>
     spans.find(({ spanId }) => spanId === spanIdOf(headers.traceparent as string)),
   )
-  const deliver = { name: 'deliver', kind: CLIENT, parentSpanId: received!.spanId }
+  const deliver = { name: 'POST', kind: CLIENT, parentSpanId: received!.spanId }
   t.match(attempts, [
     {
       ...deliver,
-      status: { code: ERROR },
+      status: { code: ERROR, message: 'http 503' },
       attributes: {
         ...about,
+        'http.request.method': 'POST',
+        'url.full': `${crm.origin}/[secret]`,
+        'server.address': '127.0.0.1',
+        'server.port': /^\d+$/,
+        'ultravox_relay.queue_time_ms': /^\d+$/,
         'ultravox_relay.target': 'crm',
         'ultravox_relay.attempt': 1,
         'ultravox_relay.outcome': 'failed',
@@ -147,7 +158,11 @@ t.test('a collector gets a span for each request and attempt, which fit what the
     {
       ...deliver,
       status: { code: 0 },
-      attributes: { 'ultravox_relay.attempt': 2, 'ultravox_relay.outcome': 'delivered' },
+      attributes: {
+        'ultravox_relay.attempt': 2,
+        'http.request.resend_count': 1,
+        'ultravox_relay.outcome': 'delivered',
+      },
     },
   ])
   for (const span of spans) t.ok(BigInt(span.startTimeUnixNano) <= BigInt(span.endTimeUnixNano))
@@ -175,10 +190,11 @@ t.test('what begins at the relay is whole too, and nothing in it is anybody’s 
   t.match(named('record'), [
     { attributes: { 'ultravox_relay.event': 'relay.delivery.dead', 'ultravox_relay.origin': 'relay' } },
   ])
-  t.same(named('receive').length, 1)
-  for (const root of [...named('record'), ...named('receive')]) t.notOk(root.parentSpanId)
-  t.equal(named('deliver').length, 3)
-  for (const { traceId, parentSpanId } of named('deliver')) {
+  t.same(named(RECEIVE).length, 1)
+  for (const root of [...named('record'), ...named(RECEIVE)]) t.notOk(root.parentSpanId)
+  const attempts = [...named('POST'), ...named('deliver')]
+  t.equal(attempts.length, 3)
+  for (const { traceId, parentSpanId } of attempts) {
     t.ok(
       spans.some((each) => each.spanId === parentSpanId && each.traceId === traceId),
       'its parent is there',
@@ -187,7 +203,7 @@ t.test('what begins at the relay is whole too, and nothing in it is anybody’s 
   t.match(
     named('deliver').find(({ attributes }) => attributes['ultravox_relay.target'] === 'hook'),
     {
-      status: { code: ERROR },
+      status: { code: ERROR, message: /^exit 65/ },
       attributes: { 'process.exit.code': 65, 'error.type': '65', 'ultravox_relay.outcome': 'refused' },
     },
   )
