@@ -22,6 +22,8 @@ import type { UploadBudget } from './upload-budget.ts'
 const HEALTH_PATH = '/healthz'
 /** What a sender is told to wait when the outbox cannot take its event. The provider's own first retry is at 30 s. */
 const RETRY_AFTER_S = 10
+/** As nginx logs it: nobody was there to be answered. */
+const CLIENT_CLOSED = 499
 const NO_BODY = new Uint8Array()
 /** No route has a schema. Fastify would load what compiles them all the same, which is a tenth of what a relay loads. */
 const NO_SCHEMAS = { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } }
@@ -153,7 +155,7 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
       connections.trust(request.raw.socket)
     }
     request.relayReceipt = receipt
-    return reply.code(204).send()
+    return isGone(request) ? unheard(request, reply) : reply.code(204).send()
   })
 
   app.setErrorHandler(async (error, request, reply) => {
@@ -181,7 +183,18 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
       if (limitedSeconds > 0) return tooMany(request, reply, limitedSeconds)
       recordUnsigned(request, refused)
     }
+    if (isGone(request)) {
+      request.relayReceipt = refused
+      return unheard(request, reply)
+    }
     return answer(request, reply, refused)
+  }
+
+  /** The sender has closed the connection before its answer, of which Fastify reports nothing. What it sent counts all the same. */
+  function unheard(request: FastifyRequest, reply: FastifyReply) {
+    reply.code(CLIENT_CLOSED)
+    options.log.answered(request, reply)
+    return reply.send()
   }
 
   /** Not waited for, nor missed if it fails: it is only noise, and there may be much of it. */
@@ -220,6 +233,10 @@ function createServer(options: AppOptions, { connections, uploads, trusted }: Cl
     }),
   )
   return app
+}
+
+function isGone({ raw }: FastifyRequest): boolean {
+  return raw.socket.destroyed
 }
 
 /** Whether a source's requests from a peer are verified before they are limited. */

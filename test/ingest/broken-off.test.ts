@@ -37,3 +37,27 @@ t.test('what was sent at once on a connection that breaks off is not held agains
   release()
   t.same(trial.failures, [])
 })
+
+t.test('a request whose sender has gone before its answer has its line, with 499', async (t) => {
+  const trial = await TrialListener.start(t)
+  let release = () => {}
+  trial.outbox.held = new Promise((resolve) => {
+    release = resolve
+  })
+  const body = Buffer.from(SAMPLE)
+  const headers = { ...trial.signed(body), 'Content-Length': String(body.length) }
+  const socket = connect(trial.port, '127.0.0.1')
+  socket.on('error', () => {})
+  const called = trial.outbox.nextCall()
+  socket.write(Buffer.concat([Buffer.from(headOf({ path: '/webhooks/ultravox', headers })), body]))
+  await called
+  socket.resetAndDestroy()
+  const connections = () =>
+    new Promise<number>((resolve) => trial.listener.server.getConnections((_, count) => resolve(count)))
+  await eventually(async () => (await connections()) === 0, 'the connection is gone')
+  release()
+  await eventually(() => trial.answered.length === 1, 'its line')
+  t.match(trial.answered, [{ status: 499, path: '/webhooks/ultravox', receipt: { kind: 'recorded' } }])
+  t.equal(trial.outbox.recorded.length, 1)
+  t.same(trial.failures, [])
+})
