@@ -66,10 +66,21 @@ export function endWithReader(): void {
 
 function ignore(): void {}
 
+/** The exit status of a command that could not print what it had to say. */
+const UNWRITABLE_STATUS = 5
+
+let isDone = false
+
+/** What is printed from now on reports what the command has done. */
+export function beginReport(): void {
+  isDone = true
+}
+
 function endAtUnwritable(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') process.exit()
-  writeError(`ultravox-relay: the output cannot be written: ${fileProblem(error.code)}\n`)
-  process.exit(1)
+  const what = isDone ? 'done, but the report could not be written' : 'the output cannot be written'
+  writeError(`ultravox-relay: ${what}: ${fileProblem(error.code)} (${error.code})\n`)
+  process.exit(UNWRITABLE_STATUS)
 }
 
 /** Undoes `endWithReader` for stdout: a daemon goes on without anyone to read what it prints. */

@@ -1,6 +1,6 @@
 import { Option } from 'commander'
 import type { Recalled } from '../operations/recall.ts'
-import { terminalWidth, writeError, writeJson, writeOut } from './output.ts'
+import { beginReport, terminalWidth, writeError, writeJson, writeOut } from './output.ts'
 import { type Cell, table } from './table.ts'
 
 /** `--json`, the same at every command: one document whose keys stay, though others may join them. */
@@ -10,6 +10,7 @@ export function jsonOption(): Option {
 
 /** Prints what a command has to say: its document for scripts, its text for people. */
 export function print(json: boolean | undefined, document: object, text: string): void {
+  beginReport()
   if (json === true) writeJson(document, 2)
   else writeOut(text)
 }
