@@ -17,6 +17,7 @@ const textOf = (file: string) => readFileSync(join(SRC, file), 'utf8')
 const OUTBOX = 'outbox/outbox.ts'
 const OPERATOR = 'outbox/operator.ts'
 const MAINTENANCE = 'outbox/maintenance.ts'
+const LOCK_FILE = 'outbox/lock-file.ts'
 const TARGET_CONNECTION = 'target-connection.ts'
 const RECONCILIATION = 'outbox/reconciliation.ts'
 const ATTACHMENTS = 'outbox/attachments.ts'
@@ -59,6 +60,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'partial-file.ts',
     'process-identity.ts',
     'safe-file.ts',
+    LOCK_FILE,
     OUTBOX,
     OPERATOR,
     MAINTENANCE,
@@ -90,6 +92,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'operations',
     OPERATOR,
     MAINTENANCE,
+    LOCK_FILE,
     OPEN_OUTBOX,
     'systemd',
     'daemon.ts',

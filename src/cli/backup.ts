@@ -4,6 +4,7 @@ import { Command, Option } from 'commander'
 import { RelayError } from '../domain/errors.ts'
 import { type LeftoverFile, notePartial, removeLeftoversIn, removeNoted } from '../leftovers.ts'
 import { unmountedProblem } from '../mounts.ts'
+import { lockFileOf } from '../outbox/lock-file.ts'
 import type { BackupReport } from '../outbox/maintenance.ts'
 import { bytes } from './bytes.ts'
 import { configOption } from './config-file.ts'
@@ -89,8 +90,8 @@ function refuseOutboxItself(asked: string, outbox: string): void {
   const there = statSync(asked, { throwIfNoEntry: false })
   if (there === undefined) return
   const path = realpathSync(outbox)
-  for (const suffix of ['', '-wal', '-shm', '.lock']) {
-    const own = statSync(`${path}${suffix}`, { throwIfNoEntry: false })
+  for (const file of [path, `${path}-wal`, `${path}-shm`, lockFileOf(path)]) {
+    const own = statSync(file, { throwIfNoEntry: false })
     if (own?.ino === there.ino && own.dev === there.dev) {
       throw new RelayError('usage', `${asked} is the outbox itself: name another file`)
     }

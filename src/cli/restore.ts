@@ -35,7 +35,7 @@ export function restoreCommand(): Command {
       const would = `${contentText(report)}\n${lossText(report)}`
       const document = { ...documentOf(report), dryRun }
       if (dryRun) return print(json, { ...document, keptIn: null }, `would restore ${would}\n`)
-      if (!(await confirm(`this restores ${would}\nthe relay must stay stopped until it is done`, yes))) return
+      if (!(await confirm(`this restores ${would}\nno relay can start on it until it is done`, yes))) return
       const { keptIn } = commit(systemClock.now())
       const kept = keptIn === null ? '' : `; the one it replaced is kept in ${keptIn}`
       print(json, { ...document, keptIn }, `${report.path} restored${kept}\n`)
@@ -45,7 +45,8 @@ export function restoreCommand(): Command {
 
 const HELP = `
 Copies the file, checks the copy, and puts it in the place of the outbox. What was there is moved into a directory beside it, with
-its WAL: \`restore\` takes that back in the same way. Refuses while a relay runs on the outbox.
+its WAL: \`restore\` takes that back in the same way. Refuses while a relay runs on the outbox; none can start until it is done.
+Under systemd, stop the socket too, or the next webhook starts the relay again: systemctl stop ultravox-relay.socket ultravox-relay.service
 
 Everything acknowledged before the backup is there, and its deliveries go on from where they were then. What was delivered
 since is delivered once more, with the same webhook-id. Events received since are only in the outbox that was replaced: fetch

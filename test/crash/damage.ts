@@ -15,7 +15,7 @@ interface Damage {
   readonly afterwards: 'recovers' | RegExp
 }
 
-const LOST = /gone or empty, .* restore a backup with .*; or, .* move away .*relay\.db\.lock/
+const LOST = /gone or empty, .* restore a backup with .*; or, .* move away .*\.relay\.db\.lock/
 const DAMAGED = /(damaged|malformed|not a database).* restore/
 
 export const DAMAGES: Readonly<Record<string, Damage>> = {

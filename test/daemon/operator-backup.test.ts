@@ -122,7 +122,7 @@ t.test('a backup never takes the place of a file, unless it is told to', async (
 
   const refused: [string, RegExp][] = [
     ['there.db', /there\.db is there already.*--force/],
-    ...['relay.db', './sub/../relay.db', 'link.db', 'hard.db', 'relay.db.lock'].map((name): [string, RegExp] => [
+    ...['relay.db', './sub/../relay.db', 'link.db', 'hard.db', '.relay.db.lock'].map((name): [string, RegExp] => [
       `${name} --force`,
       /is the outbox itself/,
     ]),

@@ -48,7 +48,7 @@ t.test(
     await send5(first.origin)
     await eventually(() => crm.received.length === EVENTS, 'the attempts of the first are under way')
 
-    rmSync(join(directory, 'relay.db.lock'))
+    rmSync(join(directory, '.relay.db.lock'))
     const starting = startRelay(t, config)
     await eventually(() => first.log.some(({ msg }) => msg === 'outbox lock lost, relay stopping'), 'it is noticed')
     crm.letGo()
@@ -56,7 +56,7 @@ t.test(
     const ended = await first.end('SIGCONT')
     t.match(ended, {
       code: 1,
-      stdout: /"code":"outbox_locked".*the lock file .*relay\.db\.lock was removed or replaced/,
+      stdout: /"code":"outbox_locked".*the lock file .*\.relay\.db\.lock was removed or replaced/,
     })
 
     await send5(second.origin)

@@ -31,7 +31,7 @@ t.test(
     for (let n = 0; n < EVENTS; n++) t.equal((await take(first.origin)).status, 204)
     await eventually(() => answers.length >= EVENTS, 'each is tried')
     first.process.kill('SIGSTOP')
-    rmSync(join(directory, 'relay.db.lock'))
+    rmSync(join(directory, '.relay.db.lock'))
     const startedAt = performance.now()
     const second = await startRelay(t, config)
     t.comment(`the second was ready after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)

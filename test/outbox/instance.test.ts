@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lockFileOf } from '../../src/outbox/lock-file.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { SqliteOperator } from '../../src/outbox/sqlite/sqlite-operator.ts'
 import { SqliteOutbox } from '../../src/outbox/sqlite/sqlite-outbox.ts'
@@ -62,7 +63,7 @@ for (const [how, lose] of Object.entries(LOSSES)) {
     const path = join(scratch(t), 'relay.db')
     const told: { code: string }[] = []
     const outbox = await SqliteOutbox.open(path, fail, { onEvicted: (error) => told.push(error) })
-    lose(`${path}.lock`)
+    lose(lockFileOf(path))
     await eventually(() => told.length > 0, 'it is told')
     t.match(told, [{ code: 'outbox_locked', message: /lock file .* was removed or replaced/ }])
     t.equal((await outbox.record(newEvent(), [])).duplicate, false)
@@ -113,11 +114,11 @@ t.test('an outbox is refused under a second name, by the daemon and by commands'
   await t.rejects(SqliteOutbox.open(link, fail), problem)
   t.throws(() => SqliteOperator.open(link), problem)
   t.notOk(statSync(`${link}-wal`, { throwIfNoEntry: false }), 'no second WAL is made')
-  t.notOk(statSync(`${link}.lock`, { throwIfNoEntry: false }), 'nor a lock file')
-  linkSync(`${path}.lock`, `${link}.lock`)
+  t.notOk(statSync(lockFileOf(link), { throwIfNoEntry: false }), 'nor a lock file')
+  linkSync(lockFileOf(path), lockFileOf(link))
   await t.rejects(SqliteOutbox.open(link, fail), problem)
   t.equal((await outbox.record(newEvent(), to('crm'))).duplicate, false, 'the one that runs goes on')
-  rmSync(`${link}.lock`)
+  rmSync(lockFileOf(link))
   await outbox.close()
   await (await SqliteOutbox.open(path, fail)).close()
 })

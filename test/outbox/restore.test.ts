@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lockFileOf } from '../../src/outbox/lock-file.ts'
 import { openOutboxFile } from '../../src/outbox/sqlite/database.ts'
 import { prepareRestore } from '../../src/outbox/sqlite/restore.ts'
 import { createStore } from '../../src/outbox/sqlite/store.ts'
@@ -87,7 +88,7 @@ for (const [name, isClosed] of Object.entries({ 'was closed': true, 'has crashed
       replaced: { missing: 3, firstMissingAt: 3_000, lastMissingAt: 5_000 },
       keptIn,
     })
-    t.same(readdirSync(directory).sort(), ['relay.db', 'relay.db-replaced-20260203T040506Z', 'relay.db.lock'])
+    t.same(readdirSync(directory).sort(), ['.relay.db.lock', 'relay.db', 'relay.db-replaced-20260203T040506Z'])
     t.equal(statSync(path).mode & 0o777, 0o600)
     t.equal(statSync(keptIn).mode & 0o777, 0o700)
     open(path).close()
@@ -179,13 +180,13 @@ t.test('nothing is restored while a relay runs on the outbox, whatever path lead
     outbox.abandon()
     const elsewhere = join(scratch(t), 'relay.db')
     linkSync(path, elsewhere)
-    writeFileSync(`${elsewhere}.lock`, '')
+    writeFileSync(lockFileOf(elsewhere), '')
     t.throws(() => restore(elsewhere, copy), { ...locked, message: /its lock is free/ }, 'a hard link with a lock')
     rmSync(elsewhere)
     execFileSync('cp', [path, elsewhere])
     restore(elsewhere, copy)
     t.equal(eventsIn(elsewhere), 2, 'a copy of its file is not open')
-    rmSync(`${path}.lock`)
+    rmSync(lockFileOf(path))
     t.throws(() => restore(path, copy), { ...locked, message: /its lock is free/ }, 'the lock file is removed')
   } else outbox.abandon()
   t.equal(eventsIn(path), 5)
@@ -225,6 +226,6 @@ t.test('what is not a whole, sound outbox is not restored, and leaves nothing be
   for (const [from, message] of refused) t.throws(() => restore(path, from), { message }, from)
   const given = prepareRestore(path, copy, WITH_WAL)
   given.close()
-  t.same(readdirSync(directory).sort(), ['relay.db', 'relay.db.lock'])
+  t.same(readdirSync(directory).sort(), ['.relay.db.lock', 'relay.db'])
   t.equal(eventsIn(path), 5)
 })

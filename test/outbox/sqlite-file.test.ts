@@ -28,7 +28,7 @@ t.test('what is created is readable by its owner only', async (t) => {
   await outbox.record(newEvent(), [])
   const mode = (path: string) => (statSync(path).mode & 0o777).toString(8)
   t.equal(mode(directory), '700')
-  for (const file of ['relay.db', 'relay.db-wal', 'relay.db-shm', 'relay.db.lock']) {
+  for (const file of ['relay.db', 'relay.db-wal', 'relay.db-shm', '.relay.db.lock']) {
     t.equal(mode(join(directory, file)), '600', file)
   }
 })

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, linkSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lockFileOf } from '../../src/outbox/lock-file.ts'
 import { createBatchRunner } from '../../src/outbox/sqlite/batch.ts'
 import { type OutboxFile, openOutboxFile } from '../../src/outbox/sqlite/database.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
@@ -40,8 +41,8 @@ const sqlite3 = (...args: string[]) => execFileSync('sqlite3', args)
 /** The files of an outbox as a crash leaves them. */
 function crashed(t: Test, path: string): string {
   const copy = join(scratch(t), 'relay.db')
-  for (const suffix of ['', '-wal', '.lock'])
-    if (existsSync(`${path}${suffix}`)) cp(`${path}${suffix}`, `${copy}${suffix}`)
+  for (const suffix of ['', '-wal']) if (existsSync(`${path}${suffix}`)) cp(`${path}${suffix}`, `${copy}${suffix}`)
+  if (existsSync(lockFileOf(path))) cp(lockFileOf(path), lockFileOf(copy))
   return copy
 }
 
@@ -133,7 +134,7 @@ t.test('a second path to the file of a running relay is refused, also with a loc
   outbox.record(3)
   const other = join(scratch(t), 'relay.db')
   linkSync(path, other)
-  writeFileSync(`${other}.lock`, '')
+  writeFileSync(lockFileOf(other), '')
   t.throws(() => open(other), { code: 'outbox_unusable', message: /WAL .* is missing/ }, 'by its WAL')
   rmSync(other)
   execFileSync('mv', [path, other])

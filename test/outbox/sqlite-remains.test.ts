@@ -1,6 +1,8 @@
-import { copyFileSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { lockFileOf } from '../../src/outbox/lock-file.ts'
 import { openDatabase } from '../../src/outbox/sqlite/driver.ts'
 import { keepOutboxState, lockOutbox, outboxState } from '../../src/outbox/sqlite/lock.ts'
 import { SqliteMaintenance } from '../../src/outbox/sqlite/sqlite-maintenance.ts'
@@ -22,7 +24,7 @@ async function closedOutbox(t: Test): Promise<string> {
 
 const GONE = {
   code: 'outbox_unusable',
-  message: /gone or empty.*restore a backup with .*; or, .* move away .*relay\.db\.lock/,
+  message: /gone or empty.*restore a backup with .*; or, .* move away .*\.relay\.db\.lock/,
 }
 
 t.test('an outbox that is gone or empty is not begun anew before somebody says so', async (t) => {
@@ -33,7 +35,7 @@ t.test('an outbox that is gone or empty is not begun anew before somebody says s
     await t.rejects(open(t, path), GONE, 'again')
     t.throws(() => SqliteOperator.open(path), { code: 'outbox_unusable' }, 'a command makes none either')
     t.equal(statSync(path).size, 0)
-    rmSync(`${path}.lock`)
+    rmSync(lockFileOf(path))
     await (await open(t, path)).close()
   }
 })
@@ -106,3 +108,16 @@ t.test('after a failure of its storage, an outbox is taken up only if it is soun
   t.equal(outboxState(lock), 'trusted')
   lock.close()
 })
+
+t.test(
+  'an outbox that is moved away as `mv relay.db*` leaves its lock, and no other is created in its place',
+  async (t) => {
+    const path = await closedOutbox(t)
+    const elsewhere = scratch(t)
+    execFileSync('sh', ['-euc', 'mv "$1"* "$2"', 'sh', path, elsewhere])
+    t.ok(existsSync(join(elsewhere, basename(path))))
+    await t.rejects(open(t, path), GONE)
+    execFileSync('sh', ['-euc', 'mv "$1"/* "$2"', 'sh', elsewhere, dirname(path)])
+    await (await open(t, path)).close()
+  },
+)

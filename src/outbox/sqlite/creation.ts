@@ -1,6 +1,7 @@
 import { existsSync, lstatSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { destinationOf, unmountedProblem } from '../../mounts.ts'
+import { lockFileOf } from '../lock-file.ts'
 import type { Creation } from '../outbox.ts'
 import { unusable } from './faults.ts'
 
@@ -23,7 +24,7 @@ export function assertMayCreate(path: string, creation: Creation): void {
  * leads to a directory that does not exist, as without the volume that has it.
  */
 export function assertMayBegin(path: string, creation: Creation): void {
-  if (existsSync(path) || existsSync(`${path}.lock`)) return
+  if (existsSync(path) || existsSync(lockFileOf(path))) return
   assertMayCreate(path, creation)
   let nearest = dirname(resolve(path))
   while (!existsSync(nearest) && !isLink(nearest)) nearest = dirname(nearest)

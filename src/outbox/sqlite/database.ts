@@ -5,6 +5,7 @@ import { systemClock } from '../../domain/clock.ts'
 import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { onFileSystem } from '../../file-system.ts'
 import { problemAt } from '../../safe-file.ts'
+import { lockFileOf } from '../lock-file.ts'
 import type { Creation, OutboxOrigin } from '../outbox.ts'
 import { assertContinuous } from './continuity.ts'
 import { assertMayBegin, assertMayCreate } from './creation.ts'
@@ -252,7 +253,7 @@ function createPrivately(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     closeSync(openSync(path, APPEND, 0o600))
-    closeSync(openSync(`${realpathSync(path)}.lock`, APPEND | constants.O_NOFOLLOW, 0o600))
+    closeSync(openSync(lockFileOf(realpathSync(path)), APPEND | constants.O_NOFOLLOW, 0o600))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     const message = `cannot open the outbox ${path} for writing: ${problemAt(path, code)}`

@@ -3,6 +3,7 @@ import { fstatSync, type Stats, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { isProcessRunning, ownIdentity } from '../../process-identity.ts'
+import { lockFileOf } from '../lock-file.ts'
 import { onlyRecord, readHeader, readPage, rootPage } from './file-format.ts'
 
 /**
@@ -42,7 +43,7 @@ interface InstanceRow {
  * system then does not support locks.
  */
 export function takeOver(database: Database.Database, path: string): Instance {
-  const lockFile = `${path}.lock`
+  const lockFile = lockFileOf(path)
   const own = {
     instanceId: randomUUID(),
     process: ownProcess(),
@@ -92,7 +93,7 @@ export function takeOver(database: Database.Database, path: string): Instance {
  */
 export function awaitPredecessor(database: Database.Database, path: string): void {
   if (database.prepare("select 1 from sqlite_schema where name = 'daemon_instance'").get() === undefined) return
-  const own = { process: ownProcess(), lockFile: fileId(`${path}.lock`), databaseFile: fileId(path) }
+  const own = { process: ownProcess(), lockFile: fileId(lockFileOf(path)), databaseFile: fileId(path) }
   const select = database.prepare(`
     select process, lock_file as lockFile, database_file as databaseFile, ended
     from daemon_instance`)

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { fileSystemName, fileSystemOf, kindOf } from '../../file-system.ts'
+import { lockFileOf } from '../lock-file.ts'
 import { openDatabase } from './driver.ts'
 import { cannotOpen, whyStorageFails } from './storage-probe.ts'
 
@@ -14,7 +15,7 @@ const LOOK_MS = 200
  * and the CLI. Throws `outbox_locked` at once if another process has it. Closing the returned handle gives it back.
  */
 export function lockOutbox(path: string): Database.Database {
-  const lock = openDatabase(`${path}.lock`, { timeout: LOOK_MS })
+  const lock = openDatabase(lockFileOf(path), { timeout: LOOK_MS })
   try {
     lock.exec('begin exclusive')
     return lock
@@ -34,7 +35,7 @@ export function lockOutbox(path: string): Database.Database {
 /** The probe may have found nothing: root does not try the locks of a directory that is another user's. */
 function unlessUnlocked(path: string): string {
   const found = fileSystemOf(path)
-  if (found === undefined || (kindOf(found) === 'local' && isHeldHere(`${path}.lock`))) return ''
+  if (found === undefined || (kindOf(found) === 'local' && isHeldHere(lockFileOf(path)))) return ''
   return `; if none is, the ${fileSystemName(found)} does not support locks: move the outbox to a local one`
 }
 
@@ -68,7 +69,7 @@ export function keepOutboxState(lock: Database.Database, state: OutboxState): vo
 
 /** Whether a daemon runs on the outbox at `path`. */
 export function isLocked(path: string): boolean {
-  const file = `${realpathSync(path)}.lock`
+  const file = lockFileOf(realpathSync(path))
   if (!existsSync(file)) return false
   const lock = openDatabase(file, { timeout: 0, readonly: true })
   try {

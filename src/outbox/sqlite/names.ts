@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
+import { lockFileOf } from '../lock-file.ts'
 import { unusable } from './faults.ts'
 
 /**
@@ -8,7 +9,7 @@ import { unusable } from './faults.ts'
  */
 export function assertFirstName(path: string): void {
   const links = linksTo(path)
-  if (links > 1 && linksTo(`${path}.lock`) !== 1) {
+  if (links > 1 && linksTo(lockFileOf(path)) !== 1) {
     throw unusable(
       `${path} is one of ${links} names of a file (hard links), and a relay has not run on this one: each name would have a ` +
         'WAL of its own. Remove the other names (find DIRECTORY -samefile FILE), or use a copy made by `ultravox-relay backup`',

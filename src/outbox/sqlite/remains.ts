@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type Database from 'better-sqlite3'
 import { RelayError } from '../../domain/errors.ts'
 import { fileProblem, HeldDirectory, isReplaceable } from '../../safe-file.ts'
+import { lockFileOf } from '../lock-file.ts'
 import { DAMAGED, unusable } from './faults.ts'
 
 /** What a write-ahead log has before its first frame. */
@@ -37,7 +38,7 @@ export function assertNotGone(path: string): void {
   const where = replaced === undefined ? '' : `, perhaps from ${replaced}, where an interrupted restore has moved it`
   throw unusable(
     `the outbox ${path} is gone or empty, and there was one: put it back${where}, with its WAL if that is still there; or restore a ` +
-      `backup with \`ultravox-relay restore FILE\`; or, to begin with an empty outbox, move away ${path}-wal and ${path}.lock`,
+      `backup with \`ultravox-relay restore FILE\`; or, to begin with an empty outbox, move away ${path}-wal and ${lockFileOf(path)}`,
   )
 }
 
@@ -88,8 +89,8 @@ export function assertTrustedPath(path: string): void {
   )
 }
 
-/** SQLite's own files of a database, and the relay's lock. */
-const COMPANIONS = ['', '-wal', '-shm', '-journal', '.lock']
+/** SQLite's own files of a database. */
+const COMPANIONS = ['', '-wal', '-shm', '-journal']
 
 /**
  * As root, throws `outbox_unusable` where another user may have put something in the place of one of the outbox's files.
@@ -101,14 +102,14 @@ export function assertNotPlanted(path: string): void {
   const directory = statSync(dirname(path))
   if (!isReplaceable(directory)) return
   const owner = lstatSync(path, { throwIfNoEntry: false })?.uid
-  for (const suffix of COMPANIONS) {
-    const found = lstatSync(`${path}${suffix}`, { throwIfNoEntry: false })
+  for (const file of [...COMPANIONS.map((suffix) => `${path}${suffix}`), lockFileOf(path)]) {
+    const found = lstatSync(file, { throwIfNoEntry: false })
     if (found === undefined) continue
     // The owner of the directory can change a file of their own anyway.
     const isOf = (uid: number | undefined) => found.isFile() && found.uid === uid
-    if (isOf(directory.uid) || ((isOf(0) || (isOf(owner) && suffix !== '')) && found.nlink === 1)) continue
+    if (isOf(directory.uid) || ((isOf(0) || (isOf(owner) && file !== path)) && found.nlink === 1)) continue
     throw unusable(
-      `${path}${suffix} is a link or of another user, which root does not open in a directory of user ${directory.uid}: ` +
+      `${file} is a link or of another user, which root does not open in a directory of user ${directory.uid}: ` +
         'remove it, or run this as the user that the relay runs as',
     )
   }

@@ -21,6 +21,7 @@ import { errorMessage, RelayError } from '../../domain/errors.ts'
 import { unmountedProblem } from '../../mounts.ts'
 import { PARTIAL_SUFFIXES, partialName } from '../../partial-file.ts'
 import { fileProblem, HeldDirectory } from '../../safe-file.ts'
+import { lockFileOf } from '../lock-file.ts'
 import type { Replaced, Restoration, RestoreOptions, RestoreReport } from '../maintenance.ts'
 import { continuityOf, problemOf } from './continuity.ts'
 import { openDatabase } from './driver.ts'
@@ -114,7 +115,7 @@ function targetOf(path: string): string {
     if (existsSync(target)) assertFirstName(target)
     assertNotPlanted(target)
     const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
-    const lock = openSync(`${target}.lock`, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
+    const lock = openSync(lockFileOf(target), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
     const owner = ownerOf(target, statSync(dirname(target)))
     if (owner !== null) fchownSync(lock, owner.uid, owner.gid)
     closeSync(lock)
