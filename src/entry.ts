@@ -50,10 +50,17 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
  */
 export function routing(configured: Config['routes'], logger: Logger): Entry['route'] {
   const routes = configured.map((route) => compileRoute(route, boundedCondition))
+  const concealers = configured.map(({ referenced }) => concealer(referenced.fallbacks, referenced.values))
   return (payload, source, eventId) =>
     routeEvent(routes, payload, source, (index, error) =>
       logger.warn(
-        { route: index, eventId, event: payload.event, callId: callIdOf(payload), error: errorMessage(error) },
+        {
+          route: index,
+          eventId,
+          event: payload.event,
+          callId: callIdOf(payload),
+          error: concealers[index]!(errorMessage(error)),
+        },
         'route condition failed, taken as true',
       ),
     )

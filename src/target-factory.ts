@@ -36,7 +36,8 @@ export function createTarget(
 
 /** Takes a target's own secrets out of a text about it. */
 export function concealerOf(target: TargetConfig): Conceal {
-  return concealer(secretsOf(target))
+  const { values, fallbacks } = target.referenced
+  return concealer([...secretsOf(target), ...fallbacks], values)
 }
 
 function bareTarget(

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { Config, RouteConfig } from '../config/config.ts'
+import { type Conceal, concealer } from '../domain/concealer.ts'
 import type { Explanation } from '../domain/condition-explained.ts'
 import { RelayError } from '../domain/errors.ts'
 import { callIdOf, type Payload, parsePayload } from '../domain/event.ts'
@@ -63,10 +64,24 @@ function sourceFor({ sources, routes }: Config, named: string | undefined): stri
 
 async function ask(route: RouteConfig, index: number, payload: Payload, source: string | undefined): Promise<Asked> {
   const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
-  const when = route.when === null ? null : await explained(route.when, payload, source)
+  const when = route.when === null ? null : concealed(await explained(route.when, payload, source), concealerOf(route))
   const sourceMatches = route.sources === null ? null : route.sources.some((each) => each === source)
   const matches = eventMatches && sourceMatches !== false && (when?.holds ?? true)
   return { index, route, eventMatches, sourceMatches, when, matches }
+}
+
+/** Takes what the references of a condition stand for out of a text about it. */
+function concealerOf({ referenced }: RouteConfig): Conceal {
+  return concealer(referenced.fallbacks, referenced.values)
+}
+
+function concealed(explanation: Explanation, conceal: Conceal): Explanation {
+  const { error, value } = explanation
+  return {
+    ...explanation,
+    error: error === null ? null : conceal(error),
+    value: typeof value === 'string' ? conceal(value) : value,
+  }
 }
 
 /** A condition that overruns is explained by that alone. */
@@ -80,7 +95,8 @@ async function explained(when: string, payload: Payload, source: string | undefi
 }
 
 function documentOf({ index, route, eventMatches, sourceMatches, when, matches }: Asked): object {
-  const { events, sources, when: text, to } = route
+  const { events, sources, to } = route
+  const text = concealerOf(route)(route.when ?? '')
   const condition = when === null ? null : { text, ...when, value: when.value ?? null, fields: when.fields.map(orNull) }
   return { index, matches, events, eventMatches, sources, sourceMatches, when: condition, to }
 }
@@ -113,7 +129,7 @@ function linesOf({ index, route, eventMatches, sourceMatches, when, matches }: A
     lines.push(oneLine(`  source: ${route.sources.join(', ')}: ${sourceMatches ? 'matches' : 'does not match'}`))
   }
   if (when === null) return lines
-  lines.push(oneLine(`  when: ${route.when}: ${resultOf(when)}`))
+  lines.push(oneLine(`  when: ${concealerOf(route)(route.when!)}: ${resultOf(when)}`))
   return [...lines, ...when.fields.map(({ path, value }) => styled('dim', oneLine(`    ${path} = ${shown(value)}`)))]
 }
 

@@ -158,8 +158,15 @@ export interface AttachConfig {
   recording: 'url' | 'file' | null
 }
 
+/** What references stand for; of those with a default that is used, the default. */
+export interface ReferencedSecrets {
+  readonly values: readonly Secret[]
+  readonly fallbacks: readonly Secret[]
+}
+
 /** What every target has. */
 export interface Pacing {
+  referenced: ReferencedSecrets
   /** Null: nothing. */
   attach: AttachConfig | null
   timeoutMs: number
@@ -250,4 +257,6 @@ export interface RouteConfig {
   /** A JSONata condition. */
   when: string | null
   to: string[]
+  /** Those in `when`. */
+  referenced: ReferencedSecrets
 }

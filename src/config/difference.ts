@@ -5,6 +5,9 @@ import type { Config, TargetConfig } from './config.ts'
 /** Keys that are written otherwise in `relay.yaml`, besides those that only lack their unit there. */
 const WRITTEN: Readonly<Record<string, string>> = { holdOnDead: 'onDead', runAs: 'user' }
 
+/** Repeats what the other keys of a target hold. */
+const DERIVED = 'referenced'
+
 /** Whether two pieces of configuration are the same, their secrets included. */
 export function sameConfig(a: unknown, b: unknown): boolean {
   return isDeepStrictEqual(revealed(a), revealed(b))
@@ -59,7 +62,8 @@ export function sameTarget(before: Config, after: Config, name: string): boolean
 
 /** All that bears on how deliveries to a target are made, with its secrets revealed. */
 export function howDelivered(target: TargetConfig, directory: string): unknown {
-  return revealed([directory, { ...target, paused: false }])
+  const { referenced: _, ...rest } = target
+  return revealed([directory, { ...rest, paused: false }])
 }
 
 function membersOf(section: string, before: Record<string, object>, after: Record<string, object>): string[] {
@@ -79,7 +83,7 @@ function accountsChanged(before: Config['ultravox'], after: Config['ultravox']):
 
 function changedIn(name: string, before: object, after: object): string[] {
   const [was, is] = [before as Record<string, unknown>, after as Record<string, unknown>]
-  const changed = keysOf(was, is).filter((key) => !sameConfig(was[key], is[key]))
+  const changed = keysOf(was, is).filter((key) => key !== DERIVED && !sameConfig(was[key], is[key]))
   return changed.length === 0 ? [] : [`${name} changed: ${changed.map(written).join(', ')}`]
 }
 

@@ -4,7 +4,7 @@ import { readSmallFile } from '../safe-file.ts'
 import { crossChecks, machineChecks } from './checks.ts'
 import { draftOf } from './draft.ts'
 import { type Finding, formatPath, type Path } from './finding.ts'
-import { resolveReferences } from './references.ts'
+import { type Referenced, resolveReferences } from './references.ts'
 import type { RelayFile } from './schema.ts'
 import { judgeText } from './secret-text.ts'
 import { readSecretsFiles, type SecretsFiles } from './secrets-files.ts'
@@ -21,6 +21,7 @@ export interface Examined {
   /** What was looked at, its references resolved. */
   readonly resolved: unknown
   readonly content: RelayFile | undefined
+  readonly referenced: readonly Referenced[]
   readonly secretsFiles: SecretsFiles['secrets']
   readonly errors: readonly Finding[]
   readonly warnings: readonly Finding[]
@@ -66,6 +67,7 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
   return {
     resolved: references.value,
     content,
+    referenced: references.referenced,
     secretsFiles: secretsFiles.secrets,
     errors: [...unresolved.filter(isNeeded), ...invalid, ...checks.filter(({ level }) => level === undefined)],
     warnings: [...references.findings, ...checks].filter(({ level }) => level === 'warning'),

@@ -51,7 +51,7 @@ export function loadConfig(
   }
 
   const absolute = resolve(file)
-  const { resolved, content, secretsFiles, errors, warnings, notes, missing } = examine(
+  const { resolved, content, referenced, secretsFiles, errors, warnings, notes, missing } = examine(
     yaml.value,
     absolute,
     env,
@@ -61,7 +61,7 @@ export function loadConfig(
   const problems = told([...yaml.faults, ...errors.map(placed)])
   if (problems.length > 0 || content === undefined) throw new ConfigError(problems)
   return {
-    config: resolveConfig(content, absolute, env, secretsFiles),
+    config: resolveConfig(content, absolute, env, secretsFiles, referenced),
     warnings: told(warnings.map(placed)),
     notes: told(notes.map(placed)),
     missing: told(missing.map(placed)),

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from 'node:path'
 import { readingProblem } from '../safe-file.ts'
+import { bound, joined, type Piece, type Syntax } from './bound-references.ts'
 import type { Finding, Path } from './finding.ts'
 import { HOME_PROBLEM, isHomePath } from './home-path.ts'
 import { type Part, parseReferences, type Reference, referencesIn } from './reference-parser.ts'
@@ -19,25 +20,58 @@ export function hasReference(written: unknown): boolean {
   return typeof written === 'string' && parseReferences(written).some(({ kind }) => kind !== 'text')
 }
 
+/** What a reference at a path of the file stands for. `isFallback`: it is written in the file itself. */
+export interface Referenced {
+  readonly path: Path
+  readonly text: string
+  readonly isFallback: boolean
+}
+
+export interface ResolvedReferences {
+  readonly value: unknown
+  readonly findings: Finding[]
+  readonly referenced: readonly Referenced[]
+}
+
 /**
  * Replaces the references in every string of `value` (keys are left alone). A string with a reference that cannot be
  * resolved becomes undefined, so that nothing later judges half a value; `findings` say why. What a reference stands for
- * is not searched for references. In places of secrets it is trimmed, with a warning.
+ * is not searched for references, and in an expression it is a text and never code. In places of secrets it is trimmed,
+ * with a warning.
  */
-export function resolveReferences(value: unknown, sources: ReferenceSources): { value: unknown; findings: Finding[] } {
+export function resolveReferences(value: unknown, sources: ReferenceSources): ResolvedReferences {
   const findings: Finding[] = []
+  const referenced: Referenced[] = []
   const resolveIn = (node: unknown, path: Path): unknown => {
     if (typeof node === 'string') {
       const resolver = new Resolver(sources, isSecretPath(path))
-      const text = resolver.text(parseReferences(node))
+      const pieces = resolver.pieces(parseReferences(node))
+      const text = pieces === undefined ? undefined : resolver.bound(pieces, syntaxAt(path))
       findings.push(...resolver.findings.map((finding) => ({ path, ...finding })))
+      for (const each of pieces === undefined ? [] : valuesOf(pieces)) referenced.push({ path, ...each })
       return text
     }
     if (Array.isArray(node)) return node.map((item, index) => resolveIn(item, [...path, index]))
     if (typeof node !== 'object' || node === null) return node
     return Object.fromEntries(Object.entries(node).map(([key, item]) => [key, resolveIn(item, [...path, key])]))
   }
-  return { value: resolveIn(value, []), findings }
+  return { value: resolveIn(value, []), findings, referenced }
+}
+
+const TEMPLATES: ReadonlySet<unknown> = new Set(['body', 'headers', 'text', 'blocks'])
+
+/** What a text at this path of the file is read as. */
+function syntaxAt([section, , key]: Path): Syntax {
+  if (section === 'routes' && key === 'when') return 'expression'
+  return section === 'targets' && TEMPLATES.has(key) ? 'template' : 'text'
+}
+
+function valuesOf(pieces: readonly Piece[]): Omit<Referenced, 'path'>[] {
+  return pieces.flatMap((piece) => {
+    if (piece.kind === 'written') return []
+    if (piece.kind === 'value') return [{ text: piece.text, isFallback: false }]
+    return [{ text: joined(piece.pieces), isFallback: true }, ...valuesOf(piece.pieces)]
+  })
 }
 
 /** A text with references, for people: `${TOKEN:-…}`, for what is used instead may be a secret. */
@@ -73,21 +107,39 @@ class Resolver {
   }
 
   /** Undefined where a reference in it cannot be resolved. */
-  text(parts: readonly Part[]): string | undefined {
-    const texts = parts.map((part) => (part.kind === 'text' ? part.text : this.#reference(part)))
-    return texts.includes(undefined) ? undefined : texts.join('')
+  pieces(parts: readonly Part[]): readonly Piece[] | undefined {
+    const pieces = parts.map((part) =>
+      part.kind === 'text' ? { kind: 'written' as const, text: part.text } : this.#reference(part),
+    )
+    return pieces.every((piece) => piece !== undefined) ? pieces : undefined
   }
 
-  #reference(reference: Reference): string | undefined {
+  /** Undefined, with a finding, where one stands where no value can. */
+  bound(pieces: readonly Piece[], syntax: Syntax): string | undefined {
+    const result = bound(pieces, syntax)
+    if ('text' in result) return result.text
+    this.findings.push({ message: `a reference ${result.problem}` })
+    return undefined
+  }
+
+  #text(parts: readonly Part[]): string | undefined {
+    const pieces = this.pieces(parts)
+    return pieces && joined(pieces)
+  }
+
+  #reference(reference: Reference): Piece | undefined {
     if (reference.kind === 'variable' && reference.fallback !== null) {
       const value = this.#sources.env[reference.name]
       // Its findings count only where it is needed.
-      if (!value) return this.text(reference.fallback)
+      if (!value) {
+        const pieces = this.pieces(reference.fallback)
+        return pieces && { kind: 'fallback', pieces }
+      }
       this.#noteUnused(reference.fallback)
     }
     const found = this.#found(reference)
     if (found === undefined) return undefined
-    if ('text' in found) return this.#cleaned(found.text, reference)
+    if ('text' in found) return { kind: 'value', text: this.#cleaned(found.text, reference) }
     this.#report(reference, found.problem)
     return undefined
   }
@@ -103,7 +155,7 @@ class Resolver {
   #found(reference: Reference): Found | undefined {
     if (reference.kind === 'invalid') return { problem: reference.problem }
     if (reference.kind === 'variable') return fromVariable(reference.name, this.#sources.env)
-    const name = this.text(reference.name)
+    const name = this.#text(reference.name)
     if (name === undefined) return undefined
     return reference.kind === 'file' ? fromFile(name, this.#sources) : fromCredential(name, this.#sources)
   }

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { RetryPolicy } from '../domain/backoff.ts'
-import type { Secret } from '../domain/secret.ts'
+import { Secret } from '../domain/secret.ts'
 import { findGroup, findUser } from './accounts.ts'
 import type {
   AttachConfig,
@@ -10,6 +10,7 @@ import type {
   OutboxConfig,
   Pacing,
   ReconcileConfig,
+  ReferencedSecrets,
   RouteConfig,
   ServerConfig,
   SourceConfig,
@@ -19,6 +20,7 @@ import type {
 } from './config.ts'
 import { findExecutable } from './executable.ts'
 import { defaultAccount } from './provider-accounts.ts'
+import type { Referenced } from './references.ts'
 import { type FileTarget, httpTarget, slackTarget, tlsConfig } from './resolve-http.ts'
 import type { retrySchema, targetRetrySchema } from './schema/retry-schema.ts'
 import { MISSING } from './schema/scalars.ts'
@@ -40,6 +42,7 @@ export function resolveConfig(
   file: string,
   env: NodeJS.ProcessEnv,
   secretsFiles: SecretsFiles['secrets'],
+  referenced: readonly Referenced[],
 ): Config {
   const directory = dirname(file)
   const accounts = content.ultravox === undefined ? [] : [content.ultravox].flat()
@@ -54,8 +57,16 @@ export function resolveConfig(
     sources: mapValues(content.sources, (source, name) =>
       sourceConfig(source, name, directory, account, secretsFiles.get(name)),
     ),
-    targets: mapValues(content.targets, (target) => targetConfig(target, content.retry, directory, env)),
-    routes: content.routes.map(routeConfig),
+    targets: mapValues(content.targets, (target, name) =>
+      targetConfig(target, content.retry, directory, env, referencedBy(name, referenced)),
+    ),
+    routes: content.routes.map((route, index) => ({
+      ...routeConfig(route),
+      referenced: referencedAt(
+        referenced,
+        ([section, at, key]) => section === 'routes' && at === index && key === 'when',
+      ),
+    })),
     ultravox,
     log: content.log,
     admin: content.admin === undefined ? null : adminConfig(content.admin, directory),
@@ -63,7 +74,21 @@ export function resolveConfig(
   }
 }
 
-function routeConfig({ events, source, when, to }: RelayFile['routes'][number]): RouteConfig {
+/** Keys of targets whose values are sent somewhere, or run. Others hold no more than words such as `http`. */
+const SENT: ReadonlySet<unknown> = new Set('url webhookUrl proxy headers body text blocks sign command env'.split(' '))
+
+function referencedBy(name: string, all: readonly Referenced[]): ReferencedSecrets {
+  return referencedAt(all, ([section, target, key]) => section === 'targets' && target === name && SENT.has(key))
+}
+
+function referencedAt(all: readonly Referenced[], isOwn: (path: Referenced['path']) => boolean): ReferencedSecrets {
+  const own = all.filter(({ path }) => isOwn(path))
+  const texts = (isFallback: boolean) => own.filter((each) => each.isFallback === isFallback).map(({ text }) => text)
+  const secrets = (found: readonly string[]) => [...new Set(found)].map((text) => new Secret(text))
+  return { values: secrets(texts(false)), fallbacks: secrets(texts(true)) }
+}
+
+function routeConfig({ events, source, when, to }: RelayFile['routes'][number]): Omit<RouteConfig, 'referenced'> {
   const sources = source === undefined ? null : [source].flat()
   return { events, sources, when: when ?? null, to }
 }
@@ -171,8 +196,10 @@ function targetConfig(
   retry: z.output<typeof retrySchema>,
   directory: string,
   env: NodeJS.ProcessEnv,
+  referenced: ReferencedSecrets,
 ): TargetConfig {
   const pacing: Pacing = {
+    referenced,
     attach: attachConfig(target),
     timeoutMs: target.timeout,
     concurrency: target.concurrency,

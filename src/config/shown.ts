@@ -88,7 +88,8 @@ function memberOf({ written, resolved }: Value, key: string | number): Value {
 function leaf(schema: z.ZodType, { written, resolved }: Value, key: string | undefined): unknown {
   const isSecret = schema.safeParse(MISSING).data instanceof Secret
   if (isSecret) return typeof resolved === 'string' && URLS.includes(key ?? '') ? destination(resolved) : MASK
-  if (resolved === undefined) return withoutFallbacks(String(written))
+  // What a reference stands for may be a secret.
+  if (resolved === undefined || (key === 'when' && hasReference(written))) return withoutFallbacks(String(written))
   const isUrl = typeof resolved === 'string' && PLAIN_URLS.includes(key ?? '')
   return isUrl ? resolved.replace(/\?.+$/s, `?${MASK}`) : resolved
 }

@@ -1,7 +1,10 @@
+import { inLiteral } from './expression-literal.ts'
 import { MASK, type Secret } from './secret.ts'
 
 /** Shorter pieces are words that stand in any text (`Bearer`, `true`), and no secret worth the name. */
 const LEAST_LENGTH = 8
+/** What a reference stands for is hidden whatever it looks like, unless it is so short that hiding it would spoil any text. */
+const LEAST_REFERENCED = 4
 /** Letters and digits in a row, inside of a secret, that are its own: they stay as they are in any way of writing it. */
 const LEAST_CORE = 16
 /** Shorter texts are whole. Longer ones may have been cut in the middle of a secret, at either end. */
@@ -13,10 +16,14 @@ export type Conceal = (text: string) => string
 /**
  * Takes these secrets out of a text, whole and word by word, also where they are written as services and programs write
  * what they repeat: with the escapes of JSON, URLs and HTML, and in base64. Of a secret that begins or ends with the text,
- * a piece is enough. What is shorter than eight characters is left.
+ * a piece is enough. What is shorter than eight characters is left; of `referenced`, which stand for references and are
+ * texts and no templates, what is shorter than four.
  */
-export function concealer(secrets: readonly Secret[]): Conceal {
-  const pieces = secrets.filter(({ isMissing }) => !isMissing).flatMap((secret) => piecesOf(secret.reveal()))
+export function concealer(secrets: readonly Secret[], referenced: readonly Secret[] = []): Conceal {
+  const textsOf = (given: readonly Secret[]) => given.flatMap((each) => (each.isMissing ? [] : [each.reveal()]))
+  const values = textsOf(referenced)
+  const whole = values.flatMap((text) => [text, text.trim()]).filter(({ length }) => length >= LEAST_REFERENCED)
+  const pieces = [...whole, ...[...textsOf(secrets), ...values].flatMap(piecesOf)]
   const forms = [...new Set(pieces.flatMap(formsOf))]
     // The longest first, or of one that begins like another its end would stay.
     .sort((a, b) => b.length - a.length)
@@ -73,7 +80,9 @@ function formsOf(piece: string): string[] {
     piece,
     json,
     inJson(json),
+    inLiteral(piece),
     uri,
+    encodeURIComponent(json),
     uri.replace(/%[0-9A-F]{2}/g, (byte) => byte.toLowerCase()),
     new URLSearchParams([['', piece]]).toString().slice(1),
     piece.replace(/[&<>"']/g, (character) => HTML[character]!),

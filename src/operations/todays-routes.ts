@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { concealer } from '../domain/concealer.ts'
 import type { NewDelivery } from '../domain/delivery.ts'
 import { errorMessage } from '../domain/errors.ts'
 import type { Payload } from '../domain/event.ts'
@@ -12,11 +13,13 @@ export type Router = (payload: Payload, source: string, what: string) => Promise
 /** The routes as they are today; a condition that fails on a payload counts as true, which `warn` is told once a route. */
 export function todaysRoutes(config: Config, warn: (text: string) => void): Router {
   const routes = config.routes.map((route) => compileRoute(route, boundedCondition))
+  const concealers = config.routes.map(({ referenced }) => concealer(referenced.fallbacks, referenced.values))
   const told = new Set<number>()
   return (payload, source, what) =>
     routeEvent(routes, payload, source, (index, error) => {
       if (!told.has(index)) {
-        warn(`warning: routes[${index}].when fails, taken as true: ${errorMessage(error)} (${what})`)
+        const problem = concealers[index]!(errorMessage(error))
+        warn(`warning: routes[${index}].when fails, taken as true: ${problem} (${what})`)
       }
       told.add(index)
     })

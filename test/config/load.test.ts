@@ -43,7 +43,9 @@ t.test('a short file gets good defaults for all else', async (t) => {
   t.match(config.sources, {
     ultravox: { path: '/webhooks/ultravox', scheme: 'ultravox', toleranceMs: 60_000, expectWithinMs: null },
   })
-  t.strictSame(config.routes, [{ events: ['*'], sources: null, when: null, to: ['crm'] }])
+  t.strictSame(config.routes, [
+    { events: ['*'], sources: null, when: null, to: ['crm'], referenced: { values: [], fallbacks: [] } },
+  ])
 })
 
 /** What no kind has a default of its own for. */
@@ -54,6 +56,7 @@ const PACE = {
   holdOnDead: false,
   paused: false,
   retry: RETRY,
+  referenced: { values: [], fallbacks: [] },
 }
 
 t.test('each kind of target has its own defaults', async (t) => {

@@ -17,7 +17,10 @@ const sources = {
     return text
   },
 }
-const resolved = (text: string) => resolveReferences(text, sources)
+const resolved = (text: string) => {
+  const { value, findings } = resolveReferences(text, sources)
+  return { value, findings }
+}
 
 t.test('every kind of reference is replaced, within other text too', async (t) => {
   const expected = {

@@ -1,6 +1,6 @@
 import { CALL_FIELDS } from '../../domain/call-fields.ts'
-import { compileCondition, compileTemplate } from '../../domain/expression.ts'
 import { ANY_KEY, parseFieldPath } from '../../domain/field-path.ts'
+import { bound, type Piece } from '../bound-references.ts'
 import type { Draft, SoundTarget } from '../draft.ts'
 import { type Known, lintCondition, lintTemplate, type Remark } from '../expression-lint.ts'
 import type { Finding, Path } from '../finding.ts'
@@ -23,10 +23,8 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
     const path = ['routes', index, 'when']
     const { when } = route
     if (when === undefined) continue
-    const shown = withoutReferences(written(path))
-    const remarks = lintCondition(shown ?? when, knownTo(draft, [route]))
-    yield* located(remarks, path, shown !== undefined)
-    if (shown !== undefined) yield* brokenByReferences(remarks, () => compileCondition(when), path)
+    const shown = withoutReferences(written(path), 'expression')
+    yield* located(lintCondition(shown ?? when, knownTo(draft, [route])), path, shown !== undefined)
   }
   for (const [name, target] of draft.targets) {
     const known = knownTo(
@@ -53,20 +51,8 @@ function* templatesOf(target: SoundTarget, path: Path): Iterable<Text> {
 }
 
 function* checkTemplate({ text, path }: Text, known: Known, written: Written): Iterable<Finding> {
-  const shown = withoutReferences(written(path))
-  const remarks = lintTemplate(shown ?? text, known)
-  yield* located(remarks, path, shown !== undefined)
-  if (shown !== undefined) yield* brokenByReferences(remarks, () => compileTemplate(text), path)
-}
-
-/** The compiler quotes what it stumbles over, which must not be what a reference stands for. */
-function* brokenByReferences(remarks: readonly Remark[], compile: () => void, path: Path): Iterable<Finding> {
-  if (remarks.some(({ level }) => level === 'error')) return
-  try {
-    compile()
-  } catch {
-    yield { path, message: 'is not valid JSONata once its ${...} is filled in' }
-  }
+  const shown = withoutReferences(written(path), 'template')
+  yield* located(lintTemplate(shown ?? text, known), path, shown !== undefined)
 }
 
 /** Header values are secrets, and the compiler quotes what it stumbles over. */
@@ -106,12 +92,14 @@ function knownTo({ sources }: Draft, routes: readonly Draft['routes'][number][])
   return { fields: patterns.some((pattern) => pattern.startsWith('relay')) ? RELAY_FIELDS : [] }
 }
 
-/** A text with its references replaced by a number, which is valid in texts and in expressions; undefined where it has none. */
-function withoutReferences(written: unknown): string | undefined {
+/** A text with a stand-in for what its references stand for, which the compiler may quote; undefined where it has none. */
+function withoutReferences(written: unknown, syntax: 'template' | 'expression'): string | undefined {
   if (typeof written !== 'string' || !hasReference(written)) return undefined
-  return parseReferences(written)
-    .map((part) => (part.kind === 'text' ? part.text : '0'))
-    .join('')
+  const pieces = parseReferences(written).map((part): Piece => {
+    return part.kind === 'text' ? { kind: 'written', text: part.text } : { kind: 'value', text: '0' }
+  })
+  const stoodIn = bound(pieces, syntax)
+  return 'text' in stoodIn ? stoodIn.text : undefined
 }
 
 /** `isChanged`: the positions are not those in the file. */

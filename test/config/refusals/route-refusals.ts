@@ -72,10 +72,16 @@ export const routeRefusals: Refusals = {
     path: 'routes[0].when',
     words: /must be text, not true or false/,
   },
-  'a condition broken by what a reference holds': {
-    yaml: route('events: ["*"], to: [crm], when: ▸"call.x = ${BAD}"'),
+  'a condition with a reference where JSONata has no texts': {
+    yaml: route('events: ["*"], to: [crm], when: ▸"$contains(call.summary, /${WORD}/)"'),
     path: 'routes[0].when',
-    words: /not valid JSONata once its \$\{\.\.\.\} is filled in$/,
-    env: { BAD: ') marked-secret' },
+    words: /^a reference cannot stand in a regular expression: compare with a text/,
+    env: { WORD: 'marked-secret' },
+  },
+  'a condition with a reference in a name': {
+    yaml: route('events: ["*"], to: [crm], when: ▸"call.metadata.`${NAME}` = 1"'),
+    path: 'routes[0].when',
+    words: /^a reference cannot stand in a name between backquotes/,
+    env: { NAME: 'marked-secret' },
   },
 }
