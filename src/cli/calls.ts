@@ -1,22 +1,29 @@
 import { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import { eventHistoryDocument } from '../documents/histories.ts'
+import { callDocument, eventHistoryDocument, worstDelivery } from '../documents/histories.ts'
 import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
+import { wholeId, withWholeIds } from '../operations/id-prefixes.ts'
+import { assertKnownNames } from '../operations/known-target.ts'
+import { readPage } from '../operations/pages.ts'
 import { type UnderWay, underWayNow } from '../operations/under-way.ts'
-import type { EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
+import type { CallSummary, EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
+import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { examples, jsonOption, note, print } from './printing.ts'
-import { oneLine, table } from './table.ts'
+import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { examples, jsonOption, note, print, shownTable } from './printing.ts'
+import { deliveriesCell } from './states.ts'
+import { oneLine, spare, table, whole } from './table.ts'
 import { timeline } from './timeline.ts'
 import { tellIfNothingIsSent, tellOfHolds } from './waiting.ts'
 
-/** So many calls are named where a prefix could mean several. */
-const NAMED = 10
+/** More than are named where a prefix could mean several. */
+const MOST_FOUND = 11
 
 /** Of all calls that begin so; a call has four at most. */
 const MOST_GAPS = 1_000
@@ -28,7 +35,71 @@ interface ShowOptions {
 
 /** What happened to a call. Works whether the relay runs or not. */
 export function callsCommand(): Command {
-  return new Command('calls').description('look at what happened to a call').addCommand(showCommand())
+  return new Command('calls')
+    .description('look at calls and what happened to them')
+    .addCommand(listCommand())
+    .addCommand(showCommand())
+}
+
+interface ListOptions extends AskedEventList, PageOptions {
+  readonly config?: string
+}
+
+function listCommand(): Command {
+  const command = new Command('list')
+    .description('list calls with what became of their deliveries, the one with the newest event first')
+    .addOption(configOption())
+    .addOption(jsonOption())
+  for (const option of eventFilterOptions()) command.addOption(option)
+  return command
+    .addOption(eventStateOption())
+    .addOption(limitOption())
+    .addHelpText(
+      'after',
+      `\nA call is listed if one of its events is meant; what is counted is the whole call.\n${examples(
+        'calls list --since 1h',
+        'calls list --state dead --since 1d',
+        'calls list --source ultravox --json',
+      )}`,
+    )
+    .action(async (options: ListOptions) => {
+      const config = await outboxConfig(options.config)
+      const found = await withOutbox(config.outbox.path, async (operator) => {
+        await assertKnownNames(operator, config, options)
+        const filter = eventListFilter(await withWholeIds(operator, options))
+        return readPage(options.limit, (limit) => operator.listCalls(filter, limit))
+      })
+      printPage(options, 'calls', found, callDocument, listed)
+    })
+}
+
+function listed(calls: readonly CallSummary[]): string {
+  return shownTable(
+    [
+      whole('CALL'),
+      whole('LAST'),
+      'EVENT',
+      'STATE',
+      'EVENTS',
+      'WORST',
+      whole('FIRST'),
+      'FIRST EVENT',
+      spare('SOURCE'),
+      'DELIVERIES',
+    ],
+    calls.map((each) => [
+      each.callId,
+      iso(each.lastEventAt),
+      each.lastEvent,
+      each.state,
+      each.events,
+      worstDelivery(each.deliveries),
+      iso(each.firstEventAt),
+      each.firstEvent,
+      each.source,
+      deliveriesCell(each.deliveries),
+    ]),
+  )
 }
 
 function showCommand(): Command {
@@ -71,20 +142,14 @@ async function findCall(operator: OutboxOperator, asked: string) {
   })
   const exact = await call(asked)
   if (exact.events.length > 0 || exact.gaps.length > 0) return exact
-  const found = [...(await operator.findCalls(asked, NAMED + 1)), ...gaps.map(({ callId }) => callId)]
+  const found = [...(await operator.findCalls(asked, MOST_FOUND)), ...gaps.map(({ callId }) => callId)]
   const callIds = [...new Set(found)].sort()
   const [callId] = callIds
   if (callId === undefined) {
     const hint = 'if its webhooks were refused, it is among: rejections list --kept'
     throw new RelayError('not_found', `nothing is known of a call ${oneLine(asked)}; ${hint}`)
   }
-  if (callIds.length === 1) return call(callId)
-  const names = callIds.slice(0, NAMED).map((each) => `  ${oneLine(each)}\n`)
-  const more = callIds.length > NAMED ? '  and more\n' : ''
-  throw new RelayError(
-    'usage',
-    `several calls begin with "${oneLine(asked)}":\n${names.join('')}${more}name one of them`,
-  )
+  return call(wholeId('call', asked, callIds))
 }
 
 function shown(

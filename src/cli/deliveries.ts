@@ -4,6 +4,7 @@ import { deliveryDocument, deliveryHistoryDocument } from '../documents/historie
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
+import { withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
 import { readPage } from '../operations/pages.ts'
 import { underWayNow } from '../operations/under-way.ts'
@@ -11,14 +12,14 @@ import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
-import { ago, duration, iso, isoOrNull } from './instant.ts'
+import { duration, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, moveCommand, retryCommand } from './redelivery.ts'
 import { despiteCancelling, noteColumn, outcomeCell, stateCell } from './states.ts'
-import { oneLine } from './table.ts'
+import { oneLine, whole } from './table.ts'
 import { waitLines } from './waiting.ts'
 
 interface ShowOptions {
@@ -59,12 +60,12 @@ function listCommand(): Command {
     )
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
-      const filter = deliveryFilter(options)
       const found = await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
+        const filter = deliveryFilter(await withWholeIds(operator, options))
         return readPage(options.limit, (limit) => operator.listDeliveries(filter, limit))
       })
-      printPage(options, 'deliveries', found, deliveryDocument, (page) => listed(page, systemClock.now()))
+      printPage(options, 'deliveries', found, deliveryDocument, listed)
     })
 }
 
@@ -91,18 +92,18 @@ function showCommand(): Command {
     })
 }
 
-function listed(deliveries: readonly DeliverySummary[], now: number): string {
+function listed(deliveries: readonly DeliverySummary[]): string {
   return shownTable(
-    ['ID', 'STATE', 'TARGET', 'EVENT', 'CALL', 'UPDATED', 'DUE', 'TRIED', 'LAST ERROR'],
+    [whole('ID'), 'STATE', 'TARGET', 'EVENT', whole('UPDATED'), whole('DUE'), 'TRIED', whole('CALL'), 'LAST ERROR'],
     deliveries.map((each) => [
       each.deliveryId,
       stateCell(each),
       each.target,
       each.event,
-      each.callId,
-      ago(each.updatedAt, now),
-      each.waiting ? 'waits' : ago(each.dueAt, now),
+      iso(each.updatedAt),
+      each.waiting ? 'waits' : isoOrNull(each.dueAt),
       each.attempts,
+      each.callId,
       each.lastError ?? '',
     ]),
   )
@@ -122,7 +123,7 @@ function shown(delivery: DeliveryHistory, config: Config, now: number, sendingSi
   ])
   if (history.length === 0) return `${facts}\nno attempts yet\n`
   const attempts = shownTable(
-    ['ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR', ...noteColumn(history, 'NOTE')],
+    ['ATTEMPT', whole('STARTED'), 'MS', 'OUTCOME', 'STATUS', 'ERROR', ...noteColumn(history, 'NOTE')],
     history.map((each) => [
       each.attempt,
       iso(each.startedAt),

@@ -4,6 +4,7 @@ import { textOf } from '../documents/bodies.ts'
 import { eventHistoryDocument } from '../documents/histories.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
+import { wholeEventIds } from '../operations/id-prefixes.ts'
 import { type UnderWay, underWayNow } from '../operations/under-way.ts'
 import type { EventHistory } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
@@ -16,7 +17,7 @@ import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { noteColumn, outcomeCell, stateStyle } from './states.ts'
 import { styled } from './style.ts'
-import { cell, oneLine } from './table.ts'
+import { cell, oneLine, whole } from './table.ts'
 import { stateInWords, tellIfNothingIsSent, tellOfHolds } from './waiting.ts'
 
 interface ShowOptions {
@@ -28,7 +29,7 @@ interface ShowOptions {
 export function showCommand(): Command {
   return new Command('show')
     .description('show one event: how it came, where it went, every attempt, and its payload')
-    .argument('<id>', 'its id, such as evt_0198c0de0000700080000000000000aa')
+    .argument('<id>', 'its id, or a beginning that no other event has')
     .addOption(configOption())
     .addOption(jsonOption())
     .addOption(payloadOption())
@@ -42,7 +43,8 @@ export function showCommand(): Command {
     .action(async (id: string, { config: file, json, payload }: ShowOptions) => {
       const config = await outboxConfig(file)
       const { body, underWay, ...event } = await withOutbox(config.outbox.path, async (operator) => {
-        const found = await operator.showEvent(id)
+        const [eventId] = await wholeEventIds(operator, [id])
+        const found = await operator.showEvent(eventId!)
         if (found === null) throw new RelayError('not_found', `there is no event ${oneLine(id)}`)
         if (payload !== true) await tellIfNothingIsSent(operator, [found])
         return { ...found, underWay: await underWayNow(operator, found.deliveries, systemClock.now()) }
@@ -97,9 +99,9 @@ function shown(event: EventHistory, config: Config, now: number, underWay: Under
       ...noteColumn(all, each.note),
     ]),
   )
-  const went = shownTable(['DELIVERY', 'TARGET', 'STATE', 'ATTEMPTS', 'LAST ERROR'], states)
+  const went = shownTable([whole('DELIVERY'), 'TARGET', 'STATE', 'ATTEMPTS', 'LAST ERROR'], states)
   if (attempts.length === 0) return `${facts}\n${went}\n${styled('dim', 'no attempts yet')}\n`
-  const columns = ['DELIVERY', 'TARGET', 'ATTEMPT', 'STARTED', 'MS', 'OUTCOME', 'STATUS', 'ERROR']
+  const columns = [whole('DELIVERY'), 'TARGET', 'ATTEMPT', whole('STARTED'), 'MS', 'OUTCOME', 'STATUS', 'ERROR']
   const heading = [...columns, ...noteColumn(all, 'NOTE')]
   return `${facts}\n${went}\n${shownTable(heading, attempts)}`
 }

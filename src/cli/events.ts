@@ -1,20 +1,22 @@
 import { Command } from 'commander'
 import { eventDocument } from '../documents/histories.ts'
-import { systemClock } from '../domain/clock.ts'
 import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
+import { withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
 import { readPage } from '../operations/pages.ts'
-import type { EventSummary } from '../outbox/operator.ts'
+import type { ListedEvent } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { showCommand } from './events-show.ts'
 import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { gapsCommand } from './gaps.ts'
-import { ago } from './instant.ts'
+import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
+import { deliveriesCell } from './states.ts'
+import { spare, whole } from './table.ts'
 
 interface ListOptions extends AskedEventList, PageOptions {
   readonly config?: string
@@ -49,25 +51,26 @@ function listCommand(): Command {
     )
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
-      const filter = eventListFilter(options)
       const found = await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
+        const filter = eventListFilter(await withWholeIds(operator, options))
         return readPage(options.limit, (limit) => operator.listEvents(filter, limit))
       })
-      printPage(options, 'events', found, eventDocument, (page) => listed(page, systemClock.now()))
+      printPage(options, 'events', found, eventDocument, listed)
     })
 }
 
-function listed(events: readonly EventSummary[], now: number): string {
+function listed(events: readonly ListedEvent[]): string {
   return shownTable(
-    ['RECEIVED', 'EVENT', 'CALL', 'SOURCE', 'DUPLICATES', 'ID'],
+    [whole('ID'), whole('RECEIVED'), 'EVENT', spare('SOURCE'), spare('DUPLICATES'), whole('CALL'), 'DELIVERIES'],
     events.map((each) => [
-      ago(each.receivedAt, now),
+      each.eventId,
+      iso(each.receivedAt),
       each.event,
-      each.callId,
       each.source,
       each.duplicates,
-      each.eventId,
+      each.callId,
+      deliveriesCell(each.deliveries),
     ]),
   )
 }

@@ -1,14 +1,14 @@
 import { Command } from 'commander'
 import { gapDocument } from '../documents/provider.ts'
-import { systemClock } from '../domain/clock.ts'
 import { readPage } from '../operations/pages.ts'
 import type { Gap } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
-import { ago } from './instant.ts'
+import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { limitOption, type PageOptions, printPage } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
+import { whole } from './table.ts'
 
 interface Options extends PageOptions {
   readonly config?: string
@@ -26,13 +26,13 @@ export function gapsCommand(): Command {
       const found = await withOutbox(config.outbox.path, (operator) =>
         readPage(options.limit, (limit) => operator.listGaps(limit)),
       )
-      printPage(options, 'gaps', found, gapDocument, (page) => listed(page, systemClock.now()))
+      printPage(options, 'gaps', found, gapDocument, listed)
     })
 }
 
-function listed(gaps: readonly Gap[], now: number): string {
+function listed(gaps: readonly Gap[]): string {
   return shownTable(
-    ['FOUND', 'EVENT', 'CALL', 'SOURCE'],
-    gaps.map(({ foundAt, event, callId, source }) => [ago(foundAt, now), event, callId, source]),
+    [whole('CALL'), whole('FOUND'), 'EVENT', 'SOURCE'],
+    gaps.map(({ foundAt, event, callId, source }) => [callId, iso(foundAt), event, source]),
   )
 }

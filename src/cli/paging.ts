@@ -15,7 +15,7 @@ export function limitOption(): Option {
 /** Prints a page under its name: a document with `more` for scripts, else its table; what is missing goes to stderr. */
 export function printPage<T>(
   { json, limit }: PageOptions,
-  name: 'deliveries' | 'events' | 'gaps' | 'rejections',
+  name: 'calls' | 'deliveries' | 'events' | 'gaps' | 'rejections',
   { rows, more }: Page<T>,
   documentOf: (row: T) => object,
   listed: (rows: readonly T[]) => string,

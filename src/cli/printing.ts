@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import type { Recalled } from '../operations/recall.ts'
 import { beginReport, terminalWidth, writeError, writeJson, writeOut } from './output.ts'
-import { type Cell, table } from './table.ts'
+import { type Cell, type Column, table } from './table.ts'
 
 /** `--json`, the same at every command: one document whose keys stay, though others may join them. */
 export function jsonOption(): Option {
@@ -16,7 +16,7 @@ export function print(json: boolean | undefined, document: object, text: string)
 }
 
 /** A table for standard output, cut to the terminal if it is one. */
-export function shownTable(heading: readonly string[], rows: readonly (readonly Cell[])[]): string {
+export function shownTable(heading: readonly Column[], rows: readonly (readonly Cell[])[]): string {
   return table(heading, rows, terminalWidth())
 }
 

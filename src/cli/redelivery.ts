@@ -5,6 +5,7 @@ import { RelayError } from '../domain/errors.ts'
 import { countEach } from '../operations/counts.ts'
 import { type AskedDeliveries, deliveryFilter } from '../operations/filters.ts'
 import { type Forecast, forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
+import { withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames, configuredTarget } from '../operations/known-target.ts'
 import { refuseMissing } from '../operations/missing.ts'
 import { NOT_RECALLED, NOTHING_SENT, type Recalled } from '../operations/recall.ts'
@@ -104,10 +105,11 @@ function bulkCommand<Options extends BulkOptions = BulkOptions>(
   return command.action(async (ids: number[] | undefined, options: Options) => {
     const config = await outboxConfig(options.config)
     const action = actionOf(config, options)
-    const filter = meantDeliveries(ids ?? [], deliveryFilter(options), action)
-    if (filter === undefined) throw new RelayError('usage', `${NOTHING_NAMED}: deliveries ${name} --target crm`)
+    const isNamed = meantDeliveries(ids ?? [], deliveryFilter(options), action) !== undefined
+    if (!isNamed) throw new RelayError('usage', `${NOTHING_NAMED}: deliveries ${name} --target crm`)
     await withOutbox(config.outbox.path, async (operator) => {
       await assertKnownNames(operator, config, options)
+      const filter = meantDeliveries(ids ?? [], deliveryFilter(await withWholeIds(operator, options)), action)!
       const found = await operator.findDeliveries(action.sends ? { ...filter, hasBody: true } : filter)
       const bodiless = action.sends ? await operator.findDeliveries({ ...filter, hasBody: false }) : []
       if (ids !== undefined) await tellOfOthers(operator, ids, [...found, ...bodiless])

@@ -20,6 +20,7 @@ import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { parseRejectionId, rejectionFilterOptions } from './rejection-filters.ts'
 import { admitCommand } from './rejections-admit.ts'
 import { clearCommand } from './rejections-clear.ts'
+import { spare, whole } from './table.ts'
 
 interface ShowOptions {
   readonly config?: string
@@ -95,7 +96,7 @@ function printBytes({ rejectionId, body }: StoredRejection): void {
 
 function listed(rejections: readonly RejectionSummary[]): string {
   return shownTable(
-    ['ID', 'RECEIVED', 'REASON', 'SOURCE', 'PEER', 'TIMES', 'BYTES', 'KEPT'],
+    [whole('ID'), whole('RECEIVED'), 'REASON', 'SOURCE', whole('PEER'), 'TIMES', spare('BYTES'), 'KEPT'],
     rejections.map((each) => [
       each.rejectionId,
       iso(each.receivedAt),

@@ -4,6 +4,7 @@ import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedReplay, replayFilter } from '../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../operations/forecasts.ts'
+import { wholeEventIds, withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames, configuredTarget } from '../operations/known-target.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../operations/replay.ts'
 import type { EventFilter, OutboxOperator } from '../outbox/operator.ts'
@@ -53,12 +54,13 @@ ${examples(
     .action(async (ids: string[], options: ReplayOptions) => {
       const { config } = loadWithoutSecrets(configFile(options.config))
       if (options.to !== undefined) configuredTarget(config, options.to)
-      const filter = meantEvents(ids, replayFilter(options))
-      if (filter === undefined) throw new RelayError('usage', NOTHING_NAMED)
+      if (meantEvents(ids, replayFilter(options)) === undefined) throw new RelayError('usage', NOTHING_NAMED)
       await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
-        await refuseUnknownEvents(operator, [...ids, ...(options.after === undefined ? [] : [options.after])])
-        await replay(operator, config, filter, options)
+        const wholeIds = await wholeEventIds(operator, ids)
+        const whole = await withWholeIds(operator, options)
+        await refuseUnknownEvents(operator, [...wholeIds, ...(whole.after === undefined ? [] : [whole.after])])
+        await replay(operator, config, meantEvents(wholeIds, replayFilter(whole))!, options)
       })
     })
 }

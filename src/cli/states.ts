@@ -1,5 +1,5 @@
 import type { Attempt } from '../domain/delivery.ts'
-import type { DeliverySummary } from '../outbox/operator.ts'
+import type { DeliveryCounts, DeliverySummary } from '../outbox/operator.ts'
 import { iso } from './instant.ts'
 import type { Style } from './style.ts'
 import { type Cell, cell } from './table.ts'
@@ -29,6 +29,21 @@ export function outcomeStyle({ outcome }: Pick<Attempt, 'outcome'>): Style {
 
 export function outcomeCell(attempt: Pick<Attempt, 'outcome'>): Cell {
   return cell(attempt.outcome, outcomeStyle(attempt))
+}
+
+/** What became of the deliveries of an event or a call, the worst first: `dead 1, failing 2, delivered 3`. */
+export function deliveriesCell({ pending, failing, ...counts }: DeliveryCounts): Cell {
+  const parts = {
+    dead: counts.dead,
+    failing,
+    pending: pending - failing,
+    cancelled: counts.cancelled,
+    delivered: counts.delivered,
+  }
+  const present = Object.entries(parts).filter(([, count]) => count > 0)
+  if (present.length === 0) return cell('none', 'dim')
+  const style = counts.dead > 0 ? 'red' : failing > 0 ? 'yellow' : pending > 0 ? null : 'green'
+  return cell(present.map(([state, count]) => `${state} ${count}`).join(', '), style)
 }
 
 /** The cell of a column that a table of attempts has only where one of them has a note. */

@@ -3,6 +3,7 @@ import { entryDocument } from '../documents/journal.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedEvents, eventFilter } from '../operations/filters.ts'
+import { wholeCallId } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
@@ -63,7 +64,9 @@ export function tailCommand(): Command {
           const found = await requestProblems(operator, config, systemClock.now())
           for (const { name, message, advice } of found) note(`${name} ${message}\n  ${advice}`)
         }
-        await tail(operator, filter, options)
+        const whole =
+          filter.callId === undefined ? filter : { ...filter, callId: await wholeCallId(operator, filter.callId) }
+        await tail(operator, whole, options)
       })
     })
 }

@@ -1,12 +1,41 @@
 import type { Config } from '../config/config.ts'
 import type { Attempt } from '../domain/delivery.ts'
-import type { DeliveryHistory, DeliverySummary, EventHistory, EventSummary } from '../outbox/operator.ts'
+import type {
+  CallSummary,
+  DeliveryCounts,
+  DeliveryHistory,
+  DeliverySummary,
+  EventHistory,
+  EventSummary,
+} from '../outbox/operator.ts'
 import { iso, isoOrNull } from './instants.ts'
 import { type WaitsFor, waitsFor } from './waits.ts'
 
 /** An event for scripts: instants in ISO, here and in all that follow. */
 export function eventDocument<T extends EventSummary>(event: T): object {
   return { ...event, receivedAt: iso(event.receivedAt), prunedAt: isoOrNull(event.prunedAt) }
+}
+
+/** A call in a list. */
+export function callDocument(call: CallSummary): object {
+  const { firstEventAt, lastEventAt } = call
+  const times = { firstEventAt: iso(firstEventAt), lastEventAt: iso(lastEventAt) }
+  return { ...call, ...times, worstDelivery: worstDelivery(call.deliveries) }
+}
+
+/** The state of the delivery that needs an operator most; null without any. */
+export function worstDelivery({
+  pending,
+  failing,
+  delivered,
+  dead,
+  cancelled,
+}: DeliveryCounts): keyof DeliveryCounts | null {
+  if (dead > 0) return 'dead'
+  if (failing > 0) return 'failing'
+  if (pending > 0) return 'pending'
+  if (cancelled > 0) return 'cancelled'
+  return delivered > 0 ? 'delivered' : null
 }
 
 export function deliveryDocument<T extends DeliverySummary>(delivery: T): object {

@@ -59,7 +59,13 @@ export interface OutboxOperator
   countEvents(filter: EventFilter): Promise<number>
 
   /** The newest first, without their bodies. */
-  listEvents(filter: EventFilter, limit: number): Promise<EventSummary[]>
+  listEvents(filter: EventFilter, limit: number): Promise<ListedEvent[]>
+
+  /** The ids of events that begin so, in their order, no more than asked. */
+  findEvents(prefix: string, limit: number): Promise<string[]>
+
+  /** Calls with at least one event that is meant, the one with the newest event first. What is counted is the whole call. */
+  listCalls(filter: EventFilter, limit: number): Promise<CallSummary[]>
 
   /** One event with its body and all that became of it, or null where there is none. */
   showEvent(eventId: string): Promise<(EventHistory & { readonly body: Uint8Array | null }) | null>
@@ -196,6 +202,36 @@ export interface EventSummary {
   /** When all but its identity was removed for its age; null where it was not. */
   readonly prunedAt: number | null
 }
+
+/** Deliveries by their state. */
+export interface DeliveryCounts {
+  readonly pending: number
+  /** Those of the pending ones whose last attempt failed. */
+  readonly failing: number
+  readonly delivered: number
+  readonly dead: number
+  readonly cancelled: number
+}
+
+export interface ListedEvent extends EventSummary {
+  readonly deliveries: DeliveryCounts
+}
+
+/** A call in a list. First and last by the time of arrival. */
+export interface CallSummary {
+  readonly callId: string
+  readonly source: string
+  readonly firstEvent: string
+  readonly firstEventAt: number
+  readonly lastEvent: string
+  readonly lastEventAt: number
+  readonly events: number
+  /** How far the call has come by its events; null if none of them says so. */
+  readonly state: CallState | null
+  readonly deliveries: DeliveryCounts
+}
+
+export type CallState = 'started' | 'joined' | 'ended' | 'billed'
 
 /** An event and all that became of it. */
 export interface EventHistory extends EventSummary {

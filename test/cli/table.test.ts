@@ -1,6 +1,6 @@
 import t from 'tap'
 import { setColor } from '../../src/cli/style.ts'
-import { cell, table } from '../../src/cli/table.ts'
+import { cell, spare, table, whole } from '../../src/cli/table.ts'
 
 t.test('columns stand under their headings, numbers on the right', async (t) => {
   const rows = [
@@ -71,3 +71,27 @@ t.test('every column but the last is seen in full on a terminal of 80 columns', 
     t.match(table(heading, rows, 200), 'open, probe in 29s', 'with room for all, nothing is shortened')
   }
 })
+
+t.test(
+  'ids and times are never cut: spare columns are left out, whole ones go beneath under their names',
+  async (t) => {
+    const [id, call, at] = [
+      'evt_0198c0de0000700080000000000000aa',
+      '0a1b2c3d-0000-4000-8000-00000000aaaa',
+      '2026-01-15T12:00:00.000Z',
+    ]
+    const heading = [whole('ID'), whole('RECEIVED'), 'EVENT', spare('SOURCE'), whole('CALL'), 'DELIVERIES']
+    const rows = [[id, at, 'call.ended', 'ultravox', call, 'dead 1, delivered 2']]
+    t.same(table(heading, rows, 80).trimEnd().split('\n'), [
+      `ID${' '.repeat(36)}RECEIVED${' '.repeat(18)}EVENT`,
+      `${id}  ${at}  call.ended`,
+      `  CALL ${call}`,
+      '  dead 1, delivered 2',
+    ])
+    for (const width of [200, 100, 80, 60, 40, 20]) {
+      const text = table(heading, rows, width)
+      for (const each of [id, at, call]) t.match(text, each, `${width} columns`)
+      t.match(text, width === 200 ? / SOURCE / : /^(?!.*SOURCE)/)
+    }
+  },
+)

@@ -127,6 +127,67 @@ t.test('a call is found by the beginning of its id, where that is enough', async
   })
 })
 
+t.test('calls are listed with their first and last event and what became of their deliveries', async (t) => {
+  const directory = scratch(t)
+  const { run, json } = commandsIn(directory)
+  writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const [first, last] = [Date.parse('2026-01-15T11:00Z'), Date.parse('2026-01-15T11:05Z')]
+  await fill(
+    directory,
+    [
+      { callId: 'call-1', event: 'call.started', receivedAt: first },
+      { callId: 'call-1', event: 'call.ended', receivedAt: last },
+    ],
+    ['crm'],
+    'dead',
+  )
+  await fill(directory, [{ callId: 'call-2', event: 'call.joined', receivedAt: first }], ['crm'])
+  await fill(directory, [{ callId: 'call-1', event: 'call.billed', receivedAt: last + 1 }], [])
+  const { calls } = await json('calls list')
+  t.match(calls, [
+    {
+      callId: 'call-1',
+      firstEvent: 'call.started',
+      firstEventAt: '2026-01-15T11:00:00.000Z',
+      lastEvent: 'call.billed',
+      state: 'billed',
+      events: 3,
+      worstDelivery: 'dead',
+      deliveries: { dead: 2 },
+    },
+    { callId: 'call-2', state: 'joined', events: 1, worstDelivery: 'pending', deliveries: { pending: 1, failing: 0 } },
+  ])
+  const listed = await run('calls list --limit 1')
+  t.match(listed, { code: 0, stderr: 'these are the newest 1; there are more (--limit)\n' })
+  t.match(listed.stdout, /^CALL +LAST .*\ncall-1 +2026-01-15T11:05:00\.001Z +call\.billed .* dead 2\n$/)
+  t.match(await json('calls list --state pending'), { calls: [{ callId: 'call-2' }], more: false })
+  t.match(await run('calls list --source other'), { code: 2, stderr: /there is no source "other"/ })
+})
+
+t.test('an event or a call is named by a beginning of its id that no other one has', async (t) => {
+  const directory = scratch(t)
+  const { run, json } = commandsIn(directory)
+  writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
+  const ids = ['evt_aa1', 'evt_aa2', 'evt_b']
+  await fill(
+    directory,
+    ids.map((eventId, n) => ({ eventId, callId: `call-${n}` })),
+    ['crm'],
+  )
+  t.match(await json('events show evt_aa1'), { eventId: 'evt_aa1' })
+  t.match(await json('events show evt_b'), { eventId: 'evt_b' })
+  const ambiguous = /several events begin with "evt_a":\n {2}evt_aa1\n {2}evt_aa2\nname one of them/
+  for (const line of ['events show evt_a', 'events replay evt_a --yes', 'deliveries list --event-id evt_a'])
+    t.match(await run(line), { code: 2, stdout: '', stderr: ambiguous }, line)
+  t.match(await json('deliveries list --event-id evt_b,evt_aa2'), {
+    deliveries: [{ eventId: 'evt_b' }, { eventId: 'evt_aa2' }],
+  })
+  t.match(await json('events replay evt --event * --after evt_aa2 --dry-run').catch(String), /several events begin/)
+  t.match(await json('events list --call call-2'), { events: [{ eventId: 'evt_b' }] })
+  t.match(await run('events list --call call'), { code: 2, stderr: /several calls begin with "call"/ })
+  t.match(await run('tail --call call'), { code: 2, stderr: /several calls begin with "call"/ })
+})
+
 t.test('every one of these commands has an example in its help', async (t) => {
   const { run } = commandsIn(scratch(t))
   const helped = async (line: string) =>

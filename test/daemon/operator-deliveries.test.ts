@@ -37,7 +37,7 @@ t.test('what died while a target was down is found, retried and delivered', asyn
   t.match(listed, { code: 0, stderr: 'these are the newest 2; there are more (--limit)\n' })
   t.match(
     listed.stdout,
-    /^ID {2}STATE {2}TARGET .*\n *\d+ {2}dead {3}crm {5}call\.ended {2}call-3 .*http 410\n.*call-2/i,
+    /^ID {2}STATE {2}TARGET .*\n *\d+ {2}dead {3}crm {5}call\.ended {2}\S+Z .*call-3 .*http 410\n.*call-2/i,
   )
   t.equal(listed.stdout.split('\n').length, 4)
 

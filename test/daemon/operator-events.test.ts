@@ -87,12 +87,16 @@ t.test('events are listed with the newest first', async (t) => {
         receivedAt: '2026-01-15T12:00:00.000Z',
         duplicates: 0,
         prunedAt: null,
+        deliveries: { pending: 1, failing: 0, delivered: 0, dead: 0, cancelled: 0 },
       },
     ],
     more: false,
   })
   const { stdout, stderr } = await run('events list --limit 2')
-  t.match(stdout, /^RECEIVED +EVENT +CALL .*\n\d+d .*ago .*\n\d+d .*ago +call\.ended +noon .*\n$/)
+  t.match(
+    stdout,
+    /^ID +RECEIVED +EVENT .*\nevt_\S+ +2026-\S+Z .*\nevt_\S+ +2026-01-15T12:00:00\.000Z +call\.ended .* noon +pending 1\n$/,
+  )
   t.match(stderr, /newest 2/)
   t.match(await run('events list --call nobody'), { code: 0, stdout: '', stderr: 'no events\n' })
 })

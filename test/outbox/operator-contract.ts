@@ -419,6 +419,38 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     t.equal((await operator.listDeliveries({}, 3)).length, 3)
   })
 
+  contract('lists of events and calls count deliveries by their state', async (t, { outbox, operator }) => {
+    const call = (eventId: string, event: string, receivedAt: number) =>
+      newEvent({ eventId, event, receivedAt, callId: 'call-1', account: 'default' })
+    await outbox.record(call('evt_1a', 'call.started', 1_000), to('crm', 'ops'))
+    await outbox.record(newEvent({ eventId: 'evt_2', callId: null, event: 'account.low' }), [])
+    await outbox.record(call('evt_1b', 'call.ended', 3_000), to('late'))
+    const claimed = await claimOne(outbox, 'crm')
+    await outbox.settle(claimed, attemptAt(claimed, 'refused'), DEAD)
+    const none = { pending: 0, failing: 0, delivered: 0, dead: 0, cancelled: 0 }
+    t.match(await operator.listEvents({}, 9), [
+      { eventId: 'evt_1b', deliveries: { ...none, pending: 1 } },
+      { eventId: 'evt_2', deliveries: none },
+      { eventId: 'evt_1a', deliveries: { ...none, pending: 1, dead: 1 } },
+    ])
+    const whole = {
+      callId: 'call-1',
+      source: 'ultravox',
+      firstEvent: 'call.started',
+      firstEventAt: 1_000,
+      lastEvent: 'call.ended',
+      lastEventAt: 3_000,
+      events: 2,
+      state: 'ended' as const,
+      deliveries: { ...none, pending: 2, dead: 1 },
+    }
+    t.same(await operator.listCalls({}, 9), [whole])
+    t.same(await operator.listCalls({ until: 2_000, deliveryStates: ['dead'] }, 9), [whole], 'one event is enough')
+    t.same(await operator.listCalls({ since: 4_000 }, 9), [])
+    t.same(await operator.findEvents('evt_1', 9), ['evt_1a', 'evt_1b'])
+    t.same(await operator.findEvents('evt_1', 1), ['evt_1a'])
+  })
+
   contract('events are listed with the newest first, and read whole in the order of arrival', async (t, both) => {
     const { outbox, operator } = both
     await filled(outbox)

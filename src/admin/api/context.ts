@@ -22,7 +22,6 @@ export type AdminOperator = Omit<
   OutboxOperator,
   | 'findDeliveries'
   | 'confirmClock'
-  | 'findCalls'
   | 'record'
   | 'clearRejections'
   | 'entriesAfter'

@@ -4,6 +4,7 @@ import { RelayError } from '../../domain/errors.ts'
 import { countEach } from '../../operations/counts.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
+import { withWholeIds } from '../../operations/id-prefixes.ts'
 import { assertKnownNames, configuredTarget } from '../../operations/known-target.ts'
 import { refuseMissing } from '../../operations/missing.ts'
 import { readPage } from '../../operations/pages.ts'
@@ -42,8 +43,8 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
       },
     },
     async ({ query: { limit, ...rest } }) => {
-      const filter = deliveryFilter(asked<AskedDeliveries>(rest, clock.now()))
       await assertKnownNames(operator, config, rest)
+      const filter = deliveryFilter(await withWholeIds(operator, asked<AskedDeliveries>(rest, clock.now())))
       const { rows, more } = await readPage(limit, (most) => operator.listDeliveries(filter, most))
       return { deliveries: rows.map(deliveryDocument), more }
     },
@@ -115,7 +116,8 @@ function actionRoute(
     },
     async ({ body: { ids = [], dryRun, to = '', ...rest } }) => {
       const action = actionOf(to)
-      const filter = named(meantDeliveries(ids, deliveryFilter(asked<AskedDeliveries>(rest, clock.now())), action))
+      const whole = await withWholeIds(operator, asked<AskedDeliveries>(rest, clock.now()))
+      const filter = named(meantDeliveries(ids, deliveryFilter(whole), action))
       await assertKnownNames(operator, config, rest)
       await refuseUnknown(operator, ids)
       const { found, bodiless } = await choose(operator, filter, action)

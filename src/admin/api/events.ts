@@ -1,10 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { textOf } from '../../documents/bodies.ts'
-import { eventDocument, eventHistoryDocument } from '../../documents/histories.ts'
+import { callDocument, eventDocument, eventHistoryDocument } from '../../documents/histories.ts'
 import { gapDocument } from '../../documents/provider.ts'
 import { RelayError } from '../../domain/errors.ts'
 import { type AskedEventList, type AskedReplay, eventListFilter, replayFilter } from '../../operations/filters.ts'
 import { forecastDocument, QueuesBefore } from '../../operations/forecasts.ts'
+import { wholeCallId, wholeEventIds, withWholeIds } from '../../operations/id-prefixes.ts'
 import { assertKnownNames, configuredTarget } from '../../operations/known-target.ts'
 import { readPage } from '../../operations/pages.ts'
 import { meantEvents, refuseUnknownEvents, replayEvents } from '../../operations/replay.ts'
@@ -32,8 +33,8 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
       },
     },
     async ({ query: { limit, ...rest } }) => {
-      const filter = eventListFilter(asked<AskedEventList>(rest, clock.now()))
       await assertKnownNames(operator, config, rest)
+      const filter = eventListFilter(await withWholeIds(operator, asked<AskedEventList>(rest, clock.now())))
       const { rows, more } = await readPage(limit, (most) => operator.listEvents(filter, most))
       return { events: rows.map(eventDocument), more }
     },
@@ -47,14 +48,34 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
         operationId: 'getEvent',
         summary: 'One event: its deliveries, every attempt, and its body',
         params: object({ id: text }),
-        response: answers(shape('EventHistory'), 404),
+        response: answers(shape('EventHistory'), 400, 404),
       },
     },
     async ({ params: { id } }) => {
-      const found = await operator.showEvent(id)
+      const [eventId] = await wholeEventIds(operator, [id])
+      const found = await operator.showEvent(eventId!)
       if (found === null) throw new RelayError('not_found', 'there is no such event')
       const { body, ...event } = found
       return { ...eventHistoryDocument(event, config, clock.now()), body: textOf(body) }
+    },
+  )
+
+  app.get<{ Querystring: AskedAs<AskedEventList> & { limit: number } }>(
+    '/api/calls',
+    {
+      schema: {
+        tags,
+        operationId: 'listCalls',
+        summary: 'List calls that have an event which is meant, the one with the newest event first',
+        querystring: listQuery({ ...eventKeys, state: eventStates }),
+        response: answers(page('calls', shape('CallSummary')), 400, 404),
+      },
+    },
+    async ({ query: { limit, ...rest } }) => {
+      await assertKnownNames(operator, config, rest)
+      const filter = eventListFilter(await withWholeIds(operator, asked<AskedEventList>(rest, clock.now())))
+      const { rows, more } = await readPage(limit, (most) => operator.listCalls(filter, most))
+      return { calls: rows.map(callDocument), more }
     },
   )
 
@@ -66,10 +87,11 @@ export function eventsApi(app: FastifyInstance, context: ApiContext): void {
         operationId: 'getCall',
         summary: "A call's events with all that became of them, and those that can never be had",
         params: object({ id: text }),
-        response: answers(shape('Call'), 404),
+        response: answers(shape('Call'), 400, 404),
       },
     },
-    async ({ params: { id } }) => {
+    async ({ params: { id: asked } }) => {
+      const id = await wholeCallId(operator, asked)
       const events = await operator.showCall(id)
       const gaps = (await operator.listGaps(MOST_GAPS, id)).filter(({ callId }) => callId === id)
       if (events.length === 0 && gaps.length === 0) throw new RelayError('not_found', 'nothing is known of such a call')
@@ -123,8 +145,10 @@ function replayRoute(app: FastifyInstance, { config, operator, clock }: ApiConte
         response: answers(result, 400, 404),
       },
     },
-    async ({ body: { ids = [], dryRun, to, ...rest } }) => {
-      const filter = named(meantEvents(ids, replayFilter(asked<AskedReplay>(rest, clock.now()))))
+    async ({ body: { ids: written = [], dryRun, to, ...rest } }) => {
+      const whole = await withWholeIds(operator, asked<AskedReplay>(rest, clock.now()))
+      const ids = await wholeEventIds(operator, written)
+      const filter = named(meantEvents(ids, replayFilter(whole)))
       if (to !== undefined) configuredTarget(config, to)
       await assertKnownNames(operator, config, rest)
       await refuseUnknownEvents(operator, ids)

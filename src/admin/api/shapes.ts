@@ -60,6 +60,14 @@ const event = {
   duplicates: count,
 }
 
+const deliveryCounts = object({
+  pending: count,
+  failing: { ...count, description: 'Those of the pending ones whose last attempt failed.' },
+  delivered: count,
+  dead: count,
+  cancelled: count,
+})
+
 const attempt = object({
   attempt: { type: 'integer', minimum: 1 },
   startedAt: instant,
@@ -182,7 +190,19 @@ export const SHAPES = {
   Error: object({ error: text, message: text }),
   Delivery: object(delivery),
   DeliveryHistory: deliveryHistory,
-  Event: object(event),
+  Event: object({ ...event, deliveries: deliveryCounts }),
+  CallSummary: object({
+    callId: text,
+    source: text,
+    firstEvent: text,
+    firstEventAt: instant,
+    lastEvent: text,
+    lastEventAt: instant,
+    events: count,
+    state: nullable({ type: 'string', enum: ['started', 'joined', 'ended', 'billed'] }),
+    deliveries: deliveryCounts,
+    worstDelivery: nullable({ type: 'string', enum: ['dead', 'failing', 'pending', 'cancelled', 'delivered'] }),
+  }),
   EventHistory: object({ ...eventHistory, body: nullable(text) }),
   Call: object({ callId: text, events: listOf(object(eventHistory)), gaps: listOf(gap) }),
   Rejection: object(rejection),

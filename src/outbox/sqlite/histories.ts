@@ -13,6 +13,8 @@ export interface HistoryReader {
   delivery(deliveryId: number): DeliveryHistory | null
   /** The ids of calls that begin so, in their order. */
   callIds(prefix: string, limit: number): string[]
+  /** The ids of events that begin so, in their order. */
+  eventIds(prefix: string, limit: number): string[]
 }
 
 type EventRow = Omit<EventHistory, 'deliveries'> & { readonly eventSeq: number }
@@ -75,6 +77,14 @@ export function createHistoryReader(database: Database.Database): HistoryReader 
         .get({ deliveryId }) as DeliveryRow | undefined
       return delivery === undefined ? null : withHistory(delivery)
     },
+
+    eventIds: (prefix, limit) =>
+      database
+        .prepare(
+          'select event_id from events where event_id >= @prefix and event_id < @end order by event_id limit @limit',
+        )
+        .pluck()
+        .all({ prefix, end: `${prefix}${LAST}`, limit }) as string[],
 
     callIds: (prefix, limit) =>
       database

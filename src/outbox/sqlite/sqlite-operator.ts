@@ -5,18 +5,19 @@ import type { NewEvent } from '../../domain/event.ts'
 import type {
   Admission,
   Admitted,
+  CallSummary,
   DeliveryFilter,
   DeliveryHistory,
   DeliverySummary,
   EventFilter,
   EventHistory,
-  EventSummary,
   ExpectedEvent,
   FoundDelivery,
   Gap,
   JournalFilter,
   JournalPage,
   JournalPosition,
+  ListedEvent,
   OutboxOperator,
   OutboxStatus,
   ProbeResult,
@@ -40,6 +41,7 @@ import { type ExistingOutbox, openExisting } from './existing.ts'
 import { deliveryCondition, eventCondition } from './filter.ts'
 import { createHistoryReader } from './histories.ts'
 import { entriesAfter, newestEntries } from './journal.ts'
+import { createListReader } from './listings.ts'
 import { isLocked } from './lock.ts'
 import { createProbeDesk } from './probes.ts'
 import { createRecallDesk } from './recalls.ts'
@@ -124,11 +126,16 @@ export class SqliteOperator implements OutboxOperator {
     return this.#database.prepare(`select count(*) from events e where ${sql}`).pluck().get(parameters) as number
   }
 
-  async listEvents(filter: EventFilter, limit: number): Promise<EventSummary[]> {
-    const { sql, parameters } = eventCondition(filter)
-    return this.#database
-      .prepare(`select ${EVENT} from events e where ${sql} order by e.event_seq desc limit @limit`)
-      .all({ ...parameters, limit }) as EventSummary[]
+  async listEvents(filter: EventFilter, limit: number): Promise<ListedEvent[]> {
+    return createListReader(this.#database).events(filter, limit)
+  }
+
+  async findEvents(prefix: string, limit: number): Promise<string[]> {
+    return this.#histories().eventIds(prefix, limit)
+  }
+
+  async listCalls(filter: EventFilter, limit: number): Promise<CallSummary[]> {
+    return createListReader(this.#database).calls(filter, limit)
   }
 
   async showEvent(eventId: string): Promise<(EventHistory & { body: Uint8Array | null }) | null> {
