@@ -4,7 +4,7 @@ import { note } from './printing.ts'
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** What a command exits with that a signal has ended early: as shells report Ctrl-C. */
-const INTERRUPTED_STATUS = 130
+export const INTERRUPTED_STATUS = 130
 
 /** Why a command ended before it was done. */
 export class Interrupted extends Error {}

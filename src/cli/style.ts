@@ -16,7 +16,7 @@ export function setColor(asked: Mode): void {
   mode = asked
 }
 
-/** Text in a style, where the stream it is for shows one: a terminal, without NO_COLOR, or `--color on`. */
+/** Text in a style, where the stream it is for shows one: a terminal or FORCE_COLOR, without NO_COLOR, or `--color on`. */
 export function styled(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
   return isColoured(stream) ? styleText(style, text, { validateStream: false }) : text
 }
@@ -24,7 +24,10 @@ export function styled(style: Style, text: string, stream: NodeJS.WriteStream = 
 /** Whether a stream shows styles. */
 export function isColoured(stream: NodeJS.WriteStream): boolean {
   if (mode !== 'auto') return mode === 'on'
-  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+  const { FORCE_COLOR, NO_COLOR, TERM } = process.env
+  if (NO_COLOR) return false
+  if (FORCE_COLOR !== undefined) return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false'
+  return stream.isTTY === true && TERM !== 'dumb'
 }
 
 /** What `styled` puts before and after a text. */

@@ -8,6 +8,7 @@ import { assertKnownNames } from '../operations/known-target.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { eventKindOptions } from './filters.ts'
+import { INTERRUPTED_STATUS } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { writeJson, writeOut } from './output.ts'
@@ -91,6 +92,7 @@ async function tail(operator: OutboxOperator, filter: JournalFilter, { lines, fo
     reached = page.position
     show(page.entries)
   }, POLL_MS)
+  process.exitCode = INTERRUPTED_STATUS
 }
 
 /** Throws `usage` where `--only` asks for what another option leaves out. */

@@ -49,13 +49,13 @@ t.test('what happens is told as it happens, also over a restart of the relay', a
     { source: 'ultravox', reason: 'signature_missing', peer: /127/ },
   )
   t.equal(entries.length, 3, 'each once')
-  t.equal(await text.interrupt(), 0)
-  t.equal(await json.interrupt(), 0)
+  t.equal(await text.interrupt(), 130)
+  t.equal(await json.interrupt(), 130)
 })
 
 t.test('the last of what has happened is shown with no relay running, and can be chosen', async (t) => {
   const directory = scratch(t)
-  const { run } = commandsIn(directory)
+  const { run, runWith } = commandsIn(directory)
   writeConfig(directory, { sources, targets: { crm: sink }, routes })
   await fill(directory, [{ callId: 'call-a' }, { callId: 'call-b', event: 'call.started' }], ['crm'], 'dead')
   const whole = await run('tail')
@@ -66,6 +66,8 @@ t.test('the last of what has happened is shown with no relay running, and can be
   const [a, b] = ['call.ended call-a', 'call.started call-b']
   t.equal(whole.stdout, event(a) + event(b) + attempt(a, 1) + attempt(b, 2))
   t.equal((await run('tail -n 1 --color on')).stdout.includes('\u001b[31mrefused'), true)
+  t.match((await runWith({ FORCE_COLOR: '1' }, 'tail -n 1')).stdout, '\u001b[31mrefused')
+  t.notMatch((await runWith({ FORCE_COLOR: '1', NO_COLOR: '1' }, 'tail -n 1')).stdout, '\u001b')
   t.equal((await run('tail --call call-a')).stdout, event(a) + attempt(a, 1))
   t.equal((await run('tail --event *.started --only events')).stdout, event(b))
   t.equal((await run('tail --target crm -n 1')).stdout, attempt(b, 2))
@@ -98,5 +100,5 @@ t.test('a closed pipe and Ctrl-C at a terminal end it well', async (t) => {
   t.match(piped, { stdout: /^\S+ {2}event .*\n$/, stderr: 'ended 0\n' })
   const terminal = startAtTerminal(t, 'tail -f -n 1', directory, 80, 24)
   await eventually(() => terminal.output().includes('\u001b[32mdelivered'), 'coloured')
-  t.equal(await terminal.interrupt(), 0)
+  t.equal(await terminal.interrupt(), 130)
 })
