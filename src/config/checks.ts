@@ -17,6 +17,7 @@ import { checkSources } from './checks/sources.ts'
 import { checkCertificates, checkTls } from './checks/tls.ts'
 import { checkTracing } from './checks/tracing.ts'
 import { checkUltravox } from './checks/ultravox.ts'
+import { checkUnfilled } from './checks/unfilled.ts'
 import type { Draft } from './draft.ts'
 import type { Finding } from './finding.ts'
 
@@ -26,6 +27,7 @@ export function* crossChecks(draft: Draft): Iterable<Finding> {
   yield* checkRoutes(draft)
   yield* checkReach(draft)
   yield* checkExpressions(draft)
+  yield* checkUnfilled(draft)
   yield* checkHeaders(draft)
   yield* checkConnections(draft)
   yield* checkTls(draft)

@@ -32,7 +32,7 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
       draft.routes.filter(({ to = [] }) => to.includes(name)),
     )
     const path = ['targets', name]
-    yield* checkUnfilled(target, path, written)
+    yield* checkTargetTexts(target, path, written)
     if (known.fields !== null) yield* checkRedacted(target, path)
     for (const string of templatesOf(target, path)) yield* checkTemplate(string, known, written)
     yield* checkHeaderTemplates(target, path, known, written)
@@ -110,7 +110,7 @@ function* located(remarks: readonly Remark[], path: Path, isChanged: boolean): I
 }
 
 /** Templates where nothing fills them in. */
-function* checkUnfilled(target: SoundTarget, path: Path, written: Written): Iterable<Finding> {
+function* checkTargetTexts(target: SoundTarget, path: Path, written: Written): Iterable<Finding> {
   const found = (at: Path) => {
     const text = written(at)
     return typeof text === 'string' && text.includes('{{')

@@ -94,4 +94,19 @@ export const httpTargetRefusals: Refusals = {
     path: 'targets.crm.sign.secrets[0]',
     words: /24 to 64 bytes/,
   },
+  'a percent-encoded template in an address': {
+    yaml: 'targets:\n  crm: { type: http, url: ▸"https://crm.internal/%7B%7Bcall.callId%7D%7D" }',
+    path: 'targets.crm.url',
+    words: /^has a template in it, which is not filled in here: every event would go/,
+  },
+  'a template with single braces in an address': {
+    yaml: 'targets:\n  crm: { type: http, url: ▸"https://crm.internal/{call.callId}" }',
+    path: 'targets.crm.url',
+    words: /^has a template in it/,
+  },
+  'a template in the headers of spans': {
+    yaml: 'tracing: { otlp: "https://otel.internal", headers: { x-call: ▸"{{call.callId}}" } }',
+    path: 'tracing.headers.x-call',
+    words: /^has a template in it/,
+  },
 }
