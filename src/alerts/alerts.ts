@@ -8,6 +8,8 @@ import { type RecordedAlert, Standings } from './standing.ts'
 
 /** How long after an alert others like it are folded into one. */
 const FOLDING_WINDOW_MS = 5 * 60_000
+/** How soon after the first of several the next one says how many there are. */
+const FIRST_WINDOW_MS = 15_000
 
 export interface AlertsOptions {
   /** Records an event with one delivery for each of these targets, and sees to it that they go out. */
@@ -70,7 +72,7 @@ export function createAlerts({ record, route, newEventId, clock, schedule, log }
         ...(alert.quotes && {
           quotes: {
             eventId: alert.quotes.eventId,
-            erasedBody: Buffer.from(JSON.stringify(payloadOf(alert.quotes.erased, at, count))),
+            erasedBody: Buffer.from(JSON.stringify(payloadOf(erasedOf(alert, alert.quotes.erased), at, count))),
           },
         }),
       }
@@ -82,7 +84,11 @@ export function createAlerts({ record, route, newEventId, clock, schedule, log }
     }
   }
 
-  const folding = new Folding({ windowMs: FOLDING_WINDOW_MS, schedule, clock, emit })
+  function erasedOf({ deliveries }: Alert, erased: Alert): Alert {
+    return { ...erased, ...(deliveries && { deliveries }) }
+  }
+
+  const folding = new Folding({ windowMs: FOLDING_WINDOW_MS, firstWindowMs: FIRST_WINDOW_MS, schedule, clock, emit })
   const standings = new Standings()
   const raise = (alert: Alert) => {
     if (standings.isNews(alert)) folding.raise(alert)

@@ -3,9 +3,16 @@ import { statementOf } from './conditions.ts'
 import type { Alert } from './relay-event.ts'
 import type { Schedule } from './schedule.ts'
 
+/** Causes of one event about one subject that are not folded together. */
+const MOST_KINDS = 5
+/** Deliveries that an alert names. */
+const MOST_NAMED = 5
+
 export interface FoldingOptions {
   /** How long after one goes out its like are folded, in milliseconds. */
   readonly windowMs: number
+  /** The same after the first of its kind, for what happens rather than lasts: how many there are should soon be known. */
+  readonly firstWindowMs: number
   readonly schedule: Schedule
   readonly clock: Clock
   /** Sends out an alert that stands for `count` raisings, the last one `at`; false if that failed. Does not reject. */
@@ -25,6 +32,8 @@ interface Group {
   readonly folded: Map<string, { last: Raised; count: number }>
   /** Windows that are open, by event. While something is folded, there is one. */
   readonly windows: Map<string, () => void>
+  /** How many have been sent without a quiet window since. */
+  sent: number
   /** The latest problem and the latest recovery, by their order. */
   latest: { problem: number; recovery: number }
   /** How many are being sent, and may come back. */
@@ -53,12 +62,21 @@ export class Folding {
     if (this.#stopped) return
     this.#raised += 1
     const raised = { alert, at: this.#options.clock.now(), order: this.#raised }
-    const key = groupOf(alert)
+    const key = this.#keyOf(alert)
     const group = this.#groups.get(key) ?? newGroup()
     this.#groups.set(key, group)
     group.latest = { ...group.latest, [kindOf(alert)]: raised.order }
     if (group.folded.size === 0 && !group.windows.has(alert.event)) this.#send(key, group, raised, 1)
     else fold(group, raised, 1)
+  }
+
+  /** Causes have groups of their own, as many as an operator can read; those beyond share one. */
+  #keyOf(alert: Alert): string {
+    const key = groupOf(alert)
+    if (alert.kind === undefined) return key
+    const own = `${key} ${alert.kind}`
+    const kinds = [...this.#groups.keys()].filter((each) => each.startsWith(`${key} `))
+    return this.#groups.has(own) || kinds.length < MOST_KINDS ? own : key
   }
 
   /** Lets out at once what is folded; resolves when it is out. Nothing can be raised any more. */
@@ -76,13 +94,13 @@ export class Folding {
 
   #send(key: string, group: Group, raised: Raised, count: number): void {
     const { alert, at } = raised
-    this.#open(key, group, alert.event)
+    this.#open(key, group, alert)
     group.sending += 1
     const sent = this.#options.emit(alert, at, count).then((out) => {
       group.sending -= 1
       if (!out && isStillTrue(group, raised)) {
         // It may have taken longer than its window.
-        if (group.windows.size === 0) this.#open(key, group, alert.event)
+        if (group.windows.size === 0) this.#open(key, group, alert)
         fold(group, raised, count)
       }
       this.#forgetIfIdle(key, group)
@@ -90,12 +108,15 @@ export class Folding {
     this.#track(sent)
   }
 
-  #open(key: string, group: Group, event: string): void {
-    const { schedule, windowMs } = this.#options
+  #open(key: string, group: Group, alert: Alert): void {
+    const { event } = alert
+    const { schedule, windowMs, firstWindowMs } = this.#options
     group.windows.get(event)?.()
+    const ms = isLasting(alert) || group.sent > 0 ? windowMs : Math.min(windowMs, firstWindowMs)
+    group.sent += 1
     group.windows.set(
       event,
-      schedule(windowMs, () => this.#end(key, group, event)),
+      schedule(ms, () => this.#end(key, group, event)),
     )
   }
 
@@ -119,7 +140,7 @@ export class Folding {
 }
 
 function newGroup(): Group {
-  return { folded: new Map(), windows: new Map(), latest: { problem: 0, recovery: 0 }, sending: 0 }
+  return { folded: new Map(), windows: new Map(), sent: 0, latest: { problem: 0, recovery: 0 }, sending: 0 }
 }
 
 function fold({ folded }: Group, raised: Raised, count: number): void {
@@ -128,7 +149,14 @@ function fold({ folded }: Group, raised: Raised, count: number): void {
   for (const [other, { last }] of folded) if (kindOf(last.alert) !== kind) folded.delete(other)
   const known = folded.get(event)
   const last = known !== undefined && known.last.order > raised.order ? known.last : raised
-  folded.set(event, { last, count: (known?.count ?? 0) + count })
+  const deliveries = [...(known?.last.alert.deliveries ?? []), ...(raised.alert.deliveries ?? [])].slice(0, MOST_NAMED)
+  const alert = deliveries.length > 0 ? { ...last.alert, deliveries } : last.alert
+  folded.set(event, { last: { ...last, alert }, count: (known?.count ?? 0) + count })
+}
+
+/** Whether it is about a state, which may come and go. */
+function isLasting({ event, facts }: Alert): boolean {
+  return statementOf(event, facts) !== null
 }
 
 /** Whether nothing was raised since that says the opposite. */

@@ -1,11 +1,11 @@
 import type { Attempt, Delivery, Settlement } from '../domain/delivery.ts'
 import { RELAY_SOURCE } from '../domain/relay-events.ts'
-import { type Alert, deadDelivery, targetClosed, targetOpened } from './relay-event.ts'
+import { type Alert, deadDelivery, type OpeningFailure, targetClosed, targetOpened } from './relay-event.ts'
 
 /** What is heard of the lanes; shaped as their log. */
 export interface LaneAlerts {
   attempted(delivery: Delivery, attempt: Attempt, settlement: Settlement): void
-  opened(target: string, probeAt: number): void
+  opened(target: string, probeAt: number, failure?: OpeningFailure): void
   closed(target: string): void
 }
 
@@ -15,7 +15,7 @@ export function laneAlerts(raise: (alert: Alert) => void): LaneAlerts {
     attempted(delivery, attempt, { state }) {
       if (state === 'dead' && delivery.event.source !== RELAY_SOURCE) raise(deadDelivery(delivery, attempt))
     },
-    opened: (target, probeAt) => raise(targetOpened(target, probeAt)),
+    opened: (target, probeAt, failure) => raise(targetOpened(target, probeAt, failure)),
     closed: (target) => raise(targetClosed(target)),
   }
 }

@@ -1,29 +1,48 @@
-import { type Attempt, type Delivery, withoutAnswer } from '../domain/delivery.ts'
+import { type Attempt, type Delivery, ERASED, withoutAnswer } from '../domain/delivery.ts'
 import type { Payload } from '../domain/event.ts'
 import { iso } from '../domain/iso.ts'
 import type { RelayEventName } from '../domain/relay-events.ts'
 import type { HeldBacklog } from '../outbox/outbox.ts'
+import { nextCommand } from './next-command.ts'
 
 /** Something an operator may want to know, before it becomes an event. */
 export interface Alert {
   readonly event: RelayEventName
   /** What it is about: alerts of one name about one subject are folded. */
   readonly subject: string
+  /** Sets alerts about one subject apart, such as by their cause: those of another kind are not folded together. */
+  readonly kind?: string
   /** One plain sentence. */
   readonly message: string
   /** What the payload holds besides. Never a secret, and nothing of a call but its id. */
   readonly facts: Readonly<Record<string, object>>
   /** Of one that quotes a target: the event of the delivery, and the alert to send once that event is erased. */
   readonly quotes?: { readonly eventId: string; readonly erased: Alert }
+  /** The deliveries that it is about, the first few of those folded into it. */
+  readonly deliveries?: readonly AlertedDelivery[]
+}
+
+export interface AlertedDelivery {
+  readonly deliveryId: number
+  readonly eventId: string
+  readonly callId: string | null
 }
 
 /** Longest piece of somebody else's text in a message; the facts have all of it. */
 const QUOTE_LIMIT = 200
 
 /** The payload that stands for `count` raisings of an alert, of which this is the last. `at` in epoch milliseconds. */
-export function payloadOf({ event, message, facts }: Alert, at: number, count: number): Payload {
-  const told = count === 1 ? message : `${message} (The last of ${count} since the one told before.)`
-  return { event, at: iso(at), count, message: told, ...facts }
+export function payloadOf(alert: Alert, at: number, count: number): Payload {
+  const { event, message, facts, deliveries = [] } = alert
+  return {
+    event,
+    at: iso(at),
+    count,
+    message: count === 1 ? message : `${message} (The last of ${count} since the previous alert.)`,
+    next: nextCommand(event, facts, count),
+    ...facts,
+    ...(deliveries.length > 1 && { deliveries }),
+  }
 }
 
 export function deadDelivery(delivery: Delivery, attempt: Attempt): Alert {
@@ -39,6 +58,8 @@ function deadAfter({ deliveryId, target, event }: Delivery, { attempt, status, e
   return {
     event: 'relay.delivery.dead',
     subject: target,
+    kind: causeOf(status, error),
+    deliveries: [{ deliveryId, eventId, callId }],
     message: `A delivery of ${quoted(name)} to target "${target}" is dead after ${tries}${why}`,
     facts: {
       delivery: { deliveryId, target, eventId, source, event: name, callId, attempts: attempt, status, error },
@@ -46,13 +67,42 @@ function deadAfter({ deliveryId, target, event }: Delivery, { attempt, status, e
   }
 }
 
-export function targetOpened(target: string, probeAt: number): Alert {
+/** The beginning of an error and the status: there are few of them, whatever a target answers. */
+function causeOf(status: number | null, error: string | null): string {
+  return `${/^[a-z]{1,20}(?=[: ]|$)/.exec(error ?? '')?.[0] ?? ''} ${status ?? ''}`
+}
+
+/** The last failure before a circuit opened. */
+export interface OpeningFailure {
+  readonly delivery: Delivery
+  readonly status: number | null
+  readonly error: string
+}
+
+/** `failure`: null where it is not known, as for a circuit that was open before the start. */
+export function targetOpened(target: string, probeAt: number, failure: OpeningFailure | null = null): Alert {
+  if (failure === null) return openedAfter(target, probeAt, null)
+  const erased = openedAfter(target, probeAt, { ...failure, error: ERASED })
+  return {
+    ...openedAfter(target, probeAt, failure),
+    quotes: { eventId: failure.delivery.event.eventId, erased },
+  }
+}
+
+function openedAfter(target: string, probeAt: number, failure: OpeningFailure | null): Alert {
+  const at = iso(probeAt)
+  const why = failure === null ? '' : ` (last error: ${quoted(failure.error)})`
   return {
     event: 'relay.target.opened',
     subject: target,
-    message: `Target "${target}" keeps failing: its deliveries wait, and the next attempt is made at ${iso(probeAt)}.`,
-    facts: { target: { name: target, probeAt: iso(probeAt) } },
+    message: `Target "${target}" keeps failing${why}: its deliveries wait, and the next attempt is made at ${at}.`,
+    facts: { target: { name: target, probeAt: at }, ...(failure !== null && { delivery: deliveryFacts(failure) }) },
   }
+}
+
+function deliveryFacts({ delivery: { deliveryId, target, event }, status, error }: OpeningFailure): object {
+  const { eventId, source, event: name, callId } = event
+  return { deliveryId, target, eventId, source, event: name, callId, status, error }
 }
 
 export function targetClosed(target: string): Alert {
@@ -103,7 +153,7 @@ export function callsHeld(target: string, alertAfterMs: number, { deliveries, ca
   return {
     event: 'relay.target.calls_held',
     subject: target,
-    message: `${what}: ${others} behind them, since ${heldSince}, for longer than ${after}. Retry or cancel the dead ones: ultravox-relay deliveries list --target ${target} --holding`,
+    message: `${what}: ${others} behind them, since ${heldSince}, for longer than ${after}. Retry or cancel the dead ones.`,
     facts: { target: { name: target, alertAfterMs, held: deliveries, heldCalls: calls, heldSince } },
   }
 }

@@ -43,7 +43,9 @@ export function matchCommand(): Command {
         throw new RelayError('usage', `${file} is no event, and would be refused: ${parsed.problem}`)
       const { payload } = parsed
       const source = sourceFor(config, options.source)
-      const asked = await Promise.all(config.routes.map((route, index) => ask(route, index, payload, source)))
+      // Without a source, an event named relay.* stands for an alert.
+      const isOwn = options.source === undefined ? undefined : false
+      const asked = await Promise.all(config.routes.map((route, index) => ask(route, index, payload, source, isOwn)))
       const targets = [...new Set(asked.flatMap(({ matches, route }) => (matches ? route.to : [])))]
       const others = Object.keys(config.targets).filter((target) => !targets.includes(target))
       const event = { event: payload.event, callId: callIdOf(payload), targets, others }
@@ -62,8 +64,14 @@ function sourceFor({ sources, routes }: Config, named: string | undefined): stri
   throw new RelayError('usage', `some routes match by source: pass --source, one of ${all.join(', ')}`)
 }
 
-async function ask(route: RouteConfig, index: number, payload: Payload, source: string | undefined): Promise<Asked> {
-  const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event))
+async function ask(
+  route: RouteConfig,
+  index: number,
+  payload: Payload,
+  source: string | undefined,
+  isOwn: boolean | undefined,
+): Promise<Asked> {
+  const eventMatches = route.events.some((pattern) => compileEventPattern(pattern)(payload.event, isOwn))
   const when = route.when === null ? null : concealed(await explained(route.when, payload, source), concealerOf(route))
   const sourceMatches = route.sources === null ? null : route.sources.some((each) => each === source)
   const matches = eventMatches && sourceMatches !== false && (when?.holds ?? true)

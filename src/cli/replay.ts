@@ -43,7 +43,8 @@ export function replayCommand(): Command {
     .addHelpText(
       'after',
       `\nWithout ids it takes at least one filter. A target gets what it has never had; what has ended there is sent
-again with the same id; what is still pending stays as it is. relay.* events are left out unless --event names them.
+again with the same id; what is still pending stays as it is. The relay's own alerts are left out
+unless --event 'relay.*' or --source relay names them.
 ${examples(
   'events replay --to new-crm --since 7d --dry-run',
   'events replay --failed-at old-crm --to crm',

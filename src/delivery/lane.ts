@@ -72,7 +72,12 @@ export interface LaneOptions extends Omit<SettlingOptions, 'questions' | 'signal
 /** What a lane tells of. */
 export interface LaneLog extends SettlingLog {
   /** The target failed so often that nothing is sent before `probeAt`. */
-  opened(target: string, probeAt: number): void
+  /** `failure`: the one that opened it. */
+  opened(
+    target: string,
+    probeAt: number,
+    failure: { readonly delivery: Delivery; readonly status: number | null; readonly error: string },
+  ): void
   /** The target answers again. */
   closed(target: string): void
   /** The target asked for a pause: nothing is sent before `until`. */
@@ -611,7 +616,9 @@ export class Lane {
     this.#saveBreaker()
     // One that a reload has replaced no longer speaks for its target.
     if (this.#stopping) return
-    if (after.kind === 'open' && before.kind === 'closed') log.opened(target.name, after.probeAt)
+    if (after.kind === 'open' && before.kind === 'closed' && outcome.kind === 'failed') {
+      log.opened(target.name, after.probeAt, { delivery, status: outcome.status ?? null, error: outcome.error })
+    }
     if (after.kind === 'closed') log.closed(target.name)
   }
 

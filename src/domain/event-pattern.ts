@@ -2,15 +2,20 @@
 const OWN = 'relay.'
 
 /**
- * A pattern over event names: `*` stands for any run of characters, dots included; all else stands for itself.
- * `call.*` takes `call.ended`; `*` takes every event of the sources. The relay's own events are taken only by patterns that
- * begin like them, such as `relay.*`: who asked for everything about calls has not asked for the relay's troubles.
+ * Matches an event by its name. `isOwn`: whether the relay itself made the event; where only names are compared, it is what
+ * the name says.
  */
-export function compileEventPattern(pattern: string): (event: string) => boolean {
-  if (!pattern.includes('*')) return (event) => event === pattern
+export type EventPattern = (event: string, isOwn?: boolean) => boolean
+
+/**
+ * A pattern over event names: `*` stands for any run of characters, dots included; all else stands for itself.
+ * `call.*` matches `call.ended`; `*` matches every event of the sources. Patterns that begin with `relay.` match only events
+ * that the relay has made, whatever an event from outside is called; no other pattern matches these.
+ */
+export function compileEventPattern(pattern: string): EventPattern {
+  const asksForOwn = pattern.startsWith(OWN)
   const parts = pattern.split('*')
-  const takesOwn = pattern.startsWith(OWN)
-  return (event) => (takesOwn || !event.startsWith(OWN)) && isMadeOf(parts, event)
+  return (event, isOwn = event.startsWith(OWN)) => isOwn === asksForOwn && isMadeOf(parts, event)
 }
 
 /**
@@ -20,6 +25,7 @@ export function compileEventPattern(pattern: string): (event: string) => boolean
  */
 function isMadeOf(parts: readonly string[], text: string): boolean {
   const [first, last] = [parts[0]!, parts.at(-1)!]
+  if (parts.length === 1) return text === first
   if (!text.startsWith(first)) return false
   let at = first.length
   for (const part of parts.slice(1, -1)) {

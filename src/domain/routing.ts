@@ -2,6 +2,7 @@ import type { Payload } from './event.ts'
 import { type EventView, eventContext } from './event-context.ts'
 import { compileEventPattern } from './event-pattern.ts'
 import { compileCondition } from './expression.ts'
+import { RELAY_SOURCE } from './relay-events.ts'
 
 /** A route as written: event patterns, source names (null or absent: every source), a JSONata condition or null, target names. */
 export interface RouteSpec {
@@ -41,7 +42,8 @@ export function conditionContext(payload: Payload, event: EventView): object {
 export function compileRoute({ events, sources, when, to }: RouteSpec, compile: ConditionCompiler = unbounded): Route {
   const patterns = events.map(compileEventPattern)
   return {
-    matches: (event, source) => sources?.includes(source) !== false && patterns.some((matches) => matches(event)),
+    matches: (event, source) =>
+      sources?.includes(source) !== false && patterns.some((matches) => matches(event, source === RELAY_SOURCE)),
     when: when === null ? null : compile(when),
     to,
   }

@@ -163,7 +163,7 @@ function compiledMessage({ text, blocks, nulls }: Extract<Task, { kind: 'message
       return {
         text:
           fillText === null
-            ? defaultMessage({ event: event!.name, callId: callIdOf(payload) }, payload)
+            ? defaultMessage({ event: event!.name, callId: callIdOf(payload), source: event!.source }, payload)
             : await evaluatedAt('text', fillText(context)),
         ...(fillBlocks !== null && { blocks: JSON.stringify(await fillBlocks(context)) }),
       }

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { NewDelivery } from '../domain/delivery.ts'
 import { abridgedPayload } from '../domain/event.ts'
+import { RELAY_SOURCE } from '../domain/relay-events.ts'
 import { readPayload } from '../expressions/bounded.ts'
 import type { EventFilter, OutboxOperator, StoredEvent } from '../outbox/operator.ts'
 import { countEach } from './counts.ts'
@@ -12,9 +13,6 @@ import { deliveriesTo, todaysRoutes } from './todays-routes.ts'
 
 /** So many events are read, routed and given their deliveries at once, in one transaction. */
 const PAGE = 200
-
-/** The relay's events about itself: news of the day, not to be told again with everything else. */
-const RELAY_EVENTS = 'relay.*'
 
 export type Replayer = Pick<OutboxOperator, 'readEvents' | 'replay'>
 
@@ -27,11 +25,15 @@ export interface ReplayOptions extends StepOptions {
   readonly warn: (text: string) => void
 }
 
-/** Which events an operator means; undefined where that would be all there are. */
+/**
+ * Which events an operator means; undefined where that would be all there are. The relay's own alerts are of the moment, so
+ * they are meant only where they are named.
+ */
 export function meantEvents(ids: readonly string[], filter: EventFilter): EventFilter | undefined {
   if (ids.length > 0) return { ...filter, eventIds: ids }
   if (isEmpty(filter)) return undefined
-  return filter.event?.startsWith('relay.') === true ? filter : { ...filter, exceptEvent: RELAY_EVENTS }
+  const namesOwn = filter.event?.startsWith('relay.') === true || filter.source === RELAY_SOURCE
+  return namesOwn ? filter : { ...filter, exceptSource: RELAY_SOURCE }
 }
 
 /** Throws `not_found` for ids that there are not. */

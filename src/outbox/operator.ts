@@ -152,8 +152,8 @@ export interface EventFilter {
   readonly source?: string
   /** A pattern over event names, as in routes. */
   readonly event?: string
-  /** And one that their names must not match. */
-  readonly exceptEvent?: string
+  /** A source whose events are not meant. */
+  readonly exceptSource?: string
   readonly callId?: string
   /** Received at or after, and before (epoch milliseconds). */
   readonly since?: number

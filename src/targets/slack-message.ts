@@ -1,11 +1,16 @@
+import { RELAY_SOURCE, type RelayEventName } from '../domain/relay-events.ts'
 import { inline } from './slack-text.ts'
 
-/** How the provider's events and the relay's own read. Others go by their own name. */
-const TITLES: Readonly<Record<string, string>> = {
+/** How the provider's events read. Others go by their own name. */
+const CALL_TITLES: Readonly<Record<string, string>> = {
   'call.started': 'Call started',
   'call.joined': 'Call joined',
   'call.ended': 'Call ended',
   'call.billed': 'Call billed',
+}
+
+/** How the relay's own events read. */
+const RELAY_TITLES: Readonly<Record<RelayEventName, string>> = {
   'relay.delivery.dead': 'Delivery dead',
   'relay.target.opened': 'Target failing',
   'relay.target.closed': 'Target well again',
@@ -63,26 +68,68 @@ const BILLING_STATUSES: Readonly<Record<string, string>> = {
 
 const NAME_LIMIT = 80
 const SUMMARY_LIMIT = 300
+const ALERT_LIMIT = 600
+
+/** `source`: only an event of the relay's own source is an alert, whatever others are called. */
+export interface MessageEvent {
+  readonly event: string
+  readonly callId: string | null
+  readonly source: string | undefined
+}
 
 /**
  * The message for an event where the configuration has none of its own. Takes a payload of any shape and leaves out
  * what is missing or odd. Only the agent's name, times, reasons, the short summary and the call id are shown: never
  * the join URL, the prompt, metadata or phone numbers.
  */
-export function defaultMessage({ event, callId }: { event: string; callId: string | null }, payload: unknown): string {
+export function defaultMessage({ event, callId, source }: MessageEvent, payload: unknown): string {
+  const isOwn = source === RELAY_SOURCE
+  const titles: Readonly<Record<string, string>> = isOwn ? RELAY_TITLES : CALL_TITLES
   const call = objectIn(payload, 'call')
-  const title = (Object.hasOwn(TITLES, event) ? TITLES[event] : undefined) ?? inline(event, NAME_LIMIT)
+  const title = Object.hasOwn(titles, event) ? titles[event] : inline(event, NAME_LIMIT)
   const agent = inline(textIn(objectIn(call, 'agent'), 'name'), NAME_LIMIT)
-  const headline = [`*${title}*`, agent, ...factsOf(event, call)].filter((part) => part !== '').join(' · ')
-  const summary = inline(summaryOf(event, payload, call), SUMMARY_LIMIT)
-  const id = inline(callId ?? '', NAME_LIMIT).replaceAll('`', "'")
-  return [headline, summary && `> ${summary}`, id && `\`${id}\``].filter((line) => line !== '').join('\n')
+  const facts = isOwn ? alertFacts(payload) : factsOf(event, call)
+  const headline = [`*${title}*`, agent, ...facts].filter((part) => part !== '').join(' · ')
+  const summary = isOwn
+    ? inline(textIn(Object(payload), 'message'), ALERT_LIMIT)
+    : inline(summaryOf(event, call), SUMMARY_LIMIT)
+  const id = inline(callId ?? '', NAME_LIMIT)
+  const more = isOwn ? alertLines(payload) : []
+  return [headline, summary && `> ${summary}`, id && code(id), ...more].filter((line) => line !== '').join('\n')
 }
 
-/** What is told in words: how a call ended, and the one sentence of each of the relay's own events. */
-function summaryOf(event: string, payload: unknown, call: object): string {
-  if (event === 'call.ended') return textIn(call, 'shortSummary')
-  return event.startsWith('relay.') ? textIn(Object(payload), 'message') : ''
+/** What an alert is about, and how many times it was raised. */
+function alertFacts(payload: unknown): string[] {
+  const { count } = Object(payload) as { count?: unknown }
+  const [target, source] = ['target', 'source'].map((key) => textIn(objectIn(payload, key), 'name'))
+  const others = [
+    textIn(objectIn(payload, 'delivery'), 'target'),
+    textIn(objectIn(payload, 'certificate'), 'place'),
+    ...['webhook', 'reconcile', 'gap'].map((key) => textIn(objectIn(payload, key), 'source')),
+  ]
+  const subject = [target, source, ...others].find((each) => each !== undefined && each !== '') ?? ''
+  return [inline(subject, NAME_LIMIT), typeof count === 'number' && count > 1 ? `${count} times` : '']
+}
+
+/** The deliveries and calls of an alert, and the command to run next. */
+function alertLines(payload: unknown): string[] {
+  const { deliveries, delivery } = Object(payload) as { deliveries?: unknown; delivery?: unknown }
+  const named = Array.isArray(deliveries) ? deliveries : delivery === undefined ? [] : [delivery]
+  const ids = named.map((each) => {
+    const { deliveryId } = Object(each) as { deliveryId?: unknown }
+    const callId = inline(textIn(Object(each), 'callId'), NAME_LIMIT)
+    return `delivery ${inline(String(deliveryId), NAME_LIMIT)}${callId === '' ? '' : `, call ${code(callId)}`}`
+  })
+  const next = inline(textIn(Object(payload), 'next'), NAME_LIMIT)
+  return [...ids, next && `Next: ${code(next)}`]
+}
+
+function code(text: string): string {
+  return `\`${text.replaceAll('`', "'")}\``
+}
+
+function summaryOf(event: string, call: object): string {
+  return event === 'call.ended' ? textIn(call, 'shortSummary') : ''
 }
 
 function factsOf(event: string, call: object): string[] {

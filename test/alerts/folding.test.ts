@@ -12,6 +12,7 @@ function setUp(out: () => boolean | Promise<boolean> = () => true) {
   const emitted: { alert: Alert; at: number; count: number }[] = []
   const folding = new Folding({
     windowMs: 5 * MINUTE,
+    firstWindowMs: MINUTE / 4,
     schedule: time.schedule,
     clock: time.clock,
     async emit(alert, at, count) {
@@ -34,6 +35,44 @@ t.test('the first alert goes out at once, and those like it as one at the end of
   t.equal(emitted.length, 1, 'not before the window ends')
   await time.pass(1)
   t.strictSame(emitted.slice(1), [{ alert: opened('crm', 4), at: 3, count: 3 }], 'the last, with the number of them')
+})
+
+const dead = (deliveryId: number, kind: string, target = 'crm'): Alert => ({
+  event: 'relay.delivery.dead',
+  subject: target,
+  kind,
+  message: '',
+  facts: {},
+  deliveries: [{ deliveryId, eventId: `evt_${deliveryId}`, callId: `call-${deliveryId}` }],
+})
+
+t.test('of many deaths the first is told at once, and soon how many there are, with a few of them', async (t) => {
+  const { time, emitted, folding } = setUp()
+  for (let n = 1; n <= 40; n++) folding.raise(dead(n, 'http 401'))
+  t.match(emitted, [{ at: 0, count: 1, alert: { deliveries: [{ deliveryId: 1 }] } }])
+  await time.pass(MINUTE / 4)
+  t.match(emitted[1], { at: 0, count: 39 })
+  t.strictSame(
+    emitted[1]?.alert.deliveries?.map(({ deliveryId }) => deliveryId),
+    [2, 3, 4, 5, 6],
+  )
+  folding.raise(dead(41, 'http 401'))
+  await time.pass(5 * MINUTE - 1)
+  t.equal(emitted.length, 2, 'then they are folded for longer')
+  await time.pass(1)
+  t.match(emitted[2], { count: 1 })
+})
+
+t.test('the first death for another cause or at another target is told at once, up to a bound', async (t) => {
+  const { emitted, folding } = setUp()
+  for (const kind of ['http 401', 'timeout', 'http 401', 'template', 'http 401']) folding.raise(dead(1, kind))
+  folding.raise(dead(1, 'http 401', 'ops'))
+  t.strictSame(
+    emitted.map(({ alert: { kind, subject } }) => `${subject} ${kind}`),
+    ['crm http 401', 'crm timeout', 'crm template', 'ops http 401'],
+  )
+  for (let status = 500; status < 600; status++) folding.raise(dead(1, `http ${status}`))
+  t.equal(emitted.length, 7, 'a target that always answers otherwise makes no storm')
 })
 
 t.test('a window in which nothing is folded ends quietly, and the next alert goes out at once', async (t) => {

@@ -84,6 +84,7 @@ t.test('a dead delivery is told with all that is needed to find it', async (t) =
   t.strictSame(payload(alerts.dead), {
     event: 'relay.delivery.dead',
     ...envelope,
+    next: 'ultravox-relay deliveries show 7',
     message: 'A delivery of call.ended to target "crm" is dead after 3 attempts: http 503',
     delivery: {
       deliveryId: 7,
@@ -107,6 +108,7 @@ t.test('a breaker that opens or closes is told with its target', async (t) => {
   t.strictSame(payload(alerts.opened), {
     event: 'relay.target.opened',
     ...envelope,
+    next: 'ultravox-relay deliveries list --state pending --target crm',
     message:
       'Target "crm" keeps failing: its deliveries wait, and the next attempt is made at 2026-01-15T12:00:30.000Z.',
     target: { name: 'crm', probeAt: '2026-01-15T12:00:30.000Z' },
@@ -114,15 +116,29 @@ t.test('a breaker that opens or closes is told with its target', async (t) => {
   t.strictSame(payload(alerts.closed), {
     event: 'relay.target.closed',
     ...envelope,
+    next: 'ultravox-relay status',
     message: 'Target "crm" answers again: what has waited for it is on its way.',
     target: { name: 'crm' },
   })
+})
+
+t.test('an opened circuit is told with the failure that opened it, unless that call is erased', async (t) => {
+  const opened = targetOpened('crm', noon, { delivery, status: 401, error: 'http 401' })
+  t.match(payload(opened), {
+    message:
+      'Target "crm" keeps failing (last error: http 401): its deliveries wait, and the next attempt is made at 2026-01-15T12:00:00.000Z.',
+    next: 'ultravox-relay deliveries show 7',
+    delivery: { deliveryId: 7, callId: 'call-1', status: 401, error: 'http 401' },
+  })
+  t.equal(opened.quotes?.eventId, 'evt_1')
+  t.match(payload(opened.quotes!.erased), { message: /last error: erased/, delivery: { error: 'erased' } })
 })
 
 t.test('a silent source is told with how long it may be silent and when it last was not', async (t) => {
   t.strictSame(payload(alerts.silent), {
     event: 'relay.source.silent',
     ...envelope,
+    next: 'ultravox-relay doctor',
     message: 'Source "ultravox" has had no genuine event since 2026-01-15T12:00:00.000Z, for longer than 90m.',
     source: { name: 'ultravox', expectWithinMs: 5_400_000, lastEventAt: '2026-01-15T12:00:00.000Z' },
   })
@@ -136,6 +152,7 @@ t.test('an old backlog is told with its target and its age', async (t) => {
   t.strictSame(payload(alerts.backlog), {
     event: 'relay.backlog.old',
     ...envelope,
+    next: 'ultravox-relay deliveries list --state pending --target crm',
     message: 'The oldest due delivery to target "crm" has waited since 2026-01-15T12:00:00.000Z, for longer than 15m.',
     target: { name: 'crm', alertAfterMs: 900_000, oldestDueAt: '2026-01-15T12:00:00.000Z' },
   })
@@ -145,8 +162,9 @@ t.test('held calls are reported with the command that lists what holds them', as
   t.strictSame(payload(alerts.held), {
     event: 'relay.target.calls_held',
     ...envelope,
+    next: 'ultravox-relay deliveries list --target crm --holding',
     message:
-      'Dead deliveries to target "crm" hold 3 calls: 90 deliveries wait behind them, since 2026-01-15T12:00:00.000Z, for longer than 15m. Retry or cancel the dead ones: ultravox-relay deliveries list --target crm --holding',
+      'Dead deliveries to target "crm" hold 3 calls: 90 deliveries wait behind them, since 2026-01-15T12:00:00.000Z, for longer than 15m. Retry or cancel the dead ones.',
     target: {
       name: 'crm',
       alertAfterMs: 900_000,
@@ -161,6 +179,7 @@ t.test('low space is told with what is left and what should be', async (t) => {
   t.strictSame(payload(alerts.space), {
     event: 'relay.outbox.low_space',
     ...envelope,
+    next: 'ultravox-relay prune --older-than 30d --dry-run',
     message:
       'The file system of the outbox has 100mb left, less than the reserve of 256mb: events are refused until there is more.',
     outbox: { freeBytes: 100 * 1024 ** 2 + 5, reserveBytes: 256 * 1024 ** 2 },
@@ -176,12 +195,14 @@ t.test('gaps, and silence while there are calls, are told with their events', as
   t.strictSame(payload(reconcileGap('ultravox', { count: 2, events: missed })), {
     event: 'relay.reconcile.gap',
     ...envelope,
+    next: 'ultravox-relay events gaps',
     message: '2 events never came to source "ultravox" and cannot be fetched: their calls were deleted at Ultravox.',
     gap: { source: 'ultravox', count: 2, events: missed },
   })
   t.strictSame(payload(sourceSilentThough('ultravox', noon, { count: 2, events: missed })), {
     event: 'relay.source.silent',
     ...envelope,
+    next: 'ultravox-relay doctor',
     message:
       'Source "ultravox" has had no webhook since 2026-01-15T12:00:00.000Z, while Ultravox tells of 2 events since ' +
       'then; they were fetched.',
@@ -204,6 +225,7 @@ t.test('calls that cannot be read are told with the field and one of them', asyn
   t.strictSame(payload(reconcileUnreadable('ultravox', unreadable)), {
     event: 'relay.reconcile.unreadable',
     ...envelope,
+    next: 'ultravox-relay status',
     message:
       'Ultravox lists 3 calls for source "ultravox" that cannot be read in full, such as call-1: ' +
       'GET /api/calls: results.0.billingStatus: Invalid input: expected string, received undefined. ' +
@@ -274,7 +296,7 @@ t.test('there is an alert for each of the names that a route may have', async (t
 t.test('a folded alert says of how many it is the last', async (t) => {
   const folded = payloadOf(alerts.closed, noon, 12)
   t.equal(folded.count, 12)
-  t.match(folded.message, /on its way\. \(The last of 12 since the one told before\.\)$/)
+  t.match(folded.message, /on its way\. \(The last of 12 since the previous alert\.\)$/)
 })
 
 t.test("somebody else's text is cut in the message, and whole in the facts", async (t) => {

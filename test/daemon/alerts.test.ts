@@ -5,6 +5,7 @@ import { eventually } from '../eventually.ts'
 import { httpServer, type Received } from '../local-server.ts'
 import { scratch } from '../scratch.ts'
 import { startRelay, writeConfig } from './relay-process.ts'
+import { runCommand } from './run-command.ts'
 import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
 const source = { scheme: 'ultravox', secrets: [SECRET] }
@@ -26,20 +27,32 @@ t.test('a dead delivery is told to the target of a route, and the death of what 
   const ops = await httpServer(t, (response) => response.end())
   const pager = await httpServer(t, (response) => response.writeHead(410).end('gone'))
   const slack = await httpServer(t, (response) => response.end('ok'))
+  const every = await httpServer(t, (response) => response.end('ok'))
   const config = writeConfig(directory, {
-    sources: { ultravox: source },
+    sources: { ultravox: source, open: { scheme: 'none' } },
     targets: {
       crm: { type: 'http', url: crm.origin },
+      every: { type: 'http', url: every.origin },
+      chat: { type: 'slack', webhookUrl: every.origin },
       ops: { type: 'http', url: ops.origin },
       pager: { type: 'http', url: pager.origin },
       channel: { type: 'slack', webhookUrl: slack.origin },
     },
     routes: [
       { events: ['call.*'], to: ['crm'] },
+      { events: ['*'], source: 'open', to: ['every', 'chat'] },
       { events: ['relay.*'], to: ['ops', 'pager', 'channel'] },
     ],
   })
   const relay = await startRelay(t, config)
+  // Whatever an event from outside is called, it is one of its source.
+  const posing = { event: 'relay.delivery.dead', count: 1, message: 'All is lost', delivery: { target: 'crm' } }
+  await send(`${relay.origin}/webhooks/open`, Buffer.from(JSON.stringify(posing)))
+  await eventually(() => every.received.length === 2, 'it goes where its source goes')
+  t.match(
+    every.received.map(payloadOf).find(({ text }) => text !== undefined),
+    { text: '*relay.delivery.dead*' },
+  )
   await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended', 'call-1'))
   await eventually(() => ops.received.length === 1 && slack.received.length === 1, 'it is told')
   const [call] = query(directory, "select * from event_log where event = 'call.ended'")
@@ -50,7 +63,16 @@ t.test('a dead delivery is told to the target of a route, and the death of what 
     delivery: { target: 'crm', eventId: call!.event_id, callId: 'call-1', attempts: 1, status: 410, error: 'http 410' },
   })
   t.match(ops.received[0]!.headers, { 'x-relay-event': 'relay.delivery.dead', 'x-relay-source': 'relay' })
-  t.match(payloadOf(slack.received[0]!), { text: /^\*Delivery dead\*\n> A delivery of call\.ended to target "crm" is/ })
+  const { deliveryId } = (payloadOf(ops.received[0]!) as { delivery: { deliveryId: number } }).delivery
+  t.equal(
+    payloadOf(slack.received[0]!).text,
+    `*Delivery dead* · crm
+> A delivery of call.ended to target "crm" is dead after 1 attempt: http 410
+delivery ${deliveryId}, call \`call-1\`
+Next: \`ultravox-relay deliveries show ${deliveryId}\``,
+  )
+  const next = String(payloadOf(ops.received[0]!).next).replace(/^ultravox-relay /, '')
+  t.match(await runCommand(next.split(' '), directory), { code: 0, stdout: /410/ }, 'the command can be pasted')
 
   await eventually(() => query(directory, "select 1 from delivery_log where state = 'dead'").length === 2, 'both dead')
   t.match(query(directory, 'select * from failed_deliveries order by target'), [
@@ -63,7 +85,7 @@ t.test('a dead delivery is told to the target of a route, and the death of what 
   t.equal((await relay.end('SIGTERM')).code, 0)
   const told = query(
     directory,
-    "select source, origin, body from event_log where event like 'relay.%' order by received_at",
+    "select source, origin, body from event_log where source = 'relay' order by received_at",
   )
   t.match(told, [{ source: 'relay', origin: 'relay' }, { source: 'relay' }])
   t.match(

@@ -42,7 +42,12 @@ t.test("a replay through today's routes sends events where they would go now", a
     callId,
     body: Buffer.from(JSON.stringify({ event: 'call.ended', call: { callId, endReason } })),
   })
-  const alert = { event: 'relay.target.opened', callId: null, body: Buffer.from('{"event":"relay.target.opened"}') }
+  const alert = {
+    source: 'relay',
+    event: 'relay.target.opened',
+    callId: null,
+    body: Buffer.from('{"event":"relay.target.opened"}'),
+  }
   await fill(directory, [call('call-1', 'hangup'), call('call-2', 'unjoined'), alert], ['crm'])
   writeConfig(directory, {
     sources,

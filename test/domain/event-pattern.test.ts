@@ -56,6 +56,10 @@ t.test("the relay's own events are taken only by patterns that ask for them", as
   for (const pattern of ['relay.*', 'relay.delivery.*', 'relay.delivery.dead']) {
     t.ok(compileEventPattern(pattern)('relay.delivery.dead'), pattern)
   }
+  for (const pattern of ['relay.*', 'relay.delivery.dead', 'relay.*.dead']) {
+    t.notOk(compileEventPattern(pattern)('relay.delivery.dead', false), `${pattern} for an event from outside`)
+  }
+  t.ok(compileEventPattern('*')('relay.delivery.dead', false), 'which is any event')
   t.ok(compileEventPattern('*')('relayed.call'), 'a name that only looks a little like one is any event')
 })
 

@@ -19,7 +19,7 @@ const call = {
   summary: 'long secret summary',
 }
 const message = (event: string, changes: object = {}) =>
-  defaultMessage({ event, callId }, { event, call: { ...call, ...changes } })
+  defaultMessage({ event, callId, source: 'ultravox' }, { event, call: { ...call, ...changes } })
 
 t.test('each event of a call has its own message', async (t) => {
   t.equal(message('call.started'), `*Call started* · Sales agent\n\`${callId}\``)
@@ -35,14 +35,37 @@ t.test('an event of an unknown name goes by that name', async (t) => {
   t.equal(message('call.<transferred>'), `*call.&lt;transferred&gt;* · Sales agent\n\`${callId}\``)
 })
 
-t.test("the relay's own events are told with their sentence, others' messages are not shown", async (t) => {
-  const told = (event: string) =>
-    defaultMessage({ event, callId: null }, { event, message: 'Target "crm" <!here> is\ndead', target: { name: 'x' } })
-  t.equal(told('relay.delivery.dead'), '*Delivery dead*\n> Target "crm" &lt;!here&gt; is dead')
-  t.equal(told('relay.something.new'), '*relay.something.new*\n> Target "crm" &lt;!here&gt; is dead')
-  t.equal(told('call.started'), '*Call started*')
-  t.equal(defaultMessage({ event: 'relay.target.opened', callId: null }, { message: 7 }), '*Target failing*')
+t.test("the relay's own events are shown with their sentence, others that are called like them are not", async (t) => {
+  const shown = (event: string, source: string, message: unknown = 'Target "crm" <!here> is\ndead') =>
+    defaultMessage({ event, callId: null, source }, { event, message, target: { name: 'x' } })
+  t.equal(shown('relay.delivery.dead', 'relay'), '*Delivery dead* · x\n> Target "crm" &lt;!here&gt; is dead')
+  t.equal(shown('relay.target.opened', 'relay', 7), '*Target failing* · x')
+  t.equal(shown('relay.delivery.dead', 'open'), '*relay.delivery.dead*')
+  t.equal(shown('call.started', 'ultravox'), '*Call started*')
 })
+
+t.test(
+  'an alert shows what it is about, how many, the calls and deliveries, and the command to run next',
+  async (t) => {
+    const delivery = { deliveryId: 7, target: 'crm', callId: 'call-1' }
+    const alert = {
+      event: 'relay.delivery.dead',
+      count: 12,
+      message: 'A delivery is dead: http 401',
+      next: 'ultravox-relay deliveries list --state dead --target crm',
+      delivery,
+      deliveries: [delivery, { deliveryId: 9, callId: null }],
+    }
+    t.equal(
+      defaultMessage({ event: alert.event, callId: null, source: 'relay' }, alert),
+      `*Delivery dead* · crm · 12 times
+> A delivery is dead: http 401
+delivery 7, call \`call-1\`
+delivery 9
+Next: \`ultravox-relay deliveries list --state dead --target crm\``,
+    )
+  },
+)
 
 t.test('end reasons are told in words, unknown ones as they are', async (t) => {
   t.match(message('call.ended', { endReason: 'unjoined', joined: null }), '*Call ended* · Sales agent · nobody joined')
@@ -76,7 +99,7 @@ t.test('nothing from the payload can mention, link or break the line', async (t)
   t.match(text, '· &lt;!channel&gt; &amp; co ·')
   t.match(text, '\n> &lt;https://x|y&gt; &gt;z\n')
   t.equal(text.split('\n').length, 3)
-  t.equal(defaultMessage({ event: 'x', callId: 'a`b' }, {}), "*x*\n`a'b`")
+  t.equal(defaultMessage({ event: 'x', callId: 'a`b', source: 'ultravox' }, {}), "*x*\n`a'b`")
 })
 
 t.test('a long summary is cut', async (t) => {
@@ -102,6 +125,6 @@ t.test('a payload of any shape gives a message', async (t) => {
     { call: { agent: 'x', endReason: {}, joined: [] } },
   ]
   for (const payload of shapes) {
-    t.equal(defaultMessage({ event: 'call.ended', callId: null }, payload), '*Call ended*')
+    t.equal(defaultMessage({ event: 'call.ended', callId: null, source: 'ultravox' }, payload), '*Call ended*')
   }
 })

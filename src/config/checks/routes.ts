@@ -55,7 +55,8 @@ function* checkSource({ routes, sources }: Draft, index: number): Iterable<Findi
 function* checkEvents(route: number, events: readonly string[], { surroundings, sources }: Draft): Iterable<Finding> {
   const isVerified = [...sources.values()].every(({ scheme }) => scheme !== 'none')
   for (const [index, event] of events.entries()) {
-    if (KNOWN_EVENTS.some(compileEventPattern(event))) continue
+    const matches = compileEventPattern(event)
+    if (KNOWN_EVENTS.some((name) => matches(name))) continue
     const path = ['routes', route, 'events', index]
     const message = unknownEvent(event, isVerified)
     if (message !== null) yield { path, message: `"${surroundings.written(path)}" ${message}`, level: 'warning' }

@@ -13,7 +13,7 @@ export const routeSchema = z.strictObject({
     .meta({
       description:
         'Names of the events to send; "*" stands for any run of characters, as in call.* or "*". ' +
-        "The relay's own events are taken only by patterns that begin with relay., as in relay.*.",
+        "The relay's own events are matched only by patterns that begin with relay., as in relay.*, and these match no event of a source.",
     }),
   source: z
     .union([text(), z.array(text()).min(1)], { error: () => 'must be the name of a source, or a list of names' })

@@ -16,7 +16,7 @@ export function eventCondition(filter: EventFilter): Condition {
     // The plus keeps SQLite from sorting all events of a source to find the newest few; in their own order it need not.
     ['+e.source = @source', { source: filter.source }],
     ['e.event glob @event', { event: globOf(filter.event) }],
-    ['e.event not glob @exceptEvent', { exceptEvent: globOf(filter.exceptEvent) }],
+    ['+e.source != @exceptSource', { exceptSource: filter.exceptSource }],
     ['e.call_id = @callId', { callId: filter.callId }],
     ['e.received_at >= @since', { since: filter.since }],
     ['e.received_at < @until', { until: filter.until }],
