@@ -18,7 +18,7 @@ export function checkCommand(): Command {
         throw new RelayError('usage', 'name the configuration once: as the argument or with --config')
       const file = configFile(named ?? options.config)
       if (options.json === true) return printVerdict(file)
-      const { config, notes } = loadTold(file)
+      const { config, notes } = loadTold(file, process.env, 'daemon')
       for (const note of notes) writeError(`note: ${formatProblem(note)}\n`)
       const counts = [
         count(Object.keys(config.sources).length, 'source'),
@@ -31,7 +31,7 @@ export function checkCommand(): Command {
 
 /** The same for scripts: whether it is valid, and all that is to be said of it with its place. */
 function printVerdict(file: string): void {
-  const loaded = loadOrProblems(file)
+  const loaded = loadOrProblems(file, 'daemon')
   const problems = 'problems' in loaded ? loaded.problems : []
   const { warnings, notes } = 'problems' in loaded ? { warnings: [], notes: [] } : loaded
   writeJson({ file, valid: problems.length === 0, problems, warnings, notes }, 2)

@@ -18,16 +18,23 @@ export function configFile(asked: string | undefined): string {
 }
 
 /** Loads it and tells its warnings on stderr. Throws `ConfigError`. */
-export function loadTold(file: string, env: NodeJS.ProcessEnv = process.env): LoadedConfig {
-  const loaded = loadConfig(file, env)
+export function loadTold(
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+  purpose: 'daemon' | 'start' = 'start',
+): LoadedConfig {
+  const loaded = loadConfig(file, env, purpose)
   for (const warning of loaded.warnings) writeError(`warning: ${formatProblem(warning)}\n`)
   return loaded
 }
 
 /** Loads it for a command that tells of its problems itself. */
-export function loadOrProblems(file: string): LoadedConfig | { readonly problems: readonly Problem[] } {
+export function loadOrProblems(
+  file: string,
+  purpose: 'daemon' | 'start',
+): LoadedConfig | { readonly problems: readonly Problem[] } {
   try {
-    return loadConfig(file, process.env)
+    return loadConfig(file, process.env, purpose)
   } catch (error) {
     if (error instanceof ConfigError) return { problems: error.problems }
     throw error

@@ -112,7 +112,7 @@ async function fromRecord(file: string, deep: boolean): Promise<CheckResult[]> {
 }
 
 function load(file: string) {
-  const loaded = loadOrProblems(file)
+  const loaded = loadOrProblems(file, 'start')
   if ('problems' in loaded) {
     const advice = 'fix it; a running relay keeps the configuration that it has loaded'
     return { problems: loaded.problems.map((each) => problem('configuration', formatProblem(each), advice)) }

@@ -11,10 +11,11 @@ import { readSecretsFiles, type SecretsFiles } from './secrets-files.ts'
 import { isForDaemonOnly, validateWithout } from './without-secrets.ts'
 
 /**
- * What a configuration is loaded for: to run the relay, or for commands that only work on its outbox, perhaps as another
+ * What a configuration is loaded for: to check it as a whole (`daemon`), to start or reload the relay, which goes on in spite of
+ * what stops a single target (`start`), or for commands that only work on its outbox, perhaps as another
  * user. Those have neither its secrets nor its programs and certificates, and need none.
  */
-export type Purpose = 'daemon' | 'outbox'
+export type Purpose = 'daemon' | 'start' | 'outbox'
 
 /** What there is to say about a file's content. `content` is there where it has the declared form. */
 export interface Examined {
@@ -36,7 +37,7 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
   const directory = dirname(file)
   const references = resolveReferences(raw, { env, directory, readFile: (path) => readSmallFile(path).text })
   const unresolved = references.findings.filter(({ level }) => level === undefined)
-  const missing = purpose === 'daemon' ? [] : unresolved.filter(({ path }) => isForDaemonOnly(path))
+  const missing = purpose !== 'outbox' ? [] : unresolved.filter(({ path }) => isForDaemonOnly(path))
   const missingPaths = missing.map(({ path }) => path)
   const { content, findings } = validateWithout(references.value, missingPaths)
   const draft = draftOf(references.value, {
@@ -56,9 +57,9 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
   const isNeeded = (finding: Finding) => !missing.includes(finding) || unfitAt.has(formatPath(finding.path))
   const checks = [
     ...crossChecks(draft),
-    ...(purpose === 'daemon'
+    ...(purpose !== 'outbox'
       ? [
-          ...machineChecks(draft),
+          ...[...machineChecks(draft)].map((finding) => levelFor(finding, purpose)),
           ...[...secretFindings(references.value, [])].filter(({ path }) => !invalidAt.has(formatPath(path))),
           ...secretsFiles.findings,
         ]
@@ -73,8 +74,13 @@ export function examine(raw: unknown, file: string, env: NodeJS.ProcessEnv, purp
     warnings: [...references.findings, ...checks].filter(({ level }) => level === 'warning'),
     notes: checks.filter(({ level }) => level === 'note'),
     missing:
-      purpose === 'daemon' ? [] : [...missing, ...secretsFiles.findings.filter(({ level }) => level === undefined)],
+      purpose !== 'outbox' ? [] : [...missing, ...secretsFiles.findings.filter(({ level }) => level === undefined)],
   }
+}
+
+/** Only what makes intake impossible stops a start. */
+function levelFor(finding: Finding, purpose: Purpose): Finding {
+  return purpose === 'start' && finding.stops === 'target' ? { ...finding, level: 'warning' } : finding
 }
 
 function pathsOf(findings: readonly Finding[]): ReadonlySet<string> {

@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs'
-import { delimiter, resolve } from 'node:path'
+import { delimiter, dirname, resolve } from 'node:path'
 import { accessing } from '../safe-file.ts'
 
 /** Where a program is, or why it cannot be run. */
@@ -27,5 +27,30 @@ function executableAt(path: string): Executable {
   } catch (error) {
     // Also where a directory on the way to it may not be looked into.
     return { missing: (error as NodeJS.ErrnoException).code === 'EACCES' ? 'permission' : 'file' }
+  }
+}
+
+/** What makes a program executable that is there and is not: by the first directory above it that is closed, or its own mode. */
+export function permissionAdvice(path: string): string {
+  const directories: string[] = []
+  for (let each = dirname(path); ; each = dirname(each)) {
+    directories.unshift(each)
+    if (each === dirname(each)) break
+  }
+  const closed = directories.find((directory) => !accessing(directory, () => isEnterable(directory)))
+  if (closed === undefined) return 'chmod +x it'
+  const user = process.geteuid?.() ?? ''
+  const setting = /^\/(home|root|run\/user)(\/|$)/.test(closed)
+    ? ', or the unit has ProtectHome=: see exec-hooks.conf'
+    : ''
+  return `user ${user} may not enter the directory ${closed}${setting}`
+}
+
+function isEnterable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.X_OK)
+    return true
+  } catch {
+    return false
   }
 }

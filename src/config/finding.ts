@@ -8,6 +8,8 @@ export interface Finding {
   readonly message: string
   /** Absent: an error. Warnings and notes do not keep the relay from starting; only `check` shows a note. */
   readonly level?: 'warning' | 'note'
+  /** What an error stops. Absent: the whole relay. `target`: only attempts of one target, so that a start and a reload take it as a warning. */
+  readonly stops?: 'target'
   /** Absent: at the value. `key`: at its key. A number: that many characters into the value's text. */
   readonly at?: 'key' | number
 }

@@ -20,7 +20,7 @@ const WORK: Work = {
   async load({ file, env }) {
     const { loadConfig } = await import('./load.ts')
     const watched = watchedEnvironment(env)
-    const { config, warnings } = loadConfig(file, watched.env, 'daemon', process.ppid)
+    const { config, warnings } = loadConfig(file, watched.env, 'start', process.ppid)
     return { config, warnings, read: [...watched.read] }
   },
   async certificate(request) {

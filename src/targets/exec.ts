@@ -71,6 +71,8 @@ export function createExecTarget(options: ExecTargetOptions, launcher: Launcher)
 
 /** For a program that is there: the kernel says of its interpreter, too, that there is no such file. */
 function hint(error: unknown, { command, directory }: ExecTargetOptions): string {
+  if (errorMessage(error) === 'EACCES')
+    return ' (chmod +x it, and let the user of the relay enter its directories; see ultravox-relay check)'
   if (errorMessage(error) !== 'ENOENT') return ''
   if (!existsSync(directory)) return ` (its working directory ${directory} is gone)`
   if (!command[0].includes('/') || !existsSync(resolve(directory, command[0]))) return ''

@@ -4,10 +4,11 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { eventually } from '../eventually.ts'
 import { asOtherUser, OTHER } from '../other-user.ts'
 import { scratch } from '../scratch.ts'
-import { MAIN, runRelay, writeConfig } from './relay-process.ts'
-import { SECRET } from './ultravox-sender.ts'
+import { MAIN, runRelay, startRelay, writeConfig } from './relay-process.ts'
+import { bodyOf, SECRET, send } from './ultravox-sender.ts'
 
 const config = {
   sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
@@ -121,3 +122,29 @@ t.test('without HOME and USER, and with everything closed, it does what it is as
   )
   t.match({ status, stdout }, { status: 0, stdout: /is valid/ })
 })
+
+t.test(
+  'a hook that cannot be executed stops neither the start nor other targets, and recovers without a restart',
+  async (t) => {
+    const directory = scratch(t)
+    const hook = join(directory, 'hook.sh')
+    writeFileSync(hook, '#!/bin/sh\ncat\n', { mode: 0o644 })
+    const retry = { initialDelay: '50ms', maxDelay: '50ms' }
+    const targets = { broken: { type: 'exec', command: ['./hook.sh'], retry }, ...config.targets }
+    const file = writeConfig(directory, { ...config, targets, routes: [{ events: ['*'], to: ['broken', 'hook'] }] })
+    t.match(await runRelay(['check', '--config', file], directory), {
+      code: 2,
+      stderr: /cannot be executed: chmod \+x it/,
+    })
+    const relay = await startRelay(t, file)
+    t.equal((await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))).status, 204)
+    const attempts = (target: string, outcome: RegExp) =>
+      relay.log.filter((line) => line.target === target && outcome.test(JSON.stringify(line)))
+    await eventually(() => attempts('hook', /"delivered"/).length > 0, 'the other target is served')
+    await eventually(() => attempts('broken', /EACCES/).length > 0, 'its attempt says why')
+    const doctor = await runRelay(['doctor', '--config', file], directory)
+    t.match(doctor.stdout, /target broken.*cannot be executed/)
+    chmodSync(hook, 0o755)
+    await eventually(() => attempts('broken', /"delivered"/).length > 0, 'it recovers', 20_000)
+  },
+)

@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Config, ExecTargetConfig, TargetConfig } from '../../config/config.ts'
-import { findExecutable } from '../../config/executable.ts'
+import { findExecutable, permissionAdvice } from '../../config/executable.ts'
 import { lifetimeOf } from '../../domain/certificate.ts'
 import { duration, iso } from '../instant.ts'
 import { goodFor } from './certificate.ts'
@@ -40,7 +41,11 @@ async function reach(
 
 function program(name: string, { command }: ExecTargetConfig, directory: string): CheckResult {
   if (!('path' in findExecutable(command[0], directory, undefined))) {
-    return problem(name, `${command[0]} cannot be executed`, 'install it, or chmod +x it')
+    return problem(
+      name,
+      `${command[0]} cannot be executed`,
+      `install it, or ${permissionAdvice(resolve(directory, command[0]))}`,
+    )
   }
   try {
     accessSync(directory, constants.R_OK | constants.X_OK)

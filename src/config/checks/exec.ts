@@ -1,5 +1,6 @@
+import { resolve } from 'node:path'
 import type { Draft } from '../draft.ts'
-import { findExecutable } from '../executable.ts'
+import { findExecutable, permissionAdvice } from '../executable.ts'
 import type { Finding } from '../finding.ts'
 import { HOME_PROBLEM, isHomePath } from '../home-path.ts'
 import { hasReference } from '../references.ts'
@@ -43,20 +44,31 @@ function* checkProgram(
   const shown = written(path)
   if ('path' in found) {
     const problem = startProblem(found.path, directory, searchPath)
-    if (problem !== undefined) yield { path, ...problem, message: `${shown} ${problem.message}` }
+    if (problem !== undefined) yield { path, stops: 'target', ...problem, message: `${shown} ${problem.message}` }
     return
   }
   // The directory says where was looked, but only together with a name that may be shown.
   const where = program.startsWith('/') || hasReference(shown) ? '' : ` in ${directory}`
   if (isHomePath(program)) yield { path, message: `${shown} ${HOME_PROBLEM}` }
-  else if (found.missing === 'permission') yield { path, message: `${shown} cannot be executed: chmod +x it` }
-  else if (found.missing === 'directory') yield { path, message: `${shown} is a directory: name the program in it` }
+  else if (found.missing === 'permission')
+    yield {
+      path,
+      stops: 'target',
+      message: `${shown} cannot be executed: ${permissionAdvice(resolve(directory, program))}`,
+    }
+  else if (found.missing === 'directory')
+    yield { path, stops: 'target', message: `${shown} is a directory: name the program in it` }
   else if (program === '') yield { path, message: 'must not be empty: write the program to run' }
   else if (!program.includes('/'))
-    yield { path, message: `${shown} is not in PATH: install it, or write its path, as in ./hooks/archive.sh` }
+    yield {
+      path,
+      stops: 'target',
+      message: `${shown} is not in PATH: install it, or write its path, as in ./hooks/archive.sh`,
+    }
   else
     yield {
       path,
+      stops: 'target',
       message: `there is no file ${shown}${where}: check the path, which is relative to the configuration file`,
     }
 }
