@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { REJECTION_REASONS } from '../documents/rejection-causes.ts'
 import type { Attempt, Delivery } from '../domain/delivery.ts'
 import type { RefusalCode } from '../domain/errors.ts'
 import type { NewEvent, Origin } from '../domain/event.ts'
@@ -21,8 +22,9 @@ interface TargetCounts {
 }
 
 /**
- * What has happened since the start. Labels have only values that the configuration or the code names. Those of the busy
- * ways are looked up once, and all of a target's are there from the start, at zero, so that a rate sees the first one.
+ * What has happened since the start. Labels have only values that the configuration or the code names, and each series is there at zero
+ * before anything is counted: `increase` does not see a first increment that creates its series. Those of the busy ways are
+ * looked up once.
  */
 export class Counts {
   readonly #recorded: Counter
@@ -87,6 +89,9 @@ export class Counts {
 
   /** Counts for these as well. What has been counted for others stays. */
   expect({ sources, targets, reconciled }: Expected): void {
+    for (const source of [...sources, NO_SOURCE]) {
+      for (const reason of REJECTION_REASONS) this.#refused.inc({ source, reason }, 0)
+    }
     for (const source of [...sources, RELAY_SOURCE]) {
       const origins = ORIGINS.map((origin) => [origin, this.#recorded.labels(source, origin)] as const)
       this.#sources.set(source, {

@@ -1,4 +1,4 @@
-import type { RelayEventName } from '../domain/relay-events.ts'
+import { isRelayEvent, RELAY_EVENTS, type RelayEventName } from '../domain/relay-events.ts'
 
 /** An event that is about a state, rather than something that happened once. */
 export interface Statement {
@@ -10,51 +10,58 @@ export interface Statement {
   readonly words: string
 }
 
-/** The events about states, by what they are about: those that report a problem, and the one that ends all of them. */
-const PAIRS: Readonly<Record<string, { problems: readonly RelayEventName[]; recovery: RelayEventName }>> = {
-  target: { problems: ['relay.target.opened'], recovery: 'relay.target.closed' },
-  held: { problems: ['relay.target.calls_held'], recovery: 'relay.target.calls_released' },
-  silence: { problems: ['relay.source.silent'], recovery: 'relay.source.resumed' },
-  backlog: { problems: ['relay.backlog.old'], recovery: 'relay.backlog.cleared' },
-  space: { problems: ['relay.outbox.low_space'], recovery: 'relay.outbox.space_recovered' },
-  size: { problems: ['relay.outbox.full'], recovery: 'relay.outbox.size_recovered' },
-  wal: { problems: ['relay.outbox.wal_pinned'], recovery: 'relay.outbox.wal_released' },
-  certificate: {
-    problems: ['relay.certificate.expiring', 'relay.certificate.expired'],
-    recovery: 'relay.certificate.renewed',
-  },
-  certificate_files: { problems: ['relay.certificate.reload_failed'], recovery: 'relay.certificate.reloaded' },
-  reconcile: { problems: ['relay.reconcile.failing'], recovery: 'relay.reconcile.recovered' },
-  reading: { problems: ['relay.reconcile.unreadable'], recovery: 'relay.reconcile.readable' },
-  webhook: {
-    problems: [
-      'relay.webhook.missing',
-      'relay.webhook.moved',
-      'relay.webhook.unhealthy',
-      'relay.webhook.events_missing',
-      'relay.webhook.secrets_unknown',
-      'relay.webhook.agent_mismatch',
-    ],
-    recovery: 'relay.webhook.restored',
-  },
+/** The condition that an event is about, and whether it says that all is well again. */
+interface Topic {
+  readonly topic: string
+  readonly recovers: boolean
 }
 
-const TOPICS = new Map(
-  Object.entries(PAIRS).flatMap(([topic, { problems, recovery }]) =>
-    [...problems, recovery].map((event): [string, { topic: string; recovers: boolean }] => [
-      event,
-      { topic, recovers: event === recovery },
-    ]),
-  ),
-)
+const problem = (topic: string): Topic => ({ topic, recovers: false })
+const recovery = (topic: string): Topic => ({ topic, recovers: true })
+
+/** What each event is about; null: something that happened once. A recovery ends all problems of its topic. */
+const TOPICS: Readonly<Record<RelayEventName, Topic | null>> = {
+  'relay.delivery.dead': null,
+  'relay.target.opened': problem('target'),
+  'relay.target.closed': recovery('target'),
+  'relay.target.calls_held': problem('held'),
+  'relay.target.calls_released': recovery('held'),
+  'relay.source.silent': problem('silence'),
+  'relay.source.resumed': recovery('silence'),
+  'relay.backlog.old': problem('backlog'),
+  'relay.backlog.cleared': recovery('backlog'),
+  'relay.outbox.low_space': problem('space'),
+  'relay.outbox.space_recovered': recovery('space'),
+  'relay.outbox.full': problem('size'),
+  'relay.outbox.size_recovered': recovery('size'),
+  'relay.outbox.wal_pinned': problem('wal'),
+  'relay.outbox.wal_released': recovery('wal'),
+  'relay.certificate.expiring': problem('certificate'),
+  'relay.certificate.expired': problem('certificate'),
+  'relay.certificate.renewed': recovery('certificate'),
+  'relay.certificate.reload_failed': problem('certificate_files'),
+  'relay.certificate.reloaded': recovery('certificate_files'),
+  'relay.reconcile.gap': null,
+  'relay.reconcile.failing': problem('reconcile'),
+  'relay.reconcile.recovered': recovery('reconcile'),
+  'relay.reconcile.unreadable': problem('reading'),
+  'relay.reconcile.readable': recovery('reading'),
+  'relay.webhook.missing': problem('webhook'),
+  'relay.webhook.moved': problem('webhook'),
+  'relay.webhook.unhealthy': problem('webhook'),
+  'relay.webhook.events_missing': problem('webhook'),
+  'relay.webhook.secrets_unknown': problem('webhook'),
+  'relay.webhook.agent_mismatch': problem('webhook'),
+  'relay.webhook.restored': recovery('webhook'),
+}
 
 /** The names of all events about states. */
-export const STATE_EVENTS: readonly string[] = [...TOPICS.keys()]
+export const STATE_EVENTS: readonly string[] = RELAY_EVENTS.filter((event) => TOPICS[event] !== null)
 
 /** What an event says, by its name and the facts of its payload; null where it is not about a state. */
 export function statementOf(event: string, facts: Readonly<Record<string, unknown>>): Statement | null {
-  const known = TOPICS.get(event)
-  if (known === undefined) return null
+  const known = isRelayEvent(event) ? TOPICS[event] : null
+  if (known === null) return null
   const subject =
     text(facts.target, 'name') ??
     text(facts.source, 'name') ??

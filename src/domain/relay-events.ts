@@ -38,3 +38,8 @@ export const RELAY_EVENTS = [
 ] as const
 
 export type RelayEventName = (typeof RELAY_EVENTS)[number]
+
+/** Whether a name is one of the relay's own events. It does not say who made an event of that name: see `RELAY_SOURCE`. */
+export function isRelayEvent(name: string): name is RelayEventName {
+  return (RELAY_EVENTS as readonly string[]).includes(name)
+}

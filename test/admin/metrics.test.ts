@@ -87,7 +87,7 @@ t.test('no name that the configuration does not have becomes a label', async (t)
   counts.attempted({ ...delivery, target: 'gone' }, attempt)
   const { samples, value } = await read({ targets: [target, { ...target, target: 'orphan', configured: false }] })
   const values = new Set(samples.flatMap(({ labels }) => [labels.source, labels.target]))
-  t.same([...values].filter((each) => each !== undefined).sort(), ['crm', 'relay', 'ultravox'])
+  t.same([...values].filter((each) => each !== undefined).sort(), ['', 'crm', 'relay', 'ultravox'])
   t.equal(value('ultravox_relay_deliveries_orphaned'), 98, 'orphans are counted together')
 })
 

@@ -19,6 +19,27 @@ t.test('what comes in, is refused, goes out and waits is measured, under no name
   const metrics = async () => parseExposition((await get('/metrics')).text)
   const url = `${relay.origin}/webhooks/ultravox`
 
+  const atFirst = await metrics()
+  const series: [string, Record<string, string>][] = [
+    ...['ultravox', ''].flatMap((source) =>
+      ['signature_mismatch', 'timestamp_stale', 'outbox_unavailable', 'overloaded', 'not_found'].map(
+        (reason): [string, Record<string, string>] => ['requests_refused_total', { source, reason }],
+      ),
+    ),
+    ['events_recorded_total', { source: 'ultravox', origin: 'webhook' }],
+    ['events_recorded_total', { source: 'relay', origin: 'relay' }],
+    ['events_duplicate_total', { source: 'ultravox' }],
+    ...['delivered', 'failed', 'refused'].map((outcome): [string, Record<string, string>] => [
+      'attempts_total',
+      { target: 'up', outcome },
+    ]),
+    ['tls_handshakes_failed_total', { reason: 'unknown_ca' }],
+    ['log_lines_dropped_total', {}],
+  ]
+  for (const [name, labels] of series) {
+    t.equal(atFirst.value(`ultravox_relay_${name}`, labels), 0, `${name} ${JSON.stringify(labels)} from the start`)
+  }
+
   const body = bodyOf('call.ended')
   for (const each of [body, body, bodyOf('hostile_name{}"\n')]) t.equal((await send(url, each)).status, 204)
   await send(url, body, { secret: 'another' })
@@ -66,6 +87,19 @@ t.test('what comes in, is refused, goes out and waits is measured, under no name
     t.ok(families.has(name), name)
   }
   t.notMatch(JSON.stringify(samples), 'hostile')
+
+  const more = { sources: { ...sources, second: sources.ultravox }, targets: { ...targets, third: up.target } }
+  writeConfig(directory, { ...config, ...more, routes: [{ events: ['*'], to: ['up', 'down', 'third'] }] })
+  t.equal((await runCommand(['reload'], directory)).code, 0)
+  const third = { target: 'third', outcome: 'failed' }
+  await eventually(
+    async () => (await metrics()).value('ultravox_relay_attempts_total', third) === 0,
+    'what a reload adds is there at zero',
+  )
+  const after = await metrics()
+  const mismatch = (source: string) => ({ source, reason: 'signature_mismatch' })
+  t.equal(after.value('ultravox_relay_requests_refused_total', mismatch('second')), 0)
+  t.equal(after.value('ultravox_relay_requests_refused_total', mismatch('ultravox')), 1, 'and nothing is forgotten')
 
   // A reload of the same file, and of one in which a target is changed and another added.
   const changed = { ...targets, down: { ...down.target, timeout: '9s' }, more: up.target }
