@@ -1,5 +1,6 @@
 import { basename, relative } from 'node:path'
 import type { Config, SourceConfig, TargetConfig } from '../config/config.ts'
+import { cellsOf, padToCells } from './terminal-cells.ts'
 
 /** What a person who has just started the relay wants to know. Never a secret: of a URL, only where it leads. */
 export function banner(config: Config, file: string, address: string): string {
@@ -39,10 +40,10 @@ function invocation(): string {
 
 /** A titled block of rows with aligned columns. */
 function section(title: string, rows: readonly string[][]): string[] {
-  const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => row[column]!.length)))
+  const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => cellsOf(row[column]!))))
   const lines = rows.map((row) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((cell, column) => padToCells(cell, widths[column] ?? 0))
       .join('  ')
       .trimEnd(),
   )

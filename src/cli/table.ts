@@ -1,5 +1,6 @@
 import { oneLine } from '../domain/one-line.ts'
 import { type Style, styled } from './style.ts'
+import { cellsOf, cutToCells, padToCells } from './terminal-cells.ts'
 
 export { oneLine }
 
@@ -110,7 +111,7 @@ function aligned(
     natural,
     fits,
     width,
-    Math.max(0, ...lines.slice(1).map((line) => cellsOf(line[last]!))),
+    largest(lines.slice(1), (line) => cellsOf(line[last]!)),
   )
   const room = width - widths.slice(0, last).reduce((sum, each) => sum + each + gap.length, 0)
   const isLastBeneath =
@@ -120,7 +121,11 @@ function aligned(
   const lineWidth = Math.max(width, fits.includes('whole') ? uncut : 0)
   const padded = lines.map((line) =>
     line.map((text, column) =>
-      pad(column === last ? text : cut(text, widths[column]!), widths[column]!, right[column]!),
+      padToCells(
+        column === last ? text : cutToCells(text, widths[column]!),
+        widths[column]!,
+        right[column]! ? 'start' : 'end',
+      ),
     ),
   )
   return padded
@@ -149,13 +154,13 @@ function joined(texts: readonly string[], width: number): string[] {
   return lines
 }
 
-function widthsOf(lines: readonly (readonly string[])[]): number[] {
-  return lines[0]!.map((_, column) => Math.max(...lines.map((line) => cellsOf(line[column]!))))
+/** Unlike `Math.max` of a list, of any number. */
+function largest<T>(all: readonly T[], measure: (each: T) => number): number {
+  return all.reduce((most, each) => Math.max(most, measure(each)), 0)
 }
 
-/** How many cells of a terminal a text takes. */
-function cellsOf(text: string): number {
-  return text.length
+function widthsOf(lines: readonly (readonly string[])[]): number[] {
+  return lines[0]!.map((_, column) => largest(lines, (line) => cellsOf(line[column]!)))
 }
 
 /**
@@ -202,7 +207,7 @@ function excessOf(widths: readonly number[], gap: string, width: number): number
 
 /** Cells side by side, cut to the terminal and only then styled: a style takes no room. */
 function styledLine(texts: readonly string[], styles: readonly (Style | null)[], width: number, gap: string): string {
-  const line = cut(texts.join(gap).trimEnd(), width)
+  const line = cutToCells(texts.join(gap).trimEnd(), width)
   let from = 0
   return texts
     .map((text, column) => {
@@ -213,14 +218,6 @@ function styledLine(texts: readonly string[], styles: readonly (Style | null)[],
       return (style === null || piece === '' ? piece : styled(style, piece)) + space
     })
     .join('')
-}
-
-function pad(text: string, width: number, right: boolean): string {
-  return right ? text.padStart(width) : text.padEnd(width)
-}
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }
 
 function textOf(cell: Cell): string {

@@ -51,6 +51,33 @@ t.test('on a narrow terminal the widest columns are shortened, so that the last 
   t.same(lines(30), ['ID  CALL', ' 1  0a1b2c3d-00…', '  connect ECONNREFUSED 127.0.…', ''], 'or else goes beneath')
 })
 
+t.test('columns are as wide as a terminal shows their texts', async (t) => {
+  const texts = ['日本語', '👍🏽', '🇩🇪', 'e\u0301a', 'ｱ', '한국', 'plain']
+  const lines = table(
+    ['ERROR', 'NEXT'],
+    texts.map((text) => [text, '|']),
+  ).split('\n')
+  // What each leaves of the eight cells of the widest one and the gap.
+  t.same(
+    lines.slice(1, -1).map((line, index) => [texts[index], line.slice(texts[index]!.length).indexOf('|')]),
+    [6, 2, 2, 2, 1, 4, 5].map((cells, index) => [texts[index], 8 - cells]),
+  )
+})
+
+t.test('a text is cut between characters, to the cells of the terminal', async (t) => {
+  const cutAt = (width: number, text: string) => table(['A'], [[text]], width).split('\n')[1]
+  t.equal(cutAt(8, '日本語のエラー'), '日本語…', 'never more cells than there are')
+  t.equal(cutAt(7, '日本語のエラー'), '日本語…')
+  t.equal(cutAt(6, 'ab🇩🇪🇫🇷'), 'ab🇩🇪🇫🇷')
+  t.equal(cutAt(5, 'ab🇩🇪🇫🇷'), 'ab🇩🇪…', 'a flag stays whole')
+  t.equal(cutAt(3, 'e\u0301e\u0301e\u0301e\u0301'), 'e\u0301e\u0301…', 'a letter keeps its accent')
+})
+
+t.test('a table has any number of rows', async (t) => {
+  const rows = Array.from({ length: 300_000 }, (_, index) => [index, 'x'])
+  t.equal(table(['ID', 'B'], rows).length, 'ID      B\n'.length + rows.length * '     0  x\n'.length)
+})
+
 t.test('what came from elsewhere cannot break a line or talk to the terminal', async (t) => {
   const text = table(['ERROR'], [['two\r\nlines \u001b[31mred\u0007 \u009b1m \u202eright to left\u2028end']])
   t.equal(text, 'ERROR\ntwo lines  [31mred   1m  right to left end\n')
