@@ -58,7 +58,7 @@ export function resolveConfig(
       sourceConfig(source, name, directory, account, secretsFiles.get(name)),
     ),
     targets: mapValues(content.targets, (target, name) =>
-      targetConfig(target, content.retry, directory, env, referencedBy(name, referenced)),
+      targetConfig(target, content.retry, directory, env, referencedBy(name, target, referenced)),
     ),
     routes: content.routes.map((route, index) => ({
       ...routeConfig(route),
@@ -77,12 +77,29 @@ export function resolveConfig(
 /** Keys of targets whose values are sent somewhere, or run. Others hold no more than words such as `http`. */
 const SENT: ReadonlySet<unknown> = new Set('url webhookUrl proxy headers body text blocks sign command env'.split(' '))
 
-function referencedBy(name: string, all: readonly Referenced[]): ReferencedSecrets {
-  return referencedAt(all, ([section, target, key]) => section === 'targets' && target === name && SENT.has(key))
+const URLS: ReadonlySet<unknown> = new Set(['url', 'webhookUrl', 'proxy'])
+
+/** Not what is in the origin of a URL: errors say which host does not answer. */
+function referencedBy(
+  name: string,
+  target: RelayFile['targets'][string],
+  all: readonly Referenced[],
+): ReferencedSecrets {
+  const urls = Object.entries(target).flatMap(([key, value]) => (URLS.has(key) && value instanceof Secret ? value : []))
+  const origins = urls.flatMap((url) =>
+    url.isMissing || !URL.canParse(url.reveal()) ? [] : new URL(url.reveal()).origin,
+  )
+  return referencedAt(all, ([section, of, key], text) => {
+    if (section !== 'targets' || of !== name || !SENT.has(key)) return false
+    return !URLS.has(key) || !origins.some((origin) => origin.includes(text))
+  })
 }
 
-function referencedAt(all: readonly Referenced[], isOwn: (path: Referenced['path']) => boolean): ReferencedSecrets {
-  const own = all.filter(({ path }) => isOwn(path))
+function referencedAt(
+  all: readonly Referenced[],
+  isOwn: (path: Referenced['path'], text: string) => boolean,
+): ReferencedSecrets {
+  const own = all.filter(({ path, text }) => isOwn(path, text))
   const texts = (isFallback: boolean) => own.filter((each) => each.isFallback === isFallback).map(({ text }) => text)
   const secrets = (found: readonly string[]) => [...new Set(found)].map((text) => new Secret(text))
   return { values: secrets(texts(false)), fallbacks: secrets(texts(true)) }

@@ -17,20 +17,40 @@ export type Conceal = (text: string) => string
  * Takes these secrets out of a text, whole and word by word, also where they are written as services and programs write
  * what they repeat: with the escapes of JSON, URLs and HTML, and in base64. Of a secret that begins or ends with the text,
  * a piece is enough. What is shorter than eight characters is left; of `referenced`, which stand for references and are
- * texts and no templates, what is shorter than four.
+ * texts and no templates, what is shorter than four, and what is shorter than eight where a letter or digit is next to it.
  */
 export function concealer(secrets: readonly Secret[], referenced: readonly Secret[] = []): Conceal {
   const textsOf = (given: readonly Secret[]) => given.flatMap((each) => (each.isMissing ? [] : [each.reveal()]))
   const values = textsOf(referenced)
   const whole = values.flatMap((text) => [text, text.trim()]).filter(({ length }) => length >= LEAST_REFERENCED)
-  const pieces = [...whole, ...[...textsOf(secrets), ...values].flatMap(piecesOf)]
+  const short = shortValues(whole.filter(({ length }) => length < LEAST_LENGTH))
+  const pieces = [
+    ...whole.filter(({ length }) => length >= LEAST_LENGTH),
+    ...[...textsOf(secrets), ...values].flatMap(piecesOf),
+  ]
   const forms = [...new Set(pieces.flatMap(formsOf))]
     // The longest first, or of one that begins like another its end would stay.
     .sort((a, b) => b.length - a.length)
   return (text) => {
-    const rest = forms.reduce((told, form) => (told.includes(form) ? told.replaceAll(form, MASK) : told), text)
+    const whole = forms.reduce((told, form) => (told.includes(form) ? told.replaceAll(form, MASK) : told), text)
+    const rest = short === null ? whole : whole.replace(short, MASK)
     return text.length < SHORTEST_CUT ? rest : withoutCutEnds(rest, forms)
   }
+}
+
+/** An escape before a value is not a letter or digit next to it. */
+const BEFORE = '(?:(?<![A-Za-z0-9]|%[0-9A-Fa-f]?)|(?<=%[0-9A-Fa-f]{2}|\\\\[bfnrt]|\\\\u[0-9A-Fa-f]{4}))'
+
+/** Matches short values that are not part of a word: `prod` is not one of `product`. Null where there are none. */
+function shortValues(texts: readonly string[]): RegExp | null {
+  // Words of JSON, which stand in nearly every answer.
+  const values = texts.filter((text) => !/^(true|false|null)$/.test(text))
+  if (values.length === 0) return null
+  const forms = [...new Set(values.flatMap(writtenForms))].sort((a, b) => b.length - a.length)
+  const escaped = forms.map((form) =>
+    form.replace(/[^\w]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  )
+  return new RegExp(`${BEFORE}(?:${escaped.join('|')})(?![A-Za-z0-9])`, 'g')
 }
 
 /** `Bearer abc`, whole and word by word; of a template the words around its expressions; of a URL what it may hide. */
@@ -74,6 +94,10 @@ function decoded(text: string): string {
 
 /** A piece in the ways in which it may be written; most are the same for most pieces. */
 function formsOf(piece: string): string[] {
+  return [...writtenForms(piece), ...inBase64(piece)]
+}
+
+function writtenForms(piece: string): string[] {
   const json = inJson(piece)
   const uri = encodeURIComponent(piece)
   return [
@@ -87,7 +111,6 @@ function formsOf(piece: string): string[] {
     new URLSearchParams([['', piece]]).toString().slice(1),
     piece.replace(/[&<>"']/g, (character) => HTML[character]!),
     piece.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`),
-    ...inBase64(piece),
   ]
 }
 

@@ -3,7 +3,7 @@ import type { LoadedConfig } from '../../src/config/load.ts'
 import type { Attachments } from '../../src/domain/attachments.ts'
 import { compileRoute, routeEvent } from '../../src/domain/routing.ts'
 import { boundedCondition } from '../../src/expressions/bounded.ts'
-import { createTarget, Launcher } from '../../src/target-factory.ts'
+import { concealerOf, createTarget, Launcher } from '../../src/target-factory.ts'
 import { httpServer } from '../local-server.ts'
 import { clock, deliveryOf, running } from '../targets/sample-delivery.ts'
 import { load } from './relay-yaml.ts'
@@ -133,4 +133,12 @@ t.test('what references stand for is hidden wherever it was used, however short 
   const command = `targets:\n  crm: { type: exec, command: [/bin/sh, -c, 'echo $1 $0 $IN; exit 1', "\${HEADER}", "\${BODY}"], env: { IN: "\${IN_URL}" } }\n`
   const ran = JSON.stringify(await sends(t, load(t, command, { env })))
   t.match(ran, '[secret] [secret] [secret]')
+})
+
+t.test('the host of a target is not hidden, whoever wrote it', async (t) => {
+  const yaml = `targets:\n  crm: { type: http, url: "\${BASE}/\${PATH_KEY}", headers: { a: "\${NAME}" } }\n`
+  const { config } = load(t, yaml, { env: { BASE: 'http://localhost:1', PATH_KEY: 'hush-2', NAME: 'localhost-key' } })
+  const conceal = concealerOf(config.targets.crm!)
+  t.equal(conceal('http://localhost:1 does not know hush-2'), 'http://localhost:1 does not know [secret]')
+  t.equal(conceal('localhost-key'), '[secret]')
 })

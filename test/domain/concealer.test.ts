@@ -65,3 +65,16 @@ t.test('short pieces stay, and what cannot be had takes nothing out', async (t) 
   t.equal(of('calls', 'Bearer x')('calls of the Bearer'), 'calls of the Bearer')
   t.equal(concealer([new Secret(undefined)])('any text'), 'any text')
 })
+
+t.test('a short value of a reference is taken out where it is not part of a word', async (t) => {
+  const conceal = concealer(
+    [],
+    ['k4y!', 'prod', 'true', 'abc', 'pin 47'].map((text) => new Secret(text)),
+  )
+  t.equal(conceal('{"key":"k4y!","env":"prod"}'), `{"key":"${MASK}","env":"${MASK}"}`)
+  t.equal(conceal('product, approd, true, abc'), 'product, approd, true, abc')
+  t.equal(
+    conceal('key=k4y!&env=prod&p=pin+47 pin%2047 %22prod%22 \\nprod \\u0022prod'),
+    `key=${MASK}&env=${MASK}&p=${MASK} ${MASK} %22${MASK}%22 \\n${MASK} \\u0022${MASK}`,
+  )
+})

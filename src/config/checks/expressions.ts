@@ -5,7 +5,7 @@ import type { Draft, SoundTarget } from '../draft.ts'
 import { type Known, lintCondition, lintTemplate, type Remark } from '../expression-lint.ts'
 import type { Finding, Path } from '../finding.ts'
 import { parseReferences } from '../reference-parser.ts'
-import { hasReference } from '../references.ts'
+import { hasReference, withoutFallbacks } from '../references.ts'
 import { didYouMean } from '../suggestion.ts'
 
 /** Fields at the top of the relay's own events. */
@@ -25,6 +25,7 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
     if (when === undefined) continue
     const shown = withoutReferences(written(path), 'expression')
     yield* located(lintCondition(shown ?? when, knownTo(draft, [route])), path, shown !== undefined)
+    yield* checkNumbers(written(path), path)
   }
   for (const [name, target] of draft.targets) {
     const known = knownTo(
@@ -53,6 +54,18 @@ function* templatesOf(target: SoundTarget, path: Path): Iterable<Text> {
 function* checkTemplate({ text, path }: Text, known: Known, written: Written): Iterable<Finding> {
   const shown = withoutReferences(written(path), 'template')
   yield* located(lintTemplate(shown ?? text, known), path, shown !== undefined)
+  if (text.includes('{{')) yield* checkNumbers(written(path), path)
+}
+
+/** A reference is a text, and JSONata fails where a number is compared with one. */
+function* checkNumbers(written: unknown, path: Path): Iterable<Finding> {
+  if (typeof written !== 'string') return
+  const [, after, before] = /[<>]=?\s*(\$\{[^{}]*\})|(\$\{[^{}]*\})\s*[<>]/.exec(written) ?? []
+  const reference = after ?? before
+  if (reference === undefined) return
+  const shown = withoutFallbacks(reference)
+  const message = `${shown} is a text, and is compared by size: write $number(${shown}) where it is a number`
+  yield { path, message, level: 'warning' }
 }
 
 /** Header values are secrets, and the compiler quotes what it stumbles over. */
