@@ -85,10 +85,10 @@ t.test('a policy that gives up before it tries again is warned about', async (t)
 t.test('a reference that is compared by size is warned about: it is a text', async (t) => {
   const words = /\$\{LEAST\} is a text, and is compared by size: write \$number\(\$\{LEAST\}\)/
   const env = { LEAST: '30' }
-  for (const when of ['call.duration > ${LEAST}', '${LEAST} <= call.duration']) {
+  for (const when of ['call.metadata.n > ${LEAST}', '${LEAST} <= call.metadata.n']) {
     const yaml = `routes:\n  - { events: [call.ended], to: [crm], when: ▸"${when}" }`
     warns(t, { yaml, env, path: 'routes[0].when', words })
   }
-  const numbers = 'routes:\n  - { events: [call.ended], to: [crm], when: "call.duration > $number(${LEAST})" }'
+  const numbers = 'routes:\n  - { events: [call.ended], to: [crm], when: "call.metadata.n > $number(${LEAST})" }'
   t.strictSame(load(t, numbers, { env }).warnings, [])
 })
