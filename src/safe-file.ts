@@ -11,6 +11,7 @@ import {
   fsyncSync,
   lstatSync,
   openSync,
+  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -630,6 +631,42 @@ function closedDirectory(file: string): string | undefined {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EACCES') return undefined
     return `no permission to create files in ${directory}, which replacing the file needs`
+  }
+}
+
+/**
+ * Says why this process may not access a file, and as which user it may; undefined where it may, or the file does not exist. `mode`: as for
+ * access(2).
+ */
+export function permissionProblem(path: string, mode = constants.R_OK): string | undefined {
+  if (!isDenied(path, mode)) return undefined
+  let place = path
+  for (let directory = dirname(resolve(path)); isDenied(place, constants.F_OK); directory = dirname(directory))
+    place = directory
+  const what = place === path ? '' : `: it may not enter ${place}`
+  const access = mode === constants.R_OK ? 'read' : 'read and written'
+  const owner = userName(statSync(place).uid)
+  return `${path} cannot be ${access} by user ${userName(process.geteuid?.() ?? -1)}${what}; run this as ${owner}, as in sudo -u ${owner} ultravox-relay …`
+}
+
+function isDenied(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES'
+  }
+}
+
+/** The name of a user, or its number as sudo takes it. */
+function userName(uid: number): string {
+  try {
+    const line = readFileSync('/etc/passwd', 'utf8')
+      .split('\n')
+      .find((each) => each.split(':')[2] === String(uid))
+    return line?.split(':')[0] ?? `#${uid}`
+  } catch {
+    return `#${uid}`
   }
 }
 

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { accessing, fileProblem, readSmallFile, utf8Text } from '../safe-file.ts'
+import { accessing, fileProblem, permissionProblem, readSmallFile, utf8Text } from '../safe-file.ts'
 import type { Config } from './config.ts'
 import { examine, type Purpose } from './examine.ts'
 import { type Finding, formatPath } from './finding.ts'
@@ -104,7 +104,8 @@ function unreadable(code: unknown, file: string): string {
   if (code === 'ENOENT' && isHomePath(file)) return HOME_PROBLEM
   if (code === 'ENOENT') return `there is no such file: ${HOW_TO_START}, or name another with --config FILE`
   if (code === 'EISDIR') return 'is a directory: name a file in it with --config FILE'
-  if (code === 'EACCES') return 'cannot be read (permission denied): let the user the relay runs as read it'
+  const denied = permissionProblem(file)
+  if (denied !== undefined) return denied
   if (code === 'EILSEQ')
     return 'is not UTF-8 text: save it as UTF-8 (iconv -f LATIN1 -t UTF-8 makes it of Latin-1, with -f UTF-16 of UTF-16)'
   return `cannot be read (${fileProblem(code)})`

@@ -183,14 +183,10 @@ export async function createApp(options: AppOptions, memory: ClientMemory): Prom
       if (limitedSeconds > 0) return tooMany(request, reply, limitedSeconds)
       recordUnsigned(request, refused)
     }
-    if (isGone(request)) {
-      request.relayReceipt = refused
-      return unheard(request, reply)
-    }
     return answer(request, reply, refused)
   }
 
-  /** The sender has closed the connection before its answer, of which Fastify reports nothing. What it sent counts all the same. */
+  /** The sender has closed the connection before its answer, of which Fastify reports nothing. Its event counts all the same. */
   function unheard(request: FastifyRequest, reply: FastifyReply) {
     reply.code(CLIENT_CLOSED)
     options.log.answered(request, reply)

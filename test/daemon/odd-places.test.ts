@@ -21,6 +21,30 @@ const asOther = asOtherUser(process.execPath, MAIN)
 /** One line with the cause and the fix, and no stack. */
 const sentence = (words: RegExp) => new RegExp(`^ultravox-relay: [^\\n]*${words.source}[^\\n]*\\n$`)
 
+t.test('a file that may not be read is not taken for one that is missing', asOther, async (t) => {
+  const directory = scratch(t)
+  chmodSync(directory, 0o755)
+  mkdirSync(join(directory, 'data'), { mode: 0o700 })
+  writeConfig(directory, { ...config, outbox: { path: './data/relay.db' } })
+  chmodSync(join(directory, 'relay.yaml'), 0o644)
+  writeFileSync(join(directory, 'data/relay.db'), 'x', { mode: 0o600 })
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [MAIN, ...args], { cwd: directory, encoding: 'utf8', uid: OTHER, gid: OTHER })
+  const closed =
+    /relay\.db cannot be read and written by user nobody: it may not enter .*data; run this as root, as in sudo -u root/
+  for (const command of ['status', 'events list', 'targets pause hook', 'tail', 'backup x.db']) {
+    t.match(run(...command.split(' ')), { status: 1, stdout: '', stderr: sentence(closed) }, command)
+  }
+  t.match(run('doctor'), { status: 1, stdout: /problem +outbox +\S+ cannot be read by user nobody: it may not enter/ })
+  chmodSync(join(directory, 'data'), 0o755)
+  t.match(run('status'), { status: 1, stderr: /relay\.db cannot be read and written by user nobody; run this as root/ })
+  chmodSync(directory, 0o700)
+  t.match(run('check', '--config', join(directory, 'relay.yaml')), {
+    status: 2,
+    stderr: /relay\.yaml cannot be read by user nobody: it may not enter /,
+  })
+})
+
 t.test('in a directory that is gone, every command says so', async (t) => {
   const directory = scratch(t)
   const file = writeConfig(directory, config)

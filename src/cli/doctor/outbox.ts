@@ -8,6 +8,7 @@ import { readMachineClock } from '../../machine-clock.ts'
 import { destinationOf, unmountedAbove } from '../../mounts.ts'
 import { type Diagnosis, MUCH_LOG_BYTES } from '../../outbox/maintenance.ts'
 import type { OutboxOperator, ProviderReport, TargetSummary } from '../../outbox/operator.ts'
+import { permissionProblem } from '../../safe-file.ts'
 import { bytes } from '../bytes.ts'
 import { duration, iso } from '../instant.ts'
 import { timeoutAdvice, timeoutsInWords } from '../listed-targets.ts'
@@ -35,6 +36,9 @@ export async function examineOutbox(
   const unknown = { daemon: null, running: false, targets: null, provider: [] }
   const [unmounted] = unmountedAbove(path)
   const mounts = unmounted === undefined ? [] : [notMounted(path, unmounted)]
+  const denied = permissionProblem(path)
+  if (denied !== undefined)
+    return { ...unknown, results: [...mounts, problem('outbox', denied, 'run doctor as that user')] }
   if (!existsSync(path)) return { ...unknown, results: [...mounts, missing(path, createIfMissing)] }
   let running = false
   try {

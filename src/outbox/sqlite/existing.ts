@@ -1,6 +1,7 @@
-import { closeSync, existsSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, realpathSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import type { RelayError } from '../../domain/errors.ts'
+import { permissionProblem } from '../../safe-file.ts'
 import { assertContinuous, continuityOfFile } from './continuity.ts'
 import { openDatabase } from './driver.ts'
 import { fromFault, toFault, unusable } from './faults.ts'
@@ -28,6 +29,8 @@ export interface ExistingOutbox {
  * own version in use. Throws `outbox_unusable` where there is none at `path`.
  */
 export function openExisting(path: string): ExistingOutbox {
+  const denied = permissionProblem(path, constants.R_OK | constants.W_OK)
+  if (denied !== undefined) throw unusable(`the outbox ${denied}`)
   if (!existsSync(path)) throw unusable(`there is no outbox at ${path}; the relay makes it when it is first started`)
   if (isEmpty(path)) throw unusable(`there is no outbox in ${path}: the file is empty; start the relay to see why`)
   assertTrustedPath(path)
