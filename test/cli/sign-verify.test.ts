@@ -138,7 +138,7 @@ t.test('what cannot be signed with or verified is told with what to do', async (
     ['sign none.json --secret-file empty', 2, /empty is empty/],
     ['sign none.json', 2, /GONE.*\n.*--secret-file/],
     ['sign body --source open', 2, /scheme: none/],
-    ['sign body --source nope', 2, /there is no source nope; there is: ultravox, open/],
+    ['sign body --source nope', 2, /there is no source "nope"; there is: ultravox, open/],
     ['sign none.json --secret-file body', 3, /there is no file none\.json/],
     ['sign . --secret-file body', 2, /it is a directory/],
     ['sign body --secret-file latin1', 2, /the secret in latin1 cannot be read: it is not UTF-8 text/],

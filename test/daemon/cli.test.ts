@@ -190,7 +190,7 @@ t.test('a start says how to send a first event, and trigger sends one that is ta
   })
   t.match(await runCommand(['trigger', 'call.ended', '--config', taken, '--source', 'x'], directory), {
     code: 2,
-    stderr: /there is no source x; there is: ultravox/,
+    stderr: /there is no source "x"; there is: ultravox/,
   })
 })
 
