@@ -58,23 +58,14 @@ function daemonDocument({
   reloadChanges,
   unknownPaths,
   ...daemon
-}: NonNullable<Daemon>): object {
+}: NonNullable<Daemon>) {
   return { ...daemon, startedAt: iso(daemon.startedAt), reloadedAt: isoOrNull(daemon.reloadedAt) }
 }
 
 export type StatusReader = Pick<OutboxOperator, 'status' | 'daemon' | 'provider' | 'clock'>
 
 /** Everything, for scripts: instants in ISO. */
-export function statusDocument({
-  now,
-  config,
-  outbox,
-  daemon,
-  provider,
-  rotations,
-  hold,
-  certificate,
-}: Status): object {
+export function statusDocument({ now, config, outbox, daemon, provider, rotations, hold, certificate }: Status) {
   return {
     at: iso(now),
     version: VERSION,
@@ -95,6 +86,9 @@ export function statusDocument({
     rotations: rotations.map(rotationDocument),
   }
 }
+
+/** Keys by which scripts and the description of the API go. */
+export type StatusDocument = ReturnType<typeof statusDocument>
 
 function rotationDocument({ which: _, ...rotation }: UnfinishedRotation): object {
   if ('problem' in rotation) return rotation

@@ -44,7 +44,7 @@ export function listedTargets({ targets }: Config, summaries: readonly TargetSum
 }
 
 /** A target for scripts: instants in ISO. */
-export function targetDocument(listed: ListedTarget): object {
+export function targetDocument(listed: ListedTarget) {
   const { breaker, throttle, oldestDueAt, oldestHeldAt, lastError, lastProbe, ...target } = listed
   return {
     ...target,

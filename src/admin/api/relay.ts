@@ -36,10 +36,7 @@ export function relayApi(app: FastifyInstance, { config, operator, clock, certif
           additionalProperties: false,
           properties: { limit: { type: 'integer', minimum: 1, maximum: 1_000, default: 20 } },
         },
-        response: answers(
-          object({ entries: listOf(object({ kind: { type: 'string', enum: [...KINDS] }, at: instant })) }),
-          400,
-        ),
+        response: answers(object({ entries: listOf(shape('Entry')) }), 400),
       },
     },
     async ({ query: { limit } }) => {

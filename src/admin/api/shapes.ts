@@ -1,25 +1,22 @@
+import type { targetDocument } from '../../documents/targets.ts'
+import type { Attempt } from '../../domain/delivery.ts'
 import { DELIVERY_STATES, EVENT_STATES } from '../../operations/filters.ts'
 import type { Probing } from '../../operations/probing.ts'
+import type {
+  CallSummary,
+  DeliveryCounts,
+  DeliverySummary,
+  EventHistory,
+  EventSummary,
+  Gap as GapOnRecord,
+  Probe as ProbeOfCircuit,
+  RejectionSummary,
+  StoredRejection,
+} from '../../outbox/operator.ts'
+import { count, flag, instant, listOf, nullable, object, type Properties, type Schema, text } from './schema.ts'
+import { entryShape, statusShape } from './status-shape.ts'
 
-/** A JSON Schema, as OpenAPI takes it. */
-export type Schema = Readonly<Record<string, unknown>>
-
-export const text: Schema = { type: 'string' }
-/** A filter or a name: an empty one would match nothing, or everything. */
-export const word: Schema = { type: 'string', minLength: 1 }
-/** An id. Larger numbers are rounded when they are parsed, and would name something else. */
-export const id: Schema = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
-export const count: Schema = { type: 'integer', minimum: 0 }
-export const flag: Schema = { type: 'boolean' }
-export const instant: Schema = { type: 'string', format: 'date-time' }
-
-export function nullable(schema: Schema): Schema {
-  return { ...schema, nullable: true }
-}
-
-export function listOf(items: Schema): Schema {
-  return { type: 'array', items }
-}
+export * from './schema.ts'
 
 /** This and the next: what a recall found, see `Recalled`. */
 export const underWay: Schema = {
@@ -29,11 +26,6 @@ export const underWay: Schema = {
 export const deliveredMeanwhile: Schema = {
   ...count,
   description: 'Deliveries that the target accepted while they were changed.',
-}
-
-/** An object with all of these; others may join them one day. */
-export function object(properties: Readonly<Record<string, Schema>>): Schema {
-  return { type: 'object', properties, required: Object.keys(properties) }
 }
 
 const delivery = {
@@ -49,7 +41,7 @@ const delivery = {
   waiting: { ...flag, description: 'Pending, and behind another delivery of its call.' },
   dueAt: nullable(instant),
   updatedAt: instant,
-}
+} satisfies Properties<DeliverySummary>
 
 const event = {
   eventId: text,
@@ -58,7 +50,8 @@ const event = {
   callId: nullable(text),
   receivedAt: instant,
   duplicates: count,
-}
+  prunedAt: nullable({ ...instant, description: 'When all but its identity was removed for its age.' }),
+} satisfies Properties<EventSummary>
 
 const deliveryCounts = object({
   pending: count,
@@ -66,7 +59,7 @@ const deliveryCounts = object({
   delivered: count,
   dead: count,
   cancelled: count,
-})
+} satisfies Properties<DeliveryCounts>)
 
 const attempt = object({
   attempt: { type: 'integer', minimum: 1 },
@@ -77,7 +70,7 @@ const attempt = object({
   error: nullable(text),
   response: nullable(text),
   note: nullable(text),
-})
+} satisfies Properties<Attempt>)
 
 /** What keeps a delivery that nothing of its call is in the way of. Which other keys there are depends on the reason. */
 export const targetWait: Schema = {
@@ -129,7 +122,7 @@ const eventHistory = {
   bytes: nullable(count),
   traceId: nullable(text),
   deliveries: listOf(deliveryHistory),
-}
+} satisfies Properties<EventHistory>
 
 const rejection = {
   rejectionId: { type: 'integer' },
@@ -141,7 +134,7 @@ const rejection = {
   bytes: nullable(count),
   times: count,
   kept: flag,
-}
+} satisfies Properties<RejectionSummary>
 
 const target = object({
   target: text,
@@ -179,11 +172,11 @@ const target = object({
       startedAt: nullable(instant),
       status: nullable({ type: 'integer' }),
       error: nullable(text),
-    }),
+    } satisfies Properties<ProbeOfCircuit>),
   ),
-})
+} satisfies Properties<ReturnType<typeof targetDocument>>)
 
-const gap = object({ source: text, event: text, callId: text, foundAt: instant })
+const gap = object({ source: text, event: text, callId: text, foundAt: instant } satisfies Properties<GapOnRecord>)
 
 /** What is answered, by name: the documents that the commands print with --json. */
 export const SHAPES = {
@@ -202,7 +195,7 @@ export const SHAPES = {
     state: nullable({ type: 'string', enum: ['started', 'joined', 'ended', 'billed'] }),
     deliveries: deliveryCounts,
     worstDelivery: nullable({ type: 'string', enum: ['dead', 'failing', 'pending', 'cancelled', 'delivered'] }),
-  }),
+  } satisfies Properties<CallSummary & { worstDelivery: unknown }>),
   EventHistory: object({ ...eventHistory, body: nullable(text) }),
   Call: object({ callId: text, events: listOf(object(eventHistory)), gaps: listOf(gap) }),
   Rejection: object(rejection),
@@ -212,7 +205,7 @@ export const SHAPES = {
     contentType: nullable(text),
     cause: text,
     body: nullable(text),
-  }),
+  } satisfies Properties<StoredRejection & { cause: string }>),
   Target: target,
   Probe: object({
     target: text,
@@ -237,38 +230,8 @@ export const SHAPES = {
     attempt: nullable(attempt),
   }),
   Gap: gap,
-  Status: object({
-    at: instant,
-    version: text,
-    daemon: nullable({ type: 'object' }),
-    certificate: nullable({
-      type: 'object',
-      description: 'What the public listener serves, and why its files are not loaded.',
-      properties: {
-        subject: text,
-        issuer: text,
-        names: listOf(text),
-        notBefore: instant,
-        notAfter: instant,
-        fingerprint: text,
-        selfSigned: flag,
-        lifetime: { type: 'string', enum: ['not_yet_valid', 'valid', 'expiring', 'expired'] },
-        problem: nullable(text),
-      },
-    }),
-    outbox: object({
-      path: text,
-      events: count,
-      bytes: count,
-      walBytes: count,
-      freeBytes: count,
-      reserveBytes: count,
-      retentionHeld: nullable({ type: 'object', additionalProperties: true }),
-    }),
-    sources: listOf({ type: 'object' }),
-    targets: listOf(target),
-    provider: listOf({ type: 'object' }),
-  }),
+  Status: statusShape(target),
+  Entry: entryShape,
 } as const satisfies Record<string, Schema>
 
 export const eventStates: Schema = { type: 'array', minItems: 1, items: { type: 'string', enum: [...EVENT_STATES] } }
