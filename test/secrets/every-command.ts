@@ -37,6 +37,7 @@ export function everyCommand(about: Subjects, targets: readonly string[]): Run[]
     { line: 'events list' },
     { line: `events show ${about.event}` },
     { line: 'events gaps' },
+    { line: 'calls list' },
     { line: `calls show ${about.call}` },
     { line: 'deliveries list --limit 1000' },
     ...about.deliveries.map((id) => ({ line: `deliveries show ${id}` })),
