@@ -2,11 +2,11 @@ import { type AnswerPattern, type AnswerRules, answerKind } from '../domain/answ
 import type { Clock } from '../domain/clock.ts'
 import type { DeliveredEvent, Delivery } from '../domain/delivery.ts'
 import type { Nulls } from '../domain/event-context.ts'
-import { type Outcome, withNote } from '../domain/outcome.ts'
-import { waitHintMs } from '../domain/retry-after.ts'
+import { withNote } from '../domain/outcome.ts'
 import type { Secret } from '../domain/secret.ts'
 import { VIA_HEADER } from '../domain/via.ts'
 import type { ConnectionOptions } from '../outgoing/connector.ts'
+import { answerOutcome } from './answer-outcome.ts'
 import { configuredHeaders } from './configured-headers.ts'
 import { HEADER_VALUE_LIMIT } from './header-value.ts'
 import { createContentComposer } from './http-content.ts'
@@ -61,6 +61,11 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
   const compose = createContentComposer({ ...options, headers: own.templates, contentType: own.contentType })
   const rules: AnswerRules = { retryOn: options.retryOn, rejectOn: options.rejectOn ?? [] }
 
+  const outcomeOf = (answer: Answer) => {
+    const { status, redirect = '' } = answer
+    return answerOutcome(answer, answerKind(status, rules), `http ${status}${redirect}`, clock.now())
+  }
+
   return {
     name: options.name,
     async send(delivery, signal, onSent) {
@@ -83,7 +88,7 @@ export function createHttpTarget(options: HttpTargetOptions, clock: Clock): Targ
       ]
       const result = await exchanges.send(headers, parts?.body ?? body, signal, onSent)
       parts?.body.destroy()
-      const outcome = result.kind === 'answered' ? outcomeOf(result, rules, clock) : result
+      const outcome = result.kind === 'answered' ? outcomeOf(result) : result
       return withNote(outcome, cutNote(content?.cut ?? []))
     },
     close: exchanges.close,
@@ -114,20 +119,4 @@ function identityHeaders(delivery: Delivery): string[] {
 function traceHeaders({ traceparent, tracestate }: DeliveredEvent): string[] {
   if (traceparent == null) return []
   return ['traceparent', traceparent, ...(tracestate == null ? [] : ['tracestate', tracestate])]
-}
-
-function outcomeOf({ status, redirect, waitHints, response, note }: Answer, rules: AnswerRules, clock: Clock): Outcome {
-  const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
-  const kind = answerKind(status, rules)
-  if (kind === 'delivered') return { kind, ...answer }
-  const error = `http ${status}${redirect ?? ''}`
-  if (kind === 'rejected') return { kind: 'refused', error, ...answer }
-  const wait = waitHintMs(waitHints, kind === 'throttled', clock.now())
-  return {
-    kind: 'failed',
-    error,
-    ...answer,
-    ...(kind === 'throttled' && { throttled: true }),
-    ...(wait !== undefined && { retryAfterMs: wait }),
-  }
 }

@@ -1,6 +1,6 @@
-import { answerKind } from '../domain/answer-policy.ts'
+import { type AnswerKind, answerKind } from '../domain/answer-policy.ts'
 import type { Outcome } from '../domain/outcome.ts'
-import { waitHintMs } from '../domain/retry-after.ts'
+import { answerOutcome } from './answer-outcome.ts'
 import type { Answer } from './http-exchange.ts'
 import { inlineText } from './slack-text.ts'
 
@@ -49,26 +49,18 @@ interface Verdict {
  * Returns the outcome of a complete answer. Only Slack's own ok counts as delivered: a proxy or a login page answers 200 as
  * well. `now` is in epoch milliseconds.
  */
-export function slackOutcome(
-  { status, redirect, waitHints, contentType, response, note }: Answer,
-  now: number,
-): Outcome {
-  const answer = { status, ...(response !== undefined && { response }), ...(note !== undefined && { note }) }
+export function slackOutcome(answer: Answer, now: number): Outcome {
+  const { status, redirect = '', contentType, response = '' } = answer
   const isSuccess = status >= 200 && status < 300
-  const verdict = verdictOf(response ?? '')
-  if (isSuccess && verdict.isOk) return { kind: 'delivered', ...answer }
-  const error = `${errorOf(status, contentType, verdict, isSuccess)}${redirect ?? ''}`
-  const isPayload = verdict.code !== undefined && PAYLOAD_ERRORS.has(verdict.code)
-  const kind = answerKind(status)
-  if (kind === 'rejected' || (isPayload && status < 500)) return { kind: 'refused', error, ...answer }
-  const wait = waitHintMs(waitHints, kind === 'throttled', now)
-  return {
-    kind: 'failed',
-    error,
-    ...answer,
-    ...(kind === 'throttled' && { throttled: true }),
-    ...(wait !== undefined && { retryAfterMs: wait }),
-  }
+  const verdict = verdictOf(response)
+  const error = `${errorOf(status, contentType, verdict, isSuccess)}${redirect}`
+  return answerOutcome(answer, kindOf(status, verdict, isSuccess), error, now)
+}
+
+function kindOf(status: number, { isOk, code }: Verdict, isSuccess: boolean): AnswerKind {
+  if (isSuccess && isOk) return 'delivered'
+  if (status < 500 && code !== undefined && PAYLOAD_ERRORS.has(code)) return 'rejected'
+  return isSuccess ? 'failed' : answerKind(status)
 }
 
 function errorOf(status: number, contentType: string | undefined, { code, reason }: Verdict, isSuccess: boolean) {
