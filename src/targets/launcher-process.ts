@@ -1,6 +1,8 @@
 import { closeSync, readdirSync, readFileSync } from 'node:fs'
+import { systemClock } from '../domain/clock.ts'
 import { FileLimit } from './file-limit.ts'
 import { type ProcessEnding, type ProcessOptions, runProcessGroup } from './process-group.ts'
+import { removeLeftStreams } from './program-streams.ts'
 
 /** Of open(2); Node does not name it. */
 const O_CLOEXEC = 0o2000000
@@ -21,6 +23,7 @@ export type FromLauncher = { readonly run: number } & (
 /** The process that starts programs for the relay. It ends when the relay has, and leaves none of them behind. */
 function main(): void {
   closeInherited()
+  removeLeftStreams(systemClock.now())
   const limit = new FileLimit()
   limit.lower()
   const running = new Map<number, AbortController>()

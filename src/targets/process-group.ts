@@ -64,7 +64,7 @@ export async function runProcessGroup(
   const stderr = tailOf(streams.stderr)
   const exited = once(child, 'exit')
   let isClosed = false
-  const closed = Promise.all([once(streams.stdout, 'close'), once(streams.stderr, 'close')]).then(() => {
+  const closed = Promise.all([streams.stdout, streams.stderr].map(closeOf)).then(() => {
     isClosed = true
   })
 
@@ -92,21 +92,24 @@ const STREAMS = new ProgramStreamSource()
 async function start(
   { command, directory, env, runAs, input }: ProcessOptions,
   onStart: (group: number) => void,
-): Promise<{ child: ChildProcess; streams: ProgramStreams }> {
+): Promise<{ child: ChildProcess; streams: ReturnType<ProgramStreams['started']> }> {
   const [file, ...args] = command
   const account = runAs ? { uid: runAs.uid, gid: runAs.gid } : {}
   const streams = await STREAMS.make(input)
   try {
-    const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: [...streams.stdio], ...account })
+    const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: streams.stdio, ...account })
     if (child.pid !== undefined) onStart(child.pid)
     await once(child, 'spawn')
-    return { child, streams }
+    return { child, streams: streams.started(child) }
   } catch (error) {
-    for (const pipe of [streams.stdout, streams.stderr]) pipe.destroy()
+    streams.discard()
     throw error
-  } finally {
-    streams.started()
   }
+}
+
+/** Resolves when a stream is closed, also after an error. */
+function closeOf(stream: NodeJS.ReadableStream): Promise<void> {
+  return new Promise((resolve) => stream.once('close', () => resolve()))
 }
 
 function tailOf(stream: NodeJS.ReadableStream): TailBuffer {
