@@ -34,7 +34,7 @@ import { createReceiver, type Receiver } from './ingest/receiver.ts'
 import { createSecretUses } from './ingest/secret-uses.ts'
 import { type UnknownPathRequest, UnknownPaths } from './ingest/unknown-paths.ts'
 import { lanesOf } from './lane-factory.ts'
-import { alertsLog, appLog, type Logger, laneLog, tracingLog, unmatchedLog, upkeepLog } from './logging.ts'
+import { alertsLog, appLog, type Logger, laneLog, launcherLog, tracingLog, unmatchedLog, upkeepLog } from './logging.ts'
 import { unmountedAbove } from './mounts.ts'
 import { EVICTION_GRACE_MS } from './outbox/sqlite/instance.ts'
 import { SqliteOutbox } from './outbox/sqlite/sqlite-outbox.ts'
@@ -175,7 +175,7 @@ class Relay implements Daemon {
   readonly #tracing: Tracing
   readonly #admin: AdminSide
   readonly #told: ToldState
-  readonly #launcher = new Launcher()
+  readonly #launcher: Launcher
   readonly #reader = new ConfigReader()
   readonly #listener: Listener
   readonly #requestLog: AppLog
@@ -221,6 +221,7 @@ class Relay implements Daemon {
       logger,
     })
     this.#steady = createSteadyClock(clock, this.#freezes.read, (ms) => this.#lanes?.skipTime(ms))
+    this.#launcher = new Launcher(launcherLog(logger))
     this.#listener = new Listener(config.server.tls)
     this.#requestLog = appLog(logger)
     this.#route = routing(config.routes, this.#logger)

@@ -11,6 +11,7 @@ import { withoutKeys } from './domain/secret.ts'
 import { traceIdOf } from './domain/trace-context.ts'
 import type { AppLog } from './ingest/app.ts'
 import type { RecordedReceipt } from './ingest/receiver.ts'
+import type { LauncherLog } from './targets/launcher.ts'
 import type { TracingLog } from './tracing.ts'
 import type { AttachmentsLog } from './ultravox/attachments.ts'
 import { ProviderError } from './ultravox/provider-error.ts'
@@ -313,6 +314,20 @@ export function alertsLog(logger: Logger): AlertsLog {
 }
 
 /** What is told of the upkeep of the outbox. */
+export function launcherLog(logger: Logger): LauncherLog {
+  return {
+    cannotStart(problem) {
+      logger.error({ problem }, 'process that starts hooks cannot be started')
+    },
+    silent(pid) {
+      logger.warn({ pid }, 'process that starts hooks does not answer, sent SIGCONT')
+    },
+    killed(pid) {
+      logger.error({ pid }, 'process that starts hooks does not answer, killed')
+    },
+  }
+}
+
 export function upkeepLog(logger: Logger): DiskReserveLog & RetentionLog & ClockLog {
   return {
     refusing(freeBytes, reserveBytes) {

@@ -1,11 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { errorMessage } from '../domain/errors.ts'
 import type { EventView } from '../domain/event-context.ts'
 import { type FromProcess, QUEUES, type QueueName, type TaskResult, type ToProcess } from './protocol.ts'
 import { PayloadError, type Task, TaskError } from './tasks.ts'
 
-/** No answer for this long means that the process, or the machine, is stopped. */
-const LOST_AFTER_MS = 30_000
+/** No answer for this long means that the process, or the machine, is stopped: it is told to go on. */
+const CONTINUE_AFTER_MS = 5_000
+/** It is killed this long after that. */
+const LOST_AFTER_MS = 25_000
 /** Bodies that may wait for the process, in bytes. */
 const MOST_WAITING = 64 * 1024 * 1024
 /** The task that was first in its queue at this many ends of the process is taken for their cause. */
@@ -59,22 +62,29 @@ class ExpressionProcess {
       return await new Promise<Evaluated>((resolve, reject) => {
         const pending = { message: { id, queue, task, body, event, budgetMs }, resolve, reject, crashes: 0 }
         this.#pending.set(id, pending)
-        this.#send(pending)
-        if (this.#pending.size === 1) this.#expect()
+        if (this.#send(pending) && this.#pending.size === 1) this.#expect()
       })
     } finally {
       this.#waitingBytes -= body.byteLength
     }
   }
 
-  #send({ message }: Pending): void {
-    this.#process ??= this.#start()
+  /** False where the system does not allow a process, which rejects all that is pending. */
+  #send({ message }: Pending): boolean {
+    try {
+      this.#process ??= this.#start()
+    } catch (error) {
+      // Node throws some failures, such as ENOMEM, and emits others, such as EAGAIN.
+      this.#rejectAll(`the process for expressions cannot start: ${errorMessage(error)}`)
+      return false
+    }
     // Both: of a process that has just been killed, the channel is closed before the exit is known.
     this.#process.ref()
     this.#process.channel?.ref()
-    if (!this.#process.connected) return
+    if (!this.#process.connected) return true
     this.#process.send(message.body === this.#lastBody ? { ...message, body: null } : message)
     this.#lastBody = message.body
+    return true
   }
 
   #start(): ChildProcess {
@@ -128,7 +138,7 @@ class ExpressionProcess {
       this.#pending.delete(first.message.id)
       first.resolve({ result: () => valueIn({ overran: 'it took too much memory' }), cpuMs: 0 })
     }
-    for (const pending of this.#pending.values()) this.#send(pending)
+    for (const pending of this.#pending.values()) if (!this.#send(pending)) return
     this.#expect()
   }
 
@@ -142,8 +152,11 @@ class ExpressionProcess {
     if (this.#pending.size === 0) return
     const process = this.#process!
     this.#watch = setTimeout(() => {
-      this.#lose(process, 'the process for expressions does not answer')
-    }, LOST_AFTER_MS).unref()
+      process.kill('SIGCONT')
+      this.#watch = setTimeout(() => {
+        this.#lose(process, 'the process for expressions does not answer')
+      }, LOST_AFTER_MS).unref()
+    }, CONTINUE_AFTER_MS).unref()
   }
 }
 

@@ -10,8 +10,10 @@ export const NAMES_AT_ONCE = 16
 const THREADS = 4 * NAMES_AT_ONCE
 /** How often a name is asked for before the process is taken for what fails. */
 const MOST_TRIES = 2
-/** No answer for this long means that the process is stopped. The system gives up on silent name servers before. */
-const LOST_AFTER_MS = 90_000
+/** Without an answer for this long the process may be stopped: it is told to go on, which does nothing to one that waits. */
+const CONTINUE_AFTER_MS = 5_000
+/** No answer for this long after that means that it is stuck. The system gives up on silent name servers before. */
+const LOST_AFTER_MS = 85_000
 
 /** How long the process is not started again after it never answered: a limit on threads may keep it from starting. */
 const UNUSABLE_MS = 60_000
@@ -125,7 +127,10 @@ class SystemLookup {
   #expectAnswer(): void {
     clearTimeout(this.#watch)
     if (this.#pending.size === 0) return
-    this.#watch = setTimeout(() => this.#process && this.#lose(this.#process), LOST_AFTER_MS).unref()
+    this.#watch = setTimeout(() => {
+      this.#process?.kill('SIGCONT')
+      this.#watch = setTimeout(() => this.#process && this.#lose(this.#process), LOST_AFTER_MS).unref()
+    }, CONTINUE_AFTER_MS).unref()
   }
 }
 

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
@@ -67,4 +69,20 @@ t.test('SIGHUP neither ends nor reloads a relay that stops', async (t) => {
   answer()
   t.match(await end, { code: 0, signal: null })
   t.notOk(relay.log.some(({ msg }) => msg.startsWith('configuration')))
+})
+
+t.test('a hook that stops the process that starts hooks does not hold up the shutdown', async (t) => {
+  const directory = scratch(t)
+  const script = 'kill -STOP $PPID; touch stopped; sleep 60'
+  const file = writeConfig(directory, {
+    server: { listen: '127.0.0.1:0', shutdownTimeout: '100ms' },
+    sources: { ultravox: { scheme: 'ultravox', secrets: [SECRET] } },
+    targets: { hook: { type: 'exec', command: ['/bin/sh', '-c', script], timeout: '1h' } },
+    routes: [{ events: ['*'], to: ['hook'] }],
+  })
+  const relay = await startRelay(t, file)
+  await send(`${relay.origin}/webhooks/ultravox`, bodyOf('call.ended'))
+  await eventually(() => existsSync(join(directory, 'stopped')), 'the hook runs')
+  t.match(await relay.end('SIGTERM'), { code: 0 })
+  t.match(relay.log.at(-1), { msg: 'relay stopped' })
 })

@@ -130,7 +130,7 @@ t.test('a program that cannot be started has failed, and leaves nothing open', a
   t.same(await missing.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: ENOENT ./missing' })
   const plain = target(t, ['./plain'])
   writeFileSync(join(t.testdirName, 'plain'), 'no program')
-  t.same(await plain.send(sampleDelivery(), running), { kind: 'failed', error: 'cannot start: EACCES ./plain' })
+  t.match(await plain.send(sampleDelivery(), running), { kind: 'failed', error: /^cannot start: EACCES \.\/plain/ })
   const windows = target(t, ['./windows'])
   writeFileSync(join(t.testdirName, 'windows'), '#!/bin/sh\r\n', { mode: 0o755 })
   t.match(await windows.send(sampleDelivery(), running), {

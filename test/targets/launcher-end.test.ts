@@ -11,7 +11,7 @@ import { running, sampleDelivery } from './sample-delivery.ts'
 /** A hook that runs in a directory of its own, where it writes its launcher's number into `launcher`. */
 function hook(t: Test, script: string) {
   const directory = scratch(t)
-  const launcher = new Launcher(100)
+  const launcher = new Launcher(undefined, 100)
   t.teardown(() => launcher.close())
   const command = ['/bin/sh', '-c', `echo $PPID > new; mv new launcher; ${script}`] as const
   const options = { name: 'archive', command, directory, timeoutMs: 60_000, env: {}, passEnv: [] }
@@ -78,6 +78,74 @@ t.test('a launcher that is stopped can be closed', async (t) => {
   process.kill(numberIn(directory, 'launcher'), 'SIGSTOP')
   await launcher.close()
   t.notOk(existsSync(`/proc/${numberIn(directory, 'launcher')}`))
+})
+
+/** A launcher with a program that tells its number; `calls` has what it logs. */
+async function loggedLauncher(t: Test, overdueMs: number) {
+  const directory = scratch(t)
+  const calls: string[] = []
+  const note = (what: string) => () => void calls.push(what)
+  const log = { cannotStart: note('cannot start'), silent: note('silent'), killed: note('killed') }
+  const launcher = new Launcher(log, overdueMs, 200)
+  t.teardown(() => launcher.close())
+  const run = (script: string) => {
+    const command = ['/bin/sh', '-c', script] as const
+    return launcher.run({ command, directory, env: {}, input: Buffer.from(''), timeoutMs: 3_600_000 }, running)
+  }
+  await run('echo $PPID > launcher')
+  return { run, calls, pid: numberIn(directory, 'launcher') }
+}
+
+t.test('a launcher that is stopped is told to go on when a program is to be started', async (t) => {
+  const { run, calls, pid } = await loggedLauncher(t, 60_000)
+  process.kill(pid, 'SIGSTOP')
+  t.match(await run('echo done'), { stdout: 'done\n' })
+  t.ok(calls.includes('silent'))
+})
+
+t.test('a launcher that does not go on is killed, and the next program has another', async (t) => {
+  const { run, calls, pid } = await loggedLauncher(t, 100)
+  const stopping = setInterval(() => existsSync(`/proc/${pid}`) && process.kill(pid, 'SIGSTOP'), 1)
+  t.teardown(() => clearInterval(stopping))
+  process.kill(pid, 'SIGSTOP')
+  await t.rejects(run('echo never'), { message: 'the process that starts programs has ended' })
+  clearInterval(stopping)
+  t.match(calls.slice(-2), ['silent', 'killed'])
+})
+
+t.test('a launcher that cannot be started fails programs, once logged, until it can, and can be closed', async (t) => {
+  const { execPath } = process
+  t.teardown(() => {
+    process.execPath = execPath
+  })
+  // Node throws the one and emits the other.
+  for (const [missing, code] of [
+    ['/etc/passwd/node', 'ENOTDIR'],
+    ['/nonexistent/node', 'ENOENT'],
+  ] as const) {
+    const problems: string[] = []
+    const cannotStart = (problem: string) => void problems.push(problem)
+    const launcher = new Launcher({ cannotStart, silent() {}, killed() {} })
+    const options = {
+      command: ['/bin/echo', 'done'],
+      directory: '/',
+      env: {},
+      input: Buffer.from(''),
+      timeoutMs: 60_000,
+    } as const
+    process.execPath = missing
+    launcher.prepare()
+    await launcher.close()
+    for (let round = 0; round < 2; round++) {
+      const error = { message: new RegExp(`^the process that starts programs cannot be started: .*${code}`) }
+      await t.rejects(launcher.run(options, running), error)
+    }
+    await launcher.close()
+    t.match(problems, [new RegExp(code)], 'logged once')
+    process.execPath = execPath
+    t.match(await launcher.run(options, running), { stdout: 'done\n' })
+    await launcher.close()
+  }
 })
 
 t.test('a program inherits no descriptor that the relay was started with', (t) => {

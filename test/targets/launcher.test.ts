@@ -5,7 +5,7 @@ import { eventually } from '../eventually.ts'
 import { running } from './sample-delivery.ts'
 
 function launcherFor(t: Test) {
-  const own = new Launcher(100)
+  const own = new Launcher(undefined, 100)
   t.teardown(() => own.close())
   const run = (script: string, timeoutMs = 1_000) =>
     own.run({ command: ['/bin/sh', '-c', script], directory: '/', env: {}, input: Buffer.from(''), timeoutMs }, running)
