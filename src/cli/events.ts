@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { eventDocument } from '../documents/histories.ts'
-import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
+import { type AskedEventList, assertPeriod, eventListFilter } from '../operations/filters.ts'
 import { withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
 import { readPage } from '../operations/pages.ts'
@@ -50,6 +50,7 @@ function listCommand(): Command {
       ),
     )
     .action(async (options: ListOptions) => {
+      assertPeriod(options.since, options.until)
       const config = await outboxConfig(options.config)
       const found = await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
