@@ -7,7 +7,6 @@ import { RelayError } from '../domain/errors.ts'
 import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
 import { wholeId, withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
-import { readPage } from '../operations/pages.ts'
 import { type UnderWay, underWayNow } from '../operations/under-way.ts'
 import type { CallSummary, EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
@@ -15,7 +14,7 @@ import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { limitOption, type PageOptions, printList } from './paging.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { deliveriesCell } from './states.ts'
 import { oneLine, spare, table, whole } from './table.ts'
@@ -64,12 +63,17 @@ function listCommand(): Command {
     )
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
-      const found = await withOutbox(config.outbox.path, async (operator) => {
+      await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
         const filter = eventListFilter(await withWholeIds(operator, options))
-        return readPage(options.limit, (limit) => operator.listCalls(filter, limit))
+        await printList(
+          options,
+          'calls',
+          (limit, before) => operator.listCalls(filter, limit, before),
+          callDocument,
+          listed,
+        )
       })
-      printPage(options, 'calls', found, callDocument, listed)
     })
 }
 

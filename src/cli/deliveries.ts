@@ -6,7 +6,6 @@ import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
 import { withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
-import { readPage } from '../operations/pages.ts'
 import { underWayNow } from '../operations/under-way.ts'
 import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
@@ -15,7 +14,7 @@ import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { duration, iso, isoOrNull } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { limitOption, type PageOptions, printList } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, moveCommand, retryCommand } from './redelivery.ts'
 import { despiteCancelling, noteColumn, outcomeCell, stateCell } from './states.ts'
@@ -60,12 +59,17 @@ function listCommand(): Command {
     )
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
-      const found = await withOutbox(config.outbox.path, async (operator) => {
+      await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
         const filter = deliveryFilter(await withWholeIds(operator, options))
-        return readPage(options.limit, (limit) => operator.listDeliveries(filter, limit))
+        await printList(
+          options,
+          'deliveries',
+          (limit, before) => operator.listDeliveries(filter, limit, before),
+          deliveryDocument,
+          listed,
+        )
       })
-      printPage(options, 'deliveries', found, deliveryDocument, listed)
     })
 }
 

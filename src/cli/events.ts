@@ -3,7 +3,6 @@ import { eventDocument } from '../documents/histories.ts'
 import { type AskedEventList, assertPeriod, eventListFilter } from '../operations/filters.ts'
 import { withWholeIds } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
-import { readPage } from '../operations/pages.ts'
 import type { ListedEvent } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { showCommand } from './events-show.ts'
@@ -12,7 +11,7 @@ import { gapsCommand } from './gaps.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { limitOption, type PageOptions, printList } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
 import { deliveriesCell } from './states.ts'
@@ -52,12 +51,17 @@ function listCommand(): Command {
     .action(async (options: ListOptions) => {
       assertPeriod(options.since, options.until)
       const config = await outboxConfig(options.config)
-      const found = await withOutbox(config.outbox.path, async (operator) => {
+      await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
         const filter = eventListFilter(await withWholeIds(operator, options))
-        return readPage(options.limit, (limit) => operator.listEvents(filter, limit))
+        await printList(
+          options,
+          'events',
+          (limit, before) => operator.listEvents(filter, limit, before),
+          eventDocument,
+          listed,
+        )
       })
-      printPage(options, 'events', found, eventDocument, listed)
     })
 }
 

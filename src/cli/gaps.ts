@@ -1,12 +1,11 @@
 import { Command } from 'commander'
 import { gapDocument } from '../documents/provider.ts'
-import { readPage } from '../operations/pages.ts'
 import type { Gap } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { limitOption, type PageOptions, printList } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 import { whole } from './table.ts'
 
@@ -23,10 +22,9 @@ export function gapsCommand(): Command {
     .addHelpText('after', examples('events gaps', 'events gaps --limit 1000 --json'))
     .action(async (options: Options) => {
       const config = await outboxConfig(options.config)
-      const found = await withOutbox(config.outbox.path, (operator) =>
-        readPage(options.limit, (limit) => operator.listGaps(limit)),
+      await withOutbox(config.outbox.path, (operator) =>
+        printList(options, 'gaps', (limit, before) => operator.listGaps(limit, undefined, before), gapDocument, listed),
       )
-      printPage(options, 'gaps', found, gapDocument, listed)
     })
 }
 

@@ -28,6 +28,25 @@ export function writeJson(document: unknown, indent: number): void {
   process.stdout.write(`${printableJson(JSON.stringify(document, null, indent))}\n`)
 }
 
+/**
+ * Prints a part of a document `{"NAME": […], …}` on stdout, indented as by `writeJson`: the items that follow those before.
+ * `isFirst`: nothing of the document has been printed.
+ */
+export function writeJsonItems(name: string, items: readonly object[], isFirst: boolean): void {
+  const start = isFirst ? `{\n  ${JSON.stringify(name)}: [` : ''
+  const texts = items.map((item, index) => {
+    const separator = isFirst && index === 0 ? '' : ','
+    return `${separator}\n    ${JSON.stringify(item, null, 2).replaceAll('\n', '\n    ')}`
+  })
+  process.stdout.write(printableJson(`${start}${texts.join('')}`))
+}
+
+/** Prints the end of such a document and its other keys. */
+export function writeJsonItemsEnd(rest: object, isEmpty: boolean): void {
+  const others = JSON.stringify(rest, null, 2).slice(1)
+  process.stdout.write(`${isEmpty ? '' : '\n  '}],${others}\n`)
+}
+
 /** Prints bytes as they are; at a terminal, as text. */
 export function writeBytes(bytes: Uint8Array): void {
   process.stdout.write(isTerminal() ? printable(Buffer.from(bytes).toString('utf8')) : bytes)

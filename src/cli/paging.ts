@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { InvalidArgumentError, Option } from 'commander'
-import type { Page } from '../operations/pages.ts'
-import { note, print } from './printing.ts'
+import { readPages } from '../operations/pages.ts'
+import { writeJsonItems, writeJsonItemsEnd, writeOut } from './output.ts'
+import { note } from './printing.ts'
 
 export interface PageOptions {
   readonly json?: boolean
@@ -12,17 +14,30 @@ export function limitOption(): Option {
   return new Option('--limit <count>', 'so many at most').argParser(parseLimit).default(50)
 }
 
-/** Prints a page under its name: a document with `more` for scripts, else its table; what is missing goes to stderr. */
-export function printPage<T>(
-  { json, limit }: PageOptions,
+/**
+ * Prints a list under its name: a document with `more` for scripts, else tables, one for each page; what is missing goes to stderr.
+ * `read`: as for `readPages`.
+ */
+export async function printList<T>(
+  { json = false, limit }: PageOptions,
   name: 'calls' | 'deliveries' | 'events' | 'gaps' | 'rejections',
-  { rows, more }: Page<T>,
+  read: (limit: number, before: T | undefined) => Promise<T[]>,
   documentOf: (row: T) => object,
   listed: (rows: readonly T[]) => string,
-): void {
-  print(json, { [name]: rows.map(documentOf), more }, rows.length === 0 ? '' : listed(rows))
-  if (rows.length === 0) note(`no ${name}`)
-  if (more) note(`these are the newest ${limit}; there are more (--limit)`)
+): Promise<void> {
+  let count = 0
+  let isMore = false
+  for await (const { rows, more } of readPages(limit, read)) {
+    if (json) writeJsonItems(name, rows.map(documentOf), count === 0)
+    else if (rows.length > 0) writeOut(listed(rows))
+    count += rows.length
+    isMore = more
+    // The reader of a pipe may be gone, which is seen only between two turns.
+    await nextTurn()
+  }
+  if (json) writeJsonItemsEnd({ more: isMore }, count === 0)
+  if (count === 0) note(`no ${name}`)
+  if (isMore) note(`these are the newest ${limit}; there are more (--limit)`)
 }
 
 /** Parses a number of lines. */

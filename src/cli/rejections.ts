@@ -6,7 +6,6 @@ import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
 import { type AskedRejections, rejectionFilter } from '../operations/filters.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
-import { readPage } from '../operations/pages.ts'
 import type { RejectionSummary, StoredRejection } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
@@ -14,7 +13,7 @@ import { iso } from './instant.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { writeBytes } from './output.ts'
-import { limitOption, type PageOptions, printPage } from './paging.ts'
+import { limitOption, type PageOptions, printList } from './paging.ts'
 import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { parseRejectionId, rejectionFilterOptions } from './rejection-filters.ts'
@@ -61,11 +60,16 @@ function listCommand(): Command {
     .action(async (options: ListOptions) => {
       const config = await outboxConfig(options.config)
       const filter = rejectionFilter(options)
-      const found = await withOutbox(config.outbox.path, async (operator) => {
+      await withOutbox(config.outbox.path, async (operator) => {
         await assertKnownNames(operator, config, options)
-        return readPage(options.limit, (limit) => operator.listRejections(filter, limit))
+        await printList(
+          options,
+          'rejections',
+          (limit, before) => operator.listRejections(filter, limit, before),
+          rejectionDocument,
+          listed,
+        )
       })
-      printPage(options, 'rejections', found, rejectionDocument, listed)
     })
 }
 

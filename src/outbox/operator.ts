@@ -30,8 +30,12 @@ export interface OutboxOperator
   /** The deliveries that are meant, in ascending order of their ids. */
   findDeliveries(filter: DeliveryFilter): Promise<FoundDelivery[]>
 
-  /** The newest first. */
-  listDeliveries(filter: DeliveryFilter, limit: number): Promise<DeliverySummary[]>
+  /** The newest first. `before`: the last one of the page before. */
+  listDeliveries(
+    filter: DeliveryFilter,
+    limit: number,
+    before?: Pick<DeliverySummary, 'deliveryId'>,
+  ): Promise<DeliverySummary[]>
 
   /** One delivery with all of its attempts and its place in the queue, or null where there is none. */
   showDelivery(deliveryId: number): Promise<DeliveryHistory | null>
@@ -58,14 +62,17 @@ export interface OutboxOperator
 
   countEvents(filter: EventFilter): Promise<number>
 
-  /** The newest first, without their bodies. */
-  listEvents(filter: EventFilter, limit: number): Promise<ListedEvent[]>
+  /** The newest first, without their bodies. `before`: see `listDeliveries`. */
+  listEvents(filter: EventFilter, limit: number, before?: Pick<ListedEvent, 'eventId'>): Promise<ListedEvent[]>
 
   /** The ids of events that begin so, in their order, no more than asked. */
   findEvents(prefix: string, limit: number): Promise<string[]>
 
-  /** Calls with at least one event that is meant, the one with the newest event first. What is counted is the whole call. */
-  listCalls(filter: EventFilter, limit: number): Promise<CallSummary[]>
+  /**
+   * Calls with at least one event that is meant, the one with the newest event first. What is counted is the whole call.
+   * `before`: see `listDeliveries`.
+   */
+  listCalls(filter: EventFilter, limit: number, before?: Pick<CallSummary, 'lastEventId'>): Promise<CallSummary[]>
 
   /** One event with its body and all that became of it, or null where there is none. */
   showEvent(eventId: string): Promise<(EventHistory & { readonly body: Uint8Array | null }) | null>
@@ -217,12 +224,13 @@ export interface ListedEvent extends EventSummary {
   readonly deliveries: DeliveryCounts
 }
 
-/** A call in a list. First and last by the time of arrival. */
+/** A call in a list. First and last in the order of arrival. */
 export interface CallSummary {
   readonly callId: string
   readonly source: string
   readonly firstEvent: string
   readonly firstEventAt: number
+  readonly lastEventId: string
   readonly lastEvent: string
   readonly lastEventAt: number
   readonly events: number

@@ -56,8 +56,11 @@ export interface ReconciliationReader {
   /** Each source that was ever reconciled, or whose webhook was looked at, in the order of their names. */
   provider(): Promise<ProviderReport[]>
 
-  /** Events that can never be had, the newest found first. `callPrefix`: of the calls whose ids begin so. */
-  listGaps(limit: number, callPrefix?: string): Promise<Gap[]>
+  /**
+   * Events that can never be had, the newest found first. `callPrefix`: of the calls whose ids begin so. `before`: the last one of
+   * the page before.
+   */
+  listGaps(limit: number, callPrefix?: string, before?: Gap): Promise<Gap[]>
 }
 
 /** An event that a call must have had. */

@@ -7,8 +7,12 @@ export interface RejectionDesk {
   /** The ids of the rejections that are meant, in ascending order: that in which they first came. */
   findRejections(filter: RejectionFilter): Promise<number[]>
 
-  /** The newest first, without their bodies. */
-  listRejections(filter: RejectionFilter, limit: number): Promise<RejectionSummary[]>
+  /** The newest first, without their bodies. `before`: the last one of the page before. */
+  listRejections(
+    filter: RejectionFilter,
+    limit: number,
+    before?: Pick<RejectionSummary, 'rejectionId' | 'receivedAt'>,
+  ): Promise<RejectionSummary[]>
 
   /** Whole, in ascending order of their ids; those that there are. */
   readRejections(rejectionIds: readonly number[]): Promise<StoredRejection[]>

@@ -131,3 +131,27 @@ t.test('thousands are changed in steps, and cancelled ones can be brought back',
     ],
   })
 })
+
+t.test('a list of any length is one document, read page by page', async (t) => {
+  const directory = scratch(t)
+  const { run } = commandsIn(directory)
+  writeConfig(directory, { sources, targets: { crm: sink, ops: sink } })
+  await fill(
+    directory,
+    Array.from({ length: 2_600 }, () => ({})),
+    ['crm', 'ops'],
+  )
+  const { stdout, stderr } = await run('deliveries list --limit 5100 --json')
+  t.match(stderr, 'these are the newest 5100; there are more (--limit)\n')
+  const document = JSON.parse(stdout)
+  t.equal(stdout, `${JSON.stringify(document, null, 2)}\n`)
+  t.equal(document.more, true)
+  const ids = document.deliveries.map(({ deliveryId }: { deliveryId: number }) => deliveryId)
+  t.same(
+    ids,
+    Array.from({ length: 5_100 }, (_, index) => 5_200 - index),
+  )
+  const table = await run('deliveries list --limit 5200')
+  t.match(table.stdout, /^ *ID .*\n *5200 (.*\n){5000} *ID .*\n *200 /)
+  t.notMatch(table.stderr, 'there are more')
+})

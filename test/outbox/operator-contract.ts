@@ -1,6 +1,14 @@
 import t, { type Test } from 'tap'
 import type { Attempt, Delivery, NewDelivery, Settlement } from '../../src/domain/delivery.ts'
-import type { DeliveryFilter, EventFilter, OutboxOperator } from '../../src/outbox/operator.ts'
+import type {
+  CallSummary,
+  DeliveryFilter,
+  DeliverySummary,
+  EventFilter,
+  ListedEvent,
+  OutboxOperator,
+  RejectionSummary,
+} from '../../src/outbox/operator.ts'
 import type { Outbox } from '../../src/outbox/outbox.ts'
 import { eventually } from '../eventually.ts'
 import { attemptAt, newEvent, to } from './samples.ts'
@@ -437,6 +445,7 @@ export function operatorContract(name: string, open: OpenBothSides): void {
       source: 'ultravox',
       firstEvent: 'call.started',
       firstEventAt: 1_000,
+      lastEventId: 'evt_1b',
       lastEvent: 'call.ended',
       lastEventAt: 3_000,
       events: 2,
@@ -448,6 +457,37 @@ export function operatorContract(name: string, open: OpenBothSides): void {
     t.same(await operator.listCalls({ since: 4_000 }, 9), [])
     t.same(await operator.findEvents('evt_1', 9), ['evt_1a', 'evt_1b'])
     t.same(await operator.findEvents('evt_1', 1), ['evt_1a'])
+  })
+
+  contract('lists can be read page by page', async (t, { outbox, operator }) => {
+    await filled(outbox)
+    for (const number of [1, 2, 3]) {
+      // Two at the same time, as those of a burst are.
+      const receivedAt = 1_000 + (number > 1 ? 1 : 0)
+      await outbox.reject({
+        source: 'ultravox',
+        reason: 'timestamp_stale',
+        receivedAt,
+        requestId: `req_${number}`,
+        peer: '::1',
+        bytes: null,
+        headers: '{}',
+        kept: null,
+      })
+    }
+    const pages = async <T>(read: (limit: number, before?: T) => Promise<T[]>) => {
+      const rows: T[] = []
+      for (let page = await read(1); page.length > 0; page = await read(1, rows.at(-1))) rows.push(...page)
+      const whole = await read(100)
+      t.ok(whole.length > 1)
+      t.same(rows, whole)
+    }
+    await pages((limit, before?: DeliverySummary) => operator.listDeliveries({}, limit, before))
+    await pages((limit, before?: DeliverySummary) => operator.listDeliveries({ target: 'crm' }, limit, before))
+    await pages((limit, before?: ListedEvent) => operator.listEvents({}, limit, before))
+    await pages((limit, before?: CallSummary) => operator.listCalls({}, limit, before))
+    await pages((limit, before?: RejectionSummary) => operator.listRejections({}, limit, before))
+    await t.rejects(operator.listEvents({}, 1, { eventId: 'evt_gone' }), { code: 'not_found' })
   })
 
   contract('events are listed with the newest first, and read whole in the order of arrival', async (t, both) => {

@@ -189,6 +189,7 @@ export const SHAPES = {
     source: text,
     firstEvent: text,
     firstEventAt: instant,
+    lastEventId: text,
     lastEvent: text,
     lastEventAt: instant,
     events: count,

@@ -63,8 +63,11 @@ const HOLDS = `exists (
   from held_calls h
   where h.target = d.target and h.call_key = d.call_key and h.delivery_id = d.delivery_id)`
 
-/** The condition of a filter over `events e` and a table of deliveries `d`; the state is not in it. */
-export function deliveryCondition(filter: DeliveryFilter): Condition {
+/**
+ * The condition of a filter over `events e` and a table of deliveries `d`; the state is not in it. `before`: only deliveries with
+ * a lower id.
+ */
+export function deliveryCondition(filter: DeliveryFilter, before?: number): Condition {
   const event = eventCondition(filter)
   // The plus keeps SQLite from walking all of a target's dead ones to find those that are named: for 500 ids out of many
   // thousands, it would take that index.
@@ -73,6 +76,7 @@ export function deliveryCondition(filter: DeliveryFilter): Condition {
     ['d.delivery_id in (select value from json_each(@deliveryIds))', { deliveryIds: jsonOf(filter.deliveryIds) }],
     [`${target} = @target`, { target: filter.target }],
     ['d.delivery_id > @afterDelivery', { afterDelivery: filter.afterDelivery }],
+    ['d.delivery_id < @before', { before }],
     ['instr(d.last_error, @error) > 0', { error: filter.error }],
     [`(${HOLDS}) = @holding`, { holding: filter.holding === undefined ? undefined : Number(filter.holding) }],
   ])

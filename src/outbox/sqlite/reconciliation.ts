@@ -186,23 +186,26 @@ export function createReconciliationReader(database: Database.Database): Synchro
       const rows = database.prepare(REPORTS).all() as ReportRow[]
       return rows.map(({ state, ...row }): ProviderReport => ({ ...row, ...(JSON.parse(state) as ProviderState) }))
     },
-    listGaps(limit, callPrefix) {
+    listGaps(limit, callPrefix, before) {
       const ofCalls = callPrefix === undefined ? '' : 'call_id >= @callPrefix and call_id < @end and '
+      const isBefore = before === undefined ? '' : `${BEFORE} and `
       const end = `${callPrefix}${LAST}`
       return database
         .prepare(`
         select source, call_id as callId, event, found_at as foundAt
         from gaps g
-        where ${ofCalls}${UNFILLED}
-        order by found_at desc, call_id, event
+        where ${ofCalls}${isBefore}${UNFILLED}
+        order by found_at desc, call_id, event, source
         limit @limit`)
-        .all(callPrefix === undefined ? { limit } : { limit, callPrefix, end }) as Gap[]
+        .all({ limit, callPrefix, end, ...before }) as Gap[]
     },
   }
 }
 
 /** Sorts after all that may follow a prefix: the last character of Unicode. */
 const LAST = '\u{10FFFF}'
+
+const BEFORE = '(found_at < @foundAt or found_at = @foundAt and (call_id, event, source) > (@callId, @event, @source))'
 
 /** No webhook has arrived since, through whichever source: call ids are unique at the provider. */
 const UNFILLED = 'not exists (select 1 from events e where e.call_id = g.call_id and e.event = g.event)'

@@ -7,7 +7,11 @@ import { allOf, type Condition, jsonOf } from './filter.ts'
 /** What an operator does with rejections. Synchronous, in a transaction of the caller's. */
 export interface RejectionDesk {
   find(filter: RejectionFilter): number[]
-  list(filter: RejectionFilter, limit: number): RejectionSummary[]
+  list(
+    filter: RejectionFilter,
+    limit: number,
+    before?: Pick<RejectionSummary, 'rejectionId' | 'receivedAt'>,
+  ): RejectionSummary[]
   read(rejectionIds: readonly number[]): StoredRejection[]
   admit(admissions: readonly Admission[], now: number): Admitted[]
   clear(filter: RejectionFilter): number
@@ -30,17 +34,19 @@ export function createRejectionDesk(database: Database.Database): RejectionDesk 
         .all(parameters) as number[]
     },
 
-    list(filter, limit) {
+    list(filter, limit, before) {
       const { sql, parameters } = rejectionCondition(filter)
+      const isBefore = before === undefined ? '' : '(received_at, rejection_id) < (@receivedAt, @rejectionId) and '
+      const { receivedAt, rejectionId } = before ?? {}
       // By the time of the last, for one that is sent again and again keeps the id of its first.
       const rows = database
         .prepare(`
         select ${SUMMARY}
         from rejections
-        where ${sql}
+        where ${isBefore}${sql}
         order by received_at desc, rejection_id desc
         limit @limit`)
-        .all({ ...parameters, limit }) as SummaryRow[]
+        .all({ ...parameters, limit, receivedAt, rejectionId }) as SummaryRow[]
       return rows.map((row) => ({ ...row, kept: row.kept === 1 }))
     },
 

@@ -97,8 +97,12 @@ export class SqliteOperator implements OutboxOperator {
     return this.#find(filter)
   }
 
-  async listDeliveries(filter: DeliveryFilter, limit: number): Promise<DeliverySummary[]> {
-    const { sql, parameters } = this.#deliveries(filter)
+  async listDeliveries(
+    filter: DeliveryFilter,
+    limit: number,
+    before?: Pick<DeliverySummary, 'deliveryId'>,
+  ): Promise<DeliverySummary[]> {
+    const { sql, parameters } = this.#deliveries(filter, before?.deliveryId)
     const rows = this.#database
       .prepare(`${sql} order by deliveryId desc limit @limit`)
       .all({ ...parameters, limit }) as DeliveryRow[]
@@ -126,16 +130,20 @@ export class SqliteOperator implements OutboxOperator {
     return this.#database.prepare(`select count(*) from events e where ${sql}`).pluck().get(parameters) as number
   }
 
-  async listEvents(filter: EventFilter, limit: number): Promise<ListedEvent[]> {
-    return createListReader(this.#database).events(filter, limit)
+  async listEvents(filter: EventFilter, limit: number, before?: Pick<ListedEvent, 'eventId'>): Promise<ListedEvent[]> {
+    return createListReader(this.#database).events(filter, limit, before)
   }
 
   async findEvents(prefix: string, limit: number): Promise<string[]> {
     return this.#histories().eventIds(prefix, limit)
   }
 
-  async listCalls(filter: EventFilter, limit: number): Promise<CallSummary[]> {
-    return createListReader(this.#database).calls(filter, limit)
+  async listCalls(
+    filter: EventFilter,
+    limit: number,
+    before?: Pick<CallSummary, 'lastEventId'>,
+  ): Promise<CallSummary[]> {
+    return createListReader(this.#database).calls(filter, limit, before)
   }
 
   async showEvent(eventId: string): Promise<(EventHistory & { body: Uint8Array | null }) | null> {
@@ -176,8 +184,12 @@ export class SqliteOperator implements OutboxOperator {
     return this.#rejections().find(filter)
   }
 
-  async listRejections(filter: RejectionFilter, limit: number): Promise<RejectionSummary[]> {
-    return this.#rejections().list(filter, limit)
+  async listRejections(
+    filter: RejectionFilter,
+    limit: number,
+    before?: Pick<RejectionSummary, 'rejectionId' | 'receivedAt'>,
+  ): Promise<RejectionSummary[]> {
+    return this.#rejections().list(filter, limit, before)
   }
 
   async readRejections(rejectionIds: readonly number[]): Promise<StoredRejection[]> {
@@ -225,8 +237,8 @@ export class SqliteOperator implements OutboxOperator {
     return createReconciliationReader(this.#database).provider()
   }
 
-  async listGaps(limit: number, callPrefix?: string): Promise<Gap[]> {
-    return createReconciliationReader(this.#database).listGaps(limit, callPrefix)
+  async listGaps(limit: number, callPrefix?: string, before?: Gap): Promise<Gap[]> {
+    return createReconciliationReader(this.#database).listGaps(limit, callPrefix, before)
   }
 
   async setPaused(target: string, paused: boolean, now: number): Promise<void> {
@@ -327,8 +339,11 @@ export class SqliteOperator implements OutboxOperator {
   }
 
   /** The deliveries of a filter, from the tables that its states are in. */
-  #deliveries({ states, ...filter }: DeliveryFilter): { sql: string; parameters: Record<string, unknown> } {
-    const { sql, parameters } = deliveryCondition(filter)
+  #deliveries(
+    { states, ...filter }: DeliveryFilter,
+    before?: number,
+  ): { sql: string; parameters: Record<string, unknown> } {
+    const { sql, parameters } = deliveryCondition(filter, before)
     const finished = states?.filter((state) => state !== 'pending')
     const halves = []
     if (states === undefined || states.includes('pending')) halves.push(`${UNFINISHED} where ${sql}`)
