@@ -46,7 +46,7 @@ t.test('an outbox on a file system that cannot hold it is refused with what that
 
 t.test('a file system that fails with the files of the outbox only is named all the same', async (t) => {
   const done = run(t, {
-    unlocked: { work: 'open', faults: { lock: 'ENOLCK' }, only: 'relay.db' },
+    unlocked: { work: 'open', faults: { lock: 'ENOLCK' }, only: '.relay.db.lock' },
     unshared: { work: 'open', faults: { share: 'ENODEV' }, only: 'relay.db' },
   })
   if (done === null) return t.plan(0, NO_COMPILER)
