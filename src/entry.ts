@@ -44,6 +44,10 @@ export function heardBy(silence: SilentSources, entry: Entry): Entry {
   }
 }
 
+function routeName(name: string | null): { readonly routeName?: string } {
+  return name === null ? {} : { routeName: name }
+}
+
 /**
  * The routes of a configuration; a condition that fails on a payload or overruns counts as true, and is logged: with the event's id,
  * under which nothing is on record if it turns out to be a duplicate, and with its call's.
@@ -56,6 +60,7 @@ export function routing(configured: Config['routes'], logger: Logger): Entry['ro
       logger.warn(
         {
           route: index,
+          ...routeName(configured[index]!.name),
           eventId,
           event: payload.event,
           callId: callIdOf(payload),

@@ -103,10 +103,10 @@ async function explained(when: string, payload: Payload, source: string | undefi
 }
 
 function documentOf({ index, route, eventMatches, sourceMatches, when, matches }: Asked): object {
-  const { events, sources, to } = route
+  const { name, events, sources, to } = route
   const text = concealerOf(route)(route.when ?? '')
   const condition = when === null ? null : { text, ...when, value: when.value ?? null, fields: when.fields.map(orNull) }
-  return { index, matches, events, eventMatches, sources, sourceMatches, when: condition, to }
+  return { index, name, matches, events, eventMatches, sources, sourceMatches, when: condition, to }
 }
 
 /** A field that is not there has to be there in JSON. */
@@ -131,7 +131,8 @@ function told({ event, callId, targets, others }: Told, asked: readonly Asked[])
 
 function linesOf({ index, route, eventMatches, sourceMatches, when, matches }: Asked): string[] {
   const verdict = matches ? styled('green', 'yes') : styled('red', 'no')
-  const lines = ['', `routes[${index}] to ${route.to.join(', ')}: ${verdict}`]
+  const name = route.name === null ? '' : ` (${oneLine(route.name)})`
+  const lines = ['', `routes[${index}]${name} to ${route.to.join(', ')}: ${verdict}`]
   lines.push(oneLine(`  events: ${route.events.join(', ')}: ${eventMatches ? 'matches' : 'does not match'}`))
   if (route.sources !== null) {
     lines.push(oneLine(`  source: ${route.sources.join(', ')}: ${sourceMatches ? 'matches' : 'does not match'}`))

@@ -250,6 +250,8 @@ export interface ExecTargetConfig extends Pacing {
 }
 
 export interface RouteConfig {
+  /** For people; null where it has none. */
+  name: string | null
   /** Patterns as in `domain/event-pattern.ts`. */
   events: string[]
   /** Names of sources; null: events of every source. */

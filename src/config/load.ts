@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { accessing, fileProblem, permissionProblem, readSmallFile, utf8Text } from '../safe-file.ts'
+import { accessing, fileProblem, permissionProblem, readSmallBytes, readSmallFile, utf8Text } from '../safe-file.ts'
 import type { Config } from './config.ts'
 import { examine, type Purpose } from './examine.ts'
 import { type Finding, formatPath } from './finding.ts'
@@ -82,10 +82,26 @@ function readConfig(file: string, descriptorsOf: number | undefined): string {
   } catch (error) {
     if (error instanceof ConfigError) throw error
     const { code, line } = error as { code?: unknown; line?: number }
+    if (code === 'EILSEQ' && isUtf16(file)) throw new ConfigError([wholeFile(file, UTF_16)])
     throw new ConfigError([{ ...wholeFile(file, unreadable(code, file)), ...(line !== undefined && { line }) }])
   }
-  if (text.includes('\0')) throw new ConfigError([wholeFile(file, unreadable('EILSEQ', file))])
+  if (text.includes('\0')) {
+    throw new ConfigError([wholeFile(file, isUtf16(file) ? UTF_16 : unreadable('EILSEQ', file))])
+  }
   return text
+}
+
+const UTF_16 = 'is UTF-16 text, as Windows saves it as "Unicode": save it as UTF-8 (iconv -f UTF-16 -t UTF-8 makes it)'
+
+/** Whether a file begins as UTF-16 does: with its byte order mark, or with a zero in every second byte. */
+function isUtf16(file: string): boolean {
+  if (DESCRIPTOR.test(file)) return false
+  const [first, second, third, fourth] = readSmallBytes(file, LARGEST_BYTES).bytes
+  const isMarked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)
+  return (
+    isMarked ||
+    ((first === 0) !== (second === 0) && (first === 0) === (third === 0) && (second === 0) === (fourth === 0))
+  )
 }
 
 function readDescriptor(file: string, process: number | undefined): string {
@@ -106,8 +122,7 @@ function unreadable(code: unknown, file: string): string {
   if (code === 'EISDIR') return 'is a directory: name a file in it with --config FILE'
   const denied = permissionProblem(file)
   if (denied !== undefined) return denied
-  if (code === 'EILSEQ')
-    return 'is not UTF-8 text: save it as UTF-8 (iconv -f LATIN1 -t UTF-8 makes it of Latin-1, with -f UTF-16 of UTF-16)'
+  if (code === 'EILSEQ') return 'is not UTF-8 text: save it as UTF-8 (iconv -f LATIN1 -t UTF-8 makes it of Latin-1)'
   return `cannot be read (${fileProblem(code)})`
 }
 

@@ -49,7 +49,7 @@ const WANTED: Readonly<Record<string, string>> = {
 
 function wrongType(expected: string, input: unknown): string {
   if (input === undefined) return 'is missing'
-  if (input === null) return 'has no value: write one, or remove the key'
+  if (input === null) return 'has no value: write one, indent what belongs to it, or remove the key'
   const quote = expected === 'string' && typeof input !== 'object' ? ': put it into quotes' : ''
   return `must be ${WANTED[expected] ?? expected}, not ${kindOf(input)}${quote}`
 }

@@ -1,7 +1,8 @@
-import { isAlias, isMap, isScalar, isSeq, type Node, Scalar } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, Scalar, type YAMLMap } from 'yaml'
 import type { Finding, Path } from './finding.ts'
-import { keyText, type YamlDocument } from './yaml-document.ts'
+import type { YamlDocument } from './yaml-document.ts'
 import { startOf } from './yaml-fault.ts'
+import { isMergeKey, keyText, mergedMaps } from './yaml-keys.ts'
 
 /** Where to show a finding, in characters from the start of the file. What is not there is shown at its parent. */
 export function offsetOf(finding: Finding, yaml: YamlDocument): number {
@@ -23,8 +24,7 @@ function follow(path: Path, { document }: YamlDocument): Place {
   for (const segment of path) {
     const parent = isAlias(place.value) ? (place.value.resolve(document) ?? null) : place.value
     const next = isMap(parent)
-      ? // The last of two duplicates is the one that counts.
-        parent.items.findLast(({ key }) => keyText(key) === String(segment))
+      ? memberOf(parent, String(segment), document)
       : isSeq(parent) && typeof segment === 'number' && segment < parent.items.length
         ? { key: null, value: parent.items[segment] }
         : undefined
@@ -32,6 +32,20 @@ function follow(path: Path, { document }: YamlDocument): Place {
     place = { key: next.key as Node | null, value: next.value as Node | null, found: true }
   }
   return place
+}
+
+/** A member of a mapping, its own or merged into it: the last of two duplicates, the first of what is merged. */
+function memberOf(map: YAMLMap, name: string, document: YamlDocument['document']): Pair | undefined {
+  const own = map.items.findLast(({ key }) => keyText(key) === name)
+  if (own !== undefined) return own
+  for (const { key, value } of map.items) {
+    if (!isMergeKey(key)) continue
+    for (const merged of mergedMaps(value as Node | null, document)) {
+      const found = merged === null ? undefined : memberOf(merged, name, document)
+      if (found !== undefined) return found
+    }
+  }
+  return undefined
 }
 
 /** `key:` with nothing behind it. */

@@ -105,9 +105,9 @@ function referencedAt(
   return { values: secrets(texts(false)), fallbacks: secrets(texts(true)) }
 }
 
-function routeConfig({ events, source, when, to }: RelayFile['routes'][number]): Omit<RouteConfig, 'referenced'> {
+function routeConfig({ name, events, source, when, to }: RelayFile['routes'][number]): Omit<RouteConfig, 'referenced'> {
   const sources = source === undefined ? null : [source].flat()
-  return { events, sources, when: when ?? null, to }
+  return { name: name ?? null, events, sources, when: when ?? null, to }
 }
 
 function adminConfig({ listen, token, hosts, socketMode }: NonNullable<RelayFile['admin']>, directory: string) {

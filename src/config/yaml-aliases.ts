@@ -1,6 +1,9 @@
 import { type Document, isAlias, isCollection, isNode, isPair } from 'yaml'
+import { looksLikeKey } from '../domain/secret.ts'
+import type { Path } from './finding.ts'
+import { didYouMean } from './suggestion.ts'
 import { type Fault, startOf } from './yaml-fault.ts'
-import { yamlHint } from './yaml-hints.ts'
+import { keyText } from './yaml-keys.ts'
 
 /** How many values a file may come to once each alias is what it stands for: far more than any that was written by hand. */
 const MOST_VALUES = 50_000
@@ -17,10 +20,13 @@ export function aliasFaults(document: Document): Fault[] {
   let values = 0
   let isTooMuch = false
 
-  function aliasSize(source: string, offset: number): number {
+  function aliasSize(source: string, offset: number, path: Path): number {
     const size = anchored.get(source)
     if (size === undefined) {
-      faults.push({ offset, path: [], message: `is not valid YAML: ${yamlHint('BAD_ALIAS', '')}` })
+      const name = isShown(source, path) ? source : 'like this'
+      const near = isShown(source, path) ? didYouMean(source, anchored.keys()) : ''
+      const message = `is not valid YAML: no anchor is named ${name}${near}; if it is a text, put it into quotes, as in ["*"]`
+      faults.push({ offset, path: [], message })
     } else if (size === null) {
       faults.push({ offset, path: [], message: 'this alias stands inside of what it stands for: write it out' })
     }
@@ -37,18 +43,25 @@ export function aliasFaults(document: Document): Fault[] {
   }
 
   /** Goes through a node in the order of the file, by which an alias stands for the last anchor of its name. */
-  function sizeOf(node: unknown): number {
-    if (isAlias(node)) return aliasSize(node.source, startOf(node))
-    if (isPair(node)) return sizeOf(node.key) + sizeOf(node.value)
+  function sizeOf(node: unknown, path: Path): number {
+    if (isAlias(node)) return aliasSize(node.source, startOf(node), path)
+    if (isPair(node)) return sizeOf(node.key, path) + sizeOf(node.value, [...path, keyText(node.key)])
     const anchor = isNode(node) && 'anchor' in node ? node.anchor : undefined
     if (anchor !== undefined) anchored.set(anchor, null)
     values += 1
     let size = 1
-    if (isCollection(node)) for (const item of node.items) size += sizeOf(item)
+    if (isCollection(node)) for (const item of node.items) size += sizeOf(item, path)
     if (anchor !== undefined) anchored.set(anchor, size)
     return size
   }
 
-  sizeOf(document.contents)
+  sizeOf(document.contents, [])
   return faults
+}
+
+/** Keys whose values name things. Elsewhere a text after * may be a password without quotes. */
+const NAMING = new Set(['routes', 'events', 'to', 'source', 'retry', 'breaker', 'rateLimit', '<<'])
+
+function isShown(name: string, path: Path): boolean {
+  return path.some((segment) => NAMING.has(String(segment))) && !looksLikeKey(name)
 }

@@ -19,7 +19,10 @@ export function todaysRoutes(config: Config, warn: (text: string) => void): Rout
     routeEvent(routes, payload, source, (index, error) => {
       if (!told.has(index)) {
         const problem = concealers[index]!(errorMessage(error))
-        warn(`warning: routes[${index}].when fails, taken as true: ${problem} (${what})`)
+        const { name } = config.routes[index]!
+        warn(
+          `warning: routes[${index}].when${name === null ? '' : ` (${name})`} fails, taken as true: ${problem} (${what})`,
+        )
       }
       told.add(index)
     })

@@ -9,7 +9,7 @@ const config = {
   routes: [
     { events: ['*'], to: ['all'] },
     { events: ['call.*'], when: "call.endReason != 'unjoined'", to: ['crm'] },
-    { events: ['call.billed'], to: ['billing'] },
+    { name: 'bills', events: ['call.billed'], to: ['billing'] },
     { events: ['call.ended'], when: 'call.endReason > 3', to: ['odd'] },
   ],
 }
@@ -35,7 +35,7 @@ routes[1] to crm: no
   when: call.endReason != 'unjoined': does not hold
     call.endReason = "unjoined"
 
-routes[2] to billing: no
+routes[2] (bills) to billing: no
   events: call.billed: does not match
 
 routes[3] to odd: yes

@@ -43,8 +43,27 @@ t.test('the usual slips in YAML say what to do about them', async (t) => {
   const slips: [string, RegExp][] = [
     ['a: [*]', /:1:5: .*\["\*"\]/],
     ['a: [*.ended]', /:1:5: .*put it into quotes/],
-    ['a: "x', /a quote is opened and never closed/],
-    ['a: {{call}}', /cannot be a key: put a value that starts with \{/],
+    ['a: "x', /:1:4: .*a quote is opened here and never closed/],
+    ['a: { b: "x }\nc: 1\nd: [x]', /:1:9: .*a quote is opened here/],
+    ['a: {{call}}', /:1:4: .*a template needs quotes, as in "\{\{ call.callId \}\}"/],
+    ['a: {{ call.id }} ended', /:1:4: .*a template needs quotes/],
+    ['a: [x, {{call}}]', /:1:8: .*a template needs quotes/],
+    ['a:\n  b: [x\n  c: [y]\nd: 1', /:2:6: .*this "\[" is never closed; write its "\]"$/],
+    ['a: { b: [x, c: [y] }', /:1:9: .*this "\[" is never closed/],
+    ['a: { b: 1\nc: 2', /:1:4: .*this "\{" is never closed; write its "\}"$/],
+    ['a: { b: x #y }\nc: 2', /:1:4: .*is never closed.*what follows " #" on its line is a comment/],
+    ['a: [x]]', /:1:7: .*this "\]" closes nothing/],
+    ['a:\n\tb: 1\n\tc:\n\t\td: 1', /:2:1: .*a tab cannot indent; use spaces \(so do 2 more below\)$/],
+    ['a:\n  b: 1\n\tc: 2\n  d: 3', /:3:1: .*a tab cannot indent; use spaces$/],
+    ['routes: [{ to: *nope }]', /:1:16: .*no anchor is named nope; if it is a text, put it into quotes/],
+    ['a: &main 1\nroutes: *mian', /no anchor is named mian \(did you mean "main"\?\)/],
+    ['a:\n  password: *hunter', /no anchor is named like this/],
+    ['a: { <<: 1 }', /:1:6: << takes mappings: write <<: \*name/],
+    ['a: &x [1]\nb: { <<: *x }', /:2:6: << takes mappings/],
+    ['a: { url: ${URL} }', /:1:11: .*put \$\{...\} into quotes here/],
+    ['a:\n  b:1\n  c: 2', /:2:5: .*a blank is missing after ":"/],
+    ['a:\n- b: 1\n  to:\n  -crm', /:4:4: .*a blank is missing after "-"/],
+    ['a:\n  b:\u00a0x\n  c: 1', /:2:5: .*a special blank is here/],
     ['a: 1\n---\nb: 2', /second document/],
     ['a: { __proto__: x }', /:1:6: this cannot be a key/],
     ['a: &k [x]\n? *k\n: b', /:2:3: a list or mapping cannot be a key/],
@@ -55,6 +74,16 @@ t.test('the usual slips in YAML say what to do about them', async (t) => {
     ['a: "\\q"', /escape between double quotes/],
   ]
   for (const [yaml, words] of slips) {
-    t.match(messageOf(join(t.testdir({ 'relay.yaml': yaml }), 'relay.yaml')), words, yaml)
+    const message = messageOf(join(t.testdir({ 'relay.yaml': yaml }), 'relay.yaml'))
+    t.match(message, words, yaml)
+    t.notMatch(message, '\n', `one slip, one error: ${yaml}`)
+  }
+})
+
+t.test('UTF-16 is called by its name, with a byte order mark and without', async (t) => {
+  const text = Buffer.from('\ufeffsources: {}\n', 'utf16le')
+  for (const bytes of [text, Buffer.from(text).swap16(), text.subarray(2)]) {
+    const file = join(t.testdir({ 'relay.yaml': bytes }), 'relay.yaml')
+    t.match(messageOf(file), /:1:1: is UTF-16 text, as Windows saves it as "Unicode": save it as UTF-8/)
   }
 })

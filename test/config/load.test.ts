@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Secret } from '../../src/domain/secret.ts'
-import { load } from './relay-yaml.ts'
+import { load, problemsOf } from './relay-yaml.ts'
 
 const reveal = (secret: Secret) => secret.reveal()
 const RETRY = {
@@ -44,7 +44,7 @@ t.test('a short file gets good defaults for all else', async (t) => {
     ultravox: { path: '/webhooks/ultravox', scheme: 'ultravox', toleranceMs: 60_000, expectWithinMs: null },
   })
   t.strictSame(config.routes, [
-    { events: ['*'], sources: null, when: null, to: ['crm'], referenced: { values: [], fallbacks: [] } },
+    { name: null, events: ['*'], sources: null, when: null, to: ['crm'], referenced: { values: [], fallbacks: [] } },
   ])
 })
 
@@ -252,4 +252,65 @@ routes: [{ events: ["*"], to: [crm] }]
     breaker: { failures: 3, cooldownMs: 5_000, maxCooldownMs: 600_000 },
     paused: true,
   })
+})
+
+t.test('merge keys work, and top-level keys that begin with x- hold what is merged', async (t) => {
+  const yaml = `x-http: &http { type: http, timeout: 3s, headers: { a: "\${NOT_SET}" } }
+x-slow: &slow { timeout: 9s, concurrency: 2 }
+targets:
+  crm: { <<: *http, url: "https://crm.internal/", headers: {} }
+  erp: { url: "https://erp.internal/", <<: [*slow, *http], headers: {} }
+routes:
+  - { events: ["*"], to: [crm, erp] }
+`
+  const { crm, erp } = load(t, yaml).config.targets
+  t.match(
+    [crm, erp],
+    [
+      { type: 'http', timeoutMs: 3_000, concurrency: 8 },
+      { type: 'http', timeoutMs: 9_000, concurrency: 2 },
+    ],
+  )
+  const problems = problemsOf(t, yaml.replace('timeout: 9s', 'timeout: 9'))
+  t.match(problems, [{ path: 'targets.erp.timeout', line: 2, message: /needs a unit/ }], 'shown where it is written')
+})
+
+t.test('a list of one may be written as its element', async (t) => {
+  const { config } = load(t, 'routes:\n  - { name: all of it, events: "*", to: crm }\n')
+  t.match(config.routes, [{ name: 'all of it', events: ['*'], to: ['crm'] }])
+  t.match(problemsOf(t, 'routes:\n  - { events: "", to: [crm] }\n'), [{ path: 'routes[0].events[0]' }])
+  t.match(problemsOf(t, 'routes:\n  - { events: ["a b"], to: nobody }\n'), [
+    { path: 'routes[0].events[0]', message: /must not have blanks/ },
+    { path: 'routes[0].to[0]', message: /there is no target/ },
+  ])
+})
+
+t.test('durations and sizes are read as people write them', async (t) => {
+  const ms = {
+    '2sec': 2_000,
+    '90 s': 90_000,
+    '1h30m': 5_400_000,
+    '1h 30m': 5_400_000,
+    '14 days': 14 * 86_400_000,
+    '2w': 14 * 86_400_000,
+    '1 hour': 3_600_000,
+    '1.5h': 5_400_000,
+    '500ms': 500,
+    '5min': 300_000,
+    '1 week 1 day': 8 * 86_400_000,
+  }
+  for (const [written, giveUpAfterMs] of Object.entries(ms)) {
+    const { config } = load(
+      t,
+      `targets:\n  crm: { type: http, url: "https://x/", retry: { giveUpAfter: ${written} } }\n`,
+    )
+    t.equal(config.targets.crm!.retry.giveUpAfterMs, giveUpAfterMs, written)
+  }
+  for (const written of ['30m1h', '1h1h', '1 x', 'h', '1_000s', '1,5h', '-1s', '1h-30m']) {
+    const [problem] = problemsOf(t, `retry: { giveUpAfter: "${written}" }\n`)
+    t.match(problem, { path: 'retry.giveUpAfter', message: /such as 500ms, 60s, 5m, 1h30m or 14d/ }, written)
+  }
+  for (const written of ['5mb', '5 MB', '5MiB', '5120kb']) {
+    t.equal(load(t, `server: { bodyLimit: ${written} }\n`).config.server.bodyLimitBytes, 5 * 1024 ** 2, written)
+  }
 })

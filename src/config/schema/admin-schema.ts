@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { HOME_PROBLEM, isHomePath } from '../home-path.ts'
 import { requiredAs } from '../plain-words.ts'
 import { MISSING, orReference, secret, text } from './scalars.ts'
-import { HOST_NAME, parseListen } from './server-schema.ts'
+import { HOST_NAME, hasLargePort, LARGE_PORT, parseListen } from './server-schema.ts'
 
 const LISTEN_FORM = 'must be host:port, such as 127.0.0.1:8081, or unix: and a path, such as unix:/run/relay/admin.sock'
 /** What the kernel has room for in a socket's address, in bytes. */
@@ -23,7 +23,13 @@ const listen = z
     if (socketPath !== undefined && Buffer.byteLength(socketPath) <= LONGEST_SOCKET_PATH) return { socketPath }
     const address = socketPath === undefined ? parseListen(written) : undefined
     if (address !== undefined) return address
-    context.addIssue(socketPath === undefined ? LISTEN_FORM : `must not be longer than ${LONGEST_SOCKET_PATH} bytes`)
+    context.addIssue(
+      socketPath === undefined
+        ? hasLargePort(written)
+          ? LARGE_PORT
+          : LISTEN_FORM
+        : `must not be longer than ${LONGEST_SOCKET_PATH} bytes`,
+    )
     return z.NEVER
   })
 

@@ -57,19 +57,44 @@ export function flag() {
     .meta({ pattern: orReference('^(true|false)$') })
     .refine((value) => value === 'true' || value === 'false')
     .transform((value) => value === 'true')
-  return z.union([z.boolean(), written], { error: () => 'must be true or false' })
+  return z.union([z.boolean(), written], { error: ({ input }) => flagProblem(input) })
 }
 
-const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-const SIZE_UNITS = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 }
+function flagProblem(input: unknown): string {
+  const isOld = typeof input === 'string' && /^(y|yes|on|n|no|off)$/i.test(input)
+  return `must be true or false${isOld ? ', which is how YAML 1.2 writes it' : ''}`
+}
 
-/** A duration such as `90s` or `1.5h`, from `min` to `max`; milliseconds in the output. */
+/** A list that may also be written as its only element. */
+export function listOrOne<Schema extends z.ZodArray>(list: Schema) {
+  return z.preprocess((value) => (typeof value === 'string' ? [value] : value), list)
+}
+
+/** Names of units and what one is, the largest first. */
+type Units = readonly (readonly [names: string, one: number])[]
+
+const DURATION_UNITS: Units = [
+  ['w week weeks', 604_800_000],
+  ['d day days', 86_400_000],
+  ['h hr hrs hour hours', 3_600_000],
+  ['m min mins minute minutes', 60_000],
+  ['s sec secs second seconds', 1_000],
+  ['ms millisecond milliseconds', 1],
+]
+const SIZE_UNITS: Units = [
+  ['gb GB GiB', 1024 ** 3],
+  ['mb MB MiB', 1024 ** 2],
+  ['kb KB KiB', 1024],
+  ['b B', 1],
+]
+
+/** A duration such as `90s`, `1.5h`, `1h30m` or `14 days`, from `min` to `max`; milliseconds in the output. */
 export function duration(min: string, max: string) {
   return quantity({
     kind: 'a duration',
     units: DURATION_UNITS,
     usual: 's',
-    examples: '500ms, 60s, 5m, 1.5h or 2d',
+    examples: '500ms, 60s, 5m, 1h30m or 14d',
     min,
     max,
   })
@@ -82,7 +107,7 @@ export function size(min: string, max: string) {
 
 interface Quantity {
   readonly kind: string
-  readonly units: Readonly<Record<string, number>>
+  readonly units: Units
   /** The unit to propose where one is missing. */
   readonly usual: string
   readonly examples: string
@@ -92,11 +117,17 @@ interface Quantity {
 
 function quantity({ kind, units, usual, examples, min, max }: Quantity) {
   const number = '\\d+(\\.\\d+)?'
-  const pattern = `^${number}(${Object.keys(units).join('|')})$`
+  const factors = new Map(units.flatMap(([names, one]) => names.split(' ').map((name) => [name, one] as const)))
+  const part = `${number} ?(${[...factors.keys()].join('|')})`
+  const pattern = `^(${part} ?)+$`
   const parse = (written: string): number | undefined => {
     if (!new RegExp(pattern).test(written)) return undefined
-    const unit = written.replace(/^[\d.]+/, '')
-    return Math.round(Number.parseFloat(written) * units[unit]!)
+    const parts = [...written.matchAll(new RegExp(`${part}(?![A-Za-z])`, 'g'))].map(([text, , unit]) => {
+      return { amount: Number.parseFloat(text), one: factors.get(unit!)! }
+    })
+    // 1h30m, but not 30m1h.
+    if (parts.some(({ one }, index) => index > 0 && one >= parts[index - 1]!.one)) return undefined
+    return Math.round(parts.reduce((sum, { amount, one }) => sum + amount * one, 0))
   }
   const [least, most] = [parse(min)!, parse(max)!]
   const error = ({ input }: { input?: unknown }) => {
@@ -107,7 +138,7 @@ function quantity({ kind, units, usual, examples, min, max }: Quantity) {
     .string({ error })
     .meta({ pattern: orReference(pattern) })
     .transform((written, context) => {
-      const value = parse(written)
+      const value = parse(written.trim())
       if (value !== undefined && value >= least && value <= most) return value
       const unitless = new RegExp(`^${number}$`).test(written)
       if (value !== undefined) context.addIssue(`must be from ${min} to ${max}`)

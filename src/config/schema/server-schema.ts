@@ -4,6 +4,8 @@ import { duration, integer, orReference, secret, size, text } from './scalars.ts
 import { PEM } from './tls-schema.ts'
 
 const LISTEN_FORM = 'must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080'
+export const LARGE_PORT =
+  'has a port beyond the last one: write host:port with a port from 0 to 65535, such as 127.0.0.1:8080'
 export const HOST_NAME =
   /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
 
@@ -13,9 +15,20 @@ const listen = z
   .transform((written, context) => {
     const address = parseListen(written)
     if (address !== undefined) return address
-    context.addIssue(isIP(written.replace(/:\d+$/, '')) === 6 ? `${LISTEN_FORM}: IPv6 goes into [ ]` : LISTEN_FORM)
+    context.addIssue(listenProblem(written))
     return z.NEVER
   })
+
+function listenProblem(written: string): string {
+  if (hasLargePort(written)) return LARGE_PORT
+  return isIP(written.replace(/:\d+$/, '')) === 6 ? `${LISTEN_FORM}: IPv6 goes into [ ]` : LISTEN_FORM
+}
+
+/** Whether an address ends in a port that no port can be. */
+export function hasLargePort(written: string): boolean {
+  const [, port] = /:(\d+)$/.exec(written) ?? []
+  return port !== undefined && !isIP(written) && Number(port) > 65_535
+}
 
 export function parseListen(written: string): { host: string; port: number } | undefined {
   const [, ipv6, other, digits] = /^(?:\[(.*)\]|([^:[\]]*)):(\d{1,5})$/.exec(written) ?? []

@@ -52,7 +52,7 @@ export const formRefusals: Refusals = {
   'a key with nothing behind it': {
     yaml: '▸server:\n',
     path: 'server',
-    words: /has no value: write one, or remove the key/,
+    words: /has no value: write one, indent what belongs to it, or remove the key/,
   },
   'a duplicate key': {
     yaml: server('listen: 127.0.0.1:1\n  ▸listen: 127.0.0.1:2'),

@@ -9,7 +9,7 @@ export const scalarRefusals: Refusals = {
     words: /needs a unit/,
   },
   'a duration with an unknown unit': {
-    yaml: http('timeout: ▸2w'),
+    yaml: http('timeout: ▸2y'),
     path: 'targets.crm.timeout',
     words: /must be a duration, such as 500ms/,
   },
