@@ -1,3 +1,6 @@
+/** The first argument by which a script asks for names of the configuration. Not a command, so that no help shows it. */
+export const NAMES = '__names'
+
 /** A command (the program itself has an empty path) as a shell completes it. */
 export interface Completed {
   readonly path: readonly string[]
@@ -16,8 +19,8 @@ export interface CompletedOption {
   readonly value: CompletedValue | null
 }
 
-/** The words there are to choose from, perhaps none, or any file. */
-type CompletedValue = readonly string[] | 'file'
+/** The words to choose from, perhaps none; any file; or the names in a section of the configuration. */
+export type CompletedValue = readonly string[] | 'file' | { readonly configured: 'targets' | 'sources' }
 
 /** Works with bash from 3.2 (macOS) on, without the bash-completion package. */
 export function bashScript(program: string, commands: readonly Completed[]): string {
@@ -30,16 +33,20 @@ export function bashScript(program: string, commands: readonly Completed[]): str
         : [
             bashCase(
               flags.map((flag) => [...path, flag].join(' ')),
-              value,
+              bashWords(name, value),
             ),
           ],
     ),
   )
   return `# bash completion of ${program}; also for zsh with bashcompinit
+${name}_names() {
+  "\${COMP_WORDS[0]}" ${NAMES} "$1" "\${COMP_WORDS[@]}" 2>/dev/null
+}
 ${name}() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" command="" next index
   local options="" words="" files=""
   COMPREPLY=()
+  if [[ "$current" == "=" ]]; then current=""; elif [[ "$previous" == "=" ]]; then previous="\${COMP_WORDS[COMP_CWORD-2]}"; fi
   for ((index = 1; index < COMP_CWORD; index++)); do
     next="\${command:+$command }\${COMP_WORDS[index]}"
     case "$next" in
@@ -49,7 +56,7 @@ ${name}() {
   case "\${command:+$command }$previous" in
 ${values.join('')}    *)
       case "$command" in
-${commands.map(bashCommand).join('')}      esac
+${commands.map((command) => bashCommand(name, command)).join('')}      esac
       if [[ "$current" == -* ]]; then words="$options"; fi
       ;;
   esac
@@ -63,18 +70,19 @@ complete -o default -F ${name} ${program}
 `
 }
 
-function bashCase(patterns: readonly string[], value: CompletedValue): string {
-  return `    ${patterns.map((pattern) => `"${pattern}"`).join('|')}) ${bashWords(value)} ;;\n`
+function bashCase(patterns: readonly string[], words: string): string {
+  return `    ${patterns.map((pattern) => `"${pattern}"`).join('|')}) ${words} ;;\n`
 }
 
-function bashCommand({ path, subcommands, options, argument }: Completed): string {
+function bashCommand(name: string, { path, subcommands, options, argument }: Completed): string {
   const flags = options.flatMap((option) => option.flags.filter((flag) => flag.startsWith('--')))
   const words = subcommands.length > 0 ? subcommands : (argument ?? [])
-  return `        "${path.join(' ')}") options="${flags.join(' ')}"; ${bashWords(words)} ;;\n`
+  return `        "${path.join(' ')}") options="${flags.join(' ')}"; ${bashWords(name, words)} ;;\n`
 }
 
-function bashWords(value: CompletedValue): string {
-  return value === 'file' ? 'files=1' : `words="${value.join(' ')}"`
+function bashWords(name: string, value: CompletedValue): string {
+  if (value === 'file') return 'files=1'
+  return 'configured' in value ? `words="$(${name}_names ${value.configured})"` : `words="${value.join(' ')}"`
 }
 
 export function zshScript(program: string, commands: readonly Completed[]): string {
@@ -91,18 +99,30 @@ export function fishScript(program: string, commands: readonly Completed[]): str
     const parent = path.length === 1 ? '__fish_use_subcommand' : `${seen[0]}; and not ${seen.at(-1)}`
     const self = path.length === 0 ? [] : [`-n ${fish(parent)} -f -a ${path.at(-1)} -d ${fish(description)}`]
     const words = subcommands.length > 0 ? [] : (argument ?? [])
-    const own =
-      words === 'file' ? [] : [`-n ${fish(here)} -f${words.length === 0 ? '' : ` -a ${fish(words.join(' '))}`}`]
-    return [...self, ...own, ...options.map((option) => `-n ${fish(here)} ${fishOption(option)}`)]
+    const own = words === 'file' ? [] : [`-n ${fish(here)} -f${fishWords(program, words)}`]
+    return [...self, ...own, ...options.map((option) => `-n ${fish(here)} ${fishOption(program, option)}`)]
   })
-  return `# fish completion of ${program}\n${lines.map((line) => `complete -c ${program} ${line}\n`).join('')}`
+  const names = `function ${fishNames(program)}
+  set -l words (commandline -opc)
+  $words[1] ${NAMES} $argv[1] $words 2>/dev/null
+end
+`
+  return `# fish completion of ${program}\n${names}${lines.map((line) => `complete -c ${program} ${line}\n`).join('')}`
 }
 
-function fishOption({ flags, description, value }: CompletedOption): string {
+function fishOption(program: string, { flags, description, value }: CompletedOption): string {
   const names = flags.map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`)).join(' ')
-  const takes =
-    value === null ? '' : value === 'file' ? ' -r -F' : ` -x${value.length === 0 ? '' : ` -a ${fish(value.join(' '))}`}`
+  const takes = value === null ? '' : value === 'file' ? ' -r -F' : ` -x${fishWords(program, value)}`
   return `${names}${takes} -d ${fish(description)}`
+}
+
+function fishWords(program: string, value: Exclude<CompletedValue, 'file'>): string {
+  if ('configured' in value) return ` -a ${fish(`(${fishNames(program)} ${value.configured})`)}`
+  return value.length === 0 ? '' : ` -a ${fish(value.join(' '))}`
+}
+
+function fishNames(program: string): string {
+  return `__${program.replaceAll('-', '_')}_names`
 }
 
 function fish(text: string): string {

@@ -66,9 +66,17 @@ export function idParser(what: 'delivery' | 'rejection'): (text: string, earlier
 export const parseDeliveryId = idParser('delivery')
 
 function stateOption<T extends string>(about: string, states: readonly T[]): Option {
-  return new Option('--state <state>', `${about} (${states.join(', ')}); several with commas`).argParser(
-    (text, earlier: T[] = []) => [...earlier, ...text.split(',').map((each) => oneOf(states, each))],
-  )
+  const option = new Option('--state <state>', `${about}; several with commas`).argParser((text, earlier: T[] = []) => [
+    ...earlier,
+    ...text.split(',').map((each) => oneOf(states, each)),
+  ])
+  return offering(option, states)
+}
+
+/** An option whose values help and completion show. Unlike with `choices`, its own parser stays. */
+export function offering(option: Option, values: readonly string[]): Option {
+  option.argChoices = [...values]
+  return option
 }
 
 function oneOf<T extends string>(states: readonly T[], text: string): T {

@@ -15,9 +15,16 @@ export function print(json: boolean | undefined, document: object, text: string)
   else writeOut(text)
 }
 
-/** A table for standard output, cut to the terminal if it is one. */
+let isWide = false
+
+/** Tables are no longer fitted to the terminal. */
+export function showAllColumns(): void {
+  isWide = true
+}
+
+/** A table for standard output, fitted to the terminal if it is one. */
 export function shownTable(heading: readonly Column[], rows: readonly (readonly Cell[])[]): string {
-  return table(heading, rows, terminalWidth())
+  return table(heading, rows, isWide ? undefined : terminalWidth())
 }
 
 /** Tells people something that is no part of the answer. */

@@ -1,7 +1,9 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
+import { NAMES } from './completion-scripts.ts'
 import { envFileOption, loadEnvFile } from './env-file.ts'
 import { writeError, writeOut } from './output.ts'
+import { applyOutput, outputOption } from './output-form.ts'
 import { colorOption, setColor } from './style.ts'
 
 const USAGE_STATUS = 2
@@ -55,11 +57,13 @@ export async function createProgram(asked?: string): Promise<Command> {
       process.exit(error.exitCode === 0 ? 0 : USAGE_STATUS)
     })
     if (command.commands.length === 0) command.addOption(colorOption())
+    if (command.options.some(({ long }) => long === '--json')) command.addOption(outputOption())
     if (command.options.some(({ long }) => long === '--config')) command.addOption(envFileOption())
   }
   program.hook('preAction', (_, action) => {
     const { color, envFile } = action.opts()
     setColor(color)
+    applyOutput(action)
     if (envFile !== undefined) loadEnvFile(envFile)
   })
   return program
@@ -67,6 +71,11 @@ export async function createProgram(asked?: string): Promise<Command> {
 
 /** Runs a command line, without the program's own name. */
 export async function runProgram(args: readonly string[]): Promise<void> {
+  if (args[0] === NAMES) {
+    const { printNames } = await import('./completion-names.ts')
+    printNames(args.slice(1))
+    return
+  }
   const path = helpPath(args)
   const program = await createProgram((path ?? args)[0])
   await program.parseAsync(path === undefined ? args : helpArguments(program, path), { from: 'user' })

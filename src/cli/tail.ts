@@ -7,7 +7,7 @@ import { wholeCallId } from '../operations/id-prefixes.ts'
 import { assertKnownNames } from '../operations/known-target.ts'
 import type { JournalEntry, JournalFilter, JournalPosition, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
-import { eventKindOptions } from './filters.ts'
+import { eventKindOptions, offering } from './filters.ts'
 import { INTERRUPTED_STATUS } from './interruption.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
@@ -42,7 +42,10 @@ export function tailCommand(): Command {
     .addOption(new Option('-f, --follow', 'go on with what happens, until Ctrl-C'))
     .addOption(new Option('-n, --lines <count>', 'begin with so many of the last').argParser(parseLines).default(20))
     .addOption(
-      new Option('--only <kinds>', `only ${Object.keys(KINDS).join(', ')}; several with commas`).argParser(parseKinds),
+      offering(
+        new Option('--only <kinds>', 'only these; several with commas').argParser(parseKinds),
+        Object.keys(KINDS),
+      ),
     )
     .addOption(new Option('--target <name>', 'attempts at this target only'))
   for (const option of eventKindOptions()) command.addOption(option)

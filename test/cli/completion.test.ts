@@ -46,6 +46,31 @@ t.test('bash completes commands, subcommands, options and choices', async (t) =>
   t.same(bash(script, 'ultravox-relay', 'deliveries', 'list', '--error', 'deli'), [], 'a value is no command')
 })
 
+t.test('bash completes values, and the names in the configuration that is meant', async (t) => {
+  const script = scriptFor(t, 'bash')
+  const program = join(t.testdirName, 'ultravox-relay')
+  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 })
+  const config = join(t.testdirName, 'a b.yaml')
+  writeFileSync(
+    config,
+    `targets: { crm: {}, ops: {}, "$(touch ${t.testdirName}/trap)": {} }\nsources: { ultravox: {} }\nno: such key\n`,
+  )
+  const [list, states] = [
+    ['deliveries', 'list'],
+    ['pending', 'delivered', 'dead', 'cancelled'],
+  ]
+  t.same(bash(script, program, ...list, '--state', ''), states)
+  t.same(bash(script, program, ...list, '--state', '=', ''), states, 'bash splits at =')
+  t.same(bash(script, program, ...list, '--state', '='), states)
+  t.same(bash(script, program, ...list, '-o', ''), ['json', 'wide'])
+  t.same(bash(script, program, 'tail', '--event', 'call.e'), ['call.ended'])
+  t.same(bash(script, program, ...list, '-c', config, '--target', ''), ['crm', 'ops'])
+  t.same(bash(script, program, 'targets', 'pause', '--config', '=', config, 'o'), ['ops'])
+  t.same(bash(script, program, 'events', 'list', '-c', config, '--source', 'u'), ['ultravox'])
+  t.same(bash(script, program, 'events', 'list', '-c', join(t.testdirName, 'none.yaml'), '--source', ''), [])
+  t.notOk(readdirSync(t.testdirName).includes('trap'))
+})
+
 t.test('bash runs nothing of what has been typed', async (t) => {
   const script = scriptFor(t, 'bash')
   const trap = join(t.testdirName, 'trap')
@@ -67,6 +92,7 @@ t.test('fish completes the same', { skip: !isInstalled('fish') && 'there is no f
   t.notOk(propose('ultravox-relay deliveries ').includes('serve'))
   t.same(propose('ultravox-relay deliveries list --targ'), ['--target', ''])
   t.same(propose('ultravox-relay check --color o'), ['on', 'off', ''])
+  t.same(propose('ultravox-relay deliveries list --state d'), ['delivered', 'dead', ''])
 })
 
 t.test('zsh takes its script', { skip: !isInstalled('zsh') && 'there is no zsh' }, async (t) => {

@@ -1,9 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { scratch } from '../scratch.ts'
 import { commandsIn, fill, sink, sources } from './operator-commands.ts'
-import { writeConfig } from './relay-process.ts'
+import { MAIN, writeConfig } from './relay-process.ts'
 
 t.test('an id that cannot be changed so is told', async (t) => {
   const directory = scratch(t)
@@ -20,6 +21,26 @@ t.test('an id that cannot be changed so is told', async (t) => {
     { deliveryId: 2, state: 'cancelled' },
     { deliveryId: 1, state: 'delivered' },
   ])
+})
+
+t.test('-o json is --json, and -o wide shows all columns', async (t) => {
+  const directory = scratch(t)
+  const { run } = commandsIn(directory)
+  const file = writeConfig(directory, { sources, targets: { crm: sink }, routes: [{ events: ['*'], to: ['crm'] }] })
+  await fill(directory, [{ callId: '0a1b2c3d-0000-4000-8000-000000000001' }], ['crm'])
+  t.equal((await run('events list -o json')).stdout, (await run('events list --json')).stdout)
+  t.match(await run('events list --json -o wide'), {
+    code: 2,
+    stdout: '',
+    stderr: /--json and -o wide exclude each other/,
+  })
+  t.match(await run('events list -o yaml'), { code: 2, stdout: '', stderr: /Allowed choices are json, wide/ })
+  const atTerminal = (line: string) => {
+    const command = `stty cols 80 rows 20; exec '${process.execPath}' '${MAIN}' ${line} --config ${file} --color off`
+    return execFileSync('script', ['-qec', command, '/dev/null'], { cwd: directory, encoding: 'utf8' })
+  }
+  t.notMatch(atTerminal('events list'), 'DUPLICATES')
+  t.match(atTerminal('events list -o wide'), /^ID .*SOURCE.*DUPLICATES.*CALL.*DELIVERIES\r\n.*-000000000001.*pending 1/)
 })
 
 t.test('what is not there ends with 3', async (t) => {
