@@ -7,6 +7,7 @@ import { configFile, configOption, loadOrProblems } from './config-file.ts'
 import { certificateChecks } from './doctor/certificate.ts'
 import { type CheckResult, ok, problem, runChecks, warning } from './doctor/check.ts'
 import { clockCheck } from './doctor/clock.ts'
+import { credentialChecks } from './doctor/credentials.ts'
 import { daemonCheck, isNotRunning } from './doctor/daemon.ts'
 import { fileChecks } from './doctor/files.ts'
 import { deliveryResults, examineOutbox } from './doctor/outbox.ts'
@@ -16,6 +17,7 @@ import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { examples, jsonOption, print } from './printing.ts'
 import { requestProblems } from './request-problems.ts'
+import { useServiceCredentials } from './service-credentials.ts'
 import { type Style, styled } from './style.ts'
 import { oneLine } from './table.ts'
 
@@ -59,6 +61,7 @@ ${examples('doctor', 'doctor --deep --json', 'doctor --clock https://api.ultravo
 }
 
 async function examine(file: string, { deep = false, clock }: DoctorOptions): Promise<CheckResult[]> {
+  await useServiceCredentials(file)
   const loaded = load(file)
   if ('problems' in loaded) return [...loaded.problems, ...(await fromRecord(file, deep))]
   const { config, results } = loaded
@@ -69,6 +72,7 @@ async function examine(file: string, { deep = false, clock }: DoctorOptions): Pr
     [
       ...fileChecks(config, file),
       daemonCheck(config, facts, file, TIMEOUT_MS),
+      ...credentialChecks(facts),
       ...certificateChecks(config, facts, now),
       ...(clock === undefined ? [] : [clockCheck(config, clock, TIMEOUT_MS)]),
       ...targetChecks(config, now, TIMEOUT_MS),
@@ -103,7 +107,13 @@ async function fromRecord(file: string, deep: boolean): Promise<CheckResult[]> {
     const config = await outboxConfig(file)
     const facts = await examineOutbox(config, deep, now)
     if (facts.targets === null) return facts.results
-    return [...facts.results, ...(await requestResults(config, now)), ...deliveryResults(config, facts.targets, now)]
+    const credentials = await runChecks(credentialChecks(facts), TIMEOUT_MS)
+    return [
+      ...facts.results,
+      ...credentials,
+      ...(await requestResults(config, now)),
+      ...deliveryResults(config, facts.targets, now),
+    ]
   } catch (error) {
     // Without an outbox there is nothing to check.
     if (error instanceof ConfigError) return []

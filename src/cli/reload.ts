@@ -1,9 +1,12 @@
 import { Command } from 'commander'
 import { type Reload, reloadDaemon } from '../operations/reload.ts'
+import type { OutboxOperator } from '../outbox/operator.ts'
+import { type ServiceCredentials, serviceCredentials } from '../systemd/credentials.ts'
 import { configFile, configOption, loadWithoutSecrets } from './config-file.ts'
 import { withOutbox } from './open-outbox.ts'
 import { orphanedAdvice, orphanedText } from './orphaned.ts'
 import { examples, jsonOption, print } from './printing.ts'
+import { changedText } from './service-credentials.ts'
 import { oneLine } from './table.ts'
 
 /** Has the running relay read its configuration anew, and tells what came of it. */
@@ -17,9 +20,31 @@ export function reloadCommand(): Command {
       const { config } = loadWithoutSecrets(configFile(options.config))
       await withOutbox(config.outbox.path, async (operator) => {
         const done = await reloadDaemon(operator)
-        print(options.json, done, inWords(done))
+        const credentials = await credentialsOf(operator)
+        print(options.json, { ...done, credentials }, inWords(done) + credentialText(credentials))
+        if (credentials?.changes?.length) process.exitCode = 1
       })
     })
+}
+
+async function credentialsOf(operator: Pick<OutboxOperator, 'daemon'>): Promise<ServiceCredentials | null> {
+  const daemon = await operator.daemon()
+  return daemon?.running === true ? serviceCredentials(daemon.pid, daemon.startedAt) : null
+}
+
+function credentialText(credentials: ServiceCredentials | null): string {
+  if (credentials === null || credentials.changes?.length === 0) return ''
+  const { unit, changes } = credentials
+  if (changes === null) {
+    return `credentials are those of the start; to take over changed ones:\n  systemctl restart ${unit}\n`
+  }
+  const lines = changes.map((change) => `  ${oneLine(changedText(change))}`)
+  return [
+    'credentials not taken over, which systemd copies at a start:',
+    ...lines,
+    `  systemctl restart ${unit}`,
+    '',
+  ].join('\n')
 }
 
 function inWords({ configFile, changes, orphaned }: Reload): string {

@@ -159,7 +159,7 @@ async function reload(
   request?: number,
 ): Promise<boolean> {
   try {
-    const { warnings, read, ...loaded } = await reader.ask('load', { file, env: { ...process.env } })
+    const { warnings, read, credentials, ...loaded } = await reader.ask('load', { file, env: { ...process.env } })
     const config = withListen(loaded.config)
     environment.noteRead(read)
     environment.hide(config)
@@ -167,6 +167,9 @@ async function reload(
     const { changed, needsRestart } = await daemon.reload(config, request)
     logger.level = config.log.level
     logger.info({ changed }, 'configuration reloaded')
+    // systemd copies them when it starts the relay.
+    if (credentials.length > 0)
+      logger.info({ credentials }, 'credentials are those of the start, a restart renews them')
     if (needsRestart.length > 0) logger.warn({ keys: needsRestart }, 'changes that take a restart')
     return true
   } catch (error) {

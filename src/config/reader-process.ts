@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path'
 import { errorMessage } from '../domain/errors.ts'
 import { announceAccess } from '../safe-file.ts'
 import { VERSION } from '../version.ts'
@@ -13,6 +14,9 @@ import {
 } from './reader-protocol.ts'
 import { watchedEnvironment } from './watched-environment.ts'
 
+/** The files that the file system was asked for since this was cleared. */
+const accessed = new Set<string>()
+
 type Work = { readonly [K in Kind]: (request: Requests[K]) => Promise<Answers[K]> }
 
 /** Each loads what it needs: a process that looks after a certificate has no use for the schema. */
@@ -20,8 +24,11 @@ const WORK: Work = {
   async load({ file, env }) {
     const { loadConfig } = await import('./load.ts')
     const watched = watchedEnvironment(env)
+    accessed.clear()
     const { config, warnings } = loadConfig(file, watched.env, 'start', process.ppid)
-    return { config, warnings, read: [...watched.read] }
+    const directory = env.CREDENTIALS_DIRECTORY
+    const credentials = [...accessed].filter((path) => dirname(path) === directory).map((path) => basename(path))
+    return { config, warnings, read: [...watched.read], credentials }
   },
   async certificate(request) {
     const { readCertificate } = await import('./certificate-files.ts')
@@ -54,7 +61,10 @@ function main(): void {
   const send = (message: FromReader) => void (process.connected && process.send!(message))
   // It is for the relay to say what ends: a terminal and a service manager signal every process there is.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
-  announceAccess((at, file) => send({ at, file }))
+  announceAccess((at, file) => {
+    for (const path of [at, file]) if (path !== null) accessed.add(path)
+    send({ at, file })
+  })
   process.on('message', async ({ version, kind, request }: ToReader) => {
     send(await answerTo(version, kind, unpack(request) as never))
   })

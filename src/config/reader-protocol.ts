@@ -16,8 +16,13 @@ export type Kind = keyof Requests
 
 /** What it answers. */
 export interface Answers {
-  /** `read`: the variables of the environment that were read. */
-  load: { readonly config: Config; readonly warnings: Problem[]; readonly read: readonly string[] }
+  /** `read`: the variables of the environment that were read; `credentials`: the files in $CREDENTIALS_DIRECTORY, by name. */
+  load: {
+    readonly config: Config
+    readonly warnings: Problem[]
+    readonly read: readonly string[]
+    readonly credentials: readonly string[]
+  }
   /** `next` is null where the files are in the same state. */
   certificate: {
     readonly state: string | undefined

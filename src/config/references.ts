@@ -225,6 +225,8 @@ function fromCredential(name: string, sources: ReferenceSources): Found {
     return text.trim() === '' ? { problem: 'the credential is empty' } : { text }
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'ENOENT') return { problem: `cannot be read (${readingProblem(error)})` }
-    return { problem: `$CREDENTIALS_DIRECTORY has no such file: add LoadCredential=${name}:/path to the systemd unit` }
+    return {
+      problem: `$CREDENTIALS_DIRECTORY has no such file: add LoadCredential=${name}:/path to the systemd unit; one added since the start takes a restart`,
+    }
   }
 }

@@ -114,6 +114,13 @@ t.test('what references stand for is sent as it is, never evaluated, and shown n
     t.not(code, 2, `${args.join(' ')}: ${stderr}`)
     outputs[args.join(' ')] = stdout + stderr
   }
+  await runCommand(['reload'], directory, env)
+  const told = 'credentials are those of the start, a restart renews them'
+  await eventually(() => relay.log.some(({ msg }) => msg === told), 'a reload logs what it cannot take over')
+  t.match(
+    relay.log.find(({ msg }) => msg === told),
+    { credentials: ['hook'] },
+  )
   await relay.end('SIGTERM')
   for (const name of readdirSync(directory)) {
     if (name.startsWith('relay.db')) outputs[name] = readFileSync(join(directory, name), 'latin1')

@@ -100,6 +100,25 @@ t.test(title, { skip: noMachine }, async (t) => {
     await status('2 targets, 0 dead, 0 due')
   })
 
+  await t.test('a changed credential takes a restart, and both reload and doctor say so', async (t) => {
+    const commands = (command: string) => shell(`ultravox-relay ${command} --config ${CONFIG} || echo "exit $?"`)
+    const changed = /credential:relay_webhook\} has changed since the start \(\/etc\/ultravox-relay\/secrets\/webhook\)/
+    const restart = /systemctl restart ultravox-relay\.service/
+    t.notMatch(commands('reload'), /credential|exit/)
+    t.match(commands('doctor'), /credentials +ultravox-relay.service has what LoadCredential= names now/)
+    write('/etc/ultravox-relay/secrets/webhook', 'whsec_renewed_0c4d\n')
+    const reloaded = commands('reload')
+    t.match(reloaded, changed)
+    t.match(reloaded, restart)
+    t.match(reloaded, /exit 1$/)
+    const found = commands('doctor')
+    t.match(found, changed)
+    t.match(found, restart)
+    t.match(found, /exit 1$/)
+    t.match(shell(`journalctl --unit ${UNIT} --output cat`), /"credentials":\["relay_webhook"\]/)
+    write('/etc/ultravox-relay/secrets/webhook', `${SECRET}\n`)
+  })
+
   await t.test('restarted under load, and crashed', async (t) => {
     const load = startLoad(t, machine)
     const taken = async () => (await load.soFar())['204'] ?? 0
@@ -140,6 +159,49 @@ t.test(title, { skip: noMachine }, async (t) => {
     systemctl('start', SOCKET, UNIT)
     t.equal(events(), before)
     systemctl('stop', UNIT, SOCKET)
+  })
+
+  await t.test('restored while the socket is enabled and webhooks come', async (t) => {
+    const restore = (file: string) =>
+      shell(`ultravox-relay restore ${file} --yes --config ${CONFIG} 2>&1 || echo "exit $?"`)
+    systemctl('start', SOCKET, UNIT)
+    const load = startLoad(t, machine)
+    const taken = async () => (await load.soFar())['204'] ?? 0
+    await eventually(async () => (await taken()) > 20, 'there is load')
+    shell(`ultravox-relay backup /var/lib/backup.db --config ${CONFIG}`)
+    const backedUp = await taken()
+    await eventually(async () => (await taken()) > backedUp + 20, 'there is more than in the backup')
+
+    // The service alone: a webhook starts it again, and the outbox is in use.
+    systemctl('stop', UNIT)
+    await eventually(() => shown('SubState') === 'running', 'the socket has started it again')
+    t.match(restore('/var/lib/backup.db'), /stop ultravox-relay\.socket.*exit/s)
+
+    // Moved away by hand: what starts meanwhile finds that there was an outbox, and takes nothing.
+    const directory = '/var/lib/private/ultravox-relay'
+    shell(`systemctl stop ${SOCKET} ${UNIT}; mkdir ${directory}/aside; mv ${directory}/relay.db* ${directory}/aside`)
+    const before = await taken()
+    systemctl('start', SOCKET)
+    await eventually(() => shown('Result') === 'exit-code', 'it does not start')
+    t.equal(await taken(), before)
+    systemctl('stop', SOCKET, UNIT)
+
+    // As documented.
+    shell(`mv ${directory}/aside/relay.db* ${directory}`)
+    const [stop, , start] = commandsAfter('To restore a backup').slice(NPM.length).split('\n') as [
+      string,
+      string,
+      string,
+    ]
+    shell(stop)
+    const [events1] = [events()]
+    t.match(restore('/var/lib/backup.db'), /restored; the one it replaced is kept in/)
+    shell(start)
+    await eventually(async () => (await taken()) > before + 20, 'it takes requests again')
+    await load.end()
+    t.ok(events() > 0 && events1 > 0)
+    t.equal(shell(`ls -d ${directory}/relay.db-replaced-*`).split('\n').length, 1)
+    systemctl('stop', SOCKET, UNIT)
   })
 
   await t.test('a configuration that is wrong is not tried again and again', async (t) => {

@@ -8,13 +8,14 @@ import { cannotOpen, whyStorageFails } from './storage-probe.ts'
 
 /** A daemon that starts waits so long for a command that looks whether one runs, which takes far less. */
 const LOOK_MS = 200
+const START_ADVICE = 'stop it first, or give this one an outbox.path of its own'
 
 /**
  * Makes this process the only daemon on an outbox. The lock is SQLite's own exclusive lock on a file beside the
  * database: the kernel drops it when the process ends, however it ends, and the outbox itself stays open to `sqlite3`
  * and the CLI. Throws `outbox_locked` at once if another process has it. Closing the returned handle gives it back.
  */
-export function lockOutbox(path: string): Database.Database {
+export function lockOutbox(path: string, advice = START_ADVICE): Database.Database {
   const lock = openDatabase(lockFileOf(path), { timeout: LOOK_MS })
   try {
     lock.exec('begin exclusive')
@@ -26,7 +27,7 @@ export function lockOutbox(path: string): Database.Database {
     if (problem?.need === 'lock') throw cannotOpen(path, problem, error)
     throw new RelayError(
       'outbox_locked',
-      `another relay is running on the outbox ${path}; stop it first, or give this one an outbox.path of its own${unlessUnlocked(path)}`,
+      `another relay is running on the outbox ${path}; ${advice}${unlessUnlocked(path)}`,
       { cause: error },
     )
   }

@@ -36,6 +36,9 @@ import { assertNotPlanted, assertOwnLog, assertTrustedPath, isEmpty, REPLACED } 
 
 const BUSY_TIMEOUT_MS = 5_000
 const CHUNK_BYTES = 1024 * 1024
+const STOP_ADVICE =
+  'stop it first, under systemd together with its socket, or the next webhook starts it again: ' +
+  'systemctl stop ultravox-relay.socket ultravox-relay.service'
 
 /** What of an outbox is kept aside. The index of the WAL is made from the WAL. */
 const KEPT = ['', '-wal', '-journal']
@@ -49,7 +52,7 @@ const COPIED = ['', '-wal']
 export function prepareRestore(path: string, from: string | null, options: RestoreOptions): Restoration {
   assertTrustedPath(path)
   const target = targetOf(path)
-  const lock = lockOutbox(target)
+  const lock = lockOutbox(target, STOP_ADVICE)
   try {
     if (from !== null) assertAnother(from, target)
     assertNotOpen(target)
