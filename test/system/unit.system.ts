@@ -168,6 +168,7 @@ t.test(title, { skip: noMachine }, async (t) => {
     const load = startLoad(t, machine)
     const taken = async () => (await load.soFar())['204'] ?? 0
     await eventually(async () => (await taken()) > 20, 'there is load')
+    const inBackup = events()
     shell(`ultravox-relay backup /var/lib/backup.db --config ${CONFIG}`)
     const backedUp = await taken()
     await eventually(async () => (await taken()) > backedUp + 20, 'there is more than in the backup')
@@ -194,12 +195,11 @@ t.test(title, { skip: noMachine }, async (t) => {
       string,
     ]
     shell(stop)
-    const [events1] = [events()]
     t.match(restore('/var/lib/backup.db'), /restored; the one it replaced is kept in/)
     shell(start)
     await eventually(async () => (await taken()) > before + 20, 'it takes requests again')
     await load.end()
-    t.ok(events() > 0 && events1 > 0)
+    t.ok(events() >= inBackup, 'what the backup has is there')
     t.equal(shell(`ls -d ${directory}/relay.db-replaced-*`).split('\n').length, 1)
     systemctl('stop', SOCKET, UNIT)
   })
