@@ -5,24 +5,21 @@ import { gapDocument } from '../documents/provider.ts'
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
-import { wholeId, withWholeIds } from '../operations/id-prefixes.ts'
-import { assertKnownNames } from '../operations/known-target.ts'
+import { MOST_FOUND, wholeId } from '../operations/id-prefixes.ts'
 import { type UnderWay, underWayNow } from '../operations/under-way.ts'
 import type { CallSummary, EventHistory, Gap, OutboxOperator } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { iso } from './instant.ts'
+import { runListing } from './listing.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printList } from './paging.ts'
+import { limitOption, type PageOptions } from './paging.ts'
 import { examples, jsonOption, note, print, shownTable } from './printing.ts'
 import { deliveriesCell } from './states.ts'
 import { oneLine, spare, table, whole } from './table.ts'
 import { timeline } from './timeline.ts'
 import { tellIfNothingIsSent, tellOfHolds } from './waiting.ts'
-
-/** More than are named where a prefix could mean several. */
-const MOST_FOUND = 11
 
 /** Of all calls that begin so; a call has four at most. */
 const MOST_GAPS = 1_000
@@ -61,20 +58,15 @@ function listCommand(): Command {
         'calls list --source ultravox --json',
       )}`,
     )
-    .action(async (options: ListOptions) => {
-      const config = await outboxConfig(options.config)
-      await withOutbox(config.outbox.path, async (operator) => {
-        await assertKnownNames(operator, config, options)
-        const filter = eventListFilter(await withWholeIds(operator, options))
-        await printList(
-          options,
-          'calls',
-          (limit, before) => operator.listCalls(filter, limit, before),
-          callDocument,
-          listed,
-        )
-      })
-    })
+    .action((options: ListOptions) =>
+      runListing(options, {
+        name: 'calls',
+        filter: eventListFilter,
+        read: (operator, ...page) => operator.listCalls(...page),
+        document: callDocument,
+        table: listed,
+      }),
+    )
 }
 
 function listed(calls: readonly CallSummary[]): string {

@@ -4,17 +4,16 @@ import { deliveryDocument, deliveryHistoryDocument } from '../documents/historie
 import { systemClock } from '../domain/clock.ts'
 import { RelayError } from '../domain/errors.ts'
 import { type AskedDeliveries, DELIVERY_STATES, deliveryFilter } from '../operations/filters.ts'
-import { withWholeIds } from '../operations/id-prefixes.ts'
-import { assertKnownNames } from '../operations/known-target.ts'
 import { underWayNow } from '../operations/under-way.ts'
 import type { DeliveryHistory, DeliverySummary } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { deliveryFilterOptions, parseDeliveryId } from './filters.ts'
 import { duration, iso, isoOrNull } from './instant.ts'
+import { runListing } from './listing.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printList } from './paging.ts'
+import { limitOption, type PageOptions } from './paging.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { cancelCommand, moveCommand, retryCommand } from './redelivery.ts'
 import { despiteCancelling, noteColumn, outcomeCell, stateCell } from './states.ts'
@@ -57,20 +56,15 @@ function listCommand(): Command {
         "deliveries list --event 'call.*' --error ECONNREFUSED",
       ),
     )
-    .action(async (options: ListOptions) => {
-      const config = await outboxConfig(options.config)
-      await withOutbox(config.outbox.path, async (operator) => {
-        await assertKnownNames(operator, config, options)
-        const filter = deliveryFilter(await withWholeIds(operator, options))
-        await printList(
-          options,
-          'deliveries',
-          (limit, before) => operator.listDeliveries(filter, limit, before),
-          deliveryDocument,
-          listed,
-        )
-      })
-    })
+    .action((options: ListOptions) =>
+      runListing(options, {
+        name: 'deliveries',
+        filter: deliveryFilter,
+        read: (operator, ...page) => operator.listDeliveries(...page),
+        document: deliveryDocument,
+        table: listed,
+      }),
+    )
 }
 
 function showCommand(): Command {

@@ -1,17 +1,14 @@
 import { Command } from 'commander'
 import { eventDocument } from '../documents/histories.ts'
-import { type AskedEventList, assertPeriod, eventListFilter } from '../operations/filters.ts'
-import { withWholeIds } from '../operations/id-prefixes.ts'
-import { assertKnownNames } from '../operations/known-target.ts'
+import { type AskedEventList, eventListFilter } from '../operations/filters.ts'
 import type { ListedEvent } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { showCommand } from './events-show.ts'
 import { eventFilterOptions, eventStateOption } from './filters.ts'
 import { gapsCommand } from './gaps.ts'
 import { iso } from './instant.ts'
-import { withOutbox } from './open-outbox.ts'
-import { outboxConfig } from './outbox-config.ts'
-import { limitOption, type PageOptions, printList } from './paging.ts'
+import { runListing } from './listing.ts'
+import { limitOption, type PageOptions } from './paging.ts'
 import { examples, jsonOption, shownTable } from './printing.ts'
 import { replayCommand } from './replay.ts'
 import { deliveriesCell } from './states.ts'
@@ -48,21 +45,15 @@ function listCommand(): Command {
         'events list --state dead,none --since 1d',
       ),
     )
-    .action(async (options: ListOptions) => {
-      assertPeriod(options.since, options.until)
-      const config = await outboxConfig(options.config)
-      await withOutbox(config.outbox.path, async (operator) => {
-        await assertKnownNames(operator, config, options)
-        const filter = eventListFilter(await withWholeIds(operator, options))
-        await printList(
-          options,
-          'events',
-          (limit, before) => operator.listEvents(filter, limit, before),
-          eventDocument,
-          listed,
-        )
-      })
-    })
+    .action((options: ListOptions) =>
+      runListing(options, {
+        name: 'events',
+        filter: eventListFilter,
+        read: (operator, ...page) => operator.listEvents(...page),
+        document: eventDocument,
+        table: listed,
+      }),
+    )
 }
 
 function listed(events: readonly ListedEvent[]): string {

@@ -14,13 +14,15 @@ export function limitOption(): Option {
   return new Option('--limit <count>', 'so many at most').argParser(parseLimit).default(50)
 }
 
+export type ListName = 'calls' | 'deliveries' | 'events' | 'gaps' | 'rejections'
+
 /**
  * Prints a list under its name: a document with `more` for scripts, else tables, one for each page; what is missing goes to stderr.
  * `read`: as for `readPages`.
  */
 export async function printList<T>(
   { json = false, limit }: PageOptions,
-  name: 'calls' | 'deliveries' | 'events' | 'gaps' | 'rejections',
+  name: ListName,
   read: (limit: number, before: T | undefined) => Promise<T[]>,
   documentOf: (row: T) => object,
   listed: (rows: readonly T[]) => string,

@@ -5,15 +5,15 @@ import { rejectionDocument } from '../documents/rejections.ts'
 import { RelayError } from '../domain/errors.ts'
 import { parsePayload } from '../domain/event.ts'
 import { type AskedRejections, rejectionFilter } from '../operations/filters.ts'
-import { assertKnownNames } from '../operations/known-target.ts'
 import type { RejectionSummary, StoredRejection } from '../outbox/operator.ts'
 import { configOption } from './config-file.ts'
 import { factLines } from './facts.ts'
 import { iso } from './instant.ts'
+import { runListing } from './listing.ts'
 import { withOutbox } from './open-outbox.ts'
 import { outboxConfig } from './outbox-config.ts'
 import { writeBytes } from './output.ts'
-import { limitOption, type PageOptions, printList } from './paging.ts'
+import { limitOption, type PageOptions } from './paging.ts'
 import { payloadOption, shownPayload } from './payload.ts'
 import { examples, jsonOption, print, shownTable } from './printing.ts'
 import { parseRejectionId, rejectionFilterOptions } from './rejection-filters.ts'
@@ -57,20 +57,15 @@ function listCommand(): Command {
         'rejections list --reason signature_mismatch --json',
       ),
     )
-    .action(async (options: ListOptions) => {
-      const config = await outboxConfig(options.config)
-      const filter = rejectionFilter(options)
-      await withOutbox(config.outbox.path, async (operator) => {
-        await assertKnownNames(operator, config, options)
-        await printList(
-          options,
-          'rejections',
-          (limit, before) => operator.listRejections(filter, limit, before),
-          rejectionDocument,
-          listed,
-        )
-      })
-    })
+    .action((options: ListOptions) =>
+      runListing(options, {
+        name: 'rejections',
+        filter: rejectionFilter,
+        read: (operator, ...page) => operator.listRejections(...page),
+        document: rejectionDocument,
+        table: listed,
+      }),
+    )
 }
 
 function showCommand(): Command {

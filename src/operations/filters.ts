@@ -93,8 +93,7 @@ export function rejectionFilter({ reason, source, peer, since, until, kept }: As
   return given({ reason, source, peer, since, until, kept })
 }
 
-/** Throws `usage` if a period ends before it begins. */
-export function assertPeriod(since: number | undefined, until: number | undefined): void {
+function assertPeriod(since: number | undefined, until: number | undefined): void {
   if (since === undefined || until === undefined || since <= until) return
   throw new RelayError('usage', `since ${iso(since)} is after until ${iso(until)}: nothing can match`)
 }

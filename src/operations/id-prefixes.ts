@@ -4,6 +4,8 @@ import type { OutboxOperator } from '../outbox/operator.ts'
 
 /** So many ids are named where a prefix could mean several. */
 const NAMED = 10
+/** Ids to look for: one more shows that not all are named. */
+export const MOST_FOUND = NAMED + 1
 
 /** Finds what has an id: events and calls. Deliveries and rejections are numbers, and a part of a number is another number. */
 export type IdFinder = Pick<OutboxOperator, 'findEvents' | 'findCalls'>
@@ -13,12 +15,12 @@ export type IdFinder = Pick<OutboxOperator, 'findEvents' | 'findCalls'>
  * `usage` with the candidates.
  */
 export async function wholeEventIds(operator: IdFinder, asked: readonly string[]): Promise<string[]> {
-  return Promise.all(asked.map(async (id) => wholeId('event', id, await operator.findEvents(id, NAMED + 1))))
+  return Promise.all(asked.map(async (id) => wholeId('event', id, await operator.findEvents(id, MOST_FOUND))))
 }
 
 /** The same for the id of a call. */
 export async function wholeCallId(operator: IdFinder, asked: string): Promise<string> {
-  return wholeId('call', asked, await operator.findCalls(asked, NAMED + 1))
+  return wholeId('call', asked, await operator.findCalls(asked, MOST_FOUND))
 }
 
 /** The ids that a filter has, in full. */
