@@ -134,11 +134,13 @@ function compiledContent({ redact, headers, body, isJson, nulls }: ContentTempla
     async evaluate({ body: received, payload, event }) {
       const sent = asUtf8(received)
       const { json, matched } = redaction(sent)
+      const redacted = json !== sent && { body: json }
+      if (fills.length === 0 && fillBody === null) return { headers: [], matched, ...redacted }
       // Without the fields that are redacted it may have no `event` any more.
       const context = eventContext(json === sent ? payload : (parseJson(json) as object), event!, nulls)
       const filled: (readonly [string, string])[] = []
       for (const [name, fill] of fills) filled.push([name, await evaluatedAt(`headers.${name}`, fill(context))])
-      if (fillBody === null) return { headers: filled, matched, ...(json !== sent && { body: json }) }
+      if (fillBody === null) return { headers: filled, matched, ...redacted }
       const value = await fillBody(context)
       if (typeof value !== 'string' || isQuoted)
         return { headers: filled, matched, body: JSON.stringify(value) ?? null }
@@ -159,7 +161,7 @@ function compiledMessage({ text, blocks, nulls }: Extract<Task, { kind: 'message
   return {
     cost: costIn([text, blocks]),
     async evaluate({ payload, event }) {
-      const context = eventContext(payload, event!, nulls)
+      const context = fillText === null && fillBlocks === null ? {} : eventContext(payload, event!, nulls)
       return {
         text:
           fillText === null
