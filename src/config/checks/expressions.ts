@@ -15,7 +15,7 @@ type Written = Draft['surroundings']['written']
 
 /**
  * Every JSONata expression is compiled and checked for what other languages write otherwise, so that a mistake shows now and not when
- * the first event comes. Templates in places where nothing fills them in are rejected: they would be sent as they stand.
+ * the first event comes.
  */
 export function* checkExpressions(draft: Draft): Iterable<Finding> {
   const { written } = draft.surroundings
@@ -33,7 +33,6 @@ export function* checkExpressions(draft: Draft): Iterable<Finding> {
       draft.routes.filter(({ to = [] }) => to.includes(name)),
     )
     const path = ['targets', name]
-    yield* checkTargetTexts(target, path, written)
     if (known.fields !== null) yield* checkRedacted(target, path)
     for (const string of templatesOf(target, path)) yield* checkTemplate(string, known, written)
     yield* checkHeaderTemplates(target, path, known, written)
@@ -119,45 +118,6 @@ function withoutReferences(written: unknown, syntax: 'template' | 'expression'):
 function* located(remarks: readonly Remark[], path: Path, isChanged: boolean): Iterable<Finding> {
   for (const { level, message, offset } of remarks) {
     yield { path, message, ...(!isChanged && { at: offset }), ...(level === 'warning' && { level }) }
-  }
-}
-
-/** Templates where nothing fills them in. */
-function* checkTargetTexts(target: SoundTarget, path: Path, written: Written): Iterable<Finding> {
-  const found = (at: Path) => {
-    const text = written(at)
-    return typeof text === 'string' && text.includes('{{')
-  }
-  // URLs are checked by their schema.
-  const keys = target.type === 'exec' ? [] : ['proxy', 'socketPath']
-  for (const key of keys) {
-    const message = 'has {{ in it, which is not filled in here: put values of the event into body or headers'
-    if (found([...path, key])) yield { path: [...path, key], message }
-  }
-  if (target.type === 'http') yield* checkKeys(target.body, [...path, 'body'])
-  if (target.type === 'slack') yield* checkKeys(target.blocks, [...path, 'blocks'])
-  if (target.type !== 'exec') return
-  const message =
-    'has {{ in it, which is not filled in for programs: the payload is on standard input, and RELAY_EVENT, RELAY_CALL_ID, … are in the environment'
-  for (const { text, path: at } of [
-    ...stringsIn(written([...path, 'command']), [...path, 'command']),
-    ...stringsIn(written([...path, 'env']), [...path, 'env']),
-  ]) {
-    // Other programs have {{ in their arguments as well, such as the formats of docker.
-    if (/\{\{[^}]*\b(call|event|payload|attached)\b/.test(text)) yield { path: at, message }
-  }
-}
-
-function* checkKeys(value: unknown, path: Path): Iterable<Finding> {
-  if (typeof value !== 'object' || value === null) return
-  for (const [key, inner] of Object.entries(value)) {
-    const at = [...path, Array.isArray(value) ? Number(key) : key]
-    if (key.includes('{{')) {
-      const message =
-        'is a key with {{ in it, and keys are not filled in: write the mapping as one expression, as in "{{ { call.callId: 1 } }}"'
-      yield { path: at, message, at: 'key' }
-    }
-    yield* checkKeys(inner, at)
   }
 }
 

@@ -109,4 +109,34 @@ export const httpTargetRefusals: Refusals = {
     path: 'tracing.headers.x-call',
     words: /^has a template in it/,
   },
+  'a template in a key of the body': {
+    yaml: 'targets:\n  crm: { type: http, url: "https://x.test", body: { list: [{ ▸"{{call.callId}}": 1 }] } }',
+    path: 'targets.crm.body.list[0]["{{call.callId}}"]',
+    words: /^is a key with \{\{ in it/,
+  },
+  'a template in a key of the blocks': {
+    yaml: 'targets:\n  crm: { type: slack, webhookUrl: "https://x.test/s", blocks: [{ type: section, ▸"{{call.a}}": 1 }] }',
+    path: 'targets.crm.blocks[0]["{{call.a}}"]',
+    words: /^is a key with \{\{ in it/,
+  },
+  'a template in a path to a socket': {
+    yaml: 'targets:\n  crm: { type: http, url: "http://x.test", socketPath: ▸"/run/{{call.agentId}}.sock" }',
+    path: 'targets.crm.socketPath',
+    words: /^has \{\{ in it, which is not filled in here/,
+  },
+  'a template in a secret to sign with': {
+    yaml: 'targets:\n  crm: { type: http, url: "https://x.test", sign: { scheme: ultravox, secrets: [▸"key-of-{{call.agentId}}-0123"] } }',
+    path: 'targets.crm.sign.secrets[0]',
+    words: /^has a template in it/,
+  },
+  'a template in an argument of a program': {
+    yaml: 'targets:\n  crm: { type: exec, command: [/bin/echo, "{{.Names}}", ▸"{{call.callId}}"] }',
+    path: 'targets.crm.command[2]',
+    words: /^has \{\{ in it, which is not filled in for programs/,
+  },
+  'a template in a variable of a program': {
+    yaml: 'targets:\n  crm: { type: exec, command: [/bin/echo], env: { CALL: ▸"{{ call.callId }}" } }',
+    path: 'targets.crm.env.CALL',
+    words: /^has \{\{ in it, which is not filled in for programs/,
+  },
 }
