@@ -625,12 +625,16 @@ function explained(path: string, file: string, work: () => void): void {
 /** Why a file that may be written to itself cannot be replaced; undefined where its directory is not the reason. */
 function closedDirectory(file: string): string | undefined {
   const directory = dirname(file)
-  try {
-    accessSync(directory, constants.W_OK | constants.X_OK)
-    return undefined
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EACCES') return undefined
-    return `no permission to create files in ${directory}, which replacing the file needs`
+  if (!isDenied(directory, constants.W_OK | constants.X_OK)) return undefined
+  return `no permission to create files in ${directory}, which replacing the file needs`
+}
+
+/** The first directory on the way to a file that this process may not enter; undefined where it may enter all of them. */
+export function closedDirectoryAbove(path: string): string | undefined {
+  let closed: string | undefined
+  for (let directory = dirname(resolve(path)); ; directory = dirname(directory)) {
+    if (isDenied(directory, constants.X_OK)) closed = directory
+    if (directory === dirname(directory)) return closed
   }
 }
 
@@ -640,12 +644,10 @@ function closedDirectory(file: string): string | undefined {
  */
 export function permissionProblem(path: string, mode = constants.R_OK): string | undefined {
   if (!isDenied(path, mode)) return undefined
-  let place = path
-  for (let directory = dirname(resolve(path)); isDenied(place, constants.F_OK); directory = dirname(directory))
-    place = directory
-  const what = place === path ? '' : `: it may not enter ${place}`
+  const closed = closedDirectoryAbove(path)
+  const what = closed === undefined ? '' : `: it may not enter ${closed}`
   const access = mode === constants.R_OK ? 'read' : 'read and written'
-  const owner = userName(statSync(place).uid)
+  const owner = userName(statSync(closed ?? path).uid)
   return `${path} cannot be ${access} by user ${userName(process.geteuid?.() ?? -1)}${what}; run this as ${owner}, as in sudo -u ${owner} ultravox-relay …`
 }
 

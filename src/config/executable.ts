@@ -1,6 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs'
-import { delimiter, dirname, resolve } from 'node:path'
-import { accessing } from '../safe-file.ts'
+import { delimiter, resolve } from 'node:path'
+import { accessing, closedDirectoryAbove } from '../safe-file.ts'
 
 /** Where a program is, or why it cannot be run. */
 export type Executable = { readonly path: string } | { readonly missing: 'file' | 'permission' | 'directory' }
@@ -32,25 +32,11 @@ function executableAt(path: string): Executable {
 
 /** What makes a program executable that is there and is not: by the first directory above it that is closed, or its own mode. */
 export function permissionAdvice(path: string): string {
-  const directories: string[] = []
-  for (let each = dirname(path); ; each = dirname(each)) {
-    directories.unshift(each)
-    if (each === dirname(each)) break
-  }
-  const closed = directories.find((directory) => !accessing(directory, () => isEnterable(directory)))
+  const closed = accessing(path, () => closedDirectoryAbove(path))
   if (closed === undefined) return 'chmod +x it'
   const user = process.geteuid?.() ?? ''
   const setting = /^\/(home|root|run\/user)(\/|$)/.test(closed)
     ? ', or the unit has ProtectHome=: see exec-hooks.conf'
     : ''
   return `user ${user} may not enter the directory ${closed}${setting}`
-}
-
-function isEnterable(directory: string): boolean {
-  try {
-    accessSync(directory, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
