@@ -116,8 +116,8 @@ t.test('a configuration that is no text says how to make it one', async (t) => {
   const words: Readonly<Record<string, RegExp>> = {
     directory: /is a directory: name a file in it/,
     fifo: /is not a regular file/,
-    utf16: /not UTF-8 text: save it as UTF-8/,
-    'utf16-plain': /not UTF-8 text: save it as UTF-8/,
+    utf16: /is UTF-16 text, .*: save it as UTF-8 \(iconv/,
+    'utf16-plain': /is UTF-16 text, .*: save it as UTF-8 \(iconv/,
     empty: /is empty: make one to start with/,
     tabs: /a tab cannot indent/,
   }
