@@ -193,7 +193,7 @@ const DONE: Readonly<Record<Redelivery['done'], string>> = {
   moved: 'moved',
 }
 
-/** Tells of deliveries that stay because the other target has their events. */
+/** Reports deliveries that stay because the other target has their events. */
 async function tellOfThoseThere(operator: OutboxOperator, filter: DeliveryFilter, to: string): Promise<void> {
   const { length } = await operator.findDeliveries({ ...filter, at: { target: to, has: true } })
   if (length === 0) return

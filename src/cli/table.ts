@@ -93,7 +93,7 @@ function arranged(natural: readonly number[], fits: readonly (Fit | null)[], wid
   return { beside, beneath }
 }
 
-/** Columns side by side. `beneath` says what else is told of a row, in lines of its own. */
+/** Columns side by side. `beneath` returns the lines that follow a row. */
 function aligned(
   heading: readonly string[],
   rows: readonly (readonly Cell[])[],

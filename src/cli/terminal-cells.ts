@@ -9,7 +9,7 @@ export function cellsOf(text: string): number {
   return PLAIN.test(text) ? text.length : stringWidth(text)
 }
 
-/** The beginning of a text that fits into so many cells, `…` included. Characters that are seen as one stay whole. */
+/** Cuts a text to at most `cells` cells, `…` included. Never cuts within a grapheme. */
 export function cutToCells(text: string, cells: number): string {
   if (cellsOf(text) <= cells) return text
   let room = cells - 1
@@ -22,7 +22,7 @@ export function cutToCells(text: string, cells: number): string {
   return `${kept}…`
 }
 
-/** A text with spaces after it, or before it, up to so many cells. */
+/** Pads a text with spaces to `cells` cells. */
 export function padToCells(text: string, cells: number, side: 'start' | 'end' = 'end'): string {
   const spaces = ' '.repeat(Math.max(0, cells - cellsOf(text)))
   return side === 'start' ? spaces + text : text + spaces

@@ -5,16 +5,27 @@ import { eventually } from '../eventually.ts'
 import { headOf } from './raw-http.ts'
 import { SAMPLE, TrialListener } from './trial-listener.ts'
 
-t.test('what was sent at once on a connection that breaks off is not held against anybody after it', async (t) => {
-  const trial = await TrialListener.start(t)
+/** Has the outbox wait until the function that is returned is called. */
+function hold({ outbox }: TrialListener): () => void {
   let release = () => {}
-  trial.outbox.held = new Promise((resolve) => {
+  outbox.held = new Promise((resolve) => {
     release = resolve
   })
-  // The first is genuine and waits for the outbox, so that none of the answers after it can be written.
+  return () => release()
+}
+
+/** The bytes of a genuine request. */
+function genuine(trial: TrialListener): Buffer {
   const body = Buffer.from(SAMPLE)
   const headers = { ...trial.signed(body), 'Content-Length': String(body.length) }
-  const first = Buffer.concat([Buffer.from(headOf({ path: '/webhooks/ultravox', headers })), body])
+  return Buffer.concat([Buffer.from(headOf({ path: '/webhooks/ultravox', headers })), body])
+}
+
+t.test('what was sent at once on a connection that breaks off is not held against anybody after it', async (t) => {
+  const trial = await TrialListener.start(t)
+  const release = hold(trial)
+  // The first is genuine and waits for the outbox, so that none of the answers after it can be written.
+  const first = genuine(trial)
   // What strangers have under way counts against a budget: these use up twice as much.
   const forged = headOf({
     path: '/webhooks/ultravox',
@@ -40,16 +51,11 @@ t.test('what was sent at once on a connection that breaks off is not held agains
 
 t.test('a request whose sender has gone before its answer has its line, with 499', async (t) => {
   const trial = await TrialListener.start(t)
-  let release = () => {}
-  trial.outbox.held = new Promise((resolve) => {
-    release = resolve
-  })
-  const body = Buffer.from(SAMPLE)
-  const headers = { ...trial.signed(body), 'Content-Length': String(body.length) }
+  const release = hold(trial)
   const socket = connect(trial.port, '127.0.0.1')
   socket.on('error', () => {})
   const called = trial.outbox.nextCall()
-  socket.write(Buffer.concat([Buffer.from(headOf({ path: '/webhooks/ultravox', headers })), body]))
+  socket.write(genuine(trial))
   await called
   socket.resetAndDestroy()
   const connections = () =>

@@ -68,7 +68,7 @@ export function deliveriesApi(app: FastifyInstance, context: ApiContext): void {
     },
   )
 
-  actionRoute(app, context, 'retry', RETRY, () => RETRY, 'Have deliveries tried anew; dead ones unless said otherwise')
+  actionRoute(app, context, 'retry', RETRY, () => RETRY, 'Retry deliveries: dead ones by default')
   actionRoute(
     app,
     context,

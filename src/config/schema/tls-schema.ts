@@ -24,7 +24,8 @@ export const tlsSchema = z.strictObject({
     description: "The name to ask for and to find in the server's certificate, where it is not the host of the URL.",
   }),
   insecure: flag().prefault(false).meta({
-    description: 'Take any certificate. Whoever is in between can then read and change everything; warned about.',
+    description:
+      'Accept any certificate. Anyone between the relay and the target can then read and change everything; warned about.',
   }),
 })
 
