@@ -199,7 +199,7 @@ t.test('a relay that cannot take the new secret keeps the rotation from going on
   const { run, write, registered, rotated } = await rotatable(t)
   await startRelay(t, write(URL_WANTED))
   write(URL_WANTED, {
-    delivery: { alertAfter: '1 day' },
+    delivery: { alertAfter: '1 fortnight' },
   })
   t.match(await run(`${ROTATE} --yes --after 0s`), { code: 2, stderr: /alertAfter/ })
   write(URL_WANTED)
